@@ -1,0 +1,50 @@
+"""Profiles: how large a run is. A profile changes scale and output folder, never the path taken.
+
+The one exception is the batch-normalisation momentum: with Keras's 0.99 a model needs a few hundred
+steps before its moving averages mean anything, and ``smoke`` and ``quick`` take fewer. Measured on
+580 images at 64 px over 8 epochs: accuracy 0.74 with specificity 0 at 0.99, accuracy 0.94 at 0.9.
+"""
+
+from dataclasses import dataclass
+
+from covidcnn.errors import UserError
+
+DISCLAIMER = "For research and teaching. Not a medical device: no decision about a patient may rest on it."
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The scale of a run."""
+
+    name: str
+    image_size: int
+    """Side of the square images given to the model, in pixels."""
+    epochs: int
+    seeds: tuple[int, ...]
+    """One training per optimizer and seed."""
+    max_training_images: int | None
+    """Training images drawn by patient; None takes all."""
+    batch_norm_momentum: float
+    bootstrap_samples: int
+    requires_published_data: bool = False
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", 32, 2, (0,), 96, 0.9, 100),
+        Profile("quick", 64, 6, (0, 1), 800, 0.9, 1000),
+        Profile("paper", 224, 8, (0, 1, 2, 3, 4), None, 0.99, 2000, requires_published_data=True),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    if name not in PROFILES:
+        raise UserError(f"unknown profile '{name}'; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

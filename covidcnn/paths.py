@@ -1,0 +1,80 @@
+"""Where things are kept, and how a file is written so that it is whole or absent."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from covidcnn.errors import UserError
+
+PROJECT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = PROJECT / "notebooks"
+REPORTS = PROJECT / "reports"
+
+CACHE_VARIABLE = "COVIDCNN_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder of everything that can be made again: decoded images, indexes, phantom films.
+
+    ``COVIDCNN_CACHE`` names another one, for example on a larger disk.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("covidcnn"))
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Create ``folder`` and make sure that its disk can take ``needed_bytes`` more.
+
+    Raises:
+        UserError: the folder cannot be created, or its disk is too full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); "
+                        f"set {CACHE_VARIABLE} to a folder you can write to") from error
+    free = shutil.disk_usage(folder).free
+    # A tenth more, because a disk filled to the last byte fails elsewhere.
+    if free < 1.1 * needed_bytes:
+        raise UserError(
+            f"{folder}: {free / 1e6:.0f} MB free but {1.1 * needed_bytes / 1e6:.0f} MB needed; free "
+            f"some space or set {CACHE_VARIABLE} to a folder on another disk")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, and move it into place only if the block succeeds.
+
+    Raises:
+        UserError: the file cannot be written, for example because the disk is full.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        remedy = (f"set {CACHE_VARIABLE} to another folder" if path.is_relative_to(cache_folder())
+                  else "choose another folder")
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def slug(name: str) -> str:
+    """``name`` in letters, digits, dots, underscores and hyphens: fit for a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
