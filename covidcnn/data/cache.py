@@ -1,0 +1,60 @@
+"""Decoded and resized images, kept on disk as one uint8 array, keyed by content and preprocessing."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.imaging import ImageSettings, read_grey
+from covidcnn.paths import cache_folder, replacing, require_space
+
+# Raised by hand when the reading or preparing of images changes a pixel.
+_CACHE_VERSION = 1
+
+
+def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
+                progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """The films as the model sees them, decoded at the first call and mapped from disk ever after.
+
+    The key is made of the content hashes, so that a renamed folder reuses the array and a changed
+    image does not. The array is mapped, not read: memory does not grow with the number of images.
+
+    Args:
+        root: the folder that the films' paths are relative to.
+        films: rows of a catalogue; the array keeps their order.
+        settings: size and grey-level transform.
+        progress: called with (images done, images in all).
+
+    Returns:
+        Read-only uint8 memory map (len(films), size, size).
+
+    Raises:
+        DataError: a film can no longer be read.
+        UserError: the cache folder cannot be written or its disk is full.
+    """
+    key = hashlib.sha256(f"{_CACHE_VERSION} {sorted(asdict(settings).items())}\n".encode())
+    key.update("\n".join(films["sha256"]).encode())
+    path = cache_folder() / "images" / f"{key.hexdigest()}.npy"
+    if not path.is_file():
+        _decode(root, films["path"].tolist(), settings, path, progress)
+    return np.load(path, mmap_mode="r")
+
+
+def _decode(root: Path, paths: list[str], settings: ImageSettings, target: Path,
+            progress: Callable[[int, int], None] | None) -> None:
+    require_space(target.parent, len(paths) * settings.size**2)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), settings.size, settings.size)}
+    # Written in order rather than through a map: a full disk is then an error and not a crash.
+    with (replacing(target) as temporary, temporary.open("wb") as file,
+          ThreadPoolExecutor(os.cpu_count()) as pool):
+        np.lib.format.write_array_header_1_0(file, header)
+        prepared = pool.map(lambda path: settings.prepare(read_grey(root / path)), paths)
+        for done, image in enumerate(prepared, start=1):
+            file.write(image.tobytes())
+            if progress:
+                progress(done, len(paths))

@@ -1,0 +1,212 @@
+"""An index of a folder of films: one row an image, every image decoded once to its end.
+
+The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``. Split folders may be missing
+(then ``split`` is 'all'), letters may be of either case, and what archives and operating systems leave
+behind is passed over.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from covidcnn.data.naming import parse_name
+from covidcnn.errors import DataError
+from covidcnn.imaging import read_grey, read_header
+from covidcnn.paths import cache_folder, replacing
+
+SPLITS = ("train", "val", "test")
+LABELS = ("NORMAL", "PNEUMONIA")
+IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "width", "height", "mode",
+           "sha256", "note", "problem"]
+
+# Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
+_INDEX_VERSION = 1
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All image files of a folder, readable or not."""
+
+    root: Path
+    """The folder that holds the split folders, or the class folders."""
+    films: pd.DataFrame
+    """Readable images, sorted by path, with the columns of ``COLUMNS`` (``problem`` empty)."""
+    unreadable: pd.DataFrame
+    """Files that cannot be used: ``path`` and ``problem``."""
+    splits: tuple[str, ...]
+    """Splits that have a folder, with films or without; 'all' where there are no split folders."""
+    ignored: tuple[str, ...]
+    """Paths of files in class folders that are no images by their ending."""
+
+
+def find_root(folder: Path) -> Path:
+    """The folder within ``folder`` that holds split or class folders.
+
+    The Kaggle archive nests ``chest_xray/chest_xray/``; a folder around the data set is looked into,
+    two levels deep.
+
+    Raises:
+        DataError: there is no such folder, nothing in it has the published layout, or several have.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the folder that holds train, val and test "
+                        "(or NORMAL and PNEUMONIA)")
+    level = [folder]
+    for _ in range(3):
+        candidates = [candidate for candidate in level if _class_folders(candidate)]
+        if len(candidates) > 1:
+            names = ", ".join(str(candidate.relative_to(folder)) for candidate in candidates)
+            raise DataError(f"{folder}: {len(candidates)} data sets in here ({names}); give one of them")
+        if candidates:
+            return candidates[0]
+        level = [child for parent in level for child in _subfolders(parent)]
+    raise DataError(f"{folder}: no data set here; expected folders train, val and test with NORMAL and "
+                    "PNEUMONIA in each, or NORMAL and PNEUMONIA alone")
+
+
+def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None) -> Catalogue:
+    """Index every film under ``folder``; each is decoded once, later calls read the stored index.
+
+    Args:
+        folder: a folder in the published layout, or one around it.
+        progress: called with (images done, images in all).
+
+    Raises:
+        DataError: see :func:`find_root`.
+    """
+    root = find_root(folder)
+    images, ignored = [], []
+    for split, label, class_folder in _class_folders(root):
+        for path in _files(class_folder):
+            relative = path.relative_to(root).as_posix()
+            if path.suffix.lower() in IMAGE_ENDINGS:
+                images.append((relative, split, label))
+            else:
+                ignored.append(relative)
+    table = _stored_index(root, sorted(images), progress)
+    readable = table["problem"] == ""
+    return Catalogue(
+        root,
+        table[readable].reset_index(drop=True),
+        table.loc[~readable, ["path", "problem"]].reset_index(drop=True),
+        tuple(dict.fromkeys(split for split, _, _ in _class_folders(root))),
+        tuple(sorted(ignored)),
+    )
+
+
+def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
+    """Replace the patient keys by those of a CSV with the columns ``path`` and ``patient``.
+
+    ``path`` is relative to the data set's folder, or a bare file name where that is unique.
+
+    Raises:
+        DataError: the CSV cannot be read, lacks a column, or leaves an image without a patient.
+    """
+    try:
+        given = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{csv}: not a readable CSV ({error}); give one with columns path and patient"
+                        ) from error
+    missing = {"path", "patient"} - set(given.columns)
+    if missing:
+        raise DataError(f"{csv}: no column {' and '.join(sorted(missing))}; it needs path and patient")
+    if given["path"].duplicated().any():
+        twice = given.loc[given["path"].duplicated(), "path"].iloc[0]
+        raise DataError(f"{csv}: '{twice}' is listed twice; give each image one patient")
+    patients = dict(zip(given["path"], given["patient"], strict=True))
+    names = films["path"].map(lambda path: path.rsplit("/", 1)[-1])
+    unique = ~names.duplicated(keep=False)
+    found = films["path"].map(patients).fillna(names.where(unique).map(patients))
+    unknown = films.loc[found.isna() | (found == ""), "path"]
+    if len(unknown):
+        raise DataError(f"{csv}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a "
+                        "line for each, or leave them out of the folder")
+    return films.assign(patient=found)
+
+
+def content_hash(films: pd.DataFrame) -> str:
+    """A SHA-256 over split, label, patient and content of every film: equal when the data are equal."""
+    lines = sorted(films["split"] + "\t" + films["label"] + "\t" + films["patient"] + "\t" + films["sha256"])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not _is_litter(child.name))
+
+
+def _is_litter(name: str) -> bool:
+    """Hidden files, and the `._*`, `__MACOSX` and `Thumbs.db` that systems leave in archives."""
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
+    """(split, label, folder) of every class folder in the published layout, or without splits."""
+    by_split = [
+        (child.name.lower(), grandchild.name.upper(), grandchild)
+        for child in _subfolders(root) if child.name.lower() in SPLITS
+        for grandchild in _subfolders(child) if grandchild.name.upper() in LABELS
+    ]
+    return by_split or [("all", child.name.upper(), child)
+                        for child in _subfolders(root) if child.name.upper() in LABELS]
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_litter(name))
+        for name in sorted(names):
+            if not _is_litter(name):
+                yield Path(parent, name)
+
+
+def _stored_index(root: Path, images: list[tuple[str, str, str]],
+                  progress: Callable[[int, int], None] | None) -> pd.DataFrame:
+    """The index of these images, from the cache if no file changed in size or time since."""
+    listing = hashlib.sha256(f"{_INDEX_VERSION}\n{root.resolve()}\n".encode())
+    for relative, _, _ in images:
+        # Of the link itself: what it leads to may be missing, and is then listed as unreadable.
+        status = (root / relative).lstat()
+        listing.update(f"{relative}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+    stored = cache_folder() / "index" / f"{listing.hexdigest()}.csv"
+    if stored.is_file():
+        return pd.read_csv(stored, dtype={"patient": str}, keep_default_na=False)
+    rows = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, row in enumerate(pool.map(lambda image: _row(root, *image), images), start=1):
+            rows.append(row)
+            if progress:
+                progress(done, len(images))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    with replacing(stored) as temporary:
+        table.to_csv(temporary, index=False)
+    return table
+
+
+def _row(root: Path, relative: str, split: str, label: str) -> dict[str, object]:
+    path = root / relative
+    name = parse_name(path.stem)
+    row: dict[str, object] = {
+        "path": relative, "split": split, "label": label,
+        "subtype": name.subtype if name else ("normal" if label == "NORMAL" else "unknown"),
+        "series": name.series if name else "", "number": name.number if name else -1,
+        # A file of an unknown naming scheme is a patient of its own: the cautious reading would be one
+        # patient for all, which no split survives.
+        "patient": name.patient if name else f"file-{relative}",
+        "width": 0, "height": 0, "mode": "", "sha256": "", "note": "", "problem": "",
+    }
+    try:
+        header = read_header(path)
+        read_grey(path)
+        row |= {"width": header.width, "height": header.height, "mode": header.mode,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        if header.frames > 1:
+            row["note"] = f"{header.frames} frames, only the first is read"
+    except DataError as error:
+        row["problem"] = str(error).removeprefix(f"{path}: ")
+    return row

@@ -1,0 +1,121 @@
+"""What is wrong with a data set, and what is worth knowing: ``covidcnn data check``."""
+
+import json
+from dataclasses import dataclass
+
+import pandas as pd
+
+from covidcnn.data import phantom
+from covidcnn.data.catalogue import LABELS, Catalogue
+from covidcnn.data.facts import DUPLICATE_GROUPS, identify
+from covidcnn.errors import DataError
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The result of examining a catalogue."""
+
+    identity: str
+    """A sentence: the published set, phantom films, or how the folder differs."""
+    is_phantom: bool
+    is_published: bool
+    has_published_test: bool
+    """Its test split is the published one: scoring it opens the published test set."""
+    counts: pd.DataFrame
+    """Images by split (rows) and label (columns)."""
+    errors: tuple[str, ...]
+    """What keeps the data from being used."""
+    warnings: tuple[str, ...]
+    """What a user should know before trusting a number."""
+
+
+def counts_table(films: pd.DataFrame) -> pd.DataFrame:
+    """Images by split and label, both in the published order, with totals."""
+    table = pd.crosstab(films["split"], films["label"]).reindex(columns=list(LABELS), fill_value=0)
+    order = [split for split in ("train", "val", "test", "all") if split in table.index]
+    table = table.loc[order]
+    table["total"] = table.sum(axis=1)
+    return table
+
+
+def duplicate_groups(films: pd.DataFrame) -> pd.DataFrame:
+    """Every film whose bytes occur more than once, with its ``group`` number, sorted by group."""
+    repeated = films[films["sha256"].duplicated(keep=False)]
+    return (repeated.assign(group=repeated.groupby("sha256", sort=False).ngroup() + 1)
+            .sort_values(["group", "path"])[["group", "path", "split", "label", "patient", "sha256"]])
+
+
+def patients_across_splits(films: pd.DataFrame) -> pd.DataFrame:
+    """Films of every patient key that stands in more than one split."""
+    splits = films.groupby("patient")["split"].transform("nunique")
+    return films.loc[splits > 1, ["patient", "split", "path"]].sort_values(["patient", "split", "path"])
+
+
+def examine(catalogue: Catalogue) -> Findings:
+    """Look for everything that makes a data set unusable or a result doubtful."""
+    films = catalogue.films
+    published = identify(films)
+    marker = catalogue.root / phantom.MARKER
+    errors = [f"{path}: {problem}" for path, problem in
+              catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
+    errors += _missing_classes(catalogue)
+    duplicates = duplicate_groups(films)
+    by_content = duplicates.groupby("sha256")
+    for _, group in by_content:
+        if group["label"].nunique() > 1:
+            errors.append(f"{' and '.join(group['path'])}: the same image under two labels; "
+                          "remove the wrong one")
+    warnings = _duplicate_warnings(duplicates, published.is_published)
+    across = patients_across_splits(films)
+    if len(across):
+        warnings.append(f"{across['patient'].nunique()} patients stand in more than one split, the first "
+                        f"{across['patient'].iloc[0]}: results on val or test are too good")
+    unknown = films[films["series"] == ""]
+    if len(unknown) and unknown["patient"].str.startswith("file-").any():
+        warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
+                        f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
+                        "say otherwise with --patients CSV")
+    contrary = films[(films["series"] != "") & ((films["subtype"] == "normal") != (films["label"] == "NORMAL"))]
+    warnings += [f"{path}: the name says {subtype} but the folder {label}"
+                 for path, subtype, label in contrary[["path", "subtype", "label"]].itertuples(index=False)]
+    noted = films[films["note"] != ""]
+    warnings += [f"{path}: {note}" for path, note in noted[["path", "note"]].itertuples(index=False)]
+    if catalogue.ignored:
+        warnings.append(f"{len(catalogue.ignored)} files are no images by their ending and are passed over, "
+                        f"the first {catalogue.ignored[0]}")
+    is_phantom = marker.is_file()
+    if is_phantom:
+        try:
+            seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{marker}: damaged; draw the phantom films again") from error
+        identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged, and "
+                    "no number measured on them says anything of medicine.")
+    else:
+        identity = published.sentence
+    return Findings(identity, is_phantom, published.is_published, published.has_published_test,
+                    counts_table(films), tuple(errors), tuple(warnings))
+
+
+def _missing_classes(catalogue: Catalogue) -> list[str]:
+    films = catalogue.films
+    if films.empty:
+        return ["no readable image in any class folder; check that the images were copied"]
+    found = set(zip(films["split"], films["label"], strict=True))
+    return [f"{split}: no image of class {label}; add a folder {label} with images"
+            for split in catalogue.splits for label in LABELS if (split, label) not in found]
+
+
+def _duplicate_warnings(duplicates: pd.DataFrame, is_published: bool) -> list[str]:
+    groups = duplicates["group"].nunique()
+    if not groups:
+        return []
+    surplus = len(duplicates) - groups
+    known = f" (known of the published set: {DUPLICATE_GROUPS})" if is_published else ""
+    warnings = [f"{groups} groups of identical files{known}, {surplus} surplus copies, the first "
+                f"{' = '.join(duplicates.loc[duplicates['group'] == 1, 'path'])}"]
+    across = duplicates.groupby("group")["split"].nunique()
+    if (across > 1).any():
+        warnings.append(f"{int((across > 1).sum())} groups of identical files lie in more than one split: "
+                        "results on val or test are too good")
+    return warnings

@@ -1,0 +1,84 @@
+"""Open a data set: the one door through which notebooks and commands get their films."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from covidcnn.data import phantom
+from covidcnn.data.catalogue import assign_patients, content_hash, index_folder
+from covidcnn.data.check import examine
+from covidcnn.errors import DataError
+from covidcnn.paths import cache_folder, slug
+
+DATA_VARIABLE = "COVIDCNN_DATA"
+"""Environment variable by which the report runner names the data folder, so that no executed notebook
+holds a path of the machine."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A folder of films that passed its examination."""
+
+    root: Path
+    name: str
+    """'phantom', or the folder's name: part of the report folder's name."""
+    films: pd.DataFrame
+    left_out: pd.DataFrame
+    """Unreadable files that the user chose to go on without: ``path`` and ``problem``."""
+    warnings: tuple[str, ...]
+    identity: str
+    is_phantom: bool
+    is_published: bool
+    has_published_test: bool
+    content_hash: str
+
+
+def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str | Path | None = None,
+                 progress: Callable[[int, int], None] | None = None) -> DataSet:
+    """Index and examine a folder in the published layout.
+
+    Args:
+        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom films,
+            which are drawn on first use.
+        skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
+        patients: a CSV that gives each image its patient (see ``assign_patients``).
+        progress: called with (images done, images in all) while the folder is indexed.
+
+    Raises:
+        DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
+    """
+    chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
+    path = Path(chosen).expanduser() if chosen else embedded_phantom()
+    catalogue = index_folder(path, progress)
+    if patients:
+        catalogue = replace(catalogue, films=assign_patients(catalogue.films, Path(patients)))
+    findings = examine(catalogue)
+    unreadable = len(catalogue.unreadable)
+    errors = findings.errors[unreadable if skip_bad else 0 :]
+    if errors:
+        more = f" (and {len(errors) - 1} more errors: covidcnn data check lists them)" if len(errors) > 1 else ""
+        remedy = "; --skip-bad goes on without unreadable files" if unreadable and not skip_bad else ""
+        raise DataError(f"{catalogue.root}: {errors[0]}{more}{remedy}")
+    return DataSet(
+        root=catalogue.root,
+        name="phantom" if findings.is_phantom else slug(catalogue.root.resolve().name),
+        films=catalogue.films,
+        left_out=catalogue.unreadable,
+        warnings=findings.warnings,
+        identity=findings.identity,
+        is_phantom=findings.is_phantom,
+        is_published=findings.is_published,
+        has_published_test=findings.has_published_test,
+        content_hash=content_hash(catalogue.films),
+    )
+
+
+def embedded_phantom() -> Path:
+    """The folder of the default phantom films (560 train, 16 val, 224 test), drawn if it is not there."""
+    folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
+    if not (folder / phantom.MARKER).is_file():
+        phantom.write_phantom(folder)
+    return folder

@@ -1,0 +1,67 @@
+"""Facts of the published data set, and whether a folder is that set.
+
+Kermany, Zhang and Goldbaum (2018): Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images
+for Classification, Mendeley Data, version 2, doi 10.17632/rscbjbr9sj.2.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import pandas as pd
+
+SOURCE = "Mendeley Data, doi 10.17632/rscbjbr9sj.2 (also paultimothymooney/chest-xray-pneumonia on Kaggle)"
+LICENCE = "CC BY 4.0"
+CITATION = (
+    "Kermany D, Zhang K, Goldbaum M (2018): Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
+    "Images for Classification. Mendeley Data, V2. doi 10.17632/rscbjbr9sj.2"
+)
+PATIENTS = ("children of one to five years, Guangzhou Women and Children's Medical Center; age, sex and true "
+            "identity of the single child are not published")
+
+COUNTS = {
+    ("train", "normal"): 1341, ("train", "bacteria"): 2530, ("train", "virus"): 1345,
+    ("val", "normal"): 8, ("val", "bacteria"): 8,
+    ("test", "normal"): 234, ("test", "bacteria"): 242, ("test", "virus"): 148,
+}
+"""Images by (split, subtype): 5,856 in all."""
+DUPLICATE_GROUPS = 30
+"""Groups of byte-identical files: 24 inside train, 6 inside test, none across splits or labels."""
+
+# SHA-256 over the sorted 'split/label/name' of all images, endings left out: copies at another size or
+# in another file format are still the same set.
+_NAMES_SHA256 = "f5903bb281a292e124db97536abd7af833b7e5d94b80abbd6d6761c80b66f0b3"
+_TEST_NAMES_SHA256 = "d4e6f06303358d8addd95aee5cabdad50791070f5282224fceaad220f6e6861e"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which data set a folder holds."""
+
+    is_published: bool
+    """Every image of the published set is there under its name, and nothing else."""
+    has_published_test: bool
+    """Its test split is the published one: scoring it opens the published test set."""
+    sentence: str
+
+
+def identify(films: pd.DataFrame) -> Identity:
+    """Compare the names, splits and classes of ``films`` with the published set's."""
+    is_published = _names_digest(films) == _NAMES_SHA256
+    has_published_test = _names_digest(films[films["split"] == "test"]) == _TEST_NAMES_SHA256
+    if is_published:
+        sentence = (f"This is the published set: all {sum(COUNTS.values()):,} images under their names. "
+                    f"{SOURCE}; licence {LICENCE}; {PATIENTS}.")
+    else:
+        differing = [f"{split} {subtype} {found} (published {published})"
+                     for (split, subtype), published in COUNTS.items()
+                     if (found := int(((films["split"] == split) & (films["subtype"] == subtype)).sum()))
+                     != published]
+        reason = "counts differ: " + ", ".join(differing) if differing else "names differ"
+        sentence = f"This is not the published set ({reason})."
+    return Identity(is_published, has_published_test, sentence)
+
+
+def _names_digest(films: pd.DataFrame) -> str:
+    stems = films["path"].map(lambda path: path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+    lines = sorted(films["split"] + "/" + films["label"] + "/" + stems)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

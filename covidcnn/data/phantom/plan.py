@@ -1,0 +1,186 @@
+"""Which phantom films there are: class, patient, file name and size of each, without drawing any."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+import numpy as np
+
+DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 560, "val": 16, "test": 224})
+"""Images of each split in the embedded data set."""
+
+SPLITS = ("train", "val", "test")
+SMALLEST_SIDE = 120
+SHORTEST_LONG_SIDE, LONGEST_LONG_SIDE = 300, 2000
+
+# Images of the published set, from which the shares are taken.
+_PUBLISHED = {
+    "train": {"normal": 1341, "bacteria": 2530, "virus": 1345},
+    "val": {"normal": 8, "bacteria": 8, "virus": 0},
+    "test": {"normal": 234, "bacteria": 242, "virus": 148},
+}
+# Patient numbers of each split, in the published blocks; a larger phantom set goes on above them.
+_NUMBER_BLOCKS = {
+    ("train", "IM"): (range(115, 767),),
+    ("test", "IM"): (range(1, 112),),
+    ("train", "NORMAL2-IM"): (range(383, 1424),),
+    ("val", "NORMAL2-IM"): (range(1427, 1443),),
+    ("test", "NORMAL2-IM"): (range(7, 382),),
+    ("train", "bacteria"): (range(1, 78), range(253, 1946)),
+    ("val", "bacteria"): (range(1946, 1955),),
+    ("test", "bacteria"): (range(78, 176),),
+    ("train", "virus"): (range(80, 1608),),
+    ("test", "virus"): (range(1, 80), range(1608, 1686)),
+}
+_NUMBERS_ABOVE = {"train": 20_001, "val": 30_001, "test": 10_001}
+# The chance that a patient has one more film: 1.6 films per patient with pneumonia, 1.05 without.
+_ANOTHER_FILM = {"normal": 0.05, "bacteria": 0.38, "virus": 0.34}
+_MOST_FILMS = 8
+# Films of PNEUMONIA are smaller and wider, as in the published set: (median of the area in pixels,
+# spread of its logarithm, median of width / height, spread of its logarithm).
+_SIZES = {
+    "normal": (1.45e6, 0.42, 1.24, 0.13),
+    "bacteria": (0.60e6, 0.56, 1.38, 0.20),
+    "virus": (0.60e6, 0.56, 1.38, 0.20),
+}
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """All that decides one film; ``draw_film`` is a pure function of it."""
+
+    split: str
+    """'train', 'val' or 'test'."""
+    label: str
+    """'NORMAL' or 'PNEUMONIA'."""
+    subtype: str
+    """'normal', 'bacteria' or 'virus'."""
+    series: str
+    """'IM', 'NORMAL2-IM', 'bacteria' or 'virus': patients are numbered within a series."""
+    number: int
+    """The patient's number."""
+    file_name: str
+    width: int
+    """Pixels, after collimation and before any resizing."""
+    height: int
+    patient_seed: tuple[int, ...]
+    """Seed of the anatomy and of the disease: the same in all films of one patient."""
+    film_seed: tuple[int, ...]
+    """Seed of positioning, exposure and noise: of this film alone."""
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where the film lies within the data set: split, label, file name."""
+        return PurePosixPath(self.split, self.label, self.file_name)
+
+
+def share_counts(images: int) -> dict[str, int]:
+    """Share ``images`` among train, val and test as ``DEFAULT_COUNTS`` does; val and test have two at least."""
+    whole = sum(DEFAULT_COUNTS.values())
+    val, test = (max(2, round(images * DEFAULT_COUNTS[split] / whole)) for split in ("val", "test"))
+    return {"train": images - val - test, "val": val, "test": test}
+
+
+def plan_films(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> list[FilmPlan]:
+    """Plan a phantom data set.
+
+    Args:
+        counts: images of each of the splits 'train', 'val' and 'test'; a split may be missing.
+        seed: of the whole data set, 0 or more.
+
+    Returns:
+        The films in the order train, val, test; NORMAL before PNEUMONIA. The films of one split do not
+        depend on the counts of the others. Class shares are those of the published split.
+
+    Raises:
+        ValueError: an unknown split, or a negative count or seed.
+    """
+    unknown = sorted(set(counts) - set(SPLITS))
+    if unknown or seed < 0 or min(counts.values(), default=0) < 0:
+        raise ValueError(f"need counts of {', '.join(SPLITS)} and a seed, none negative: "
+                         f"{dict(counts)}, {seed}")
+    return [film for split in SPLITS for film in _plan_split(split, counts.get(split, 0), seed)]
+
+
+def _plan_split(split: str, images: int, seed: int) -> Iterator[FilmPlan]:
+    index = SPLITS.index(split)
+    for kind, (subtype, wanted) in enumerate(subtype_counts(split, images).items()):
+        rng = np.random.default_rng([seed, 1, index, kind])
+        numbers = {series: _patient_numbers(split, series) for series in _series(split, subtype)}
+        running_number, patient, planned = count(1), 0, 0
+        while planned < wanted:
+            series = str(rng.choice(list(numbers)))
+            number = next(numbers[series])
+            films = min(_films_of_patient(subtype, rng), wanted - planned)
+            area_of_patient = rng.normal()
+            for film in range(films):
+                width, height = _size(subtype, area_of_patient, rng)
+                yield FilmPlan(
+                    split=split,
+                    label="NORMAL" if subtype == "normal" else "PNEUMONIA",
+                    subtype=subtype,
+                    series=series,
+                    number=number,
+                    file_name=_file_name(series, number, film, next(running_number)),
+                    width=width,
+                    height=height,
+                    patient_seed=(seed, 2, index, kind, patient),
+                    film_seed=(seed, 3, index, kind, patient, film),
+                )
+            patient += 1
+            planned += films
+
+
+def subtype_counts(split: str, images: int) -> dict[str, int]:
+    """Share ``images`` among 'normal', 'bacteria' and 'virus' as the published split does.
+
+    Classes first, then the kinds of pneumonia, by largest remainders; of two images or more, each
+    class has one at least.
+    """
+    published = _PUBLISHED[split]
+    pneumonia = published["bacteria"] + published["virus"]
+    exact = images * published["normal"] / (published["normal"] + pneumonia)
+    # Of two remainders the larger wins; the tie of an odd val split goes to PNEUMONIA.
+    normal = math.ceil(exact - 0.5)
+    if images >= 2:
+        normal = min(max(normal, 1), images - 1)
+    bacteria = math.floor((images - normal) * published["bacteria"] / pneumonia + 0.5)
+    return {"normal": normal, "bacteria": bacteria, "virus": images - normal - bacteria}
+
+
+def _series(split: str, subtype: str) -> tuple[str, ...]:
+    if subtype != "normal":
+        return (subtype,)
+    # As in the published set: its val NORMALs are all of one series.
+    return ("NORMAL2-IM",) if split == "val" else ("IM", "NORMAL2-IM")
+
+
+def _patient_numbers(split: str, series: str) -> Iterator[int]:
+    return chain(*_NUMBER_BLOCKS.get((split, series), ()), count(_NUMBERS_ABOVE[split]))
+
+
+def _films_of_patient(subtype: str, rng: np.random.Generator) -> int:
+    return min(int(rng.geometric(1 - _ANOTHER_FILM[subtype])), _MOST_FILMS)
+
+
+def _file_name(series: str, number: int, film: int, running_number: int) -> str:
+    if series in ("bacteria", "virus"):
+        return f"person{number}_{series}_{running_number}.jpeg"
+    return f"{series}-{number:04}-0001{f'-{film + 1:04}' if film else ''}.jpeg"
+
+
+def _size(subtype: str, area_of_patient: float, rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height in pixels; films of one patient are alike in area."""
+    area, area_spread, aspect, aspect_spread = _SIZES[subtype]
+    area *= math.exp(area_spread * (0.8 * area_of_patient + 0.6 * rng.normal()))
+    aspect *= math.exp(aspect_spread * rng.normal())
+    # Some films are collimated to a strip: rarely, and in both classes.
+    if rng.random() < (0.02 if subtype == "normal" else 0.05):
+        aspect *= rng.uniform(1.2, 1.6)
+    width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
+    long_side = min(max(width, height, SHORTEST_LONG_SIDE), LONGEST_LONG_SIDE)
+    scale = long_side / max(width, height)
+    return round(width * scale), max(round(height * scale), SMALLEST_SIDE)

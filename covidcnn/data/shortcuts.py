@@ -1,0 +1,204 @@
+"""What can be told from a film before any lung is looked at, and how far the test set has drifted.
+
+A model that reaches the numbers below has learned the size of a file or the grey of a corner, not
+pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
+"""
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.evaluation.metrics import POSITIVE, bootstrap_by_patient, confusion
+
+TRAINING_SPLITS = ("train", "all")
+"""Films of a folder without split folders ('all') count as training, as in ``assign_roles``."""
+
+MEASURES = {
+    "pixel area": "file header",
+    "width / height": "file header",
+    "stored in colour": "file header",
+    "mean grey": "pixels",
+    "contrast": "pixels",
+}
+"""Columns of ``film_measures`` and where each is read. What stands in the file header is lost when films
+are resized or converted; what stands in the pixels goes with them."""
+
+COARSE_SIDE = 16
+FOLDS = 5
+
+
+def film_measures(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
+    """One number a film and measure: nothing in it knows where the lungs are.
+
+    Args:
+        films: a catalogue's films.
+        images: uint8 (n, height, width), in the order of ``films``, not transformed.
+
+    Returns:
+        A row a film: path, split ('train' also for films of a folder without splits), label, subtype,
+        patient and the columns of ``MEASURES``. Mean grey and contrast (the standard deviation within the
+        film) are in grey levels, 0 to 255.
+    """
+    table = _described(films)
+    table["pixel area"] = films["width"] * films["height"]
+    table["width / height"] = films["width"] / films["height"]
+    table["stored in colour"] = (~films["mode"].isin(["1", "L", "LA", "I", "I;16", "F"])).astype(int)
+    # Film by film: the images may be mapped from disk, and as floats they would not fit in memory.
+    table["mean grey"] = [float(image.mean()) for image in images]
+    table["contrast"] = [float(image.std()) for image in images]
+    return table
+
+
+def single_measure_auc(measures: pd.DataFrame, samples: int = 200) -> pd.DataFrame:
+    """How well one measure alone tells PNEUMONIA from NORMAL among the training films.
+
+    Args:
+        measures: from ``film_measures``.
+        samples: of the bootstrap by patient.
+
+    Returns:
+        A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``.
+        The AUC is taken in the direction that makes it at least 0.5; a measure that is the same in every
+        film tells nothing: its AUC is 0.5 and ``higher in`` says so.
+    """
+    train = measures[measures["split"] == "train"]
+    rows: list[dict[str, object]] = []
+    for name, source in MEASURES.items():
+        values = train[name].to_numpy(float)
+        if np.ptp(values) == 0:
+            rows.append({"measure": name, "read from": source, "higher in": "all films are equal",
+                         "auc": 0.5, "low": np.nan, "high": np.nan})
+            continue
+        rising = roc_auc_score(train["label"] == POSITIVE, values) >= 0.5
+        scores = train.assign(score=values if rising else -values)
+        rows.append({"measure": name, "read from": source, "higher in": LABELS[1] if rising else LABELS[0],
+                     **_auc(scores, samples)})
+    return pd.DataFrame(rows)
+
+
+def coarse_pixels(images: np.ndarray, side: int = COARSE_SIDE) -> np.ndarray:
+    """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
+
+    Args:
+        images: uint8 (n, height, width).
+        side: of the shrunken film, in pixels.
+    """
+    small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
+
+
+def floor_scores(films: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
+    """Scores of the floor: a ridge classifier for PNEUMONIA on coarse pixels.
+
+    Training films are scored by models that have not seen their patient, test films by one model trained
+    on all training films. Where there is no test split there are no rows of it.
+
+    Args:
+        films: a catalogue's films; those of val are left out.
+        pixels: from ``coarse_pixels``, in the order of ``films``.
+
+    Returns:
+        A row a film: path, split ('train' or 'test'), label, subtype, patient, score (above 0:
+        PNEUMONIA).
+    """
+    is_train = films["split"].isin(TRAINING_SPLITS).to_numpy()
+    is_test = (films["split"] == "test").to_numpy()
+    positive = (films["label"] == POSITIVE).to_numpy(int)
+    scores = np.full(len(films), np.nan)
+    scores[is_train] = _out_of_fold(pixels[is_train], positive[is_train], films.loc[is_train, "patient"])
+    if is_test.any():
+        scores[is_test] = _ridge().fit(pixels[is_train], positive[is_train]).decision_function(pixels[is_test])
+    return _described(films).assign(score=scores)[is_train | is_test].reset_index(drop=True)
+
+
+def floor_table(scores: pd.DataFrame, samples: int = 200) -> pd.DataFrame:
+    """The floor in numbers: a row inside train (cross-validated by patient), and a row on test.
+
+    Args:
+        scores: from ``floor_scores``.
+        samples: of the bootstrap by patient.
+
+    Returns:
+        ``scored on``, ``films``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high``
+        (the AUC's 95 % interval).
+    """
+    names = {"train": "train, cross-validated by patient", "test": "test"}
+    rows = []
+    for split, name in names.items():
+        own = scores[scores["split"] == split]
+        if own["label"].nunique() == len(LABELS):
+            matrix = confusion(own, threshold=0)
+            rows.append({"scored on": name, "films": matrix.n, "accuracy": matrix.accuracy,
+                         "sensitivity": matrix.sensitivity, "specificity": matrix.specificity}
+                        | _auc(own, samples))
+    return pd.DataFrame(rows, columns=["scored on", "films", "accuracy", "sensitivity", "specificity", "auc",
+                                       "low", "high"])
+
+
+def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> pd.DataFrame:
+    """Within one class, can a linear classifier on coarse pixels tell a test film from a training film?
+
+    If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
+
+    Args:
+        films: a catalogue's films.
+        pixels: from ``coarse_pixels``, in the order of ``films``.
+        samples: of the bootstrap by patient.
+
+    Returns:
+        A row a class: ``label``, ``train films``, ``test films``, ``auc``, ``low``, ``high``. A class with
+        fewer than five patients in train or in test has no row.
+    """
+    rows = []
+    is_train = films["split"].isin(TRAINING_SPLITS)
+    for label in LABELS:
+        chosen = ((films["label"] == label) & (is_train | (films["split"] == "test"))).to_numpy()
+        own = films[chosen]
+        is_test = (own["split"] == "test").to_numpy()
+        if min(own.loc[is_test, "patient"].nunique(), own.loc[~is_test, "patient"].nunique()) < FOLDS:
+            continue
+        score = _out_of_fold(pixels[chosen], is_test.astype(int), own["patient"])
+        # What is told apart here is the split: a test film takes the place of the positive class.
+        scores = own.assign(score=score, label=np.where(is_test, LABELS[1], LABELS[0]))
+        rows.append({"label": label, "train films": int((~is_test).sum()), "test films": int(is_test.sum())}
+                    | _auc(scores, samples))
+    return pd.DataFrame(rows, columns=["label", "train films", "test films", "auc", "low", "high"])
+
+
+def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> float:
+    """scikit-learn's ``roc_auc_score`` for 0/1 labels, without its checks: the bootstrap calls it often.
+
+    The chance that a positive film scores higher than a negative one, equal scores counted half.
+    """
+    place = np.unique(scores, return_inverse=True)[1]
+    positive = np.bincount(place, sample_weight * labels)
+    negative = np.bincount(place, sample_weight * (1 - labels))
+    below = np.cumsum(negative) - negative / 2
+    return float(positive @ below / (positive.sum() * negative.sum()))
+
+
+def _described(films: pd.DataFrame) -> pd.DataFrame:
+    table = films[["path", "split", "label", "subtype", "patient"]].copy()
+    table["split"] = table["split"].replace("all", "train")
+    return table
+
+
+def _ridge() -> RidgeClassifier:
+    # Balanced: without it the rarer class is called too seldom, for a reason that has nothing to do with
+    # what the pixels hold.
+    return RidgeClassifier(alpha=1.0, class_weight="balanced")
+
+
+def _out_of_fold(pixels: np.ndarray, target: np.ndarray, patients: pd.Series) -> np.ndarray:
+    folds = min(FOLDS, patients.nunique())
+    return cross_val_predict(_ridge(), pixels, target, groups=patients.to_numpy(), cv=GroupKFold(folds),
+                             method="decision_function")
+
+
+def _auc(scores: pd.DataFrame, samples: int) -> dict[str, float]:
+    estimate = bootstrap_by_patient(scores, {"auc": weighted_auc}, samples)["auc"]
+    return {"auc": estimate.value, "low": estimate.low, "high": estimate.high}

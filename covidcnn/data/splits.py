@@ -1,0 +1,117 @@
+"""Which films a model learns from, which it is chosen on, and which it is judged by.
+
+Membership is decided by a hash of (seed, key), so that it depends on neither order nor number of the
+films: adding images moves no other image to the other side.
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.errors import DataError
+
+VALIDATION_DESIGNS = ("published", "image", "patient", "block")
+"""How validation is made. 'published': the 16 images of val. The others are cut from train: 'image' at
+random by image (the wrong way: films of one child stand on both sides), 'patient' by patient key,
+'block' by runs of neighbouring patient numbers, as the published test set was cut."""
+
+BLOCK = 50
+"""Patient numbers in a block; the published test set's blocks hold 78 to 375."""
+
+
+def hash_fraction(key: str, seed: int, purpose: str) -> float:
+    """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose).
+
+    Cutting and drawing need numbers of their own: with the same ones, the first films drawn would be
+    just those cut for validation.
+    """
+    digest = hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float = 0.15,
+                 seed: int = 0) -> pd.DataFrame:
+    """Add the column ``role``: 'train', 'validation', 'test' or 'unused'.
+
+    Films of a folder without split folders ('all') count as train. The published val images are
+    'unused' unless they are the validation.
+
+    Args:
+        films: a catalogue's films.
+        design: one of ``VALIDATION_DESIGNS``.
+        fraction: share of the training keys that goes to validation, in (0, 1).
+        seed: of the cut.
+
+    Raises:
+        DataError: the design is unknown, or it leaves training or validation without a class.
+    """
+    if design not in VALIDATION_DESIGNS:
+        raise DataError(f"unknown validation design '{design}'; choose one of {', '.join(VALIDATION_DESIGNS)}")
+    roles = films["split"].map({"train": "train", "all": "train", "val": "unused", "test": "test"})
+    if design == "published":
+        roles[films["split"] == "val"] = "validation"
+    else:
+        candidates = films[roles == "train"]
+        roles[candidates.index[_chosen(candidates, design, fraction, seed)]] = "validation"
+    result = films.assign(role=roles)
+    require_both_classes(result, design)
+    return result
+
+
+def require_both_classes(films: pd.DataFrame, design: str) -> None:
+    """Make sure that training and validation have films of both classes.
+
+    Raises:
+        DataError: one of them lacks a class.
+    """
+    for role in ("train", "validation"):
+        for label in LABELS:
+            if not ((films["role"] == role) & (films["label"] == label)).any():
+                raise DataError(f"validation by {design} leaves no {label} film for {role}; "
+                                "give more images or choose another design")
+
+
+def split_key(films: pd.DataFrame, design: str) -> pd.Series:
+    """The key that stays on one side: the image, its patient, or its block of patient numbers."""
+    if design == "image":
+        return films["path"]
+    if design == "patient":
+        return films["patient"]
+    block = films["series"] + "-block-" + (films["number"] // BLOCK).astype(str)
+    # Without the published naming there are no numbers, and the patient is all that is known.
+    return block.where(films["series"] != "", films["patient"])
+
+
+def _chosen(films: pd.DataFrame, design: str, fraction: float, seed: int) -> np.ndarray:
+    """True where a film goes to validation."""
+    keys = split_key(films, design)
+    position = {key: hash_fraction(key, seed, "validation") for key in keys.unique()}
+    positions = keys.map(position).to_numpy(float)
+    chosen = positions < fraction
+    for label in LABELS:
+        own = (films["label"] == label).to_numpy()
+        if own.any() and not chosen[own].any():
+            # A small set can miss a class by chance: its first key by hash then goes to validation.
+            chosen |= positions == positions[own].min()
+    return chosen
+
+
+def draw_by_patient(films: pd.DataFrame, max_images: int | None, seed: int = 0) -> pd.DataFrame:
+    """At most ``max_images`` films, whole patients only, with the class shares kept.
+
+    Patients are taken in the order of their hash, so that a larger draw contains a smaller one, but
+    for a patient with too many films to fit.
+    """
+    if max_images is None or len(films) <= max_images:
+        return films
+    sizes = pd.crosstab(films["patient"], films["label"])
+    quota = max_images * sizes.to_numpy().sum(axis=0) // len(films)
+    kept = set()
+    for patient, own in sorted(zip(sizes.index, sizes.to_numpy(), strict=True),
+                               key=lambda row: hash_fraction(row[0], seed, "draw")):
+        if (own <= quota).all():
+            kept.add(patient)
+            quota -= own
+    return films[films["patient"].isin(kept)]
