@@ -1,0 +1,23 @@
+"""TensorFlow and Keras, imported without their noise: ``from covidcnn.backend import keras, tf``.
+
+While it loads, TensorFlow writes lines about missing graphics drivers to the process's stderr, before any
+log level applies. In a notebook they would stand, with the time of day, in the output of a cell.
+"""
+
+import os
+import tempfile
+
+_stderr = os.dup(2)
+with tempfile.TemporaryFile() as _noise:
+    os.dup2(_noise.fileno(), 2)
+    try:
+        import keras
+        import tensorflow as tf
+
+        # The search for devices, and its messages, would otherwise come with the first tensor.
+        tf.config.list_logical_devices()
+    finally:
+        os.dup2(_stderr, 2)
+        os.close(_stderr)
+
+__all__ = ["keras", "tf"]

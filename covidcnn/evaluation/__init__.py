@@ -1,0 +1,1 @@
+"""Evaluation: every number is computed from per-image scores, and comes with its interval."""

@@ -1,0 +1,41 @@
+"""Where to call PNEUMONIA: 0.5 as the paper seems to, or a threshold fixed on validation. Never on test."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from covidcnn.errors import UserError
+from covidcnn.evaluation.metrics import binary_labels
+
+RULES = ("0.5", "youden", "sensitivity")
+"""'0.5'; 'youden': the highest sensitivity + specificity; 'sensitivity': the highest specificity at a
+target sensitivity."""
+
+
+def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivity: float = 0.95) -> float:
+    """The threshold that a rule gives on validation films.
+
+    Between two films' scores every threshold does equally well; the middle is taken, which asks least of
+    new films.
+
+    Args:
+        validation: a row a film, with ``label`` and ``score``; both classes present.
+        rule: one of ``RULES``.
+        target_sensitivity: in (0, 1]; for the rule 'sensitivity'.
+
+    Raises:
+        UserError: unknown rule.
+    """
+    if rule not in RULES:
+        raise UserError(f"unknown threshold rule '{rule}'; choose one of {', '.join(RULES)}")
+    if rule == "0.5":
+        return 0.5
+    labels, scores = binary_labels(validation), validation["score"].to_numpy(float)
+    false_alarms, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    if rule == "youden":
+        best = int(np.argmax(sensitivity - false_alarms))
+    else:
+        best = int(np.argmax(sensitivity >= target_sensitivity))
+    below = scores[scores < thresholds[best]]
+    lower = below.max() if len(below) else 0.0
+    return float((min(thresholds[best], 1.0) + lower) / 2)

@@ -1,0 +1,1 @@
+"""The paper's network, and the file a trained model travels in."""

@@ -1,0 +1,205 @@
+"""Look inside a trained network: what its layers hold for given films, and how it was put together."""
+
+from dataclasses import fields
+from inspect import signature
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.backend import keras
+from covidcnn.imaging import ImageSettings
+from covidcnn.models.paper_cnn import KERNEL, paper_cnn
+from covidcnn.training.recipe import Recipe
+
+
+def as_input(images: np.ndarray) -> np.ndarray:
+    """Films as the network takes them: uint8 (n, size, size) to float32 (n, size, size, 1) in 0..1."""
+    return np.asarray(images, np.float32)[..., np.newaxis] / 255
+
+
+def layer_output(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """What a layer passes on for the films, at inference (no dropout, moving averages).
+
+    Args:
+        model: a Functional model.
+        name: of the layer.
+        images: uint8 (n, size, size).
+        batch_size: films worked on at once.
+
+    Returns:
+        float32 (n, ...), the layer's output shape.
+    """
+    return _in_batches(keras.Model(model.input, model.get_layer(name).output), images, batch_size)
+
+
+def pre_activations(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """What a convolution or dense layer has computed before its activation function is applied.
+
+    Args:
+        model: a Functional model.
+        name: of a layer with weights, a bias and an activation.
+        images: uint8 (n, size, size).
+        batch_size: films worked on at once.
+
+    Returns:
+        float32 (n, ...), the layer's output shape.
+    """
+    layer = model.get_layer(name)
+    linear = type(layer).from_config(layer.get_config() | {"activation": "linear"})
+    part = keras.Model(model.input, linear(layer.input))
+    linear.set_weights(layer.get_weights())
+    return _in_batches(part, images, batch_size)
+
+
+def _in_batches(part: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    # Called and not asked to predict(), which compiles a function for each such part: seconds for a film.
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([keras.ops.convert_to_numpy(
+        part(as_input(images[start : start + batch_size]), training=False)) for start in starts])
+
+
+def normalise(values: np.ndarray, epsilon: float = 1e-3) -> np.ndarray:
+    """Batch normalisation as in training, before its learnt scale and shift: each channel (the last
+    axis) is given mean 0 and variance 1 over the batch. ``epsilon`` is Keras's."""
+    axes = tuple(range(values.ndim - 1))
+    return (values - values.mean(axes)) / np.sqrt(values.var(axes) + epsilon)
+
+
+def tanh_table(values: dict[str, np.ndarray], threshold: float = 0.95) -> pd.DataFrame:
+    """How a tanh would take the pre-activations of several layers, with and without normalisation.
+
+    Args:
+        values: pre-activations by layer, channels last.
+        threshold: outputs beyond it, in absolute value, count as saturated.
+
+    Returns:
+        A row a layer: ``mean``, ``standard deviation``, and for 'plain' and 'normalised' values the
+        ``saturated`` share and the mean ``slope`` of tanh, which is what it lets through of a gradient.
+    """
+    rows = []
+    for layer, plain in values.items():
+        row = {"layer": layer, "mean": plain.mean(), "standard deviation": plain.std()}
+        for case, inputs in (("plain", plain), ("normalised", normalise(plain))):
+            outputs = np.tanh(inputs)
+            row[f"saturated, {case}"] = (np.abs(outputs) > threshold).mean()
+            row[f"slope, {case}"] = (1 - outputs**2).mean()
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("layer").astype(float)
+
+
+def telling_window(response: np.ndarray, side: int) -> tuple[int, int]:
+    """Top left corner of the square of a feature map whose values differ most: a place worth looking at.
+
+    The outer quarter on each side is passed over: padding and collimation are the strongest edges of
+    many films, and not what one wants to see.
+
+    Args:
+        response: float (size, size), one feature map; size at least twice the side.
+        side: of the square; corners lie on even rows and columns, where 2 x 2 poolings begin.
+    """
+    margin = len(response) // 4
+    windows = np.lib.stride_tricks.sliding_window_view(response, (side, side))
+    spread = windows.std(axis=(-2, -1))
+    spread[:margin], spread[:, :margin] = -1, -1
+    spread[-margin:], spread[:, -margin:] = -1, -1
+    spread[1::2], spread[:, 1::2] = -1, -1
+    row, column = np.unravel_index(spread.argmax(), spread.shape)
+    return int(row), int(column)
+
+
+def three_positions(response: np.ndarray, corner: tuple[int, int], side: int) -> list[tuple[int, int]]:
+    """Where a feature map is largest, middling and smallest inside a square, its rim left out so that a
+    3 x 3 window fits.
+
+    Returns:
+        Three (row, column) of the map.
+    """
+    inner = response[corner[0] + 1 : corner[0] + side - 1, corner[1] + 1 : corner[1] + side - 1]
+    order = np.argsort(inner, axis=None, kind="stable")
+    found = (np.unravel_index(order[place], inner.shape) for place in (-1, order.size // 2, 0))
+    return [(corner[0] + 1 + int(row), corner[1] + 1 + int(column)) for row, column in found]
+
+
+def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[int]:
+    """The channels of a feature map that vary most, passing over those that show what was shown before.
+
+    Args:
+        maps: float (height, width, channels).
+        count: how many; fewer come back where no more are distinct.
+        limit: correlation with a channel already taken, in absolute value, that counts as the same.
+    """
+    flat = maps.reshape(-1, maps.shape[-1]).astype(float)
+    chosen: list[int] = []
+    for channel in np.argsort(-flat.std(0), kind="stable"):
+        if len(chosen) == count or flat[:, channel].std() == 0:
+            break
+        if all(abs(np.corrcoef(flat[:, channel], flat[:, other])[0, 1]) < limit for other in chosen):
+            chosen.append(int(channel))
+    return chosen
+
+
+def typical_films(scores: pd.DataFrame) -> dict[str, str]:
+    """For each label the path of the film with the median score: neither the best case nor the worst.
+
+    Args:
+        scores: columns ``path``, ``label``, ``score``.
+    """
+    ordered = scores.sort_values(["score", "path"])
+    return {label: group["path"].iloc[len(group) // 2] for label, group in ordered.groupby("label")}
+
+
+def receptive_fields(model: keras.Model) -> pd.DataFrame:
+    """How much of the film one unit of each convolution or pooling layer sees.
+
+    With kernel k and stride s a layer widens the field r by (k - 1) steps of the map it reads, each of
+    which is j pixels of the film wide, and then multiplies j by s.
+
+    Returns:
+        A row a layer: ``layer``, ``receptive field`` and ``step`` (both in pixels of the film).
+    """
+    field, step, rows = 1, 1, []
+    for layer in model.layers:
+        reach = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+        if reach is None:
+            continue
+        field, step = field + (reach[0] - 1) * step, step * layer.strides[0]
+        rows.append({"layer": layer.name, "receptive field": field, "step": step})
+    return pd.DataFrame(rows)
+
+
+def assumptions(model: keras.Model) -> pd.DataFrame:
+    """What the paper leaves open about its network, with what is taken here.
+
+    Everything is read from the model as it was built, or from the library's defaults, not typed.
+
+    Returns:
+        Columns ``left open by the paper``, ``taken here``.
+    """
+    default = {name: parameter.default for name, parameter in signature(paper_cnn).parameters.items()}
+    images = {field.name: field.default for field in fields(ImageSettings)}
+    second, pooling = model.get_layer("convolution_2"), model.get_layer("pooling_1")
+    normalisation = model.get_layer("normalisation_1")
+    names = [layer.name for layer in model.layers]
+    block = " - ".join(f"Conv2D ({second.activation.__name__})" if isinstance(layer, keras.layers.Conv2D)
+                       else type(layer).__name__ for layer in model.layers[1:4])
+    dropouts = "; ".join(f"between {names[position - 1]} and {names[position + 1]}"
+                         for position, name in enumerate(names) if name.startswith("dropout"))
+    return pd.DataFrame({
+        "kernels in convolutions 2 to 4 (the first has 32)": ", ".join(map(str, default["filters"][1:])),
+        "size of the kernels there (the first: 3 x 3)": f"{KERNEL} x {KERNEL}",
+        "padding of convolutions": second.padding,
+        "stride of convolutions, of pooling": f"{second.strides[0]}, {pooling.strides[0]}",
+        "order within a block": block,
+        "activation of convolutions 2 to 4": second.activation.__name__,
+        "from maps to a vector": "Flatten" if "flatten" in names else "global pooling",
+        "dropout rate": default["dropout"],
+        "places of the two dropouts": dropouts,
+        "momentum of batch normalisation": (
+            f"{default['batch_norm_momentum']} (this model: {normalisation.momentum:g})"),
+        "epsilon of batch normalisation": normalisation.epsilon,
+        "initial weights": type(second.kernel_initializer).__name__,
+        "weight decay": "none" if second.kernel_regularizer is None else str(second.kernel_regularizer),
+        "batch size": Recipe.batch_size,
+        "interpolation of the resizing": images["interpolation"],
+        "pixel values": "divided by 255",
+    }.items(), columns=["left open by the paper", "taken here"]).astype(str)

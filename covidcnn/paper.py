@@ -1,0 +1,72 @@
+"""The paper's own numbers, as data. Nothing here is computed by this project."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from covidcnn.evaluation.metrics import Confusion
+
+TEST_NORMAL, TEST_PNEUMONIA = 234, 390
+"""Films in the published test set."""
+
+TRAIN_COUNTS = {"NORMAL": 1341, "PNEUMONIA": 3875}
+TEST_COUNTS = {"NORMAL": TEST_NORMAL, "PNEUMONIA": TEST_PNEUMONIA}
+IMAGES_IN_TEXT = 5863
+"""The text's count; the published set holds 5,856."""
+
+OPTIMIZER_TABLE = pd.DataFrame(
+    {"test accuracy": [0.9263, 0.9103, 0.899, 0.8974, 0.859, 0.774],
+     "test loss": [0.2109, 0.5744, 0.2997, 0.2821, 0.3266, 0.4621]},
+    index=pd.Index(["Nadam", "RMSprop", "Adam", "SGD", "AdaGrad", "Adadelta"], name="optimizer"))
+"""'Tables 2 and 3': one run each, chosen on the test set."""
+
+FINAL_METRICS = {"accuracy": 0.9279, "sensitivity": 0.9589, "precision": 0.9280, "specificity": 0.8760,
+                 "f1": 0.9432}
+"""Section 'Accuracy, Recall, Precision and Specificity' and below Eq. 10; recall is called sensitivity."""
+
+LAYERS_IN_TEXT = 14
+LAYER_LIST = {"Conv2D": 4, "MaxPooling2D": 4, "BatchNormalization": 4, "Dropout": 2, "Dense": 2}
+"""The text says 14 layers; its own list adds up to 16."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper that can be held against data."""
+
+    where: str
+    statement: str
+    finding: str
+    """What the paper itself, or the published files, say to it."""
+
+
+CLAIMS = (
+    Claim("title, abstract", "COVID-19 diagnosed from CT",
+          "the data are children's chest X-rays of 2018, without one case of COVID-19"),
+    Claim("abstract", "accuracy up to 92.80 %", "92.80 % is the precision; the accuracy is 92.79 %"),
+    Claim("Dataset", "5,863 images", "the published set has 5,856"),
+    Claim("Dataset", "1,341 / 3,875 training images, 234 / 390 test images", "true of the published set"),
+    Claim("Model structure", "14 layers", "its own list adds up to 16, without input and Flatten"),
+    Claim("Table 1", "Nadam performs best",
+          "one run each, chosen on the test set; its lead over RMSprop is 10 films of 624"),
+    Claim("Pre-processing", "false alarms are caused by imbalance", "asserted, not tested"),
+    Claim("Conclusion", "the data set was balanced", "flips and shifts do not balance classes"),
+    Claim("Evaluation", "validation fluctuates because it is small",
+          "16 images: accuracy moves in steps of 6.25 points"),
+    Claim("Results", "one evaluation", "92.79 % in the text, 92.63 % in the table: two different ones"),
+)
+
+
+def matrices_that_fit(tolerance: float = 1e-4) -> list[Confusion]:
+    """All confusion matrices of 234 + 390 films that agree with all five metrics of the paper.
+
+    The paper cuts some figures and rounds others (recall 374/390 = 0.95897 stands as 0.9589), so a
+    figure agrees when it is less than one unit of its fourth decimal away.
+    """
+    fitting = []
+    for true_negatives in range(TEST_NORMAL + 1):
+        for true_positives in range(TEST_PNEUMONIA + 1):
+            matrix = Confusion(true_negatives, TEST_NORMAL - true_negatives,
+                               TEST_PNEUMONIA - true_positives, true_positives)
+            if all(abs(getattr(matrix, name) - value) < tolerance for name, value in FINAL_METRICS.items()):
+                fitting.append(matrix)
+    return fitting

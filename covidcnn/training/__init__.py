@@ -1,0 +1,1 @@
+"""Training: the six optimizers, the recipe of a training, and the fit itself."""

@@ -1,0 +1,59 @@
+"""Several recipes over several seeds: the same seeds for all, every result in tidy tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from covidcnn.evaluation.metrics import binary_labels, confusion, cross_entropy
+from covidcnn.training.fit import Training
+from covidcnn.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Tidy results of every (recipe, seed)."""
+
+    results: pd.DataFrame
+    """A row a recipe, seed and split (validation, test): accuracy, sensitivity, specificity, loss and AUC
+    at threshold 0.5, and the ``best epoch``, chosen on validation."""
+    histories: pd.DataFrame
+    """A row a recipe, seed and epoch."""
+    scores: pd.DataFrame
+    """A row a recipe, seed and film."""
+
+
+def compare(train: Callable[[Recipe, int], Training], recipes: Mapping[str, Recipe], seeds: Sequence[int],
+            by: str = "recipe") -> Comparison:
+    """Train every recipe with every seed: fresh model, same initial weights for a seed, fresh optimizer.
+
+    Args:
+        train: trains once, for example ``Run.train``.
+        recipes: by the name they have in the tables.
+        seeds: the same for all recipes, so that differences can be paired.
+        by: the column that holds the recipe's name.
+    """
+    results, histories, scores = [], [], []
+    for name, recipe in recipes.items():
+        for seed in seeds:
+            training = train(recipe, seed)
+            which = {by: name, "seed": seed}
+            histories.append(training.history.reset_index().assign(**which))
+            scores.append(training.scores.assign(**which))
+            results += [which | {"split": split, "best epoch": training.best_epoch} | summary(films)
+                        for split, films in training.scores.groupby("split")]
+    return Comparison(pd.DataFrame(results), pd.concat(histories, ignore_index=True),
+                      pd.concat(scores, ignore_index=True))
+
+
+def summary(scores: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
+    """The figures of one row of a comparison."""
+    matrix = confusion(scores, threshold)
+    return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
+            "loss": cross_entropy(scores), "AUC": float(roc_auc_score(binary_labels(scores), scores["score"]))}
+
+
+def median_and_range(values: pd.Series) -> str:
+    """'median (lowest to highest)' over seeds, to three decimals."""
+    return f"{values.median():.3f} ({values.min():.3f} to {values.max():.3f})"

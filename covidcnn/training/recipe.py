@@ -1,0 +1,70 @@
+"""A training as a plain value: everything that decides its result but the data and the seed."""
+
+from dataclasses import dataclass, field
+
+from covidcnn.augment import BALANCING, augmentation_named
+from covidcnn.config import Profile
+from covidcnn.data.splits import VALIDATION_DESIGNS
+from covidcnn.errors import UserError
+from covidcnn.imaging import ImageSettings
+from covidcnn.models.paper_cnn import FILTERS
+from covidcnn.training.optimizers import optimizer_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train the paper's network. Defaults are the paper's, or stated assumptions."""
+
+    epochs: int
+    images: ImageSettings = field(default_factory=ImageSettings)
+    optimizer: str = "Nadam"
+    learning_rate: float | None = None
+    """None takes Keras's default; the paper gives none."""
+    augmentation: str = "none"
+    balance: str = "none"
+    batch_size: int = 32
+    """An assumption: Keras's default."""
+    filters: tuple[int, ...] = FILTERS
+    dropout: float = 0.2
+    batch_norm_momentum: float = 0.99
+    validation: str = "patient"
+    """How validation is cut from train: a design of ``covidcnn.data.splits``."""
+    validation_fraction: float = 0.15
+    split_seed: int = 0
+    """Of the cut and of the draw: the same for every training seed, so that seeds compare."""
+    max_training_images: int | None = None
+    """Training and validation films together, drawn by patient; None takes all."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
+        augmentation_named(self.augmentation)
+        if self.balance not in BALANCING:
+            raise UserError(f"unknown balancing '{self.balance}'; choose one of {', '.join(BALANCING)}")
+        if self.validation not in VALIDATION_DESIGNS:
+            raise UserError(f"unknown validation design '{self.validation}'; "
+                            f"choose one of {', '.join(VALIDATION_DESIGNS)}")
+        for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
+                                       self.batch_norm_momentum, 0, 1), ("validation fraction",
+                                       self.validation_fraction, 0.001, 0.999)):
+            if not low <= value <= high:
+                raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise UserError(f"learning rate {self.learning_rate} is out of range; choose one above 0")
+        if self.max_training_images is not None and self.max_training_images < 1:
+            raise UserError(f"{self.max_training_images} training images are too few; choose at least 1")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise UserError(f"{self.epochs} epochs in batches of {self.batch_size}: both must be at least 1")
+        if self.images.size < 2 ** len(self.filters):
+            raise UserError(f"image size {self.images.size} is too small for {len(self.filters)} poolings; "
+                            f"choose at least {2 ** len(self.filters)}")
+
+
+def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: object) -> Recipe:
+    """The recipe at a profile's scale, with ``changes`` to other fields of :class:`Recipe`."""
+    return Recipe(
+        epochs=profile.epochs,
+        images=ImageSettings(profile.image_size, preprocess),
+        batch_norm_momentum=profile.batch_norm_momentum,
+        max_training_images=profile.max_training_images,
+        **changes,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,68 @@
+"""``covidcnn train``: one training, and everything it leaves in its folder."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from covidcnn.config import DISCLAIMER
+from covidcnn.data.dataset import DataSet
+from covidcnn.data.facts import CITATION, LICENCE
+from covidcnn.errors import UserError
+from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.models.model_file import ModelFacts, save_model
+from covidcnn.paths import replacing, write_json
+from covidcnn.report.record import data_facts, software_facts
+from covidcnn.report.run import EXPLORATORY
+from covidcnn.training.fit import CHECKPOINT, HISTORY, Training, train
+from covidcnn.training.recipe import Recipe
+
+MODEL, SCORES, RUN = "model.keras", "scores.csv", "run.json"
+
+
+def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str = "0.5",
+               report: Callable[[int, int, dict], None] | None = None) -> Training:
+    """Train, and leave ``model.keras``, ``history.csv``, ``scores.csv``, ``run.json`` and TensorBoard's
+    events in ``folder``.
+
+    The threshold is fixed on validation and stored in the model file. An interrupted training leaves the
+    same files, made from its best finished epoch.
+
+    Raises:
+        UserError: ``folder`` holds a model already, or cannot be written.
+        DataError: the films do not allow the recipe's validation.
+    """
+    if (folder / MODEL).exists():
+        raise UserError(f"{folder / MODEL}: there is a model already; choose another folder for --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
+    started, begin = datetime.now(UTC), time.monotonic()
+    training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report)
+    scores = training.scores
+    threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)
+    facts = {
+        "recipe": asdict(recipe), "seed": seed, "best epoch": training.best_epoch,
+        "interrupted": training.interrupted, "data": data_facts(dataset),
+        "counts": {split: group["label"].value_counts().to_dict() for split, group in scores.groupby("split")},
+        **({"licence of the films": LICENCE, "citation": CITATION} if dataset.is_published else {}),
+    }
+    rule = "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation"
+    save_model(folder / MODEL, training.model, ModelFacts(recipe.images, threshold, rule, facts))
+    with replacing(folder / HISTORY) as temporary:
+        training.history.to_csv(temporary)
+    with replacing(folder / SCORES) as temporary:
+        scores.to_csv(temporary, index=False, float_format="%.7g")
+    write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software_facts() | {
+        "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
+    (folder / CHECKPOINT).unlink()
+    return training
+
+
+def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:
+    opened = dataset.has_published_test and (training.scores["split"] == "test").any()
+    return {"threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
+            "test openings": [EXPLORATORY] if opened else []}
