@@ -1,0 +1,285 @@
+"""Figures of films, and of what can be counted and measured on them."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.plots.style import HERE, LABEL_COLOURS, PAPER
+
+TITLE_SIZE = 9
+LONGEST_SHOWN = 700
+"""Pixels; a film of a third of the page's width has about 450 of them in print."""
+PATCH_COLOUR = "#E69F00"
+SPLIT_STYLES = {"train": "-", "test": "--"}
+
+Box = Sequence[float]
+"""A part of a film as shares of its width and height: left, top, width, height."""
+
+
+def show_film(image: np.ndarray, ax: Axes | None = None, title: str = "", box: Box | None = None) -> Axes:
+    """One film in its own proportions, black 0 and white 255, without ticks.
+
+    Args:
+        image: uint8 (height, width).
+        ax: drawn on; the current one if None.
+        title: over the film.
+        box: a part to be framed.
+    """
+    ax = ax or plt.gca()
+    image = _for_display(image)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    sns.despine(ax=ax, left=True, bottom=True)
+    if title:
+        ax.set_title(title, size=TITLE_SIZE)
+    if box is not None:
+        top, bottom, left, right = _corners(image, box)
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False,
+                               edgecolor=PATCH_COLOUR, linewidth=1.8))
+    return ax
+
+
+def cut(image: np.ndarray, box: Box) -> np.ndarray:
+    """The part of an image within ``box``, at least one pixel a side: a view, not a copy."""
+    top, bottom, left, right = _corners(image, box)
+    return image[top:bottom, left:right]
+
+
+def film_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4,
+              width: float = 9.0) -> Figure:
+    """Films in rows, each in its own proportions (Fig. 1).
+
+    Args:
+        images: uint8 (height, width), sizes may differ.
+        titles: one a film.
+        columns: films a row.
+        width: of the figure, in inches.
+
+    Raises:
+        ValueError: no film, or not as many titles as films.
+    """
+    if len(images) == 0 or len(images) != len(titles):
+        raise ValueError(f"need films and one title for each: {len(images)} films, {len(titles)} titles")
+    rows = -(-len(images) // columns)
+    tallest = [max(image.shape[0] / image.shape[1] for image in images[row * columns : (row + 1) * columns])
+               for row in range(rows)]
+    lines = max(title.count("\n") + 1 for title in titles)
+    heights = [width / columns * shape + 0.2 * lines for shape in tallest]
+    figure, axes = plt.subplots(rows, columns, figsize=(width, sum(heights)), squeeze=False,
+                                height_ratios=heights)
+    for ax in axes.flat[len(images) :]:
+        ax.remove()
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        show_film(image, ax, title)
+        # Films of a row hang from one line, whatever their proportions.
+        ax.set_anchor("N")
+    return figure
+
+
+def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Films of each class in train and test, here beside the paper (Fig. 2).
+
+    Bars are shares, so that a small data set can be held beside the paper's; counts stand on the bars.
+
+    Args:
+        here: films by split (rows) and label (columns), as ``counts_table`` gives them.
+        paper: the paper's counts by split and label; a panel each.
+    """
+    figure, axes = plt.subplots(1, len(paper), figsize=(9, 3.6), sharey=True, squeeze=False)
+    for ax, (split, counts) in zip(axes.flat, paper.items(), strict=True):
+        own = here.loc[split, list(LABELS)] if split in here.index else pd.Series(0, index=list(LABELS))
+        for offset, source, values in ((-0.2, "here", own), (0.2, "paper", pd.Series(counts)[list(LABELS)])):
+            shares = values / max(values.sum(), 1)
+            colours = [LABEL_COLOURS[label] for label in LABELS]
+            bars = ax.bar(np.arange(len(LABELS)) + offset, shares, 0.36, edgecolor=colours, linewidth=1.5,
+                          color=colours if source == "here" else "none", hatch="" if source == "here" else "//")
+            ax.bar_label(bars, [f"{source}\n{value:,}\n{share:.1%}"
+                                for value, share in zip(values, shares, strict=True)], padding=3, size=9)
+        ax.set(title=f"{split}: {own.sum():,} films here, {sum(counts.values()):,} in the paper", ylim=(0, 1),
+               xticks=range(len(LABELS)), xticklabels=LABELS)
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0, 0].set_ylabel("share of the split's films")
+    return figure
+
+
+def size_scatter(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Width and height of every film by class; equal films lie on one point, and the title says so."""
+    ax = ax or plt.gca()
+    sizes = films[["width", "height"]].drop_duplicates()
+    area = 14 if len(sizes) > 1 else 90
+    # The rarer class last, so that it is not painted over.
+    for label in films["label"].value_counts().index:
+        own = films[films["label"] == label]
+        ax.scatter(own["width"], own["height"], s=area, alpha=0.45, color=LABEL_COLOURS[label], label=label,
+                   linewidths=0)
+    longest = 1.08 * max(films["width"].max(), films["height"].max())
+    ax.plot([0, longest], [0, longest], ":", color="0.6", lw=1)
+    ax.annotate("square", (0.72 * longest, 0.72 * longest), ha="center", va="bottom", size=9, color="0.4",
+                rotation=45, rotation_mode="anchor")
+    only = "one size, {} x {}: all films lie on this point".format(*sizes.iloc[0])
+    title = f"{len(films):,} films, {len(sizes):,} sizes" if len(sizes) > 1 else only
+    ax.set(xlabel="width [pixels]", ylabel="height [pixels]", xlim=(0, longest), ylim=(0, longest),
+           aspect="equal", title=title)
+    for handle in ax.legend(loc="upper left").legend_handles:
+        if handle is not None:
+            handle.set(sizes=[50], alpha=1)
+    return ax
+
+
+def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: str = "") -> Axes:
+    """How a measure is distributed, a curve a class; train drawn through, test dashed.
+
+    Args:
+        table: columns ``label``, ``split`` and ``quantity``; splits beside train and test are not drawn.
+        quantity: the column.
+        ax: drawn on; the current one if None.
+        unit: for the axis label.
+    """
+    ax = ax or plt.gca()
+    for split, style in SPLIT_STYLES.items():
+        for label in LABELS:
+            values = table.loc[(table["split"] == split) & (table["label"] == label), quantity]
+            if values.nunique() > 1:
+                sns.kdeplot(values, ax=ax, color=LABEL_COLOURS[label], ls=style, label=f"{split} {label}", lw=2)
+    ax.set(xlabel=f"{quantity} [{unit}]" if unit else quantity, ylabel="density of films", yticks=[])
+    if ax.lines:
+        # Room for the legend over the curves.
+        ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
+        ax.legend(fontsize=9, ncols=2, loc="upper center")
+    else:
+        ax.text(0.5, 0.5, f"{table[quantity].iloc[0]:g} in every film:\nit says nothing", ha="center",
+                va="center", transform=ax.transAxes)
+        ax.set(xticks=[], ylabel="")
+    return ax
+
+
+def films_per_patient(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """How many patient keys have one film, two, three …, a bar a class. Counts on a logarithmic scale."""
+    ax = ax or plt.gca()
+    sizes = films.groupby(["label", "patient"]).size()
+    longest = int(sizes.max())
+    for offset, label in ((-0.2, LABELS[0]), (0.2, LABELS[1])):
+        if label in sizes.index:
+            counts = sizes.loc[label].value_counts().sort_index()
+            ax.bar(counts.index + offset, counts, 0.4, color=LABEL_COLOURS[label], label=label)
+    # From below one, so that a single patient has a bar that can be seen.
+    ax.set(xlabel="films of the patient", ylabel="patients (log scale)", yscale="log", xlim=(0.3, longest + 0.7),
+           ylim=(0.6, None))
+    ax.set_xticks(range(1, longest + 1) if longest <= 12 else [1, *range(5, longest + 1, 5)])
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.legend()
+    return ax
+
+
+def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
+    """AUCs with their 95 % intervals, a row each from the top; 0.5 is a coin.
+
+    Args:
+        table: columns ``name``, ``auc``, ``low``, ``high``; the interval may be missing.
+        name: the column that names the rows.
+        ax: drawn on; the current one if None.
+    """
+    ax = ax or plt.gca()
+    rows = np.arange(len(table))[::-1]
+    errors = np.abs(table[["low", "high"]].sub(table["auc"], axis=0).fillna(0).to_numpy(float))
+    ax.errorbar(table["auc"], rows, xerr=errors.T, fmt="o", color=HERE, capsize=3)
+    for auc, row in zip(table["auc"], rows, strict=True):
+        ax.annotate(f"{auc:.2f}", (auc, row), xytext=(0, 6), textcoords="offset points", ha="center", size=9,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    ax.axvline(0.5, ls=":", color=PAPER, lw=1, zorder=1.5)
+    ax.text(0.5, len(table) - 0.45, "coin", ha="center", va="bottom", size=9)
+    ax.set(yticks=rows, yticklabels=table[name], xlabel="AUC, with 95 % interval by patient",
+           xlim=(min(0.42, table["low"].min() - 0.03), 1.02), ylim=(-0.5, len(table) - 0.4))
+    ax.grid(axis="x", color="0.92")
+    return ax
+
+
+def mean_films(films: pd.DataFrame, images: np.ndarray) -> Figure:
+    """The average film of train and of test, and their difference, a row a class.
+
+    Args:
+        films: ``split`` and ``label``; without a test split only the average of train is drawn.
+        images: uint8 (n, height, width), in the order of ``films``.
+    """
+    parts = {(split, label): ((films["split"] == split) & (films["label"] == label)).to_numpy()
+             for split in SPLIT_STYLES for label in LABELS}
+    means = {part: images[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}
+    shifts = {label: means["test", label] - means["train", label] for label in LABELS
+              if {("train", label), ("test", label)} <= means.keys()}
+    columns = 3 if shifts else 1
+    figure, axes = plt.subplots(len(LABELS), columns, figsize=(2.8 * columns, 5.5), squeeze=False)
+    for row, label in zip(axes, LABELS, strict=True):
+        for ax, split in zip(row, SPLIT_STYLES, strict=False):
+            if (split, label) in means:
+                show_film(means[split, label], ax, f"{label}, mean of {split}")
+    if shifts:
+        largest = max(float(np.abs(shift).max()) for shift in shifts.values())
+        for ax, (label, shift) in zip(axes[:, 2], shifts.items(), strict=False):
+            show_film(shift, ax, f"{label}, test - train")
+            ax.images[0].set(cmap="RdBu_r", clim=(-largest, largest))
+        figure.colorbar(axes[0, 2].images[0], ax=axes[:, 2], label="difference [grey levels]", shrink=0.8)
+    return figure
+
+
+def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
+    """The share of pixels at each of the 256 grey levels, the grey scale under it.
+
+    Black background and white markers can hold most pixels: where level 0 or 255 leaves the picture, its
+    share is written beside it.
+    """
+    ax = ax or plt.gca()
+    shares = np.bincount(image.ravel(), minlength=256) / image.size
+    limit = 1.08 * shares[1:255].max() or 1.0
+    ax.stairs(shares, np.arange(257) - 0.5, fill=True, color="0.25")
+    for level, offset, side in ((0, 6, "left"), (255, -6, "right")):
+        if shares[level] > limit:
+            ax.annotate(f"level {level}: {shares[level]:.1%}", (level, limit), xytext=(offset, -2), size=8,
+                        textcoords="offset points", ha=side, va="top")
+    ax.set(xlim=(-2, 257), ylim=(0, limit), xlabel="grey level", ylabel="share of pixels",
+           xticks=[0, 64, 128, 192, 255])
+    ax.yaxis.set_major_locator(MaxNLocator(3))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return ax
+
+
+def film_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
+    """A row an image: the film, and its grey-level histogram (Fig. 4).
+
+    Args:
+        images: uint8 (height, width) by title.
+    """
+    figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False,
+                                width_ratios=(1, 1.7))
+    for row, (title, image) in zip(axes, images.items(), strict=True):
+        show_film(image, row[0])
+        row[0].set_ylabel(title, size=10)
+        histogram(image, row[1])
+        row[1].yaxis.label.set_size(10)
+    for ax in axes[:-1, 1]:
+        ax.set(xlabel="", xticklabels=[])
+    return figure
+
+
+def _for_display(image: np.ndarray) -> np.ndarray:
+    """A film no larger than a figure can show: quicker to draw, and averaged rather than sampled."""
+    scale = LONGEST_SHOWN / max(image.shape)
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _corners(image: np.ndarray, box: Box) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right in pixels, ends excluded."""
+    height, width = image.shape
+    left, top = round(box[0] * width), round(box[1] * height)
+    return top, top + max(1, round(box[3] * height)), left, left + max(1, round(box[2] * width))

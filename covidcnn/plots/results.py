@@ -1,0 +1,186 @@
+"""Figures of results: confusion matrices, curves, optimizers side by side."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
+
+from covidcnn.evaluation.metrics import Confusion, Estimate, binary_labels, confusion, wilson
+from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION
+
+
+def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None) -> Axes:
+    """A confusion matrix: films in each cell, and their share of the row's films (Fig. 5 and 11)."""
+    ax = ax or plt.gca()
+    table = matrix.as_table()
+    shares = table.div(table.sum(axis=1), axis=0)
+    text = np.array([[f"{count}\n{share:.1%}" for count, share in zip(*row, strict=True)]
+                     for row in zip(table.to_numpy(), shares.to_numpy(), strict=True)])
+    sns.heatmap(shares, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True,
+                linewidths=1, linecolor="white", ax=ax)
+    ax.set(title=title, xlabel="called", ylabel="film is")
+    return ax
+
+
+def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "") -> Axes:
+    """ROC curve with the operating point at the threshold."""
+    ax = ax or plt.gca()
+    labels = binary_labels(scores)
+    RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
+                                     curve_kwargs={"color": HERE})
+    called = scores["score"] >= threshold
+    ax.plot(called[labels == 0].mean(), called[labels == 1].mean(), "o", color=PAPER,
+            label=f"threshold {threshold:.2f}")
+    ax.plot([0, 1], [0, 1], ":", color="0.6", label="chance")
+    ax.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC curve")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "") -> Axes:
+    """Precision over sensitivity; the dotted line is the precision of calling every film PNEUMONIA."""
+    ax = ax or plt.gca()
+    labels = binary_labels(scores)
+    PrecisionRecallDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
+                                            curve_kwargs={"color": HERE})
+    ax.axhline(labels.mean(), ls=":", color="0.6", label="all called PNEUMONIA")
+    ax.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision-recall curve", ylim=(0, 1.03))
+    ax.legend(loc="lower left")
+    return ax
+
+
+def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10) -> Axes:
+    """Share of PNEUMONIA among films of similar score, with Wilson intervals; on the diagonal a score
+    means what it says."""
+    ax = ax or plt.gca()
+    labels, score = binary_labels(scores), scores["score"].to_numpy()
+    shares, means = calibration_curve(labels, score, n_bins=bins)
+    films = np.histogram(score, np.linspace(0, 1, bins + 1))[0]
+    films = films[films > 0]
+    intervals = [wilson(round(share * n), int(n)) for share, n in zip(shares, films, strict=True)]
+    errors = np.array([[share - interval.low, interval.high - share]
+                       for share, interval in zip(shares, intervals, strict=True)]).clip(0)
+    ax.errorbar(means, shares, errors.T, fmt="o-", color=HERE, capsize=3, label="films, with 95 % interval")
+    ax.plot([0, 1], [0, 1], ":", color="0.6", label="perfectly calibrated")
+    for mean, interval, n in zip(means, intervals, films, strict=True):
+        ax.annotate(str(n), (mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
+                    size=8, color="0.35")
+    ax.set(xlabel="score, mean of the bin", ylabel="share of PNEUMONIA", title="Calibration (films per bin)",
+           xlim=(-0.03, 1.03), ylim=(-0.03, 1.12))
+    ax.legend(loc="upper left")
+    return ax
+
+
+def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> np.ndarray:
+    """Accuracy and loss of training and validation over epochs, a thin line a seed (Fig. 12).
+
+    Args:
+        histories: by seed, the tables of ``Training.history``.
+        axes: two, for accuracy and loss.
+    """
+    for ax, quantity in zip(axes, ("accuracy", "loss"), strict=True):
+        for column, colour, style, label in ((quantity, TRAINING, "-", "training"),
+                                             (f"val_{quantity}", VALIDATION, "--", "validation")):
+            for number, history in enumerate(histories.values()):
+                ax.plot(history.index, history[column], style, color=colour, lw=1.2, marker=".",
+                        label=label if number == 0 else None)
+        epochs = max(history.index.max() for history in histories.values())
+        ax.set(xlabel="epoch", ylabel=quantity, xticks=range(1, epochs + 1, max(1, epochs // 8)))
+    axes[1].legend()
+    return axes
+
+
+def validation_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray:
+    """Validation loss over epochs, a panel an optimizer: each seed, and the mean in bold.
+
+    Args:
+        histories: columns ``optimizer``, ``seed``, ``epoch``, ``val_loss``.
+        axes: as many as optimizers, sharing their scales.
+    """
+    for ax, (optimizer, group) in zip(axes.flat, histories.groupby("optimizer", sort=False), strict=True):
+        for _, seed in group.groupby("seed"):
+            ax.plot(seed["epoch"], seed["val_loss"], color=VALIDATION, lw=1, alpha=0.7)
+        mean = group.groupby("epoch")["val_loss"].mean()
+        ax.plot(mean.index, mean, color=PAPER, lw=2)
+        ax.set(title=optimizer, yscale="log")
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("validation loss")
+    return axes
+
+
+def paper_beside_here(here: pd.DataFrame, paper: pd.Series, quantity: str, ax: Axes | None = None) -> Axes:
+    """Each seed's value beside the paper's one run, a row an optimizer.
+
+    Args:
+        here: columns ``optimizer`` and ``quantity``, a row a seed.
+        paper: the paper's values by optimizer; gives the order.
+        quantity: the column's name, and the axis label.
+    """
+    ax = ax or plt.gca()
+    rows = {optimizer: row for row, optimizer in enumerate(reversed(paper.index))}
+    ax.plot(here[quantity], here["optimizer"].map(rows), "o", color=HERE, alpha=0.7, label="here, a point a seed")
+    medians = here.groupby("optimizer")[quantity].median()
+    ax.plot(medians, medians.index.map(rows), "|", ms=18, mew=2, color=HERE, label="here, median")
+    ax.plot(paper, paper.index.map(rows), "D", color=PAPER, mfc="none", label="paper, one run")
+    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel=quantity, ylim=(-0.6, len(rows) - 0.4))
+    ax.grid(axis="x", color="0.9")
+    return ax
+
+
+def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, threshold: float = 0.5) -> Axes:
+    """A proportion of every (recipe, seed) with its Wilson interval, a row a recipe.
+
+    Args:
+        scores: columns ``recipe``, ``seed``, ``label``, ``score``.
+        proportion: a key of ``Confusion.proportions``.
+    """
+    ax = ax or plt.gca()
+    recipes = list(scores["recipe"].unique())
+    seeds = sorted(scores["seed"].unique())
+    for (recipe, seed), films in scores.groupby(["recipe", "seed"]):
+        estimate = wilson(*confusion(films, threshold).proportions[proportion])
+        row = len(recipes) - 1 - recipes.index(recipe) + 0.3 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
+        ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
+                                               [max(0, estimate.high - estimate.value)]],
+                    fmt="o", color=HERE, capsize=2, lw=1, ms=5)
+    ax.set(yticks=range(len(recipes)), yticklabels=recipes[::-1], xlabel=proportion, xlim=(-0.03, 1.03),
+           ylim=(-0.6, len(recipes) - 0.4))
+    ax.grid(axis="x", color="0.9")
+    return ax
+
+
+def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | None = None) -> Axes:
+    """Size of each step along the first parameter, a line an implementation."""
+    ax = ax or plt.gca()
+    for (name, path), (colour, style, width) in zip(
+            paths.items(), (("#D55E00", "-", 2), (HERE, "-", 4), (PAPER, "--", 1.2)), strict=True):
+        sizes = np.abs(np.diff(path[:, 0], prepend=start[0]))
+        ax.plot(np.arange(1, len(sizes) + 1), 1000 * sizes, style, color=colour, lw=width, label=name)
+    ax.set(xlabel="step", ylabel="step size / 0.001", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None
+                           ) -> Axes:
+    """Metrics with their intervals, here and in the paper, a row a metric."""
+    ax = ax or plt.gca()
+    names = [name for name in here if name in paper]
+    for estimates, colour, marker, offset, label in ((here, HERE, "o", 0.12, "here"),
+                                                     (paper, PAPER, "D", -0.12, "paper")):
+        values = np.array([[estimates[name].value, estimates[name].low, estimates[name].high]
+                           for name in names])
+        rows = np.arange(len(names))[::-1] + offset
+        ax.errorbar(values[:, 0], rows, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt=marker, color=colour,
+                    mfc="none" if label == "paper" else colour, capsize=3, label=f"{label}, 95 % interval")
+    ax.set(yticks=np.arange(len(names))[::-1], yticklabels=names, xlabel="value")
+    ax.grid(axis="x", color="0.9")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    return ax

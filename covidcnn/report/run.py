@@ -1,0 +1,190 @@
+"""A run as a notebook sees it: profile, data set, and the folder that figures and tables go to."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from covidcnn.config import Profile, profile_named
+from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.errors import UserError
+from covidcnn.paths import REPORTS, replacing, write_json
+from covidcnn.plots.style import apply_style
+
+if TYPE_CHECKING:
+    # Both load TensorFlow, which notebooks that do not train need not wait for.
+    from covidcnn.training.fit import Training
+    from covidcnn.training.recipe import Recipe
+
+OUT_VARIABLE = "COVIDCNN_OUT"
+SKIP_BAD_VARIABLE = "COVIDCNN_SKIP_BAD"
+"""Set by the report runner beside ``COVIDCNN_DATA``: paths stay out of executed notebooks."""
+
+PAPER = "paper"
+EXPLORATORY = "exploratory: the published test set was scored outside the paper profile's protocol"
+
+Content = Literal["films", "results", "schema"]
+"""What a figure shows: films themselves, results measured on films, or neither."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook's part of a report."""
+
+    notebook: str
+    profile: Profile
+    dataset: DataSet
+    folder: Path
+
+    def recipe(self, **changes: Any) -> "Recipe":
+        """The paper's recipe at this profile's scale, with ``changes`` to fields of ``Recipe``."""
+        from covidcnn.training.recipe import profile_recipe
+
+        return profile_recipe(self.profile, **changes)
+
+    def train(self, recipe: "Recipe", seed: int, score_test: bool = True) -> "Training":
+        """Train once on this run's data and score validation and, if asked, test films.
+
+        Scoring the published test set is entered in the run record. See ``covidcnn.training.fit.train``.
+        """
+        from covidcnn.training.fit import train
+
+        training = train(self.dataset, recipe, seed, score_roles=("validation", *["test"] * score_test))
+        if score_test:
+            self.log_test_opening(f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation "
+                                  f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
+        return training
+
+    def log_test_opening(self, what: str) -> None:
+        """Enter in the run record that ``what`` was scored on the test films, if they are the published ones."""
+        if self.dataset.has_published_test:
+            self._enter("test openings", {"name": what})
+
+    def save_figure(self, figure: Figure, name: str, caption: str, content: Content, scores_test: bool = False
+                    ) -> None:
+        """Save a figure as PNG and SVG and enter it in the run record.
+
+        Figures of phantom films say so in the picture itself; films of the published set are credited,
+        and kept in a folder of their own that no commit takes.
+
+        Args:
+            figure: may still be shown afterwards, with what was added.
+            name: file name without ending; the paper's number where it has one, for example 'fig_01'.
+            caption: one or two sentences.
+            content: 'films', 'results' (measured on films) or 'schema'.
+            scores_test: results of the test split are in it; for the published test set outside the paper
+                profile the figure and its caption then say 'exploratory'.
+        """
+        if scores_test and self.is_exploratory:
+            caption = f"{caption} ({EXPLORATORY})"
+        note = self._origin_note(content, scores_test)
+        if note:
+            figure.text(1, -0.01, note, ha="right", va="top", size=8, color="0.35")
+        folder = self.folder / "figures" / ("films" if content == "films" else "")
+        for ending in ("png", "svg"):
+            # Without a date the same figure gives the same file.
+            metadata = {"Date": None} if ending == "svg" else {"Software": None}
+            with replacing(folder / f"{name}.{ending}") as temporary:
+                figure.savefig(temporary, format=ending, metadata=metadata)
+        path = (folder / f"{name}.png").relative_to(self.folder).as_posix()
+        self._enter("figures", {"name": name, "file": path, "caption": caption})
+
+    def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False) -> None:
+        """Save a table as CSV and Markdown and enter it in the run record.
+
+        Args:
+            table: its index is written where it has a name.
+            name: file name without ending.
+            caption: one or two sentences.
+            scores_test: numbers of the test split are in it; for the published test set outside the
+                paper profile the caption then says 'exploratory'.
+        """
+        if scores_test and self.is_exploratory:
+            caption = f"{caption} ({EXPLORATORY})"
+        if self.dataset.is_phantom:
+            caption = f"{caption} Phantom films, no patients."
+        folder, index = self.folder / "tables", table.index.name is not None
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=index)
+        with replacing(folder / f"{name}.md") as temporary:
+            markdown = table.to_markdown(index=index, floatfmt=".4g")
+            temporary.write_text(f"{caption}\n\n{markdown}\n", encoding="utf-8")
+        self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption})
+
+    def save_scores(self, scores: pd.DataFrame, name: str) -> None:
+        """Save per-image scores as ``scores/NAME.csv``: every table can be computed from them again."""
+        with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
+            scores.to_csv(temporary, index=False, float_format="%.7g")
+
+    @property
+    def is_exploratory(self) -> bool:
+        """Scoring this run's test films opens the published test set outside a protocol."""
+        return self.dataset.has_published_test and self.profile.name != PAPER
+
+    def _origin_note(self, content: Content, scores_test: bool) -> str:
+        if self.dataset.is_phantom and content != "schema":
+            return "phantom films, drawn by a program: no patients"
+        if content == "films" and self.dataset.has_published_test:
+            return "films: Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
+        return "exploratory: published test set" if scores_test and self.is_exploratory else ""
+
+    def _enter(self, part: str, entry: dict[str, Any]) -> None:
+        path = record_path(self.folder, self.notebook)
+        record = json.loads(path.read_text(encoding="utf-8"))
+        # A cell run twice in JupyterLab replaces its entry.
+        record[part] = [old for old in record[part] if old.get("name", old) != entry.get("name", entry)] + [entry]
+        write_json(path, record)
+
+
+def record_path(folder: Path, notebook: str) -> Path:
+    """Where a notebook enters what it made."""
+    return folder / "record" / f"{notebook}.json"
+
+
+def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> Path:
+    """Where a profile's report on a data set goes: ``reports/<profile>-<data set>/``.
+
+    ``reports/paper/`` is the paper profile's alone, whatever ``out`` says.
+
+    Raises:
+        UserError: ``out`` is the paper profile's folder, or inside it, and the profile is another.
+    """
+    chosen = str(out) or os.environ.get(OUT_VARIABLE, "")
+    if chosen:
+        folder = Path(chosen).expanduser()
+    else:
+        folder = REPORTS / (PAPER if profile.name == PAPER else f"{profile.name}-{dataset_name}")
+    kept = (REPORTS / PAPER).resolve()
+    if profile.name != PAPER and folder.resolve().is_relative_to(kept):
+        raise UserError(f"{folder}: kept for the paper profile; choose another folder for '{profile.name}'")
+    return folder
+
+
+def open_run(notebook: str, profile: str, data: str = "", out: str = "",
+             progress: Callable[[int, int], None] | None = None) -> Run:
+    """Open a notebook's run: every notebook's first call.
+
+    Args:
+        notebook: the notebook's name without ending; names its part of the record.
+        profile: 'smoke', 'quick' or 'paper'.
+        data: a folder in the published layout; empty for the report runner's, or the phantom films.
+        out: the report's folder; empty for the report runner's, or ``reports/<profile>-<data set>/``.
+        progress: as in ``open_dataset``.
+
+    Raises:
+        UserError: unknown profile, unusable data, or a folder that is not this profile's.
+    """
+    chosen = profile_named(profile)
+    dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)), progress=progress)
+    if chosen.requires_published_data and not dataset.is_published:
+        raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
+                        "Give its folder with --data, or choose another profile")
+    folder = report_folder(chosen, dataset.name, out)
+    write_json(record_path(folder, notebook), {"figures": [], "tables": [], "test openings": []})
+    apply_style()
+    return Run(notebook, chosen, dataset, folder)

@@ -1,0 +1,168 @@
+"""The report runner: strict papermill over the notebook series, one folder a report."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+
+from covidcnn.config import Profile
+from covidcnn.data.dataset import DATA_VARIABLE, DataSet
+from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.report.notebooks import Notebook, check_parameters
+from covidcnn.report.record import read_record, run_facts, write_record
+from covidcnn.report.run import OUT_VARIABLE, SKIP_BAD_VARIABLE
+from covidcnn.report.site import write_index, write_page
+
+
+class _LocalKernels(AsyncKernelManager):
+    """Talks to kernels through files that only this user can open: over TCP, others on a shared machine
+    could listen, and the kernel warns of it at every start."""
+
+    transport = "ipc"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one notebook ended."""
+
+    notebook: str
+    status: str
+    """'done', 'failed', or 'kept' when ``--resume`` found it done."""
+    seconds: float = 0.0
+    message: str = ""
+    """For a failure: the cell and the error, in one line."""
+    key: str = field(default="", repr=False)
+
+
+def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
+               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None) -> list[Outcome]:
+    """Execute notebooks one after another; a failed one does not keep the others from running.
+
+    Args:
+        notebooks: in the order to run.
+        profile: goes to every notebook as its parameter ``PROFILE``.
+        dataset: already opened, so that bad data are refused before the first notebook starts.
+        folder: the report's folder; what other notebooks left there stays.
+        resume: keep what is done with the same notebook, library, parameters and data.
+        report: receives lines of progress.
+        parameters: more parameters, given to every notebook; each must have them.
+
+    Returns:
+        One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
+
+    Raises:
+        UserError: a notebook does not have exactly one parameters cell, or not these parameters.
+    """
+    given = {"PROFILE": profile.name, **(parameters or {})}
+    for notebook in notebooks:
+        check_parameters(notebook.path, given)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = read_record(folder)
+    record |= run_facts(profile, dataset)
+    outcomes = []
+    with _environment(dataset, folder):
+        for number, notebook in enumerate(notebooks, start=1):
+            key = _key(notebook, given, dataset)
+            earlier = record["notebooks"].get(notebook.name, {})
+            if resume and earlier.get("status") == "done" and earlier.get("key") == key:
+                outcome = Outcome(notebook.name, "kept", earlier["seconds"], key=key)
+                report(f"[{number}/{len(notebooks)}] {notebook.name}: done before, kept")
+            else:
+                report(f"[{number}/{len(notebooks)}] {notebook.name}: running")
+                outcome = _execute(notebook, given, folder, key)
+                report(f"[{number}/{len(notebooks)}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
+                       + (f"; {outcome.message}" if outcome.message else ""))
+                record["notebooks"][notebook.name] = {
+                    "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
+                    "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
+            outcomes.append(outcome)
+            write_record(folder, record)
+    write_index(folder, record)
+    return outcomes
+
+
+def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, key: str) -> Outcome:
+    import papermill
+
+    executed = folder / "notebooks" / notebook.path.name
+    log = folder / "logs" / f"{notebook.name}.txt"
+    for parent in (executed.parent, log.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    start, message = time.monotonic(), ""
+    with log.open("w", encoding="utf-8") as file:
+        try:
+            papermill.execute_notebook(
+                str(notebook.path), str(executed), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
+                progress_bar=sys.stderr.isatty(), stdout_file=file, stderr_file=file, autosave_cell_every=0,
+                kernel_manager_class=_LocalKernels)
+        except papermill.PapermillExecutionError as error:
+            message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
+        # A dead kernel, a full disk: the other notebooks still run, and this one says why it did not.
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+    seconds = time.monotonic() - start
+    for written in (executed, log):
+        if written.is_file():
+            written.write_text(without_machine_paths(written.read_text(encoding="utf-8")), encoding="utf-8")
+    if executed.is_file():
+        _drop_run_metadata(executed)
+        write_page(executed, folder / f"{notebook.name}.html")
+    message = without_machine_paths(message)
+    return Outcome(notebook.name, "failed" if message else "done", seconds, message, key)
+
+
+def without_machine_paths(text: str) -> str:
+    """Replace the folders of this machine by what they are: a report can be given away."""
+    folders = {str(PROJECT): "<project>", sys.prefix: "<environment>", sys.base_prefix: "<python>",
+               str(Path.home()): "~", os.environ.get(DATA_VARIABLE) or "\0": "<data>",
+               os.environ.get(OUT_VARIABLE) or "\0": "<report>"}
+    for path in sorted(folders, key=len, reverse=True):
+        if len(path) > 1:
+            text = text.replace(path, folders[path])
+    return text
+
+
+def _drop_run_metadata(executed: Path) -> None:
+    """Take papermill's times and paths out: what is left is equal whenever the results are."""
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for entry in ("papermill", "execution"):
+            cell.metadata.pop(entry, None)
+    nbformat.write(notebook, executed)
+
+
+@contextmanager
+def _environment(dataset: DataSet, folder: Path) -> Iterator[None]:
+    """Tell the notebooks' kernels where data and report are."""
+    values = {DATA_VARIABLE: str(dataset.root.resolve()), OUT_VARIABLE: str(folder.resolve()),
+              SKIP_BAD_VARIABLE: "1" if len(dataset.left_out) else "",
+              "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
+    """What a notebook's result follows from: itself, the library, its parameters, the data."""
+    digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
+    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py"))]:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
