@@ -1,0 +1,158 @@
+"""A tiny generated data set, the shared images, bad files, and a cache of the tests' own."""
+
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from covidcnn.errors import UserError
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+TINY_COUNTS = {"train": (24, 40), "val": (4, 4), "test": (12, 20)}
+"""Images of NORMAL and of PNEUMONIA in each split."""
+
+
+def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
+              size: tuple[int, int] = (48, 40), seed: int = 0) -> Path:
+    """Write noise films in the published layout and naming; a PNEUMONIA has a bright spot.
+
+    Every patient has two films, and no patient stands in two splits. ``size`` is (width, height).
+    """
+    first_number = {"train": 1000, "val": 2000, "test": 1}
+    for position, (split, (normal, pneumonia)) in enumerate(counts.items()):
+        generator = np.random.default_rng([seed, position])
+        for label, films in (("NORMAL", normal), ("PNEUMONIA", pneumonia)):
+            (folder / split / label).mkdir(parents=True)
+            for film in range(films):
+                patient, which = divmod(film, 2)
+                number = first_number[split] + 20 * (patient // 2)
+                if label == "NORMAL":
+                    name = f"{('IM', 'NORMAL2-IM')[patient % 2]}-{number:04d}-{which + 1:04d}"
+                else:
+                    name = f"person{number}_{('bacteria', 'virus')[patient % 2]}_{film + 1}"
+                pixels = generator.normal(90, 15, (size[1], size[0]))
+                if label == "PNEUMONIA":
+                    spot = np.zeros_like(pixels)
+                    centre = generator.uniform(0.3, 0.7, 2) * size
+                    cv2.circle(spot, centre.astype(int).tolist(), min(size) // 4, 80.0, -1)
+                    pixels += cv2.GaussianBlur(spot, (0, 0), 2)
+                Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(
+                    folder / split / label / f"{name}.jpeg", quality=90)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the user's cache, or is led to the user's data."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = tmp_path_factory.mktemp("cache")
+        patch.setenv("COVIDCNN_CACHE", str(cache))
+        patch.delenv("COVIDCNN_DATA", raising=False)
+        yield cache
+
+
+@pytest.fixture(scope="session", name="make_tree")
+def make_tree_fixture() -> Callable[..., Path]:
+    return make_tree
+
+
+@pytest.fixture(scope="session")
+def tiny_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """104 films in the published layout. Shared by all tests: change a copy, not this."""
+    return make_tree(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture
+def small_tree(tmp_path: Path) -> Path:
+    """20 films in the published layout, for a test to change."""
+    return make_tree(tmp_path / "small", {"train": (4, 8), "val": (2, 2), "test": (2, 2)})
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the shared images are not here ({folder.name}, looked for in ../shared/data)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_films() -> Path:
+    """The 5,856 published images, at 224 px."""
+    return _shared("chest_xray_224")
+
+
+@pytest.fixture(scope="session")
+def shared_originals() -> Path:
+    """56 published training images in their original files."""
+    return _shared("chest_xray_originals")
+
+
+@pytest.fixture(scope="session")
+def published(shared_films: Path, own_cache: Path):
+    """The catalogue of the published images."""
+    from covidcnn.data.catalogue import index_folder
+
+    return index_folder(shared_films)
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """``with refused('film.jpeg', 'remove it'):`` the block must raise one line that holds these words."""
+
+    @contextlib.contextmanager
+    def refusal(*words: object, error: type[UserError] = UserError) -> Iterator[None]:
+        with pytest.raises(error) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in words:
+            assert str(word) in message
+
+    return refusal
+
+
+@pytest.fixture(scope="session")
+def bad_images() -> dict[str, bytes]:
+    """Files that are named as images and cannot be used, by name."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48), np.uint8)
+    film = Image.fromarray(noise)
+    jpeg, png = encoded(film, "JPEG"), encoded(film, "PNG")
+    gif = encoded(film, "GIF", save_all=True, append_images=[film.rotate(90)])
+    return {
+        "garbage.jpeg": b"no image " * 100,
+        "text.png": b"hello\n",
+        "truncated.jpeg": jpeg[: len(jpeg) // 2],
+        "truncated.png": png[: len(png) // 2],
+        "headless.jpeg": b"\0\0\0\0" + jpeg[4:],
+        "empty.jpeg": b"",
+        "one-pixel.png": encoded(Image.new("L", (1, 1), 255), "PNG"),
+        "bomb.png": png_that_claims(20_000, 20_000),
+        # The second frame's place and size stand behind its last control block of 8 bytes; they are cut.
+        "cut-in-second-frame.gif": gif[: gif.rindex(b"!\xf9\x04") + 12],
+    }
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header promises ``width`` x ``height`` grey pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+            + chunk(b"IEND", b""))

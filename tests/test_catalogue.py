@@ -1,0 +1,308 @@
+"""The index of a folder of films, whatever people have on disk."""
+
+import errno
+import hashlib
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from covidcnn.data import catalogue as catalogue_module
+from covidcnn.data.catalogue import COLUMNS, assign_patients, content_hash, find_root, index_folder
+from covidcnn.errors import DataError
+
+
+def grey(width=48, height=40, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
+
+
+# ---------------------------------------------------------------- the table
+
+def test_index_has_a_row_for_every_film_in_order_of_path(tiny_tree):
+    films = index_folder(tiny_tree).films
+    assert list(films.columns) == COLUMNS
+    assert films["path"].tolist() == sorted(path.relative_to(tiny_tree).as_posix()
+                                            for path in tiny_tree.rglob("*.jpeg"))
+    assert films.groupby(["split", "label"]).size().to_dict() == {
+        ("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 40, ("val", "NORMAL"): 4, ("val", "PNEUMONIA"): 4,
+        ("test", "NORMAL"): 12, ("test", "PNEUMONIA"): 20}
+
+
+def test_row_says_what_name_and_file_say(tiny_tree):
+    films = index_folder(tiny_tree).films.set_index("path")
+    row = films.loc["train/PNEUMONIA/person1000_virus_3.jpeg"]
+    content = (tiny_tree / row.name).read_bytes()
+    assert row.to_dict() == {
+        "split": "train", "label": "PNEUMONIA", "subtype": "virus", "series": "virus", "number": 1000,
+        "patient": "virus-1000", "width": 48, "height": 40, "mode": "L",
+        "sha256": hashlib.sha256(content).hexdigest(), "note": "", "problem": ""}
+
+
+def test_published_original_is_indexed_with_its_size_and_mode(shared_originals):
+    manifest = pd.read_csv(shared_originals / "manifest.csv").set_index("file")
+    catalogue = index_folder(shared_originals)
+    films = catalogue.films.set_index("path")
+    assert len(catalogue.unreadable) == 0
+    pd.testing.assert_frame_equal(films[["width", "height", "mode"]],
+                                  manifest.loc[films.index, ["width", "height", "mode"]], check_names=False)
+
+
+def test_unknown_name_makes_each_film_its_own_patient(small_tree):
+    for split in ("train", "test"):
+        grey(seed=len(split)).save(small_tree / split / "NORMAL" / "x1.png")
+        grey(seed=9 + len(split)).save(small_tree / split / "PNEUMONIA" / "x1.png")
+    films = index_folder(small_tree).films
+    unknown = films[films["path"].str.endswith("x1.png")]
+    assert unknown["patient"].nunique() == 4
+    assert unknown.groupby("label")["subtype"].unique().map(list).to_dict() == {
+        "NORMAL": ["normal"], "PNEUMONIA": ["unknown"]}
+    assert (unknown["series"] == "").all()
+    assert (unknown["number"] == -1).all()
+
+
+# ---------------------------------------------------------------- layouts
+
+def test_kaggle_archive_is_read_once_and_its_litter_passed_over(tiny_tree, tmp_path):
+    outer = tmp_path / "chest_xray"
+    shutil.copytree(tiny_tree, outer)
+    shutil.copytree(tiny_tree, outer / "chest_xray")
+    litter = outer / "__MACOSX" / "chest_xray" / "train" / "NORMAL"
+    litter.mkdir(parents=True)
+    (litter / "._IM-0115-0001.jpeg").write_bytes(b"x")
+    for folder in (outer, outer / "train", outer / "train" / "NORMAL"):
+        (folder / ".DS_Store").write_bytes(b"x")
+    (outer / "train" / "NORMAL" / "._IM-1000-0001.jpeg").write_bytes(b"x")
+    (outer / "train" / "NORMAL" / "Thumbs.db").write_bytes(b"x")
+    catalogue = index_folder(outer)
+    assert catalogue.root == outer
+    assert len(catalogue.films) == 104
+    assert len(catalogue.unreadable) == 0
+    assert catalogue.ignored == ()
+
+
+@pytest.mark.parametrize("nesting", ["chest_xray", "archive/chest_xray"])
+def test_folder_around_the_data_set_will_do(small_tree, tmp_path, nesting):
+    root = tmp_path / "download" / nesting
+    root.parent.mkdir(parents=True)
+    small_tree.rename(root)
+    assert find_root(tmp_path / "download") == root
+
+
+def test_macosx_folder_alone_is_no_data_set(small_tree, tmp_path, refused):
+    (tmp_path / "download").mkdir()
+    small_tree.rename(tmp_path / "download" / "__MACOSX")
+    with refused(tmp_path / "download", "NORMAL and PNEUMONIA", error=DataError):
+        find_root(tmp_path / "download")
+
+
+def test_folder_without_splits_is_split_all(small_tree):
+    films = index_folder(small_tree / "train").films
+    assert set(films["split"]) == {"all"}
+    assert films["path"].str.split("/").str[0].value_counts().to_dict() == {"PNEUMONIA": 8, "NORMAL": 4}
+
+
+def test_case_of_folders_and_endings_does_not_matter(small_tree):
+    (small_tree / "train").rename(small_tree / "Train")
+    (small_tree / "Train" / "NORMAL").rename(small_tree / "Train" / "normal")
+    film = small_tree / "Train" / "normal" / "IM-1000-0001.jpeg"
+    film.rename(film.with_suffix(".JPG"))
+    films = index_folder(small_tree).films.set_index("path")
+    row = films.loc["Train/normal/IM-1000-0001.JPG"]
+    assert (row["split"], row["label"], row["patient"]) == ("train", "NORMAL", "IM-1000")
+    assert len(films) == 20
+
+
+def test_films_in_folders_within_a_class_are_found(small_tree):
+    deeper = small_tree / "train" / "NORMAL" / "more"
+    deeper.mkdir()
+    grey().save(deeper / "IM-1999-0001.png")
+    row = index_folder(small_tree).films.set_index("path").loc["train/NORMAL/more/IM-1999-0001.png"]
+    assert (row["split"], row["label"]) == ("train", "NORMAL")
+
+
+def test_files_that_are_no_images_by_their_ending_are_listed(small_tree):
+    (small_tree / "train" / "NORMAL" / "notes.txt").write_text("x")
+    (small_tree / "readme.txt").write_text("beside the classes nothing is looked at")
+    catalogue = index_folder(small_tree)
+    assert catalogue.ignored == ("train/NORMAL/notes.txt",)
+    assert len(catalogue.films) == 20
+
+
+def test_missing_folder_is_refused(tmp_path, refused):
+    with refused(tmp_path / "nowhere", "no such folder", "give the folder", error=DataError):
+        index_folder(tmp_path / "nowhere")
+
+
+def test_file_instead_of_a_folder_is_refused(tmp_path, refused):
+    (tmp_path / "chest_xray.zip").write_bytes(b"x")
+    with refused("chest_xray.zip", "give the folder", error=DataError):
+        index_folder(tmp_path / "chest_xray.zip")
+
+
+def test_folder_that_is_no_data_set_is_refused(tmp_path, refused):
+    (tmp_path / "holiday" / "beach").mkdir(parents=True)
+    with refused(tmp_path / "holiday", "train, val and test", error=DataError):
+        index_folder(tmp_path / "holiday")
+
+
+# ---------------------------------------------------------------- bad and odd files
+
+@pytest.mark.parametrize("name", ["garbage.jpeg", "text.png", "truncated.jpeg", "truncated.png", "headless.jpeg",
+                                  "empty.jpeg", "one-pixel.png", "bomb.png", "cut-in-second-frame.gif"])
+def test_bad_file_is_listed_and_the_others_are_read(small_tree, bad_images, name):
+    (small_tree / "train" / "NORMAL" / name).write_bytes(bad_images[name])
+    catalogue = index_folder(small_tree)
+    assert len(catalogue.films) == 20
+    assert catalogue.unreadable["path"].tolist() == [f"train/NORMAL/{name}"]
+    problem = catalogue.unreadable["problem"].iloc[0]
+    assert "remove it" in problem
+    assert str(small_tree) not in problem
+    assert "\n" not in problem
+
+
+def test_link_to_nothing_is_listed_as_unreadable(small_tree):
+    (small_tree / "train" / "NORMAL" / "gone.jpeg").symlink_to(small_tree / "moved-away.jpeg")
+    catalogue = index_folder(small_tree)
+    assert catalogue.unreadable["path"].tolist() == ["train/NORMAL/gone.jpeg"]
+    assert len(catalogue.films) == 20
+
+
+@pytest.mark.parametrize(("name", "image", "mode"), [
+    ("a.png", grey().convert("RGBA"), "RGBA"),
+    ("b.jpg", grey().convert("CMYK"), "CMYK"),
+    ("c.png", Image.fromarray(np.full((40, 48), 4000, np.uint16)), "I;16"),
+    ("d.tiff", grey(), "L"),
+    ("e.bmp", grey(), "L"),
+    ("f.webp", grey().convert("RGB"), "RGB"),
+])
+def test_image_of_any_usual_kind_is_indexed(small_tree, name, image, mode):
+    image.save(small_tree / "train" / "NORMAL" / name)
+    row = index_folder(small_tree).films.set_index("path").loc[f"train/NORMAL/{name}"]
+    assert (row["width"], row["height"], row["mode"], row["note"]) == (48, 40, mode, "")
+
+
+def test_animated_file_is_indexed_with_a_note(small_tree):
+    path = small_tree / "train" / "NORMAL" / "moving.gif"
+    grey().save(path, save_all=True, append_images=[grey(seed=1), grey(seed=2)])
+    row = index_folder(small_tree).films.set_index("path").loc["train/NORMAL/moving.gif"]
+    assert row["note"] == "3 frames, only the first is read"
+
+
+# ---------------------------------------------------------------- the stored index
+
+def test_second_call_reads_the_stored_index_and_gives_the_same_table(small_tree, bad_images, monkeypatch):
+    # Mode '1' looks like a number in the stored table.
+    grey().convert("1").save(small_tree / "train" / "NORMAL" / "black and, white.png")
+    (small_tree / "train" / "NORMAL" / "empty.jpeg").write_bytes(bad_images["empty.jpeg"])
+    first = index_folder(small_tree)
+    monkeypatch.setattr(catalogue_module, "read_grey", None)
+    second = index_folder(small_tree)
+    assert second.films.to_dict() == first.films.to_dict()
+    assert second.unreadable.to_dict() == first.unreadable.to_dict()
+
+
+def test_changed_added_and_removed_films_are_seen(small_tree):
+    before = index_folder(small_tree).films.set_index("path")["sha256"]
+    grey(50, 44).save(small_tree / "train" / "NORMAL" / "IM-1000-0001.jpeg")
+    grey(seed=3).save(small_tree / "train" / "NORMAL" / "IM-1500-0001.jpeg")
+    (small_tree / "test" / "NORMAL" / "IM-0001-0001.jpeg").unlink()
+    after = index_folder(small_tree).films.set_index("path")["sha256"]
+    assert set(after.index) - set(before.index) == {"train/NORMAL/IM-1500-0001.jpeg"}
+    assert set(before.index) - set(after.index) == {"test/NORMAL/IM-0001-0001.jpeg"}
+    both = before.index.intersection(after.index)
+    assert both[before[both] != after[both]].tolist() == ["train/NORMAL/IM-1000-0001.jpeg"]
+
+
+def test_progress_counts_up_to_all_images(small_tree):
+    seen = []
+    index_folder(small_tree, lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 20) for done in range(1, 21)]
+
+
+def test_full_disk_is_refused_and_leaves_no_half_index(small_tree, tmp_path, monkeypatch, refused):
+    def fails_half_way(table, path, **options):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fails_half_way)
+    with refused(tmp_path / "cache", "No space left on device", "COVIDCNN_CACHE"):
+        index_folder(small_tree)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_cache_that_is_a_file_is_refused(small_tree, tmp_path, monkeypatch, refused):
+    (tmp_path / "cache").write_text("x")
+    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
+    with refused(tmp_path / "cache", "COVIDCNN_CACHE"):
+        index_folder(small_tree)
+
+
+# ---------------------------------------------------------------- patients from a CSV
+
+@pytest.fixture
+def unnamed(tmp_path):
+    """Four films of an unknown naming scheme; one file name occurs twice."""
+    for path in ("train/NORMAL/a.png", "train/PNEUMONIA/b.png", "test/NORMAL/c.png", "test/PNEUMONIA/b.png"):
+        (tmp_path / "set" / path).parent.mkdir(parents=True)
+        grey(seed=hash(path) % 1000).save(tmp_path / "set" / path)
+    return index_folder(tmp_path / "set").films
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_csv_gives_patients_by_path_and_by_unique_file_name(unnamed, tmp_path):
+    csv = write(tmp_path / "p.csv", "path,patient\na.png,007\nc.png,007\ntrain/PNEUMONIA/b.png,8\n"
+                                    "test/PNEUMONIA/b.png,NA\n")
+    given = assign_patients(unnamed, csv).set_index("path")["patient"]
+    assert given.to_dict() == {"train/NORMAL/a.png": "007", "test/NORMAL/c.png": "007",
+                               "train/PNEUMONIA/b.png": "8", "test/PNEUMONIA/b.png": "NA"}
+
+
+def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
+    before = unnamed.copy()
+    csv = write(tmp_path / "p.csv", "path,patient\n" + "".join(f"{path},1\n" for path in unnamed["path"]))
+    assert set(assign_patients(unnamed, csv)["patient"]) == {"1"}
+    pd.testing.assert_frame_equal(unnamed, before)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("path,child\na.png,1\n", ("no column patient", "needs path and patient")),
+    ("path,patient\na.png,1\na.png,2\n", ("'a.png' is listed twice",)),
+    ("path,patient\na.png,1\n", ("no patient for 3 images", "test/NORMAL/c.png", "add a line")),
+    ("path,patient\na.png,1\nc.png,2\nb.png,3\n", ("no patient for 2 images", "test/PNEUMONIA/b.png")),
+    ("path,patient\na.png,\nc.png,2\ntrain/PNEUMONIA/b.png,3\ntest/PNEUMONIA/b.png,3\n",
+     ("no patient for 1 images", "train/NORMAL/a.png")),
+    ("", ("not a readable CSV",)),
+])
+def test_faulty_csv_of_patients_is_refused(unnamed, tmp_path, refused, text, words):
+    csv = write(tmp_path / "patients.csv", text)
+    with refused(csv, *words, error=DataError):
+        assign_patients(unnamed, csv)
+
+
+def test_missing_csv_of_patients_is_refused(unnamed, tmp_path, refused):
+    with refused("nowhere.csv", error=DataError):
+        assign_patients(unnamed, tmp_path / "nowhere.csv")
+
+
+# ---------------------------------------------------------------- content hash
+
+def test_content_hash_follows_content_and_not_place_or_order(small_tree, tmp_path):
+    films = index_folder(small_tree).films
+    moved = shutil.copytree(small_tree, tmp_path / "elsewhere")
+    assert content_hash(index_folder(moved).films) == content_hash(films)
+    assert content_hash(films.sample(frac=1, random_state=0)) == content_hash(films)
+
+
+@pytest.mark.parametrize("column", ["split", "label", "patient", "sha256"])
+def test_content_hash_changes_with_what_decides_a_result(small_tree, column):
+    films = index_folder(small_tree).films
+    changed = films.copy()
+    changed.loc[0, column] = "other"
+    assert content_hash(changed) != content_hash(films)

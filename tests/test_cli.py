@@ -1,0 +1,175 @@
+"""The command line as a user meets it: what it prints, what it leaves, and how it refuses."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from covidcnn.cli import app, main
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["covidcnn", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_tree, tmp_path_factory):
+    """A model trained by the command, in a process of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    subprocess.run([sys.executable, "-m", "covidcnn", "train", "--data", str(tiny_tree), "--out", str(folder),
+                    "--size", "32", "--epochs", "2", "--optimizer", "adam", "--preprocess", "equalize",
+                    "--augment", "paper", "--balance", "class-weight", "--threshold", "youden", "--seed", "3",
+                    "--batch-norm-momentum", "0.9"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("arguments", [[], ["report"], ["train"], ["evaluate"], ["lab"], ["data"],
+                                       ["data", "check"], ["data", "phantom"]])
+def test_help_explains(arguments):
+    result = CliRunner().invoke(app, [*arguments, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_train_leaves_what_it_says(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"}
+    history = pd.read_csv(trained / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+    scores = pd.read_csv(trained / "scores.csv")
+    assert list(scores.columns[:4]) == ["split", "path", "label", "score"]
+    assert set(scores["split"]) == {"train", "validation", "test"}
+    assert scores["score"].between(0, 1).all()
+    record = json.loads((trained / "run.json").read_text())
+    assert record["seed"] == 3
+    assert record["recipe"]["optimizer"] == "Adam"
+    assert record["threshold rule"] == "youden, on validation"
+    assert record["counts"]["test"] == {"PNEUMONIA": 20, "NORMAL": 12}
+    with zipfile.ZipFile(trained / "model.keras") as archive:
+        facts = json.loads(archive.read("covidcnn.json"))
+    assert facts["images"]["preprocess"] == "equalize"
+    assert facts["threshold"] == record["threshold"]
+
+
+def test_train_does_not_overwrite_a_model(trained, tiny_tree, run):
+    before = (trained / "model.keras").read_bytes()
+    code, _, err = run("train", "--data", tiny_tree, "--out", trained, "--size", 32, "--epochs", 1)
+    assert code == 2
+    assert "there is a model already" in err
+    assert (trained / "model.keras").read_bytes() == before
+
+
+def test_evaluate_prints_json_alone(trained, tiny_tree, run):
+    code, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 50)
+    assert code == 0
+    result = json.loads(out)
+    assert result["n"] == 32
+    assert result["split"] == "test"
+    assert result["threshold"] == json.loads((trained / "run.json").read_text())["threshold"]
+    expected = {"accuracy", "sensitivity", "specificity", "precision", "f1", "auc", "average precision",
+                "brier score", "calibration error"}
+    assert expected <= result["metrics"].keys()
+    for estimate in result["metrics"].values():
+        assert estimate["low"] - 1e-9 <= estimate["value"] <= estimate["high"] + 1e-9
+
+
+def test_evaluate_agrees_with_the_scores_that_training_left(trained, tiny_tree, run):
+    _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
+    result = json.loads(out)
+    scores = pd.read_csv(trained / "scores.csv").query("split == 'test'")
+    called = scores["score"] >= result["threshold"]
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx((called == (scores["label"] == "PNEUMONIA")).mean())
+
+
+def test_evaluate_takes_a_folder_without_splits(trained, tiny_tree, run):
+    code, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree / "train", "--json",
+                       "--bootstrap-samples", 10)
+    assert code == 0
+    assert (json.loads(out)["n"], json.loads(out)["split"]) == (64, "all")
+
+
+def test_evaluate_prints_a_table_and_the_disclaimer(trained, tiny_tree, run):
+    code, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
+    assert code == 0
+    assert "specificity" in out
+    assert "Not a medical device" in out
+
+
+def test_data_check_passes_sound_films(tiny_tree, run):
+    code, out, _ = run("data", "check", tiny_tree, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["counts"]["train"] == {"NORMAL": 24, "PNEUMONIA": 40, "total": 64}
+    assert result["errors"] == []
+
+
+def test_data_check_lists_errors_and_exits_with_2(small_tree, run):
+    (small_tree / "train/NORMAL/IM-0900-0001.jpeg").write_bytes(b"")
+    code, out, _ = run("data", "check", small_tree)
+    assert code == 2
+    assert "error: train/NORMAL/IM-0900-0001.jpeg: the file is empty" in out
+
+
+def test_skip_bad_goes_on_and_lists_what_was_left_out(small_tree, trained, run):
+    (small_tree / "test/NORMAL/IM-0900-0001.jpeg").write_bytes(b"")
+    refused_code, _, refusal = run("evaluate", trained / "model.keras", "--data", small_tree)
+    assert refused_code == 2
+    assert "--skip-bad" in refusal
+    code, out, _ = run("evaluate", trained / "model.keras", "--data", small_tree, "--skip-bad", "--json",
+                       "--bootstrap-samples", 10)
+    assert code == 0
+    assert json.loads(out)["left out"][0]["path"] == "test/NORMAL/IM-0900-0001.jpeg"
+
+
+def test_phantom_draws_as_many_as_asked(tmp_path, run):
+    code, out, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
+    assert code == 0
+    assert len(list((tmp_path / "films").rglob("*.jpeg"))) == 40
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["report", "--profile", "huge"], ["unknown profile 'huge'", "quick"]),
+    (["report", "--only", "77"], ["unknown notebook '77'"]),
+    (["report", "--data", "nowhere"], ["nowhere: no such folder"]),
+    (["train", "--out", "o", "--optimizer", "adamw"], ["unknown optimizer 'adamw'", "Nadam"]),
+    (["train", "--out", "o", "--augment", "mixup"], ["unknown augmentation 'mixup'"]),
+    (["train", "--out", "o", "--preprocess", "blur"], ["unknown preprocessing 'blur'"]),
+    (["train", "--out", "o", "--size", "8"], ["image size 8"]),
+    (["evaluate", "missing.keras", "--data", "nowhere"], ["nowhere: no such folder"]),
+    (["data", "check", "nowhere"], ["nowhere: no such folder"]),
+])
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("covidcnn: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_no_models_are_refused(tmp_path, tiny_tree, run):
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    for name, words in (("model.keras", "not a model file"), ("absent.keras", "no such model file")):
+        code, _, err = run("evaluate", tmp_path / name, "--data", tiny_tree)
+        assert code == 2
+        assert words in err

@@ -1,0 +1,44 @@
+"""Profiles."""
+
+from dataclasses import fields
+
+import pytest
+
+from covidcnn.config import PROFILES, profile_named
+from covidcnn.training.recipe import profile_recipe
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+def test_profile_is_found_by_its_name(name):
+    assert profile_named(name).name == name
+
+
+def test_unknown_profile_is_refused_with_the_known_ones(refused):
+    with refused("'fast'", "smoke, quick, paper"):
+        profile_named("fast")
+
+
+def test_quick_profile_keeps_to_its_limits():
+    quick = PROFILES["quick"]
+    assert (quick.image_size, len(quick.seeds), quick.max_training_images) == (64, 2, 800)
+    assert quick.epochs <= 6
+    assert not quick.requires_published_data
+
+
+def test_paper_profile_is_the_papers_size_on_all_published_films():
+    paper = PROFILES["paper"]
+    assert (paper.image_size, paper.max_training_images, paper.requires_published_data) == (224, None, True)
+    assert len(paper.seeds) >= 5
+
+
+def test_only_short_profiles_lower_the_batch_norm_momentum():
+    assert {name: profile.batch_norm_momentum for name, profile in PROFILES.items()} == {
+        "smoke": 0.9, "quick": 0.9, "paper": 0.99}
+
+
+def test_profile_changes_nothing_but_scale_and_momentum():
+    smoke, paper = (profile_recipe(PROFILES[name]) for name in ("smoke", "paper"))
+    changed = {field.name for field in fields(smoke) if getattr(smoke, field.name) != getattr(paper, field.name)}
+    assert changed == {"epochs", "images", "batch_norm_momentum", "max_training_images"}
+    assert {field.name for field in fields(smoke.images)
+            if getattr(smoke.images, field.name) != getattr(paper.images, field.name)} == {"size"}

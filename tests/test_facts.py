@@ -1,0 +1,55 @@
+"""Whether a folder is the published set."""
+
+from covidcnn.data.catalogue import index_folder
+from covidcnn.data.facts import COUNTS, identify
+
+
+def test_published_counts_add_up():
+    assert sum(COUNTS.values()) == 5856
+    train = {subtype: count for (split, subtype), count in COUNTS.items() if split == "train"}
+    assert train["bacteria"] + train["virus"] == 3875
+
+
+def test_published_set_is_recognised_with_its_counts_licence_and_source(published):
+    identity = identify(published.films)
+    assert identity.is_published
+    assert identity.has_published_test
+    for word in ("5,856", "CC BY 4.0", "10.17632/rscbjbr9sj.2"):
+        assert word in identity.sentence
+    assert published.films.groupby(["split", "subtype"]).size().to_dict() == COUNTS
+    assert len(published.unreadable) == 0
+
+
+def test_published_set_is_recognised_in_another_format_and_order(published):
+    films = published.films.assign(path=published.films["path"].str.replace(".jpeg", ".png"))
+    assert identify(films.sample(frac=1, random_state=0)).is_published
+
+
+def test_set_without_one_training_film_is_not_the_published_one_but_has_its_test(published):
+    films = published.films
+    identity = identify(films.drop(index=films.index[films["split"] == "train"][0]))
+    assert not identity.is_published
+    assert identity.has_published_test
+    assert "train normal 1340 (published 1341)" in identity.sentence
+
+
+def test_set_without_one_test_film_has_not_the_published_test(published):
+    films = published.films
+    identity = identify(films.drop(index=films.index[films["split"] == "test"][0]))
+    assert not identity.is_published
+    assert not identity.has_published_test
+
+
+def test_set_with_one_film_renamed_or_moved_is_not_the_published_one(published):
+    renamed, moved = published.films.copy(), published.films.copy()
+    renamed.loc[0, "path"] = renamed.loc[0, "path"].replace("IM-", "IM-9")
+    moved.loc[0, "split"] = "val"
+    assert identify(renamed).sentence == "This is not the published set (names differ)."
+    assert not identify(moved).is_published
+
+
+def test_tiny_tree_is_not_the_published_set_and_the_differing_counts_are_said(tiny_tree):
+    identity = identify(index_folder(tiny_tree).films)
+    assert not identity.is_published
+    assert not identity.has_published_test
+    assert "test virus 10 (published 148)" in identity.sentence

@@ -1,0 +1,304 @@
+"""Training, on a tiny data set with a tiny network."""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from covidcnn.augment import AUGMENTATIONS
+from covidcnn.data.cache import load_images
+from covidcnn.data.dataset import open_dataset
+from covidcnn.data.pipeline import training_batches
+from covidcnn.errors import DataError
+from covidcnn.imaging import ImageSettings
+from covidcnn.training import fit
+from covidcnn.training.fit import CHECKPOINT, HISTORY, predict, select_films, train
+from covidcnn.training.optimizers import OPTIMIZERS
+from covidcnn.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=2, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+                augmentation="paper", validation_fraction=0.3)
+
+
+def assert_same_weights(one, two):
+    for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.fixture(scope="module")
+def data(tiny_tree):
+    return open_dataset(tiny_tree)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("training")
+
+
+@pytest.fixture(scope="module")
+def reports():
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(data, folder, reports):
+    """One training that most tests look at: seed 0, two epochs, all roles scored."""
+    return train(data, RECIPE, 0, folder, ("train", "validation", "test"), lambda *report: reports.append(report))
+
+
+# ---------------------------------------------------------------- what a training leaves
+
+def test_history_has_a_row_an_epoch(trained):
+    assert trained.history.index.tolist() == [1, 2]
+    assert trained.history.index.name == "epoch"
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(trained.history.columns)
+    assert trained.history.notna().all().all()
+    assert not trained.interrupted
+
+
+def test_scores_have_a_row_a_film_with_its_role(trained, data):
+    scores = trained.scores
+    assert list(scores.columns) == ["split", "path", "label", "score", "subtype", "patient"]
+    assert set(scores["split"]) == {"train", "validation", "test"}
+    films = select_films(data.films, RECIPE).set_index("path")
+    assert scores["split"].tolist() == films.loc[scores["path"], "role"].tolist()
+    assert len(scores) == 96
+    assert scores["score"].between(0, 1).all()
+
+
+def test_scores_are_those_of_the_model_left(trained, data):
+    films = select_films(data.films, RECIPE)
+    images = load_images(data.root, films, RECIPE.images)
+    pixels = images[films["path"].isin(trained.scores["path"])][..., np.newaxis] / np.float32(255)
+    np.testing.assert_allclose(trained.scores["score"], trained.model(pixels)[:, 0], rtol=1e-5)
+
+
+def test_kept_epoch_is_the_one_of_lowest_loss_on_validation(trained):
+    assert trained.best_epoch == trained.history["val_loss"].idxmin()
+    validation = trained.scores[trained.scores["split"] == "validation"]
+    labels = (validation["label"] == "PNEUMONIA").to_numpy(float)
+    loss = keras.losses.binary_crossentropy(labels, validation["score"].to_numpy())
+    assert float(loss) == pytest.approx(trained.history["val_loss"].min(), rel=1e-3)
+
+
+def test_network_learns_to_see_the_spots(trained):
+    test = trained.scores[trained.scores["split"] == "test"]
+    means = test.groupby("label")["score"].mean()
+    assert means["PNEUMONIA"] > means["NORMAL"]
+    assert trained.history["loss"].iloc[1] < trained.history["loss"].iloc[0]
+
+
+def test_progress_is_reported_at_the_end_of_each_epoch(trained, reports):
+    assert [(epoch, epochs) for epoch, epochs, _ in reports] == [(1, 2), (2, 2)]
+    assert reports[1][2]["val_loss"] == pytest.approx(trained.history.loc[2, "val_loss"])
+
+
+def test_folder_receives_checkpoint_history_and_events(trained, folder):
+    checkpoint = keras.models.load_model(folder / CHECKPOINT)
+    assert_same_weights(checkpoint, trained.model)
+    assert len(pd.read_csv(folder / HISTORY)) == 2
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_folder_is_made_where_there_is_none(data, tmp_path, monkeypatch):
+    def begin(model, *args, **kwargs):
+        assert (tmp_path / "new" / "run").is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", begin)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, RECIPE, 0, tmp_path / "new" / "run")
+
+
+def test_only_the_asked_roles_are_scored(data, trained, monkeypatch):
+    # The fit itself is of no interest here.
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *args, callbacks, **kwargs: stop_after_saving(self, callbacks))
+    assert set(train(data, RECIPE, 0, score_roles=("validation",)).scores["split"]) == {"validation"}
+
+
+def stop_after_saving(model, callbacks):
+    """Stand in for fit: keep the untrained weights as the best epoch's, then be interrupted."""
+    model.save(callbacks[0].filepath)
+    Path(callbacks[1].filename).write_text("epoch,loss,val_loss\n0,1,1\n")
+    raise KeyboardInterrupt
+
+
+# ---------------------------------------------------------------- what decides the result
+
+def test_same_seed_gives_identical_bits_whatever_the_test_films_are(trained, data, tmp_path):
+    """Test films are replaced by others: nothing that is learnt or chosen may change by a bit."""
+    copy = shutil.copytree(data.root, tmp_path / "copy")
+    for number, path in enumerate(sorted((copy / "test").rglob("*.jpeg"))):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 48), np.uint8)).save(path)
+    other = train(open_dataset(copy), RECIPE, 0, score_roles=("train", "validation", "test"))
+    assert_same_weights(other.model, trained.model)
+    pd.testing.assert_frame_equal(other.history, trained.history)
+    scores, before = (run.scores.set_index(["split", "path"])["score"] for run in (other, trained))
+    pd.testing.assert_series_equal(scores["validation"], before["validation"], check_exact=True)
+    assert (scores["test"] != before["test"]).all()
+
+
+def initial_weights(data, monkeypatch, recipe, seed):
+    """The weights with which a training would begin."""
+    begun = []
+
+    def begin(model, *args, **kwargs):
+        begun.extend(model.get_weights())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", begin)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, recipe, seed)
+    return begun
+
+
+def changed(**changes):
+    return Recipe(**{field: getattr(RECIPE, field) for field in RECIPE.__dataclass_fields__} | changes)
+
+
+def test_all_optimizers_start_from_the_same_weights_and_other_seeds_do_not(data, monkeypatch):
+    first = initial_weights(data, monkeypatch, RECIPE, 0)
+    for name in OPTIMIZERS:
+        for one, two in zip(first, initial_weights(data, monkeypatch, changed(optimizer=name), 0), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first[0], initial_weights(data, monkeypatch, RECIPE, 1)[0])
+
+
+def test_every_training_has_an_optimizer_of_its_own_that_has_taken_no_step(data, monkeypatch):
+    seen = []
+
+    def begin(model, *args, **kwargs):
+        seen.append((model.optimizer, int(model.optimizer.iterations), float(model.optimizer.learning_rate)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", begin)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(data, changed(optimizer="SGD", learning_rate=0.03), 0)
+    assert seen[0][0] is not seen[1][0]
+    assert [steps for _, steps, _ in seen] == [0, 0]
+    assert seen[0][2] == pytest.approx(0.03)
+
+
+def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data, monkeypatch):
+    seen = []
+
+    def begin(model, batches, *, class_weight, steps_per_epoch, validation_data, **kwargs):
+        seen.append((batches, class_weight, steps_per_epoch, validation_data))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", begin)
+    recipe = changed(balance="class-weight", augmentation="intensity")
+    for balance in ("class-weight", "oversample"):
+        with pytest.raises(KeyboardInterrupt):
+            train(data, changed(balance=balance, augmentation="intensity"), 0)
+
+    films = select_films(data.films, recipe)
+    labels = (films["label"] == "PNEUMONIA").to_numpy(int)
+    rows = np.flatnonzero(films["role"] == "train")
+    images = load_images(data.root, films, recipe.images)
+    (batches, weights, steps, validation), (_, no_weights, more_steps, _) = seen
+
+    normal, pneumonia = np.bincount(labels[rows])
+    assert weights == {0: pytest.approx(len(rows) / (2 * normal)), 1: pytest.approx(len(rows) / (2 * pneumonia))}
+    assert no_weights is None
+    assert (steps, more_steps) == (-(-len(rows) // 8), -(-2 * max(normal, pneumonia) // 8))
+
+    expected = training_batches(images, labels, rows, batch_size=8, seed=0, epochs=2,
+                                augmentation=AUGMENTATIONS["intensity"])
+    np.testing.assert_array_equal(next(iter(batches))[0], next(iter(expected))[0])
+    own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
+    shown = np.concatenate([pixels.numpy()[..., 0] for pixels, _ in validation])
+    np.testing.assert_allclose(shown, own, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- choice of films
+
+def test_draw_limits_training_and_validation_films_and_leaves_the_test(data):
+    films = select_films(data.films, changed(max_training_images=30))
+    learnt = films[films["role"].isin(["train", "validation"])]
+    assert 24 <= len(learnt) <= 30
+    assert (films["role"] == "test").sum() == 32
+    assert learnt.groupby("patient").size().eq(2).all()
+    assert films.index.tolist() == list(range(len(films)))
+
+
+def test_published_validation_is_never_drawn_down(data):
+    films = select_films(data.films, changed(max_training_images=30, validation="published"))
+    assert (films["role"] == "validation").sum() == 8
+    assert (films["role"] == "train").sum() <= 30
+
+
+def test_small_draw_keeps_both_classes_in_training_and_validation_or_is_refused(data):
+    # The cut is made before the draw, on all films.
+    both = {(role, label) for role in ("train", "validation") for label in ("NORMAL", "PNEUMONIA")}
+    for split_seed in range(20):
+        with contextlib.suppress(DataError):
+            films = select_films(data.films, changed(max_training_images=16, split_seed=split_seed))
+            assert set(zip(films["role"], films["label"], strict=True)) >= both
+
+
+def test_film_lost_after_opening_is_refused(small_tree, refused):
+    data = open_dataset(small_tree)
+    lost = small_tree / data.films["path"][0]
+    lost.unlink()
+    with refused(lost, error=DataError):
+        train(data, changed(validation="published"), 0)
+
+
+# ---------------------------------------------------------------- interruption
+
+class Interrupting(keras.callbacks.Callback):
+    """Ctrl-C in the middle of the second epoch."""
+
+    def __init__(self, report):
+        super().__init__()
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (1, 1):
+            raise KeyboardInterrupt
+
+
+def test_interruption_in_the_second_epoch_leaves_the_first(trained, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "ProgressCallback", Interrupting)
+    cut = train(data, RECIPE, 0, tmp_path, report=print)
+    assert cut.interrupted
+    pd.testing.assert_frame_equal(cut.history, trained.history.head(1))
+    assert cut.best_epoch == 1
+    assert_same_weights(keras.models.load_model(tmp_path / CHECKPOINT), cut.model)
+    assert set(cut.scores["split"]) == {"validation", "test"}
+
+
+def test_interruption_in_the_first_epoch_is_passed_on_and_takes_no_older_checkpoint(data, tmp_path, monkeypatch):
+    def interrupt(model, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    keras.Sequential([keras.Input((1,))]).save(tmp_path / CHECKPOINT)
+    monkeypatch.setattr(keras.Model, "fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, RECIPE, 0, tmp_path)
+
+
+def test_prediction_keeps_the_order_of_the_rows(trained, data):
+    films = select_films(data.films, RECIPE)
+    images = load_images(data.root, films, RECIPE.images)
+    labels = (films["label"] == "PNEUMONIA").to_numpy(int)
+    forwards = predict(trained.model, images, labels, np.arange(10))
+    backwards = predict(trained.model, images, labels, np.arange(10)[::-1])
+    np.testing.assert_allclose(forwards[::-1], backwards, rtol=1e-5)
+    assert forwards.shape == (10,)
+    assert forwards.dtype == float
+
+
+def test_training_that_diverges_is_refused_in_one_line(data, refused):
+    with refused("learning rate"):
+        train(data, changed(optimizer="SGD", learning_rate=1e30, epochs=1), 0)

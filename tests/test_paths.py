@@ -1,0 +1,100 @@
+"""Where things are kept, and that a file is written whole or not at all."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from covidcnn.paths import PROJECT, cache_folder, replacing, require_space, slug, write_json
+
+
+def test_project_is_the_folder_of_the_package():
+    assert (PROJECT / "covidcnn" / "paths.py").is_file()
+
+
+def test_cache_folder_is_the_one_the_environment_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_cache_folder_is_the_systems_otherwise(monkeypatch, value):
+    if value is None:
+        monkeypatch.delenv("COVIDCNN_CACHE")
+    else:
+        monkeypatch.setenv("COVIDCNN_CACHE", value)
+    assert cache_folder().name == "covidcnn"
+    assert cache_folder().is_absolute()
+
+
+def test_space_is_enough_with_a_tenth_to_spare(tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=110_000_000))
+    require_space(tmp_path / "new", 99_000_000)
+    assert (tmp_path / "new").is_dir()
+    with refused(tmp_path / "new", "110 MB free", "111 MB needed", "COVIDCNN_CACHE"):
+        require_space(tmp_path / "new", 101_000_000)
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path, refused):
+    (tmp_path / "file").write_text("x")
+    with refused(tmp_path / "file" / "folder", "COVIDCNN_CACHE"):
+        require_space(tmp_path / "file" / "folder", 1)
+
+
+def test_file_appears_when_its_block_succeeds_and_not_before(tmp_path):
+    target = tmp_path / "new" / "file.txt"
+    with replacing(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def fail_half_way(target, error):
+    with replacing(target) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_old_file_stays_when_the_block_fails(tmp_path, error):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(error):
+        fail_half_way(target, error)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_full_disk_is_refused_and_leaves_nothing(tmp_path, refused):
+    with refused(tmp_path / "file.txt", "No space left on device", "make room"):
+        fail_half_way(tmp_path / "file.txt", OSError(errno.ENOSPC, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_in_the_place_of_its_folder_is_refused(tmp_path, refused):
+    (tmp_path / "file").write_text("x")
+    with refused(tmp_path / "file" / "deeper" / "file.txt", "choose another folder"):
+        write_json(tmp_path / "file" / "deeper" / "file.txt", {})
+
+
+def test_json_is_readable_and_whole_or_absent(tmp_path):
+    write_json(tmp_path / "run.json", {"seed": 0, "name": "Zürich"})
+    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"seed": 0, "name": "Zürich"}
+    assert "Zürich" in text
+    assert text.endswith("}\n")
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "other.json", {"path": Path()})
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("chest_xray", "chest_xray"), ("my films (2024)", "my-films-2024"), ("../..", "data"), ("", "data"),
+    ("Lungenbilder für alle", "Lungenbilder-f-r-alle"), (".hidden", "hidden"),
+])
+def test_slug_is_fit_for_a_folder(name, expected):
+    assert slug(name) == expected

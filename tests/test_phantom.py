@@ -1,0 +1,164 @@
+"""Phantom films: plan, drawing and folder."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from covidcnn.data import phantom
+from covidcnn.errors import DataError
+
+NORMAL_NAME = re.compile(r"(IM|NORMAL2-IM)-(\d{4,})-0001(-\d{4})?\.jpeg")
+PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_(\d+)\.jpeg")
+FEW = {"train": 6, "val": 2, "test": 4}
+
+
+@pytest.fixture(scope="module")
+def films():
+    return phantom.plan_films()
+
+
+def small(film, side=200):
+    """The same film at a size that is quick to draw."""
+    scale = side / max(film.width, film.height)
+    return replace(film, width=round(film.width * scale), height=round(film.height * scale))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*") if path.is_file()}
+
+
+def test_counts_and_shares_are_those_of_the_published_splits(films):
+    # By hand: 560 * 1341 / 5216 = 143.97 and 416 * 2530 / 3875 = 271.6; 224 * 234 / 624 = 84.
+    assert Counter((film.split, film.subtype) for film in films) == {
+        ("train", "normal"): 144, ("train", "bacteria"): 272, ("train", "virus"): 144,
+        ("val", "normal"): 8, ("val", "bacteria"): 8,
+        ("test", "normal"): 84, ("test", "bacteria"): 87, ("test", "virus"): 53,
+    }
+
+
+@pytest.mark.parametrize("images", [2, 3, 5])
+def test_every_small_split_has_both_classes(images):
+    films = phantom.plan_films({"train": images, "val": images, "test": images})
+    assert len(films) == 3 * images
+    assert len({(film.split, film.label) for film in films}) == 6
+
+
+def test_names_follow_the_published_patterns(films):
+    for film in films:
+        if film.label == "NORMAL":
+            series, number = NORMAL_NAME.fullmatch(film.file_name).group(1, 2)
+        else:
+            number, series = PNEUMONIA_NAME.fullmatch(film.file_name).group(1, 2)
+        assert (series, int(number)) == (film.series, film.number)
+    assert len({film.path for film in films}) == len(films)
+    assert {"IM-0115-0001.jpeg", "person1_bacteria_1.jpeg"} <= {film.file_name for film in films}
+
+
+@pytest.mark.parametrize("counts", [phantom.DEFAULT_COUNTS, {"train": 5216, "val": 300, "test": 2000}])
+def test_no_patient_is_in_two_splits(counts):
+    films = phantom.plan_films(counts)
+    splits = {(film.series, film.number): set() for film in films}
+    for film in films:
+        splits[film.series, film.number].add(film.split)
+    assert all(len(found) == 1 for found in splits.values())
+    # Numbers stand for children: two children never share one.
+    children = {(film.series, film.number): film.patient_seed for film in films}
+    assert all(children[film.series, film.number] == film.patient_seed for film in films)
+    films_per_patient = Counter(film.patient_seed for film in films if film.label == "PNEUMONIA")
+    assert 1.3 < np.mean(list(films_per_patient.values())) < 1.9
+
+
+def test_plan_depends_on_its_seed_and_no_split_on_another(films):
+    assert films == phantom.plan_films(seed=0)
+    assert films != phantom.plan_films(seed=1)
+    train = [film for film in films if film.split == "train"]
+    changed = phantom.plan_films({"train": 560, "test": 10})
+    assert train == [film for film in changed if film.split == "train"]
+    with pytest.raises(ValueError, match="none negative"):
+        phantom.plan_films({"training": 3})
+
+
+def test_sizes_are_varied_and_tell_the_classes_apart_as_in_the_published_set():
+    films = phantom.plan_films({"train": 4000})
+    sizes = np.array([(film.width, film.height) for film in films])
+    assert sizes.max() <= 2000
+    assert sizes.max(axis=1).min() >= 300
+    assert sizes.min() >= 120
+    normal = [film.label == "NORMAL" for film in films]
+    assert 0.88 <= roc_auc_score(normal, sizes.prod(axis=1)) <= 0.92
+    assert roc_auc_score(normal, -sizes[:, 0] / sizes[:, 1]) > 0.6
+
+
+def test_a_film_is_a_pure_function_of_its_plan(films):
+    film = small(films[0])
+    drawn = phantom.draw_film(film)
+    assert drawn.dtype == np.uint8
+    assert drawn.shape == (film.height, film.width)
+    assert drawn.max() - drawn.min() > 100
+    np.testing.assert_array_equal(drawn, phantom.draw_film(film))
+    other_film = replace(film, film_seed=(*film.film_seed, 1))
+    assert not np.array_equal(drawn, phantom.draw_film(other_film))
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 120), (2000, 800), (700, 1400)])
+def test_extreme_sizes_are_drawn(films, width, height):
+    for film in (films[0], films[200], films[500]):
+        assert phantom.draw_film(replace(film, width=width, height=height)).shape == (height, width)
+
+
+def test_normal_films_of_test_are_flatter_than_the_same_films_in_train(films):
+    for film in [film for film in films if film.split == "test" and film.subtype == "normal"][:8]:
+        in_test = phantom.draw_film(small(film))
+        in_train = phantom.draw_film(replace(small(film), split="train"))
+        assert in_test.std() < in_train.std() - 1
+
+
+def test_films_with_pneumonia_are_exposed_alike_in_all_splits(films):
+    for film in [film for film in films if film.split == "test" and film.subtype != "normal"][-2:]:
+        in_test = phantom.draw_film(small(film))
+        in_train = phantom.draw_film(replace(small(film), split="train"))
+        np.testing.assert_array_equal(in_test, in_train)
+
+
+def test_folder_is_the_same_for_any_number_of_workers(tmp_path):
+    done = []
+    phantom.write_phantom(tmp_path / "one", {"train": 12, "test": 4}, seed=3, workers=1, progress=done.append)
+    phantom.write_phantom(tmp_path / "two", {"train": 12, "test": 4}, seed=3, workers=2)
+    assert done == list(range(1, 17))
+    files = contents(tmp_path / "one")
+    assert files == contents(tmp_path / "two")
+    planned = phantom.plan_films({"train": 12, "test": 4}, seed=3)
+    assert set(files) == {film.path.as_posix() for film in planned} | {phantom.MARKER}
+    assert json.loads(files[phantom.MARKER]) == {
+        "seed": 3, "counts": {"train": 12, "test": 4}, "generator_version": phantom.GENERATOR_VERSION}
+    with Image.open(tmp_path / "one" / planned[0].path) as image:
+        assert (image.format, image.mode) == ("JPEG", "L")
+        assert image.size == (planned[0].width, planned[0].height)
+
+
+def test_interruption_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(film):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("covidcnn.data.phantom.dataset.draw_film", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        phantom.write_phantom(tmp_path / "phantom", FEW, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_folder_is_refused_unless_empty(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty"):
+        phantom.write_phantom(tmp_path, FEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+    (tmp_path / "empty").mkdir()
+    phantom.write_phantom(tmp_path / "empty", {"val": 2}, workers=1)
+    assert (tmp_path / "empty" / phantom.MARKER).is_file()

@@ -1,0 +1,86 @@
+"""The project's own files: dependencies in step, style, types, nothing of the machine."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from covidcnn.paths import PROJECT
+
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+DECLARED = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
+LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def tracked_files():
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git clone: no list of tracked files")
+    return [PROJECT / name for name in listing.stdout.split("\0") if name]
+
+
+def test_environment_and_pyproject_name_the_same_packages():
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text(encoding="utf-8"))
+    by_pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert sorted(by_pip) == sorted(DECLARED)
+    assert f"python{PYPROJECT['project']['requires-python']}" in environment["dependencies"]
+
+
+def test_every_dependency_has_its_reason_beside_it():
+    lines = (PROJECT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    packages = [line for line in lines if line.startswith("      - ")]
+    assert len(packages) == len(DECLARED)
+    assert all(re.search(r"  # \w+", line) for line in packages)
+
+
+def test_lock_pins_every_dependency_with_hashes_and_names_no_index():
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", LOCK, flags=re.MULTILINE))
+    for requirement in DECLARED:
+        assert re.match(r"[A-Za-z0-9_-]+", requirement)[0].lower().replace("_", "-") in pinned
+    entries = [entry for entry in re.split(r"\n(?=[a-z])", LOCK) if not entry.startswith("#")]
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", LOCK)
+
+
+def test_style_is_kept():
+    subprocess.run([sys.executable, "-m", "ruff", "check", "covidcnn", "tests", "benchmarks"], cwd=PROJECT, check=True)
+
+
+def test_types_are_sound():
+    subprocess.run([sys.executable, "-m", "mypy"], cwd=PROJECT, check=True)
+
+
+def test_importing_the_package_does_not_load_tensorflow():
+    code = "import sys, covidcnn, covidcnn.cli; sys.exit('tensorflow' in sys.modules or 'pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+
+
+def test_no_module_is_longer_than_300_lines():
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines())
+               for path in (PROJECT / "covidcnn").rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def test_no_film_and_no_machine_path_is_tracked():
+    suspicious = re.compile(r"/(?:home|root|Users|work|tmp|opt)/[a-z]")
+    for path in tracked_files():
+        assert path.suffix.lower() not in {".jpeg", ".jpg", ".dcm", ".npy"}, path
+        if path.suffix in {".py", ".md", ".toml", ".yml", ".lock", ".ipynb", ".cff", ".json", ".csv", ""}:
+            found = suspicious.search(path.read_text(encoding="utf-8"))
+            assert path.name == "test_project.py" or not found, f"{path.name}: {found}"
+
+
+def test_reports_are_ignored_but_for_the_paper_profile_without_films_and_pages():
+    def ignored(path):
+        return subprocess.run(["git", "check-ignore", "--quiet", path], cwd=PROJECT, check=False).returncode == 0
+
+    tracked_files()
+    assert ignored("reports/quick-phantom/tables/a.csv")
+    assert not ignored("reports/paper/tables/a.csv")
+    assert not ignored("reports/paper/figures/fig_11.png")
+    assert ignored("reports/paper/figures/films/fig_01.png")
+    assert ignored("reports/paper/notebooks/01_data_inspection.ipynb")
+    assert ignored("reports/paper/index.html")

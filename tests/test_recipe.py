@@ -1,0 +1,47 @@
+"""Recipes."""
+
+import pytest
+
+from covidcnn.config import PROFILES
+from covidcnn.imaging import ImageSettings
+from covidcnn.training.recipe import Recipe, profile_recipe
+
+
+def test_defaults_are_the_papers_or_stated_assumptions():
+    recipe = Recipe(epochs=1)
+    assert (recipe.optimizer, recipe.batch_size, recipe.filters, recipe.dropout, recipe.batch_norm_momentum) == (
+        "Nadam", 32, (32, 64, 128, 256), 0.2, 0.99)
+    assert recipe.images == ImageSettings(size=224, preprocess="plain")
+    assert (recipe.validation, recipe.augmentation, recipe.balance) == ("patient", "none", "none")
+
+
+def test_optimizer_is_spelt_as_in_the_paper():
+    assert Recipe(epochs=1, optimizer="rmsPROP").optimizer == "RMSprop"
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"optimizer": "lion"}, ("'lion'", "Nadam")),
+    ({"augmentation": "rotate"}, ("'rotate'", "paper")),
+    ({"balance": "smote"}, ("'smote'", "class-weight")),
+    ({"validation": "fold"}, ("'fold'", "patient")),
+    ({"epochs": 0}, ("0 epochs", "at least 1")),
+    ({"batch_size": 0}, ("batches of 0", "at least 1")),
+    ({"images": ImageSettings(16), "filters": (4, 4, 4, 4, 4)}, ("image size 16", "at least 32")),
+])
+def test_value_that_cannot_work_is_refused_when_the_recipe_is_written(change, words, refused):
+    with refused(*words):
+        Recipe(**{"epochs": 1} | change)
+
+
+@pytest.mark.parametrize("change", [{"dropout": 1.5}, {"validation_fraction": 0.0}, {"validation_fraction": 1.0},
+                                    {"learning_rate": -0.1}, {"batch_norm_momentum": 1.5},
+                                    {"max_training_images": 0}])
+def test_number_out_of_its_range_is_refused_when_the_recipe_is_written(change, refused):
+    with refused(str(next(iter(change.values())))):
+        Recipe(epochs=1, **change)
+
+
+def test_profile_recipe_takes_the_profiles_scale_and_the_changes():
+    recipe = profile_recipe(PROFILES["quick"], "equalize", optimizer="sgd", balance="oversample")
+    assert (recipe.epochs, recipe.images, recipe.max_training_images) == (6, ImageSettings(64, "equalize"), 800)
+    assert (recipe.optimizer, recipe.balance) == ("SGD", "oversample")

@@ -1,0 +1,201 @@
+"""The report runner: strictness, failures, resuming, and the whole series at the profile 'smoke'."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from covidcnn.config import PROFILES
+from covidcnn.data.dataset import open_dataset
+from covidcnn.data.phantom import write_phantom
+from covidcnn.errors import UserError
+from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, select_notebooks
+from covidcnn.report.run import open_run, report_folder
+from covidcnn.report.runner import run_series, without_machine_paths
+
+SMOKE = PROFILES["smoke"]
+
+
+def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = "quick"') -> Notebook:
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}"), nbformat.v4.new_code_cell(parameters),
+                      *map(nbformat.v4.new_code_cell, cells)]
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return Notebook(path, path.stem)
+
+
+@pytest.fixture(scope="session")
+def phantom_films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films") / "phantom"
+    write_phantom(folder, {"train": 140, "val": 4, "test": 56})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_report(phantom_films, tmp_path_factory):
+    """The whole series, run once for all tests."""
+    folder = tmp_path_factory.mktemp("report")
+    outcomes = run_series(find_notebooks(), SMOKE, open_dataset(phantom_films), folder, report=lambda line: None)
+    return folder, outcomes
+
+
+@pytest.fixture
+def tiny(tiny_tree):
+    return open_dataset(tiny_tree)
+
+
+def test_whole_series_succeeds(smoke_report):
+    _, outcomes = smoke_report
+    assert [(outcome.notebook, outcome.status, outcome.message) for outcome in outcomes] == [
+        (notebook.name, "done", "") for notebook in find_notebooks()]
+
+
+def test_every_item_of_the_paper_is_left_in_the_report(smoke_report):
+    folder, _ = smoke_report
+    for number in range(1, 13):
+        for ending in ("png", "svg"):
+            assert list(folder.glob(f"figures/**/fig_{number:02}.{ending}")), f"fig_{number:02}.{ending}"
+    for table in ("table_1", "tables_2_and_3"):
+        assert (folder / "tables" / f"{table}.csv").is_file()
+        assert (folder / "tables" / f"{table}.md").is_file()
+
+
+def test_every_figure_made_from_phantoms_says_so(smoke_report):
+    folder, _ = smoke_report
+    schemata = {"fig_10", "nadam_steps"}
+    figures = [path for path in folder.glob("figures/**/*.svg") if path.stem not in schemata]
+    assert figures
+    silent = [path.name for path in figures if "phantom" not in path.read_text(encoding="utf-8")]
+    assert silent == []
+
+
+def test_nothing_written_holds_a_path_of_the_machine(smoke_report, phantom_films):
+    folder, _ = smoke_report
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix != ".png":
+            text = path.read_text(encoding="utf-8")
+            for machine in (str(PROJECT), str(folder), str(phantom_films), sys.prefix, str(Path.home())):
+                assert machine not in text, f"{path.name} holds {machine}"
+
+
+def test_pages_work_without_network_and_hold_their_formulas(smoke_report):
+    folder, _ = smoke_report
+    for page in folder.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<script src" not in text
+        assert "<link" not in text
+        assert "cdn" not in text.lower()
+    assert (folder / "06_evaluation.html").read_text(encoding="utf-8").count("<math") > 6
+
+
+def test_run_record_tells_what_was_run(smoke_report):
+    folder, _ = smoke_report
+    record = json.loads((folder / "run-record.json").read_text(encoding="utf-8"))
+    assert record["profile"]["name"] == "smoke"
+    assert record["data"]["films"] == 200
+    assert len(record["data"]["content hash"]) == 64
+    assert {"python", "tensorflow", "keras", "covidcnn"} <= record["versions"].keys()
+    assert all(entry["status"] == "done" for entry in record["notebooks"].values())
+    assert record["exploratory test openings"]["count"] == 0
+
+
+def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_films, tmp_path):
+    """nbval executes every cell again and compares: a test that results are repeatable to the digit."""
+    folder, _ = smoke_report
+    environment = os.environ | {
+        "COVIDCNN_DATA": str(phantom_films), "COVIDCNN_OUT": str(tmp_path / "out"),
+        "COVIDCNN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--no-cov",
+                           str(folder / "notebooks")], cwd=folder, env=environment, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+def test_failed_notebook_leaves_the_others_and_a_message(tmp_path, tiny):
+    notebooks = [write_notebook(tmp_path / "01_breaks.ipynb", "open('/nowhere')"),
+                 write_notebook(tmp_path / "02_works.ipynb", "print(PROFILE)")]
+    first, second = run_series(notebooks, SMOKE, tiny, tmp_path / "out", report=lambda line: None)
+    assert (first.status, second.status) == ("failed", "done")
+    assert first.message.startswith("cell ")
+    assert "FileNotFoundError" in first.message
+    assert "smoke" in (tmp_path / "out/notebooks/02_works.ipynb").read_text(encoding="utf-8")
+    assert "FileNotFoundError" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
+def test_stderr_of_a_notebook_is_kept(tmp_path, tiny):
+    notebook = write_notebook(tmp_path / "01_speaks.ipynb", "import sys; print('a quiet word', file=sys.stderr)")
+    run_series([notebook], SMOKE, tiny, tmp_path / "out", report=lambda line: None)
+    assert "a quiet word" in (tmp_path / "out/logs/01_speaks.txt").read_text(encoding="utf-8")
+
+
+def test_resume_keeps_what_is_done_and_runs_what_changed(tmp_path, tiny):
+    def series(*sources):
+        notebooks = [write_notebook(tmp_path / f"0{number}_n.ipynb", source)
+                     for number, source in enumerate(sources, start=1)]
+        return [outcome.status for outcome in
+                run_series(notebooks, SMOKE, tiny, tmp_path / "out", resume=True, report=lambda line: None)]
+
+    assert series("1", "1 / 0") == ["done", "failed"]
+    assert series("1", "2") == ["kept", "done"]
+    assert series("3", "2") == ["done", "kept"]
+
+
+@pytest.mark.parametrize(("parameters", "words"), [
+    ({"PROFIL": "smoke"}, ["no parameter 'PROFIL'", "PROFILE"]),
+    ({"PROFILE": 3}, ["'PROFILE' is str, not int"]),
+])
+def test_unknown_parameter_or_type_is_refused(tmp_path, refused, parameters, words):
+    notebook = write_notebook(tmp_path / "01_n.ipynb")
+    with refused("01_n.ipynb", *words):
+        check_parameters(notebook.path, parameters)
+
+
+@pytest.mark.parametrize("tagged", [0, 2])
+def test_notebook_without_exactly_one_parameters_cell_is_refused(tmp_path, refused, tagged):
+    path = write_notebook(tmp_path / "01_n.ipynb", "1").path
+    notebook = nbformat.read(path, as_version=4)
+    for cell, tags in zip(notebook.cells[1:], [["parameters"]] * tagged + [[]] * 2, strict=False):
+        cell.metadata["tags"] = tags
+    nbformat.write(notebook, path)
+    with refused(f"{tagged} cells are tagged"):
+        check_parameters(path, {"PROFILE": "smoke"})
+
+
+def test_notebooks_are_selected_by_number_or_name(refused):
+    notebooks = find_notebooks()
+    names = [notebook.name for notebook in notebooks]
+    assert [notebook.name for notebook in select_notebooks(notebooks, only="5")] == ["05_optimizer_comparison"]
+    assert [n.name for n in select_notebooks(notebooks, only="06_evaluation")] == ["06_evaluation"]
+    assert [notebook.name for notebook in select_notebooks(notebooks, first="03")] == names[2:]
+    assert select_notebooks(notebooks) == notebooks
+    with refused("unknown notebook '99'", "05_optimizer_comparison"):
+        select_notebooks(notebooks, only="99")
+
+
+def test_report_folder_names_profile_and_data():
+    assert report_folder(SMOKE, "phantom").parts[-2:] == ("reports", "smoke-phantom")
+    assert report_folder(PROFILES["paper"], "chest_xray").parts[-2:] == ("reports", "paper")
+
+
+@pytest.mark.parametrize("inside", ["", "figures", "../paper"])
+def test_only_the_paper_profile_may_write_into_its_folder(refused, inside):
+    with refused("kept for the paper profile"):
+        report_folder(SMOKE, "phantom", PROJECT / "reports" / "paper" / inside)
+
+
+def test_paper_profile_needs_the_published_films(tiny_tree, tmp_path, refused):
+    with refused("needs the published data set", error=UserError):
+        open_run("01_x", "paper", str(tiny_tree), str(tmp_path))
+
+
+def test_machine_paths_are_replaced(monkeypatch):
+    monkeypatch.setenv("COVIDCNN_DATA", "/data/of/mine")
+    text = without_machine_paths(f"{NOTEBOOKS}/x {sys.prefix}/lib /data/of/mine/train")
+    assert text == "<project>/notebooks/x <environment>/lib <data>/train"
