@@ -1,6 +1,7 @@
 """The command line. Each command is thin: it reads its options, calls the library, prints."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ def report(
     first: Annotated[str, typer.Option("--from", metavar="NN", help="Run from this notebook on.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help=(
         "Keep notebooks that were done with the same code, data and parameters."))] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
@@ -73,7 +75,12 @@ def report(
                         "Give its folder with --data")
     folder = report_folder(chosen, dataset.name, out or "")
     _say(f"{dataset.identity} {len(dataset.films):,} films.")
-    outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=_say)
+    try:
+        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=_say, jobs=jobs)
+    except KeyboardInterrupt:
+        _say("interrupted; --resume goes on with what is not done")
+        # At once: kernels end when this process does, and its threads would first wait for them.
+        os._exit(INTERRUPTED)
     _say(f"report: {folder / 'index.html'}")
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)

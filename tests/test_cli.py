@@ -139,7 +139,7 @@ def test_skip_bad_goes_on_and_lists_what_was_left_out(small_tree, trained, run):
 
 
 def test_phantom_draws_as_many_as_asked(tmp_path, run):
-    code, out, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
+    code, _, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
     assert code == 0
     assert len(list((tmp_path / "films").rglob("*.jpeg"))) == 40
 

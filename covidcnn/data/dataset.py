@@ -80,5 +80,10 @@ def embedded_phantom() -> Path:
     """The folder of the default phantom films (560 train, 16 val, 224 test), drawn if it is not there."""
     folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
     if not (folder / phantom.MARKER).is_file():
-        phantom.write_phantom(folder)
+        try:
+            phantom.write_phantom(folder)
+        except DataError:
+            # Another process may have drawn the same films meanwhile.
+            if not (folder / phantom.MARKER).is_file():
+                raise
     return folder

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from covidcnn.config import Profile, profile_named
@@ -67,13 +69,13 @@ class Run:
 
     def save_figure(self, figure: Figure, name: str, caption: str, content: Content, scores_test: bool = False
                     ) -> None:
-        """Save a figure as PNG and SVG and enter it in the run record.
+        """Save a figure as PNG and SVG, show the saved picture in the notebook, and close the figure.
 
         Figures of phantom films say so in the picture itself; films of the published set are credited,
         and kept in a folder of their own that no commit takes.
 
         Args:
-            figure: may still be shown afterwards, with what was added.
+            figure: complete; what is read in the notebook is the file of the report, drawn once.
             name: file name without ending; the paper's number where it has one, for example 'fig_01'.
             caption: one or two sentences.
             content: 'films', 'results' (measured on films) or 'schema'.
@@ -86,13 +88,19 @@ class Run:
         if note:
             figure.text(1, -0.01, note, ha="right", va="top", size=8, color="0.35")
         folder = self.folder / "figures" / ("films" if content == "films" else "")
+        # The layout is computed once and not again for each file.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         for ending in ("png", "svg"):
             # Without a date the same figure gives the same file.
             metadata = {"Date": None} if ending == "svg" else {"Software": None}
             with replacing(folder / f"{name}.{ending}") as temporary:
                 figure.savefig(temporary, format=ending, metadata=metadata)
-        path = (folder / f"{name}.png").relative_to(self.folder).as_posix()
+        picture = folder / f"{name}.png"
+        path = picture.relative_to(self.folder).as_posix()
         self._enter("figures", {"name": name, "file": path, "caption": caption})
+        plt.close(figure)
+        display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption))
 
     def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False) -> None:
         """Save a table as CSV and Markdown and enter it in the run record.

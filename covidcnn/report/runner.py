@@ -3,17 +3,22 @@
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
+from traitlets import default
 
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
@@ -30,6 +35,11 @@ class _LocalKernels(AsyncKernelManager):
 
     transport = "ipc"
 
+    @default("ip")
+    def _socket(self) -> str:
+        # The class's own default is one name in the working folder, which kernels at the same time would share.
+        return str(Path(tempfile.gettempdir()) / f"kernel-{uuid4().hex[:12]}")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -41,12 +51,12 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     """For a failure: the cell and the error, in one line."""
-    key: str = field(default="", repr=False)
 
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
-               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None) -> list[Outcome]:
-    """Execute notebooks one after another; a failed one does not keep the others from running.
+               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None, jobs: int = 2
+               ) -> list[Outcome]:
+    """Execute the notebooks; a failed one does not keep the others from running.
 
     Args:
         notebooks: in the order to run.
@@ -56,6 +66,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         resume: keep what is done with the same notebook, library, parameters and data.
         report: receives lines of progress.
         parameters: more parameters, given to every notebook; each must have them.
+        jobs: notebooks at a time. They do not read from one another, and most of what they do besides
+            training keeps one core busy.
 
     Returns:
         One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
@@ -69,41 +81,47 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     folder.mkdir(parents=True, exist_ok=True)
     record = read_record(folder)
     record |= run_facts(profile, dataset)
-    outcomes = []
-    with _environment(dataset, folder):
-        for number, notebook in enumerate(notebooks, start=1):
-            key = _key(notebook, given, dataset)
-            earlier = record["notebooks"].get(notebook.name, {})
-            if resume and earlier.get("status") == "done" and earlier.get("key") == key:
-                outcome = Outcome(notebook.name, "kept", earlier["seconds"], key=key)
-                report(f"[{number}/{len(notebooks)}] {notebook.name}: done before, kept")
-            else:
-                report(f"[{number}/{len(notebooks)}] {notebook.name}: running")
-                outcome = _execute(notebook, given, folder, key)
-                report(f"[{number}/{len(notebooks)}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
-                       + (f"; {outcome.message}" if outcome.message else ""))
-                record["notebooks"][notebook.name] = {
-                    "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
-                    "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
-            outcomes.append(outcome)
+    total = len(notebooks)
+
+    def run(number: int, notebook: Notebook) -> Outcome:
+        key = _key(notebook, given, dataset)
+        earlier = record["notebooks"].get(notebook.name, {})
+        if resume and earlier.get("status") == "done" and earlier.get("key") == key:
+            report(f"[{number}/{total}] {notebook.name}: done before, kept")
+            return Outcome(notebook.name, "kept", earlier["seconds"])
+        report(f"[{number}/{total}] {notebook.name}: running")
+        outcome = _execute(notebook, given, folder, number)
+        with writing:
+            record["notebooks"][notebook.name] = {
+                "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
+                "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
             write_record(folder, record)
+        report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
+               + (f"; {outcome.message}" if outcome.message else ""))
+        return outcome
+
+    writing = Lock()
+    with _environment(dataset, folder), ThreadPoolExecutor(jobs) as pool:
+        outcomes = list(pool.map(run, range(1, total + 1), notebooks))
+    write_record(folder, record)
     write_index(folder, record)
     return outcomes
 
 
-def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, key: str) -> Outcome:
+def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, position: int) -> Outcome:
     import papermill
 
     executed = folder / "notebooks" / notebook.path.name
     log = folder / "logs" / f"{notebook.name}.txt"
     for parent in (executed.parent, log.parent):
         parent.mkdir(parents=True, exist_ok=True)
+    progress = {"desc": notebook.name, "position": position, "leave": False} if sys.stderr.isatty() else False
     start, message = time.monotonic(), ""
     with log.open("w", encoding="utf-8") as file:
         try:
             papermill.execute_notebook(
                 str(notebook.path), str(executed), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
-                progress_bar=sys.stderr.isatty(), stdout_file=file, stderr_file=file, autosave_cell_every=0,
+                progress_bar=progress, stdout_file=file, stderr_file=file, autosave_cell_every=0,
                 kernel_manager_class=_LocalKernels)
         except papermill.PapermillExecutionError as error:
             message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
@@ -118,7 +136,7 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, key: 
         _drop_run_metadata(executed)
         write_page(executed, folder / f"{notebook.name}.html")
     message = without_machine_paths(message)
-    return Outcome(notebook.name, "failed" if message else "done", seconds, message, key)
+    return Outcome(notebook.name, "failed" if message else "done", seconds, message)
 
 
 def without_machine_paths(text: str) -> str:

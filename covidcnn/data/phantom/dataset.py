@@ -44,8 +44,11 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists and is not empty: name a new folder for the phantom films.")
     films = plan_films(counts, seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be created ({error.strerror}); name another folder") from error
     try:
         # mkdtemp keeps others out; the data set is for all who may read its parent.
         draft.chmod(folder.parent.stat().st_mode & 0o777)
