@@ -137,7 +137,7 @@ class Run:
     def _origin_note(self, content: Content, scores_test: bool) -> str:
         if self.dataset.is_phantom and content != "schema":
             return "phantom films, drawn by a program: no patients"
-        if content == "films" and self.dataset.has_published_test:
+        if content == "films" and (self.dataset.is_published or self.dataset.has_published_test):
             return "films: Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
         return "exploratory: published test set" if scores_test and self.is_exploratory else ""
 

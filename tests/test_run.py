@@ -1,0 +1,95 @@
+"""A notebook's part of a report: what is saved, stamped and entered."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from covidcnn.report import run as run_module
+from covidcnn.report.run import open_run
+
+
+@pytest.fixture
+def opened(tiny_tree, tmp_path):
+    return open_run("01_n", "smoke", str(tiny_tree), str(tmp_path / "out"))
+
+
+def marked(run, **changes):
+    """The same run on a data set of another kind."""
+    from dataclasses import replace
+
+    return replace(run, dataset=replace(run.dataset, **changes))
+
+
+def record(run):
+    return json.loads((run.folder / "record/01_n.json").read_text(encoding="utf-8"))
+
+
+def text_of(run, name):
+    return (run.folder / f"figures/{name}.svg").read_text(encoding="utf-8")
+
+
+def test_figure_is_saved_twice_closed_and_entered_once(opened):
+    for caption in ("first", "second"):
+        figure, _ = plt.subplots()
+        opened.save_figure(figure, "fig_99", caption, "schema")
+        assert not plt.fignum_exists(figure.number)
+    assert (opened.folder / "figures/fig_99.png").is_file()
+    assert record(opened)["figures"] == [
+        {"name": "fig_99", "file": "figures/fig_99.png", "caption": "second"}]
+
+
+@pytest.mark.parametrize(("content", "file"), [
+    ("films", "figures/films/f.png"), ("results", "figures/f.png"), ("schema", "figures/f.png")])
+def test_figures_of_films_lie_apart(opened, content, file):
+    figure, _ = plt.subplots()
+    opened.save_figure(figure, "f", "caption", content)
+    assert record(opened)["figures"][0]["file"] == file
+
+
+def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
+    run = marked(opened, is_phantom=True)
+    for name, content in (("measured", "results"), ("drawing", "schema")):
+        figure, _ = plt.subplots()
+        run.save_figure(figure, name, "caption", content)
+    assert "phantom" in text_of(run, "measured")
+    assert "phantom" not in text_of(run, "drawing")
+
+
+def test_published_films_are_credited(opened):
+    run = marked(opened, is_published=True)
+    figure, _ = plt.subplots()
+    run.save_figure(figure, "f", "caption", "films")
+    assert "Kermany" in text_of(run, "films/f")
+
+
+def test_results_on_the_published_test_set_are_called_exploratory(opened):
+    run = marked(opened, has_published_test=True)
+    run.save_table(pd.DataFrame({"a": [1]}), "on_test", "Numbers.", scores_test=True)
+    run.save_table(pd.DataFrame({"a": [1]}), "elsewhere", "Numbers.")
+    figure, _ = plt.subplots()
+    run.save_figure(figure, "f", "caption", "results", scores_test=True)
+    captions = {entry["name"]: entry["caption"] for entry in record(run)["tables"]}
+    assert "exploratory" in captions["on_test"]
+    assert "exploratory" not in captions["elsewhere"]
+    assert "exploratory" in (run.folder / "tables/on_test.md").read_text(encoding="utf-8")
+    assert "exploratory" in text_of(run, "f")
+
+
+def test_only_scorings_of_the_published_test_set_are_entered(opened):
+    opened.log_test_opening("a model")
+    assert record(opened)["test openings"] == []
+    marked(opened, has_published_test=True).log_test_opening("a model")
+    assert record(opened)["test openings"] == [{"name": "a model"}]
+
+
+def test_tables_keep_a_named_index(opened):
+    opened.save_table(pd.DataFrame({"n": [1, 2]}, index=pd.Index(["a", "b"], name="kind")), "t", "Numbers.")
+    assert (opened.folder / "tables/t.csv").read_text().splitlines() == ["kind,n", "a,1", "b,2"]
+
+
+def test_opening_again_starts_the_record_anew(opened, tiny_tree):
+    opened.save_table(pd.DataFrame({"a": [1]}), "t", "Numbers.")
+    again = run_module.open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
+    assert record(again)["tables"] == []
