@@ -16,6 +16,8 @@ with tempfile.TemporaryFile() as _noise:
 
         # The search for devices, and its messages, would otherwise come with the first tensor.
         tf.config.list_logical_devices()
+        # TensorFlow warns of tracing again and again; here every training has a model of its own to trace.
+        tf.get_logger().setLevel("ERROR")
     finally:
         os.dup2(_stderr, 2)
         os.close(_stderr)

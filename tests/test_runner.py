@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_every_item_of_the_paper_is_left_in_the_report(smoke_report):
 
 def test_every_figure_made_from_phantoms_says_so(smoke_report):
     folder, _ = smoke_report
-    schemata = {"fig_10", "nadam_steps"}
+    schemata = {"fig_10", "parameters", "nadam_steps"}
     figures = [path for path in folder.glob("figures/**/*.svg") if path.stem not in schemata]
     assert figures
     silent = [path.name for path in figures if "phantom" not in path.read_text(encoding="utf-8")]
@@ -89,9 +90,7 @@ def test_pages_work_without_network_and_hold_their_formulas(smoke_report):
     folder, _ = smoke_report
     for page in folder.glob("*.html"):
         text = page.read_text(encoding="utf-8")
-        assert "<script src" not in text
-        assert "<link" not in text
-        assert "cdn" not in text.lower()
+        assert not re.search(r"<script[^>]+src|<link|@import|url\(|<img[^>]+src=.https?:", text)
     assert (folder / "06_evaluation.html").read_text(encoding="utf-8").count("<math") > 6
 
 

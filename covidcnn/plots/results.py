@@ -72,7 +72,6 @@ def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10) ->
                     size=8, color="0.35")
     ax.set(xlabel="score, mean of the bin", ylabel="share of PNEUMONIA", title="Calibration (films per bin)",
            xlim=(-0.03, 1.03), ylim=(-0.03, 1.12))
-    ax.legend(loc="upper left")
     return ax
 
 

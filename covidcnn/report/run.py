@@ -84,13 +84,19 @@ class Run:
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
-        note = self._origin_note(content, scores_test)
-        if note:
-            figure.text(1, -0.01, note, ha="right", va="top", size=8, color="0.35")
         folder = self.folder / "figures" / ("films" if content == "films" else "")
         # The layout is computed once and not again for each file.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        note = self._origin_note(content, scores_test)
+        if note:
+            # Saving widens the picture to hold the note, and legends of the figure would move along with its edge.
+            for legend in figure.legends:
+                place = legend.get_window_extent().transformed(figure.transFigure.inverted())
+                legend.set_bbox_to_anchor(place, transform=figure.transFigure)
+                legend.set_loc("center")
+            bottom = figure.get_tightbbox().y0 / figure.get_figheight()
+            figure.text(1, bottom - 0.01, note, ha="right", va="top", size=8, color="0.35")
         for ending in ("png", "svg"):
             # Without a date the same figure gives the same file.
             metadata = {"Date": None} if ending == "svg" else {"Software": None}
@@ -120,7 +126,7 @@ class Run:
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=index)
         with replacing(folder / f"{name}.md") as temporary:
-            markdown = table.to_markdown(index=index, floatfmt=".4g")
+            markdown = table.to_markdown(index=index, floatfmt=".4g", missingval="")
             temporary.write_text(f"{caption}\n\n{markdown}\n", encoding="utf-8")
         self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption})
 

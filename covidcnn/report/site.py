@@ -55,7 +55,9 @@ def formulas_to_mathml(markdown: str) -> str:
         if match["code"]:
             return match["code"]
         display = "block" if match["display"] else "inline"
-        formula = latex2mathml.converter.convert((match["display"] or match["inline"]).strip(), display=display)
+        # A number in the margin is a table to latex2mathml and stands close; here it follows at a distance.
+        source = re.sub(r"\\tag\{(.+?)\}", r"\\qquad (\1)", match["display"] or match["inline"])
+        formula = latex2mathml.converter.convert(source.strip(), display=display)
         # Markdown must not take a formula's stars and underscores for emphasis.
         return formula.replace("*", "&#x2a;").replace("_", "&#x5f;")
 
