@@ -301,4 +301,4 @@ def test_prediction_keeps_the_order_of_the_rows(trained, data):
 
 def test_training_that_diverges_is_refused_in_one_line(data, refused):
     with refused("learning rate"):
-        train(data, changed(optimizer="SGD", learning_rate=1e30, epochs=1), 0)
+        train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1), 0)

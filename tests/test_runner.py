@@ -26,6 +26,8 @@ def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = "quick"
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}"), nbformat.v4.new_code_cell(parameters),
                       *map(nbformat.v4.new_code_cell, cells)]
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
     notebook.cells[1].metadata["tags"] = ["parameters"]
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
