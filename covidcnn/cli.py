@@ -60,6 +60,7 @@ def report(
         "Keep notebooks that were done with the same code, data and parameters."))] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     skip_bad: SkipBadOption = False,
+    patients: PatientsOption = None,
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
     from covidcnn.config import profile_named
@@ -69,14 +70,16 @@ def report(
 
     chosen = profile_named(profile)
     notebooks = select_notebooks(find_notebooks(), only, first)
-    dataset = _open(data, skip_bad, None)
+    dataset = _open(data, skip_bad, patients)
+    if "test" not in set(dataset.films["split"]):
+        raise UserError(f"{data}: no test split; a report needs one (train and evaluate do not)")
     if chosen.requires_published_data and not dataset.is_published:
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")
     folder = report_folder(chosen, dataset.name, out or "")
     _say(f"{dataset.identity} {len(dataset.films):,} films.")
     try:
-        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=_say, jobs=jobs)
+        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=_say, jobs=jobs, patients=patients)
     except KeyboardInterrupt:
         _say("interrupted; --resume goes on with what is not done")
         # At once: kernels end when this process does, and its threads would first wait for them.

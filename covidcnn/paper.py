@@ -43,7 +43,7 @@ CLAIMS = (
     Claim("title, abstract", "COVID-19 diagnosed from CT",
           "the data are children's chest X-rays of 2018, without one case of COVID-19"),
     Claim("abstract", "accuracy up to 92.80 %", "92.80 % is the precision; the accuracy is 92.79 %"),
-    Claim("Dataset", "5,863 images", "the published set has 5,856"),
+    Claim("Dataset", f"{IMAGES_IN_TEXT:,} images", "the published set has 5,856"),
     Claim("Dataset", "1,341 / 3,875 training images, 234 / 390 test images", "true of the published set"),
     Claim("Model structure", "14 layers", "its own list adds up to 16, without input and Flatten"),
     Claim("Table 1", "Nadam performs best",

@@ -306,3 +306,11 @@ def test_content_hash_changes_with_what_decides_a_result(small_tree, column):
     changed = films.copy()
     changed.loc[0, column] = "other"
     assert content_hash(changed) != content_hash(films)
+
+
+@pytest.mark.parametrize("damage", ["", "a,b\n1,2\n"])
+def test_damaged_index_is_made_again(small_tree, own_cache, damage):
+    before = index_folder(small_tree).films
+    newest = max((own_cache / "index").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_text(damage)
+    pd.testing.assert_frame_equal(index_folder(small_tree).films, before)

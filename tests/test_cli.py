@@ -68,6 +68,13 @@ def test_train_leaves_what_it_says(trained):
     assert facts["threshold"] == record["threshold"]
 
 
+def test_unknown_threshold_rule_is_refused_before_anything_is_trained(tiny_tree, tmp_path, run):
+    code, _, err = run("train", "--data", tiny_tree, "--out", tmp_path / "out", "--threshold", "0.7", "--size", 32)
+    assert code == 2
+    assert "unknown threshold rule '0.7'" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_train_does_not_overwrite_a_model(trained, tiny_tree, run):
     before = (trained / "model.keras").read_bytes()
     code, _, err = run("train", "--data", tiny_tree, "--out", trained, "--size", 32, "--epochs", 1)
@@ -148,6 +155,7 @@ def test_phantom_draws_as_many_as_asked(tmp_path, run):
     (["report", "--profile", "huge"], ["unknown profile 'huge'", "quick"]),
     (["report", "--only", "77"], ["unknown notebook '77'"]),
     (["report", "--data", "nowhere"], ["nowhere: no such folder"]),
+    (["report", "--only", "05", "--from", "03"], ["--only and --from exclude each other"]),
     (["train", "--out", "o", "--optimizer", "adamw"], ["unknown optimizer 'adamw'", "Nadam"]),
     (["train", "--out", "o", "--augment", "mixup"], ["unknown augmentation 'mixup'"]),
     (["train", "--out", "o", "--preprocess", "blur"], ["unknown preprocessing 'blur'"]),
@@ -165,6 +173,37 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, run, tmp_path, 
     for word in words:
         assert word in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_report_needs_test_films(tiny_tree, run):
+    code, _, err = run("report", "--data", tiny_tree / "train")
+    assert code == 2
+    assert "no test split" in err
+
+
+def test_report_folder_that_cannot_be_one_is_refused(tiny_tree, tmp_path, run):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = run("report", "--data", tiny_tree, "--profile", "smoke", "--out", tmp_path / "file")
+    assert code == 2
+    assert "choose another folder for --out" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("facts", "words"), [
+    ({"threshold": 7}, "damaged"), ({"threshold": "high"}, "damaged"),
+    ({"class_names": ["PNEUMONIA", "NORMAL"]}, "damaged"),
+    ({"images": {"size": 64, "preprocess": "plain", "interpolation": "area", "pad": False}}, "disagree on the image"),
+])
+def test_model_file_with_other_facts_is_refused(trained, tiny_tree, tmp_path, run, facts, words):
+    with zipfile.ZipFile(trained / "model.keras") as source, zipfile.ZipFile(tmp_path / "m.keras", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "covidcnn.json":
+                content = json.dumps(json.loads(content) | facts).encode()
+            target.writestr(name, content)
+    code, _, err = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree)
+    assert code == 2
+    assert words in err
 
 
 def test_files_that_are_no_models_are_refused(tmp_path, tiny_tree, run):

@@ -44,12 +44,12 @@ def test_set_with_one_film_renamed_or_moved_is_not_the_published_one(published):
     renamed, moved = published.films.copy(), published.films.copy()
     renamed.loc[0, "path"] = renamed.loc[0, "path"].replace("IM-", "IM-9")
     moved.loc[0, "split"] = "val"
-    assert identify(renamed).sentence == "This is not the published set (names differ)."
+    assert "names differ" in identify(renamed).sentence
     assert not identify(moved).is_published
 
 
-def test_tiny_tree_is_not_the_published_set_and_the_differing_counts_are_said(tiny_tree):
+def test_tiny_tree_is_not_the_published_set_and_the_counts_are_said(tiny_tree):
     identity = identify(index_folder(tiny_tree).films)
     assert not identity.is_published
     assert not identity.has_published_test
-    assert "test virus 10 (published 148)" in identity.sentence
+    assert "(104 films, 5,856 published)" in identity.sentence

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from covidcnn.report import run as run_module
 from covidcnn.report.run import open_run
 
 
@@ -80,8 +79,9 @@ def test_results_on_the_published_test_set_are_called_exploratory(opened):
 def test_only_scorings_of_the_published_test_set_are_entered(opened):
     opened.log_test_opening("a model")
     assert record(opened)["test openings"] == []
-    marked(opened, has_published_test=True).log_test_opening("a model")
-    assert record(opened)["test openings"] == [{"name": "a model"}]
+    for _ in range(2):
+        marked(opened, has_published_test=True).log_test_opening("a model")
+    assert [entry["name"] for entry in record(opened)["test openings"]] == ["a model", "a model"]
 
 
 def test_tables_keep_a_named_index(opened):
@@ -91,5 +91,11 @@ def test_tables_keep_a_named_index(opened):
 
 def test_opening_again_starts_the_record_anew(opened, tiny_tree):
     opened.save_table(pd.DataFrame({"a": [1]}), "t", "Numbers.")
-    again = run_module.open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
+    again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
     assert record(again)["tables"] == []
+
+
+def test_opening_again_forgets_no_scoring_of_the_published_test_set(opened, tiny_tree):
+    marked(opened, has_published_test=True).log_test_opening("a model")
+    again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
+    assert [entry["name"] for entry in record(again)["test openings"]] == ["a model"]

@@ -38,7 +38,7 @@ def test_page_folds_code_and_shows_output(tmp_path):
     assert page.count("once upon a time") == 2
     assert 'id="toggle"' in page
     assert "<math" in page
-    assert "(3)" in page
+    assert "<mn>3</mn>" in page
 
 
 def test_index_lists_figures_and_tables_and_escapes_what_comes_from_files(tmp_path):

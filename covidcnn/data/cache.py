@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,8 +41,13 @@ def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
     key = hashlib.sha256(f"{_CACHE_VERSION} {sorted(asdict(settings).items())}\n".encode())
     key.update("\n".join(films["sha256"]).encode())
     path = cache_folder() / "images" / f"{key.hexdigest()}.npy"
-    if not path.is_file():
-        _decode(root, films["path"].tolist(), settings, path, progress)
+    shape = (len(films), settings.size, settings.size)
+    # A damaged file is as good as none.
+    with suppress(OSError, ValueError):
+        images = np.load(path, mmap_mode="r")
+        if images.shape == shape:
+            return images
+    _decode(root, films["path"].tolist(), settings, path, progress)
     return np.load(path, mmap_mode="r")
 
 

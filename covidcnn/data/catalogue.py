@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +139,14 @@ def content_hash(films: pd.DataFrame) -> str:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not _is_litter(child.name))
+    try:
+        return sorted(child for child in folder.iterdir() if child.is_dir() and not _is_litter(child.name))
+    except OSError as error:
+        raise _unopened(error) from error
+
+
+def _unopened(error: OSError) -> DataError:
+    return DataError(f"{error.filename}: cannot be opened ({error.strerror}); change its permissions or move it away")
 
 
 def _is_litter(name: str) -> bool:
@@ -158,7 +166,11 @@ def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    for parent, folders, names in os.walk(folder):
+    def stop(error: OSError) -> None:
+        # os.walk would pass over the folder in silence, and its films with it.
+        raise _unopened(error) from error
+
+    for parent, folders, names in os.walk(folder, onerror=stop):
         folders[:] = sorted(name for name in folders if not _is_litter(name))
         for name in sorted(names):
             if not _is_litter(name):
@@ -174,8 +186,11 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]],
         status = (root / relative).lstat()
         listing.update(f"{relative}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
     stored = cache_folder() / "index" / f"{listing.hexdigest()}.csv"
-    if stored.is_file():
-        return pd.read_csv(stored, dtype={"patient": str}, keep_default_na=False)
+    # A damaged index is as good as none.
+    with suppress(OSError, ValueError):
+        table = pd.read_csv(stored, dtype={"patient": str}, keep_default_na=False)
+        if list(table.columns) == COLUMNS and len(table) == len(images):
+            return table
     rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, row in enumerate(pool.map(lambda image: _row(root, *image), images), start=1):

@@ -56,8 +56,11 @@ def identify(films: pd.DataFrame) -> Identity:
                      for (split, subtype), published in COUNTS.items()
                      if (found := int(((films["split"] == split) & (films["subtype"] == subtype)).sum()))
                      != published]
-        reason = "counts differ: " + ", ".join(differing) if differing else "names differ"
-        sentence = f"This is not the published set ({reason})."
+        total = sum(COUNTS.values())
+        # What differs is worth telling where the folder is nearly the published set.
+        nearly = abs(len(films) - total) < total / 10
+        reason = f": {', '.join(differing) or 'names differ'}" if nearly else ""
+        sentence = f"This is not the published set ({len(films):,} films, {total:,} published{reason})."
     return Identity(is_published, has_published_test, sentence)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from covidcnn.data.catalogue import LABELS
 from covidcnn.evaluation.metrics import POSITIVE, bootstrap_by_patient, confusion
@@ -195,7 +195,7 @@ def _ridge() -> RidgeClassifier:
 
 def _out_of_fold(pixels: np.ndarray, target: np.ndarray, patients: pd.Series) -> np.ndarray:
     folds = min(FOLDS, patients.nunique())
-    return cross_val_predict(_ridge(), pixels, target, groups=patients.to_numpy(), cv=GroupKFold(folds),
+    return cross_val_predict(_ridge(), pixels, target, groups=patients.to_numpy(), cv=StratifiedGroupKFold(folds),
                              method="decision_function")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
+from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
 from covidcnn.paths import replacing
@@ -33,7 +34,7 @@ class ModelFacts:
     """How the threshold was fixed, and on which films."""
     training: dict[str, Any]
     """Recipe, seed, data set, its content hash and licence, counts."""
-    class_names: tuple[str, str] = ("NORMAL", "PNEUMONIA")
+    class_names: tuple[str, ...] = LABELS
     pixels: str = "uint8 greyscale divided by 255"
     disclaimer: str = DISCLAIMER
 
@@ -73,11 +74,18 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
             raise DataError(f"{path}: {error}") from error
         values["class_names"] = tuple(values["class_names"])
         facts = ModelFacts(**values)
+        if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
+                or type(facts.images.size) is not int or facts.class_names != LABELS):
+            raise ValueError("facts out of range")
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError) as error:
         raise DataError(f"{path}: not a model file, or damaged; use a model.keras that covidcnn train saved"
                         ) from error
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True), facts
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras raises errors of many kinds for a damaged archive; all mean the same to the user.
     except Exception as error:
         raise DataError(f"{path}: Keras cannot load it; train the model again") from error
+    if model.input_shape[1:] != (facts.images.size, facts.images.size, 1):
+        raise DataError(f"{path}: its {MEMBER} and its network disagree on the image size; use a model.keras that "
+                        "covidcnn train saved")
+    return model, facts

@@ -53,6 +53,8 @@ def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "")
             raise UserError(f"unknown notebook '{wanted}'; choose one of {', '.join(names)}")
         return names.index(matches[0])
 
+    if only and first:
+        raise UserError("--only and --from exclude each other; give one")
     if only:
         return [notebooks[position(only)]]
     return notebooks[position(first) :] if first else notebooks

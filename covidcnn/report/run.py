@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 OUT_VARIABLE = "COVIDCNN_OUT"
 SKIP_BAD_VARIABLE = "COVIDCNN_SKIP_BAD"
+PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
 """Set by the report runner beside ``COVIDCNN_DATA``: paths stay out of executed notebooks."""
 
 PAPER = "paper"
-EXPLORATORY = "exploratory: the published test set was scored outside the paper profile's protocol"
+EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
 Content = Literal["films", "results", "schema"]
 """What a figure shows: films themselves, results measured on films, or neither."""
@@ -63,9 +65,11 @@ class Run:
         return training
 
     def log_test_opening(self, what: str) -> None:
-        """Enter in the run record that ``what`` was scored on the test films, if they are the published ones."""
-        if self.dataset.has_published_test:
-            self._enter("test openings", {"name": what})
+        """Enter in the run record that ``what`` was scored on the published test films, outside the paper
+        profile. Entries are only ever added, in later runs too."""
+        if self.is_exploratory:
+            self._enter("test openings", {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")},
+                        add=True)
 
     def save_figure(self, figure: Figure, name: str, caption: str, content: Content, scores_test: bool = False
                     ) -> None:
@@ -108,7 +112,8 @@ class Run:
         plt.close(figure)
         display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption))
 
-    def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False) -> None:
+    def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False,
+                   content: Content = "results") -> None:
         """Save a table as CSV and Markdown and enter it in the run record.
 
         Args:
@@ -117,10 +122,11 @@ class Run:
             caption: one or two sentences.
             scores_test: numbers of the test split are in it; for the published test set outside the
                 paper profile the caption then says 'exploratory'.
+            content: 'schema' where no film had a part in it.
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
-        if self.dataset.is_phantom:
+        if self.dataset.is_phantom and content != "schema":
             caption = f"{caption} Phantom films, no patients."
         folder, index = self.folder / "tables", table.index.name is not None
         with replacing(folder / f"{name}.csv") as temporary:
@@ -147,11 +153,11 @@ class Run:
             return "films: Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
         return "exploratory: published test set" if scores_test and self.is_exploratory else ""
 
-    def _enter(self, part: str, entry: dict[str, Any]) -> None:
+    def _enter(self, part: str, entry: dict[str, Any], add: bool = False) -> None:
         path = record_path(self.folder, self.notebook)
         record = json.loads(path.read_text(encoding="utf-8"))
         # A cell run twice in JupyterLab replaces its entry.
-        record[part] = [old for old in record[part] if old.get("name", old) != entry.get("name", entry)] + [entry]
+        record[part] = [old for old in record[part] if add or old["name"] != entry["name"]] + [entry]
         write_json(path, record)
 
 
@@ -194,11 +200,14 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "",
         UserError: unknown profile, unusable data, or a folder that is not this profile's.
     """
     chosen = profile_named(profile)
-    dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)), progress=progress)
+    dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)),
+                           patients=os.environ.get(PATIENTS_VARIABLE), progress=progress)
     if chosen.requires_published_data and not dataset.is_published:
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data, or choose another profile")
     folder = report_folder(chosen, dataset.name, out)
-    write_json(record_path(folder, notebook), {"figures": [], "tables": [], "test openings": []})
+    path = record_path(folder, notebook)
+    openings = json.loads(path.read_text(encoding="utf-8"))["test openings"] if path.is_file() else []
+    write_json(path, {"figures": [], "tables": [], "test openings": openings})
     apply_style()
     return Run(notebook, chosen, dataset, folder)

@@ -22,10 +22,11 @@ from traitlets import default
 
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
+from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
-from covidcnn.report.run import OUT_VARIABLE, SKIP_BAD_VARIABLE
+from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_index, write_page
 
 
@@ -54,8 +55,8 @@ class Outcome:
 
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
-               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None, jobs: int = 2
-               ) -> list[Outcome]:
+               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None, jobs: int = 2,
+               patients: Path | None = None) -> list[Outcome]:
     """Execute the notebooks; a failed one does not keep the others from running.
 
     Args:
@@ -68,6 +69,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         parameters: more parameters, given to every notebook; each must have them.
         jobs: notebooks at a time. They do not read from one another, and most of what they do besides
             training keeps one core busy.
+        patients: the CSV that ``dataset`` was opened with.
 
     Returns:
         One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
@@ -78,7 +80,13 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     given = {"PROFILE": profile.name, **(parameters or {})}
     for notebook in notebooks:
         check_parameters(notebook.path, given)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for part in ("notebooks", "logs"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
     record = read_record(folder)
     record |= run_facts(profile, dataset)
     total = len(notebooks)
@@ -101,7 +109,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         return outcome
 
     writing = Lock()
-    with _environment(dataset, folder), ThreadPoolExecutor(jobs) as pool:
+    with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(run, range(1, total + 1), notebooks))
     write_record(folder, record)
     write_index(folder, record)
@@ -113,8 +121,6 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, posit
 
     executed = folder / "notebooks" / notebook.path.name
     log = folder / "logs" / f"{notebook.name}.txt"
-    for parent in (executed.parent, log.parent):
-        parent.mkdir(parents=True, exist_ok=True)
     progress = {"desc": notebook.name, "position": position, "leave": False} if sys.stderr.isatty() else False
     start, message = time.monotonic(), ""
     with log.open("w", encoding="utf-8") as file:
@@ -161,10 +167,11 @@ def _drop_run_metadata(executed: Path) -> None:
 
 
 @contextmanager
-def _environment(dataset: DataSet, folder: Path) -> Iterator[None]:
+def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Iterator[None]:
     """Tell the notebooks' kernels where data and report are."""
     values = {DATA_VARIABLE: str(dataset.root.resolve()), OUT_VARIABLE: str(folder.resolve()),
               SKIP_BAD_VARIABLE: "1" if len(dataset.left_out) else "",
+              PATIENTS_VARIABLE: str(patients.resolve()) if patients else "",
               "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

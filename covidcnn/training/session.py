@@ -1,5 +1,6 @@
 """``covidcnn train``: one training, and everything it leaves in its folder."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
-from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
 from covidcnn.paths import replacing, write_json
 from covidcnn.report.record import data_facts, software_facts
@@ -34,6 +35,8 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         UserError: ``folder`` holds a model already, or cannot be written.
         DataError: the films do not allow the recipe's validation.
     """
+    if threshold_rule not in RULES:
+        raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
     if (folder / MODEL).exists():
         raise UserError(f"{folder / MODEL}: there is a model already; choose another folder for --out")
     try:
@@ -41,7 +44,14 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
     started, begin = datetime.now(UTC), time.monotonic()
-    training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report)
+    try:
+        training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report)
+    except BaseException:
+        # No finished epoch, or none worth keeping: what was begun is taken away again.
+        for name in (CHECKPOINT, HISTORY):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        raise
     scores = training.scores
     threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)
     facts = {
@@ -51,13 +61,14 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         **({"licence of the films": LICENCE, "citation": CITATION} if dataset.is_published else {}),
     }
     rule = "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation"
-    save_model(folder / MODEL, training.model, ModelFacts(recipe.images, threshold, rule, facts))
     with replacing(folder / HISTORY) as temporary:
         training.history.to_csv(temporary)
     with replacing(folder / SCORES) as temporary:
         scores.to_csv(temporary, index=False, float_format="%.7g")
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software_facts() | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
+    # Last: a folder with a model is complete.
+    save_model(folder / MODEL, training.model, ModelFacts(recipe.images, threshold, rule, facts))
     (folder / CHECKPOINT).unlink()
     return training
 
