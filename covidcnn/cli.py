@@ -38,6 +38,10 @@ PatientsOption = Annotated[Path | None, typer.Option("--patients", metavar="CSV"
     "Columns path and patient: who is on which film, for file names of another scheme."))]
 
 
+PrecisionOption = Annotated[str, typer.Option(help=(
+    "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))]
+
+
 def main() -> None:
     """Run the command line: bad input is one line on stderr and exit code 2."""
     try:
@@ -105,6 +109,7 @@ def train(
     pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
     augment: Annotated[str, typer.Option(help="none, paper (flips and shifts) or intensity.")] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
+    precision: PrecisionOption = "auto",
     validation: Annotated[str, typer.Option(help="How validation is made: patient, block, image or published.")]
     = "patient",
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
@@ -116,15 +121,16 @@ def train(
 ) -> None:
     """Train the paper's network once."""
     from covidcnn.imaging import ImageSettings
+    from covidcnn.training.precision import resolve_precision
     from covidcnn.training.recipe import Recipe
     from covidcnn.training.session import MODEL, train_into
 
     recipe = Recipe(
         epochs=epochs, images=ImageSettings(size, preprocess, interpolation, pad), optimizer=optimizer,
         learning_rate=learning_rate, augmentation=augment, balance=balance, batch_size=batch_size,
-        batch_norm_momentum=batch_norm_momentum, validation=validation)
+        batch_norm_momentum=batch_norm_momentum, precision=precision, validation=validation)
     dataset = _open(data, skip_bad, patients)
-    _say(f"{dataset.identity} {len(dataset.films):,} films.")
+    _say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=_say_epoch)
     _say(f"model of epoch {training.best_epoch}: {out / MODEL}")
     if training.interrupted:

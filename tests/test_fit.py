@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,12 +16,12 @@ from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
 from covidcnn.training import fit
-from covidcnn.training.fit import CHECKPOINT, HISTORY, predict, select_films, train
+from covidcnn.training.fit import UNFINISHED, Diverged, predict, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=2, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
-                augmentation="paper", validation_fraction=0.3)
+                augmentation="paper", validation_fraction=0.3, precision="float32")
 
 
 def assert_same_weights(one, two):
@@ -98,34 +97,22 @@ def test_progress_is_reported_at_the_end_of_each_epoch(trained, reports):
     assert reports[1][2]["val_loss"] == pytest.approx(trained.history.loc[2, "val_loss"])
 
 
-def test_folder_receives_checkpoint_history_and_events(trained, folder):
-    checkpoint = keras.models.load_model(folder / CHECKPOINT)
-    assert_same_weights(checkpoint, trained.model)
-    assert len(pd.read_csv(folder / HISTORY)) == 2
+def test_folder_receives_state_and_events(trained, folder):
+    assert (folder / UNFINISHED).is_file()
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
 
 
-def test_folder_is_made_where_there_is_none(data, tmp_path, monkeypatch):
-    def begin(model, *args, **kwargs):
-        assert (tmp_path / "new" / "run").is_dir()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(keras.Model, "fit", begin)
-    with pytest.raises(KeyboardInterrupt):
-        train(data, RECIPE, 0, tmp_path / "new" / "run")
+def test_only_the_asked_roles_are_scored(data, trained, folder):
+    # The folder holds the finished training: nothing is trained again.
+    again = train(data, RECIPE, 0, folder, score_roles=("validation",))
+    assert set(again.scores["split"]) == {"validation"}
+    assert_same_weights(again.model, trained.model)
 
 
-def test_only_the_asked_roles_are_scored(data, trained, monkeypatch):
-    # The fit itself is of no interest here.
-    monkeypatch.setattr(keras.Model, "fit", lambda self, *args, callbacks, **kwargs: stop_after_saving(self, callbacks))
-    assert set(train(data, RECIPE, 0, score_roles=("validation",)).scores["split"]) == {"validation"}
-
-
-def stop_after_saving(model, callbacks):
-    """Stand in for fit: keep the untrained weights as the best epoch's, then be interrupted."""
-    model.save(callbacks[0].filepath)
-    Path(callbacks[1].filename).write_text("epoch,loss,val_loss\n0,1,1\n")
-    raise KeyboardInterrupt
+def test_model_is_plain_keras_whatever_the_precision(data, tmp_path):
+    model = train(data, changed(precision="bfloat16"), 0, score_roles=("validation",)).model
+    assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
 
 
 # ---------------------------------------------------------------- what decides the result
@@ -209,7 +196,7 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
     assert no_weights is None
     assert (steps, more_steps) == (-(-len(rows) // 8), -(-2 * max(normal, pneumonia) // 8))
 
-    expected = training_batches(images, labels, rows, batch_size=8, seed=0, epochs=2,
+    expected = training_batches(images, labels, rows, batch_size=8, seed=0, epochs=range(2),
                                 augmentation=AUGMENTATIONS["intensity"])
     np.testing.assert_array_equal(next(iter(batches))[0], next(iter(expected))[0])
     own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
@@ -253,39 +240,62 @@ def test_film_lost_after_opening_is_refused(small_tree, refused):
 
 # ---------------------------------------------------------------- interruption
 
-class Interrupting(keras.callbacks.Callback):
-    """Ctrl-C in the middle of the second epoch."""
+def interrupt_at(monkeypatch, at):
+    """Ctrl-C at the end of batch ``at`` = (epoch, batch), counted from 0 and over all trainings from now on."""
+    class Interrupting(fit._Keeper):
+        def on_epoch_begin(self, epoch, logs=None):
+            super().on_epoch_begin(epoch, logs)
+            self.epoch = epoch
 
-    def __init__(self, report):
-        super().__init__()
-        self.epoch = 0
+        def on_train_batch_end(self, batch, logs=None):
+            if (self.epoch, batch) == at:
+                raise KeyboardInterrupt
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 1):
-            raise KeyboardInterrupt
+    monkeypatch.setattr(fit, "_Keeper", Interrupting)
 
 
-def test_interruption_in_the_second_epoch_leaves_the_first(trained, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "ProgressCallback", Interrupting)
-    cut = train(data, RECIPE, 0, tmp_path, report=print)
+def test_interruption_in_the_second_epoch_leaves_the_first(trained, data, monkeypatch):
+    interrupt_at(monkeypatch, (1, 1))
+    cut = train(data, RECIPE, 0)
     assert cut.interrupted
     pd.testing.assert_frame_equal(cut.history, trained.history.head(1))
     assert cut.best_epoch == 1
-    assert_same_weights(keras.models.load_model(tmp_path / CHECKPOINT), cut.model)
     assert set(cut.scores["split"]) == {"validation", "test"}
 
 
-def test_interruption_in_the_first_epoch_is_passed_on_and_takes_no_older_checkpoint(data, tmp_path, monkeypatch):
-    def interrupt(model, *args, **kwargs):
-        raise KeyboardInterrupt
-
-    keras.Sequential([keras.Input((1,))]).save(tmp_path / CHECKPOINT)
-    monkeypatch.setattr(keras.Model, "fit", interrupt)
+def test_interruption_in_the_first_epoch_is_passed_on(data, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, (0, 1))
     with pytest.raises(KeyboardInterrupt):
         train(data, RECIPE, 0, tmp_path)
+    assert not (tmp_path / UNFINISHED).exists()
+
+
+@pytest.mark.parametrize(("optimizer", "precision"),
+                         [(name, "float32") for name in OPTIMIZERS] + [("Nadam", "bfloat16")])
+def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, optimizer, precision):
+    recipe = changed(optimizer=optimizer, precision=precision, epochs=3, learning_rate=0.05)
+    undisturbed = train(data, recipe, 0)
+    if optimizer == "AdaGrad":
+        # Its best epoch comes before the interruption: forgetting it would show.
+        assert undisturbed.best_epoch == 2
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, (2, 1))
+        with pytest.raises(KeyboardInterrupt):
+            train(data, recipe, 0, tmp_path, keep_interrupted=False)
+    # What a process did before must not matter.
+    keras.utils.set_random_seed(99)
+    reports = []
+    resumed = train(data, recipe, 0, tmp_path, report=lambda epoch, *_: reports.append(epoch))
+    assert reports == [3]
+    assert_same_weights(resumed.model, undisturbed.model)
+    pd.testing.assert_frame_equal(resumed.history, undisturbed.history, check_exact=True)
+    pd.testing.assert_frame_equal(resumed.scores, undisturbed.scores, check_exact=True)
+
+
+def test_folder_of_another_unfinished_training_is_refused(data, folder, trained, refused):
+    for recipe, seed in ((changed(learning_rate=0.1), 0), (RECIPE, 1)):
+        with refused(folder / UNFINISHED, "other settings"):
+            train(data, recipe, seed, folder)
 
 
 def test_prediction_keeps_the_order_of_the_rows(trained, data):
@@ -300,5 +310,5 @@ def test_prediction_keeps_the_order_of_the_rows(trained, data):
 
 
 def test_training_that_diverges_is_refused_in_one_line(data, refused):
-    with refused("learning rate"):
+    with refused("learning rate", error=Diverged):
         train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1), 0)

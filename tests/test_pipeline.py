@@ -15,7 +15,7 @@ ROWS = np.arange(2, 25)
 def epochs_of(epochs=2, batch_size=5, seed=0, augmentation="none", balance="none", images=IMAGES, rows=ROWS):
     """The batches of each epoch, as (pixels, labels)."""
     batches = [(pixels.numpy(), labels.numpy()) for pixels, labels in training_batches(
-        images, LABELS, rows, batch_size=batch_size, seed=seed, epochs=epochs,
+        images, LABELS, rows, batch_size=batch_size, seed=seed, epochs=range(epochs),
         augmentation=AUGMENTATIONS[augmentation], balance=balance)]
     steps = steps_per_epoch(LABELS[rows], batch_size, balance)
     assert len(batches) == epochs * steps
@@ -111,7 +111,7 @@ class Counting:
 
 def test_films_are_streamed_and_not_loaded_at_once():
     images = Counting()
-    batches = training_batches(images, np.arange(10_000) % 2, np.arange(10_000), batch_size=10, seed=0, epochs=1,
+    batches = training_batches(images, np.arange(10_000) % 2, np.arange(10_000), batch_size=10, seed=0, epochs=range(1),
                                augmentation=AUGMENTATIONS["none"])
     next(iter(batches))
     assert 10 <= len(images.read) <= 200

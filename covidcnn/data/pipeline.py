@@ -4,7 +4,7 @@ Everything random in a training batch follows from (seed, epoch, step): the orde
 (seed, epoch), their augmentation from (seed, epoch, step). Nothing depends on what ran before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -23,8 +23,8 @@ def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
 
 
 def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
-                     epochs: int, augmentation: Augmentation, balance: str = "none") -> tf.data.Dataset:
-    """Shuffled, augmented batches of all epochs in a row.
+                     epochs: Sequence[int], augmentation: Augmentation, balance: str = "none") -> tf.data.Dataset:
+    """Shuffled, augmented batches of the given epochs in a row.
 
     Args:
         images: uint8 (n, size, size), usually a memory map.
@@ -32,7 +32,7 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         rows: int (m,), the rows of ``images`` to train on.
         batch_size: films a batch; an epoch's last batch may be smaller.
         seed: of order and augmentation.
-        epochs: how many times all films are shown.
+        epochs: their numbers, for example ``range(8)``; a continued training begins with a later one.
         augmentation: random changes, new in every epoch.
         balance: 'oversample' repeats films of the rarer class; other values change nothing here.
 
@@ -48,13 +48,14 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         return generator.permutation(shown)
 
     def batch(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        epoch, within = divmod(int(step), steps)
+        turn, within = divmod(int(step), steps)
+        epoch = epochs[turn]
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
         generator = np.random.default_rng([seed, _AUGMENTATION, epoch, within])
         films = np.stack([augment_image(images[row], augmentation, generator) for row in chosen])
         return films, labels[chosen].astype(np.float32)
 
-    return _stream(batch, steps * epochs, images.shape[1])
+    return _stream(batch, steps * len(epochs), images.shape[1])
 
 
 def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64

@@ -11,7 +11,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import binary_labels, confusion, evaluate_scores
 from covidcnn.models.model_file import load_model
-from covidcnn.report.run import EXPLORATORY
+from covidcnn.provenance import EXPLORATORY
 from covidcnn.training.fit import SCORE_COLUMNS, predict
 
 

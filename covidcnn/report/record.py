@@ -1,22 +1,16 @@
 """The run record: what a report was made from, with what, and how often the test films were scored."""
 
 import json
-import shutil
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from covidcnn import __version__
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DataSet
-from covidcnn.paths import PROJECT, write_json
+from covidcnn.paths import write_json
+from covidcnn.provenance import data_facts, software_facts
 from covidcnn.report.run import record_path
 
 RUN_RECORD = "run-record.json"
-RECORDED_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
-                     "statsmodels", "matplotlib", "papermill")
 
 
 def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
@@ -29,36 +23,6 @@ def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
         "data": data_facts(dataset),
         **software_facts(),
     }
-
-
-def data_facts(dataset: DataSet) -> dict[str, Any]:
-    """Which films a result was made from."""
-    return {"name": dataset.name, "identity": dataset.identity, "content hash": dataset.content_hash,
-            "films": len(dataset.films), "left out": dataset.left_out.to_dict("records")}
-
-
-def software_facts() -> dict[str, Any]:
-    """Versions of Python and of the packages that results depend on, and the commit of the clone."""
-    return {
-        "versions": {"python": sys.version.split()[0], "covidcnn": __version__,
-                     **{package: version(package) for package in RECORDED_PACKAGES}},
-        "git commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str:
-    """The commit of the clone, with '+ changes' where files differ from it; 'unknown' outside a clone."""
-    git = shutil.which("git")
-    if not git:
-        return "unknown"
-
-    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([git, "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=False)
-
-    commit = ask("rev-parse", "HEAD")
-    if commit.returncode:
-        return "unknown"
-    return commit.stdout.strip() + (" + changes" if ask("status", "--porcelain").stdout.strip() else "")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

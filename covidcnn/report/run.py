@@ -18,6 +18,7 @@ from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing, write_json
 from covidcnn.plots.style import apply_style
+from covidcnn.provenance import EXPLORATORY
 
 if TYPE_CHECKING:
     # Both load TensorFlow, which notebooks that do not train need not wait for.
@@ -30,7 +31,6 @@ PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
 """Set by the report runner beside ``COVIDCNN_DATA``: paths stay out of executed notebooks."""
 
 PAPER = "paper"
-EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
 Content = Literal["films", "results", "schema"]
 """What a figure shows: films themselves, results measured on films, or neither."""

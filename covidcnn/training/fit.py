@@ -1,9 +1,9 @@
 """Train the paper's network once: one recipe, one seed, one model."""
 
-import tempfile
+import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,20 @@ from covidcnn.data.splits import assign_roles, draw_by_patient, require_both_cla
 from covidcnn.errors import UserError
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.optimizers import make_optimizer
+from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.state import TrainingState, load_state, save_state
 
-CHECKPOINT = "checkpoint.keras"
-HISTORY = "history.csv"
+UNFINISHED = "unfinished.npz"
+"""The file in a training's folder from which a killed training goes on; gone when it is finished."""
 SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient"]
+
+# Third entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
+_DROPOUT = 3
+
+
+class Diverged(UserError):
+    """The loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Training:
     """What a training leaves."""
 
     model: keras.Model
-    """With the weights of the best epoch."""
+    """Plain Keras in float32, with the weights of the best epoch."""
     history: pd.DataFrame
     """A row an epoch, from 1: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``."""
     scores: pd.DataFrame
@@ -44,15 +53,52 @@ class Training:
         return int(self.history["val_loss"].idxmin())
 
 
-class ProgressCallback(keras.callbacks.Callback):
-    """Calls ``report(epoch, epochs, logs)`` at the end of each epoch, counted from 1."""
+class _Keeper(keras.callbacks.Callback):
+    """Keeps history, best weights and all that a continued training needs; saves it after each epoch."""
 
-    def __init__(self, report: Callable[[int, int, dict], None]) -> None:
+    def __init__(self, model: keras.Model, seed: int, file: Path | None, identity: str,
+                 report: Callable[[int, int, dict], None] | None) -> None:
         super().__init__()
-        self._report = report
+        self._seed, self._file, self._identity, self._report = seed, file, identity, report
+        weights = model.get_weights()
+        self.state = TrainingState(pd.DataFrame(), weights, _values(model.optimizer), weights)
+        earlier = load_state(file, identity) if file else None
+        if earlier:
+            self.state = earlier
+            model.set_weights(earlier.weights)
+            for variable, value in zip(model.optimizer.variables, earlier.optimizer, strict=True):
+                variable.assign(value)
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.state.history)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        for place, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout):
+                # Keras counts the steps in the second number; both are drawn, so that no two layers share a stream.
+                drawn = np.random.SeedSequence([self._seed, _DROPOUT, epoch, place]).generate_state(2)
+                layer.seed_generator.state.assign(drawn >> 1)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._report(epoch + 1, self.params["epochs"], logs or {})
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+            raise Diverged(f"{self.model.optimizer.name}: the loss is no number any more in epoch {epoch + 1}; "
+                           "take a lower learning rate")
+        row = pd.DataFrame([logs], index=pd.RangeIndex(epoch + 1, epoch + 2, name="epoch"))
+        history, weights = self.state.history, self.model.get_weights()
+        improved = history.empty or logs["val_loss"] < history["val_loss"].min()
+        self.state = TrainingState(
+            history=pd.concat([history, row]), weights=weights, optimizer=_values(self.model.optimizer),
+            best_weights=weights if improved else self.state.best_weights)
+        if self._file:
+            save_state(self._file, self._identity, self.state)
+        if self._report:
+            self._report(epoch + 1, self.params["epochs"], logs)
+
+
+def _values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
 
 def select_films(films: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
@@ -73,78 +119,76 @@ def make_repeatable(seed: int) -> None:
 
 def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = None,
           score_roles: Sequence[str] = ("validation", "test"),
-          report: Callable[[int, int, dict], None] | None = None) -> Training:
+          report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True) -> Training:
     """Train on ``dataset`` and score its films.
 
-    The epoch is chosen by the loss on validation; test films have no part in any choice. An
-    interruption (Ctrl-C) ends the training after its best finished epoch, with ``interrupted`` set; if
-    no epoch was finished, KeyboardInterrupt is raised.
+    The epoch is chosen by the loss on validation; test films have no part in any choice. Scores are those of
+    the plain model that is returned, in float32, whatever the precision of the training.
+
+    A training that was killed goes on after its last finished epoch if it is called again with the same
+    ``folder``, and ends with the same bits as an undisturbed one on the same machine.
 
     Args:
         dataset: opened with ``open_dataset``.
         recipe: what to do.
         seed: of initial weights, order, augmentation and dropout.
-        folder: receives ``checkpoint.keras`` (the best epoch so far), ``history.csv`` and TensorBoard's
-            events in ``tensorboard/``; None keeps none of them.
+        folder: receives ``unfinished.npz`` after each epoch, for the caller to remove, and TensorBoard's events
+            in ``tensorboard/``; None keeps neither.
         score_roles: which films to score: 'train', 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
+        keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
+            ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
 
     Raises:
         DataError: the films do not allow the recipe's validation, or can no longer be read.
+        Diverged: the loss is no number any more.
+        UserError: ``folder`` holds another unfinished training, or cannot be written.
     """
     make_repeatable(seed)
     films = select_films(dataset.films, recipe)
     images = load_images(dataset.root, films, recipe.images)
     labels = (films["label"] == "PNEUMONIA").to_numpy(int)
     rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
+    precision = resolve_precision(recipe.precision)
 
-    model = paper_cnn(recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
+    network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
                       batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
+    model = network(training_policy=keras_policy(precision))
+    # XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate),
-                  loss="binary_crossentropy", metrics=["accuracy"])
+                  loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred films tracing takes longer than training.
     validation = scoring_batches(images, labels, rows["validation"])
     model.optimizer.build(model.trainable_variables)
     model.evaluate(validation.take(1), verbose=0)
+    identity = json.dumps([asdict(recipe) | {"precision": precision}, seed, dataset.content_hash])
+    keeper = _Keeper(model, seed, folder / UNFINISHED if folder else None, identity, report)
     training_labels = labels[rows["train"]]
-    with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as kept:
-        kept = Path(kept)
-        kept.mkdir(parents=True, exist_ok=True)
-        # After an interruption, what lies here must be this training's.
-        (kept / CHECKPOINT).unlink(missing_ok=True)
-        callbacks = [
-            keras.callbacks.ModelCheckpoint(kept / CHECKPOINT, monitor="val_loss", save_best_only=True),
-            keras.callbacks.CSVLogger(kept / HISTORY),
-        ]
-        if folder:
-            callbacks.append(keras.callbacks.TensorBoard(kept / "tensorboard", write_graph=False))
-        if report:
-            callbacks.append(ProgressCallback(report))
-        interrupted = False
-        try:
+    interrupted = False
+    try:
+        if keeper.epochs_done < recipe.epochs:
             model.fit(
                 training_batches(images, labels, rows["train"], batch_size=recipe.batch_size, seed=seed,
-                                 epochs=recipe.epochs, balance=recipe.balance,
+                                 epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
                                  augmentation=augmentation_named(recipe.augmentation)),
-                epochs=recipe.epochs,
+                initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
                 steps_per_epoch=steps_per_epoch(training_labels, recipe.batch_size, recipe.balance),
                 validation_data=validation,
                 class_weight=class_weights(training_labels) if recipe.balance == "class-weight" else None,
-                callbacks=callbacks, shuffle=False, verbose=0,
+                callbacks=[keeper] + ([keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
+                                      if folder else []),
+                shuffle=False, verbose=0,
             )
-        except KeyboardInterrupt:
-            if not (kept / CHECKPOINT).is_file():
-                raise
-            interrupted = True
-        history = pd.read_csv(kept / HISTORY).assign(epoch=lambda table: table["epoch"] + 1).set_index("epoch")
-        if history["val_loss"].isna().any():
-            raise UserError(f"{recipe.optimizer}: the loss is no number any more in epoch "
-                            f"{history['val_loss'].isna().idxmax()}; take a lower learning rate")
-        model.load_weights(kept / CHECKPOINT)
+    except KeyboardInterrupt:
+        if not (keeper.epochs_done and keep_interrupted):
+            raise
+        interrupted = True
+    plain = network()
+    plain.set_weights(keeper.state.best_weights)
     scored = np.flatnonzero(films["role"].isin(score_roles))
-    scores = films.iloc[scored].assign(split=films["role"], score=predict(model, images, labels, scored))
-    return Training(model, history, scores[SCORE_COLUMNS].reset_index(drop=True), interrupted)
+    scores = films.iloc[scored].assign(split=films["role"], score=predict(plain, images, labels, scored))
+    return Training(plain, keeper.state.history, scores[SCORE_COLUMNS].reset_index(drop=True), interrupted)
 
 
 def predict(model: keras.Model, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from covidcnn.errors import UserError
 from covidcnn.imaging import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
 from covidcnn.training.optimizers import optimizer_name
+from covidcnn.training.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Recipe:
     """Of the cut and of the draw: the same for every training seed, so that seeds compare."""
     max_training_images: int | None = None
     """Training and validation films together, drawn by patient; None takes all."""
+    precision: str = "auto"
+    """One of ``PRECISIONS``; 'auto' takes bfloat16 where the machine has it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
@@ -43,6 +46,8 @@ class Recipe:
         if self.validation not in VALIDATION_DESIGNS:
             raise UserError(f"unknown validation design '{self.validation}'; "
                             f"choose one of {', '.join(VALIDATION_DESIGNS)}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"unknown precision '{self.precision}'; choose one of {', '.join(PRECISIONS)}")
         for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
                                        self.batch_norm_momentum, 0, 1), ("validation fraction",
                                        self.validation_fraction, 0.001, 0.999)):

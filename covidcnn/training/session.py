@@ -15,12 +15,12 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
 from covidcnn.paths import replacing, write_json
-from covidcnn.report.record import data_facts, software_facts
-from covidcnn.report.run import EXPLORATORY
-from covidcnn.training.fit import CHECKPOINT, HISTORY, Training, train
+from covidcnn.provenance import EXPLORATORY, data_facts, software_facts
+from covidcnn.training.fit import UNFINISHED, Diverged, Training, train
+from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
 
-MODEL, SCORES, RUN = "model.keras", "scores.csv", "run.json"
+MODEL, HISTORY, SCORES, RUN = "model.keras", "history.csv", "scores.csv", "run.json"
 
 
 def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str = "0.5",
@@ -29,7 +29,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     events in ``folder``.
 
     The threshold is fixed on validation and stored in the model file. An interrupted training leaves the
-    same files, made from its best finished epoch.
+    same files, made from its best finished epoch; one that was killed goes on when it is called again.
 
     Raises:
         UserError: ``folder`` holds a model already, or cannot be written.
@@ -46,17 +46,17 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     started, begin = datetime.now(UTC), time.monotonic()
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report)
-    except BaseException:
-        # No finished epoch, or none worth keeping: what was begun is taken away again.
-        for name in (CHECKPOINT, HISTORY):
-            (folder / name).unlink(missing_ok=True)
+    except Diverged:
+        # Nothing worth going on from: what was begun is taken away again.
+        (folder / UNFINISHED).unlink(missing_ok=True)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         raise
     scores = training.scores
     threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)
     facts = {
-        "recipe": asdict(recipe), "seed": seed, "best epoch": training.best_epoch,
-        "interrupted": training.interrupted, "data": data_facts(dataset),
+        "recipe": asdict(recipe) | {"precision": resolve_precision(recipe.precision)}, "seed": seed,
+        "best epoch": training.best_epoch, "interrupted": training.interrupted,
+        "data": data_facts(dataset),
         "counts": {split: group["label"].value_counts().to_dict() for split, group in scores.groupby("split")},
         **({"licence of the films": LICENCE, "citation": CITATION} if dataset.is_published else {}),
     }
@@ -69,7 +69,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
     save_model(folder / MODEL, training.model, ModelFacts(recipe.images, threshold, rule, facts))
-    (folder / CHECKPOINT).unlink()
+    (folder / UNFINISHED).unlink()
     return training
 
 

@@ -1,0 +1,34 @@
+"""Batch normalisation by TensorFlow's fused kernel: what Keras's layer computes, in one pass over memory.
+
+On the TensorFlow backend Keras 3 spells batch normalisation out in elementary operations, each of which
+reads and writes the whole tensor; in this network that takes longer than the convolutions.
+"""
+
+from covidcnn.backend import keras, tf
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer with the same weights, for (batch, height, width, channels); used in training only.
+
+    Scale, offset and statistics stay in float32 whatever the precision of the activations: moving averages
+    kept in bfloat16 stop moving, because a hundredth of the difference is lost in rounding. No model is saved
+    with this layer, so that files load without covidcnn (see ``paper_cnn``).
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        learning = bool(training) and self.trainable
+        none = tf.zeros([0])
+        output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=self.gamma.value, offset=self.beta.value,
+            mean=none if learning else self.moving_mean.value,
+            variance=none if learning else self.moving_variance.value,
+            epsilon=self.epsilon, is_training=learning)
+        if learning:
+            # The kernel gives the unbiased variance; Keras averages the biased one.
+            values = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance * (values - 1) / values)
+        return output
+
+    def _move(self, average: keras.Variable, value: tf.Tensor) -> None:
+        average.assign(average * self.momentum + value * (1 - self.momentum))

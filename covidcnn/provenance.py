@@ -1,0 +1,45 @@
+"""What a result was made from: films, versions, commit. Nothing here names a path of the machine."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Any
+
+from covidcnn import __version__
+from covidcnn.data.dataset import DataSet
+from covidcnn.paths import PROJECT
+
+RECORDED_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
+                     "statsmodels", "matplotlib", "papermill")
+EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
+
+
+def data_facts(dataset: DataSet) -> dict[str, Any]:
+    """Which films a result was made from."""
+    return {"name": dataset.name, "identity": dataset.identity, "content hash": dataset.content_hash,
+            "films": len(dataset.films), "left out": dataset.left_out.to_dict("records")}
+
+
+def software_facts() -> dict[str, Any]:
+    """Versions of Python and of the packages that results depend on, and the commit of the clone."""
+    return {
+        "versions": {"python": sys.version.split()[0], "covidcnn": __version__,
+                     **{package: version(package) for package in RECORDED_PACKAGES}},
+        "git commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    """The commit of the clone, with '+ changes' where files differ from it; 'unknown' outside a clone."""
+    git = shutil.which("git")
+    if not git:
+        return "unknown"
+
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([git, "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=False)
+
+    commit = ask("rev-parse", "HEAD")
+    if commit.returncode:
+        return "unknown"
+    return commit.stdout.strip() + (" + changes" if ask("status", "--porcelain").stdout.strip() else "")
