@@ -1,7 +1,9 @@
 """Where things are kept, and how a file is written so that it is whole or absent."""
 
+import glob
 import json
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import psutil
 
 from covidcnn.errors import UserError
 
@@ -52,12 +55,15 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, and move it into place only if the block succeeds.
 
+    What processes of this computer that were killed half-way left for the same ``path`` is removed.
+
     Raises:
         UserError: the file cannot be written, for example because the disk is full.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -67,6 +73,13 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _remove_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(glob.escape(f".{path.name}.{platform.node()}.") + "*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

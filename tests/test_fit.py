@@ -47,7 +47,8 @@ def reports():
 @pytest.fixture(scope="module")
 def trained(data, folder, reports):
     """One training that most tests look at: seed 0, two epochs, all roles scored."""
-    return train(data, RECIPE, 0, folder, ("train", "validation", "test"), lambda *report: reports.append(report))
+    return train(data, RECIPE, 0, folder, ("train", "validation", "test"), lambda *report: reports.append(report),
+                 events=folder / "tensorboard")
 
 
 # ---------------------------------------------------------------- what a training leaves

@@ -2,7 +2,11 @@
 
 import errno
 import json
+import os
+import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +71,19 @@ def test_old_file_stays_when_the_block_fails(tmp_path, error):
         fail_half_way(target, error)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    leftover, living, of_another_computer = (
+        tmp_path / f".file.txt.{node}.{process}.tmp"
+        for node, process in ((platform.node(), dead.pid), (platform.node(), os.getppid()), ("elsewhere", dead.pid)))
+    for file in (leftover, living, of_another_computer):
+        file.write_text("half")
+    with replacing(tmp_path / "file.txt") as temporary:
+        temporary.write_text("whole")
+    assert set(tmp_path.iterdir()) == {tmp_path / "file.txt", living, of_another_computer}
 
 
 def test_full_disk_is_refused_and_leaves_nothing(tmp_path, refused):

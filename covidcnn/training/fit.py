@@ -119,7 +119,8 @@ def make_repeatable(seed: int) -> None:
 
 def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = None,
           score_roles: Sequence[str] = ("validation", "test"),
-          report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True) -> Training:
+          report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True,
+          events: Path | None = None) -> Training:
     """Train on ``dataset`` and score its films.
 
     The epoch is chosen by the loss on validation; test films have no part in any choice. Scores are those of
@@ -132,12 +133,12 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         dataset: opened with ``open_dataset``.
         recipe: what to do.
         seed: of initial weights, order, augmentation and dropout.
-        folder: receives ``unfinished.npz`` after each epoch, for the caller to remove, and TensorBoard's events
-            in ``tensorboard/``; None keeps neither.
+        folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
         score_roles: which films to score: 'train', 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
         keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
             ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
+        events: folder for TensorBoard's events, if any are wanted.
 
     Raises:
         DataError: the films do not allow the recipe's validation, or can no longer be read.
@@ -176,8 +177,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
                 steps_per_epoch=steps_per_epoch(training_labels, recipe.batch_size, recipe.balance),
                 validation_data=validation,
                 class_weight=class_weights(training_labels) if recipe.balance == "class-weight" else None,
-                callbacks=[keeper] + ([keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
-                                      if folder else []),
+                callbacks=[keeper] + ([keras.callbacks.TensorBoard(events, write_graph=False)] if events else []),
                 shuffle=False, verbose=0,
             )
     except KeyboardInterrupt:

@@ -41,3 +41,8 @@ def make_optimizer(name: str, learning_rate: float | None = None) -> keras.optim
     """
     optimizer = _OPTIMIZERS[optimizer_name(name)]
     return optimizer() if learning_rate is None else optimizer(learning_rate=learning_rate)
+
+
+def default_learning_rate(name: str) -> float:
+    """Keras's default learning rate of an optimizer, in decimal and not in float32."""
+    return float(str(make_optimizer(name).learning_rate.numpy()))

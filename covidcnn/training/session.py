@@ -20,7 +20,7 @@ from covidcnn.training.fit import UNFINISHED, Diverged, Training, train
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
 
-MODEL, HISTORY, SCORES, RUN = "model.keras", "history.csv", "scores.csv", "run.json"
+MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"
 
 
 def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str = "0.5",
@@ -45,11 +45,12 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
     started, begin = datetime.now(UTC), time.monotonic()
     try:
-        training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report)
+        training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
+                         events=folder / EVENTS)
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
         (folder / UNFINISHED).unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        shutil.rmtree(folder / EVENTS, ignore_errors=True)
         raise
     scores = training.scores
     threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)

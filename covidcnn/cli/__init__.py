@@ -1,0 +1,34 @@
+"""The command line. Each command is thin: it reads its options, calls the library, prints.
+
+What takes long is imported by the command that needs it: --help must not wait for TensorFlow.
+"""
+
+import sys
+
+import typer
+
+from covidcnn.cli import data, models, report, trials
+from covidcnn.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="One published chest X-ray CNN paper, made executable. For research and teaching: "
+                       "not a medical device.")
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, or draw one.")
+app.command()(report.report)
+app.command()(models.train)
+app.command()(models.evaluate)
+app.command()(trials.sweep)
+app.command()(trials.trials)
+app.command()(report.lab)
+data_app.command()(data.check)
+data_app.command()(data.phantom)
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line: bad input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"covidcnn: {error}", file=sys.stderr)
+        sys.exit(2)

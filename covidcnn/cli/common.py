@@ -1,0 +1,71 @@
+"""What commands share: options, the opening of data, progress, lines for the person at the terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from covidcnn.data.dataset import DataSet
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
+    "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA in each). "
+    "Without it: the embedded phantom films."))]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
+    "Go on without files that cannot be read; they are listed in the run record."))]
+PatientsOption = Annotated[Path | None, typer.Option("--patients", metavar="CSV", help=(
+    "Columns path and patient: who is on which film, for file names of another scheme."))]
+
+
+PrecisionOption = Annotated[str, typer.Option(help=(
+    "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))]
+
+
+def open_data(data: Path | None, skip_bad: bool, patients: Path | None) -> "DataSet":
+    """Open a data set with a progress bar, and say what is to know of it."""
+    from covidcnn.data.dataset import open_dataset
+
+    with progress_bar("reading films") as progress:
+        dataset = open_dataset(data or "", skip_bad, patients, progress)
+    for warning in dataset.warnings:
+        say(f"warning: {warning}")
+    for left_out in dataset.left_out.itertuples():
+        say(f"left out: {left_out.path}: {left_out.problem}")
+    return dataset
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr that shows itself once there is progress."""
+    bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                   console=Console(stderr=True), transient=True)
+
+    def update(done: int, total: int) -> None:
+        if not bar.tasks:
+            bar.add_task(title, total=total)
+            bar.start()
+        bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield update
+    finally:
+        if bar.tasks:
+            bar.stop()
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal: stdout is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def say_epoch(epoch: int, epochs: int, logs: dict) -> None:
+    """Report of a training."""
+    say(f"epoch {epoch}/{epochs}: " + ", ".join(f"{name} {value:.4f}" for name, value in logs.items()))

@@ -1,0 +1,93 @@
+"""``covidcnn train`` and ``covidcnn evaluate``: one model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from covidcnn.cli.common import (
+    INTERRUPTED,
+    DataOption,
+    PatientsOption,
+    PrecisionOption,
+    SkipBadOption,
+    open_data,
+    say,
+    say_epoch,
+)
+
+
+def train(
+    out: Annotated[Path, typer.Option(metavar="DIR", help=(
+        "Folder for model.keras, history.csv, scores.csv and run.json."))],
+    data: DataOption = None,
+    optimizer: Annotated[str, typer.Option(help="nadam, rmsprop, adam, sgd, adagrad or adadelta.")] = "nadam",
+    learning_rate: Annotated[float | None, typer.Option(help="Without it: Keras's default.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the model's input.")] = 224,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    preprocess: Annotated[str, typer.Option(help="plain, equalize, invert, invert-equalize or clahe.")] = "plain",
+    interpolation: Annotated[str, typer.Option(help="area, linear, nearest, cubic or lanczos.")] = "area",
+    pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
+    augment: Annotated[str, typer.Option(help="none, paper (flips and shifts) or intensity.")] = "none",
+    balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
+    precision: PrecisionOption = "auto",
+    validation: Annotated[str, typer.Option(help="How validation is made: patient, block, image or published.")]
+    = "patient",
+    threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
+    batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(
+        "0.99 needs about a thousand steps before its averages mean anything; take 0.9 for short trainings."))]
+    = 0.99,
+    skip_bad: SkipBadOption = False,
+    patients: PatientsOption = None,
+) -> None:
+    """Train the paper's network once."""
+    from covidcnn.imaging import ImageSettings
+    from covidcnn.training.precision import resolve_precision
+    from covidcnn.training.recipe import Recipe
+    from covidcnn.training.session import MODEL, train_into
+
+    recipe = Recipe(
+        epochs=epochs, images=ImageSettings(size, preprocess, interpolation, pad), optimizer=optimizer,
+        learning_rate=learning_rate, augmentation=augment, balance=balance, batch_size=batch_size,
+        batch_norm_momentum=batch_norm_momentum, precision=precision, validation=validation)
+    dataset = open_data(data, skip_bad, patients)
+    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
+    training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
+    say(f"model of epoch {training.best_epoch}: {out / MODEL}")
+    if training.interrupted:
+        say("interrupted: the model is that of the best epoch so far")
+        raise typer.Exit(INTERRUPTED)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with NORMAL and PNEUMONIA, split or not.")],
+    split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
+    skip_bad: SkipBadOption = False,
+    patients: PatientsOption = None,
+) -> None:
+    """Score labelled films and print every metric with its 95 % interval."""
+    from covidcnn.evaluation.folder import evaluate_model
+
+    result = evaluate_model(model, open_data(data, skip_bad, patients), split, bootstrap_samples)
+    del result["scores"]
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    table = Table("metric", "value", "95 % interval", "made by",
+                  title=f"{result['n']} films of {result['data']} ({result['split']}), threshold "
+                        f"{result['threshold']:.3f}")
+    for name, estimate in result["metrics"].items():
+        table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
+                      estimate["interval"])
+    Console().print(table)
+    for line in (result["identity"], result["note"], result["disclaimer"]):
+        if line:
+            print(line)

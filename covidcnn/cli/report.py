@@ -1,0 +1,60 @@
+"""``covidcnn report`` and ``covidcnn lab``: the notebooks."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, say
+from covidcnn.errors import UserError
+
+
+def report(
+    profile: Annotated[str, typer.Option(help="smoke (a minute, for tests), quick, or paper (224 px, hours).")]
+    = "quick",
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help=(
+        "Report folder. Without it: reports/PROFILE-DATA/."))] = None,
+    only: Annotated[str, typer.Option(metavar="NN", help="Run one notebook, for example 05.")] = "",
+    first: Annotated[str, typer.Option("--from", metavar="NN", help="Run from this notebook on.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help=(
+        "Keep notebooks that were done with the same code, data and parameters."))] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
+    skip_bad: SkipBadOption = False,
+    patients: PatientsOption = None,
+) -> None:
+    """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
+    from covidcnn.config import profile_named
+    from covidcnn.report.notebooks import find_notebooks, select_notebooks
+    from covidcnn.report.run import report_folder
+    from covidcnn.report.runner import run_series
+
+    chosen = profile_named(profile)
+    notebooks = select_notebooks(find_notebooks(), only, first)
+    dataset = open_data(data, skip_bad, patients)
+    if "test" not in set(dataset.films["split"]):
+        raise UserError(f"{data}: no test split; a report needs one (train and evaluate do not)")
+    if chosen.requires_published_data and not dataset.is_published:
+        raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
+                        "Give its folder with --data")
+    folder = report_folder(chosen, dataset.name, out or "")
+    say(f"{dataset.identity} {len(dataset.films):,} films.")
+    try:
+        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients)
+    except KeyboardInterrupt:
+        say("interrupted; --resume goes on with what is not done")
+        # At once: kernels end when this process does, and its threads would first wait for them.
+        os._exit(INTERRUPTED)
+    say(f"report: {folder / 'index.html'}")
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def lab() -> None:
+    """Open JupyterLab on the notebooks."""
+    from jupyterlab.labapp import main as jupyterlab
+
+    from covidcnn.paths import NOTEBOOKS
+
+    jupyterlab([str(NOTEBOOKS)])

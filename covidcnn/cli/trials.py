@@ -1,0 +1,132 @@
+"""``covidcnn sweep`` and ``covidcnn trials``: many trainings, and what came of them."""
+
+import os
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, say
+from covidcnn.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from covidcnn.trials.sweep import Progress
+    from covidcnn.trials.trial import Trial
+
+StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of finished trials.")]
+
+
+def sweep(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help=(
+        "Parts: seeds (a list), recipe (settings that all share), grid (lists of values, every combination), "
+        "variants (a list of settings), score_test (false: test films are not scored)."))],
+    store: StoreOption,
+    data: DataOption = None,
+    share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
+        "Run the K-th of N shares, for job arrays."))] = "1/1",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
+    skip_bad: SkipBadOption = False,
+    patients: PatientsOption = None,
+) -> None:
+    """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
+    from covidcnn.trials.store import TrialStore
+    from covidcnn.trials.sweep import read_sweep, run_sweep, shard
+
+    wanted = read_sweep(spec)
+    dataset = open_data(data, skip_bad, patients)
+    if wanted.score_test and "test" not in set(dataset.films["split"]):
+        raise UserError(f"{spec}: score_test, but {data} has no test split; leave score_test out")
+    trials = shard(wanted.trials(dataset.content_hash), share)
+    precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
+    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {precision}.")
+    if dry_run:
+        done = sum(TrialStore(store).is_finished(trial) for trial in trials)
+        print(f"{len(trials)} trials, {done} finished, {len(trials) - done} to run")
+        return
+    console = Console(stderr=True)
+    try:
+        with Live(console=console, refresh_per_second=2, transient=True) as live:
+            def watch(progress: "Progress") -> None:
+                if console.is_terminal:
+                    live.update(_progress_table(progress))
+                elif progress.epoch or not progress.running:
+                    say(_progress_line(progress))
+
+            end = run_sweep(trials, TrialStore(store), dataset, watch)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where this one stopped")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    print(f"{end.total} trials: {end.before} finished before, {end.done - end.before} run now"
+          + (f", {end.elsewhere} being run by another process" if end.elsewhere else "")
+          + f"; store: {store}")
+    if end.problems:
+        for problem in end.problems[1:]:
+            say(f"covidcnn: {problem}")
+        raise DataError(end.problems[0])
+
+
+def trials(
+    store: Annotated[Path, typer.Argument(metavar="DIR", help="A store that covidcnn sweep filled.")],
+    where: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=(
+        "Only trials with this setting, for example optimizer=Nadam; may be repeated."))] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every setting and every metric.")] = False,
+) -> None:
+    """List finished trials with their metrics on validation (and test, where it was scored), threshold 0.5."""
+    from covidcnn.trials.store import TrialStore
+    from covidcnn.trials.table import matches, trial_table, varying
+
+    conditions = {}
+    for condition in where or []:
+        name, equals, value = condition.partition("=")
+        if not equals:
+            raise UserError(f"--where {condition}: give NAME=VALUE, for example optimizer=Nadam")
+        conditions[name] = value
+    if not (store / "trials").is_dir():
+        raise DataError(f"{store}: no store of trials; covidcnn sweep --store makes one")
+    results, problems = TrialStore(store).read_all()
+    table = trial_table(result for result in results if matches(result, conditions))
+    if as_csv:
+        table.to_csv(sys.stdout)
+    else:
+        shown = varying(table).drop(columns=["validation loss", "test loss"], errors="ignore")
+        printed = Table("trial", *shown.columns, title=f"{len(table)} trials of {store}")
+        for key, row in shown.iterrows():
+            printed.add_row(str(key)[:8], *(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+        Console().print(printed)
+    if problems:
+        for problem in problems[1:]:
+            say(f"covidcnn: {problem}")
+        raise DataError(problems[0])
+
+
+def _describe(trial: "Trial") -> str:
+    recipe = trial.recipe
+    return (f"{recipe.optimizer} {recipe.learning_rate:g}, {recipe.images.size} px, {recipe.images.preprocess}, "
+            f"augmentation {recipe.augmentation}, balancing {recipe.balance}, seed {trial.seed}")
+
+
+def _expected(progress: "Progress") -> str:
+    return "" if progress.seconds_left is None else str(timedelta(seconds=round(progress.seconds_left)))
+
+
+def _progress_line(progress: "Progress") -> str:
+    running = f"; {_describe(progress.running)}: epoch {progress.epoch}/{progress.running.recipe.epochs}" if (
+        progress.running) else ""
+    left = f", {_expected(progress)} left" if _expected(progress) else ""
+    return f"[{time.strftime('%H:%M:%S')}] {progress.done} of {progress.total} trials done{left}{running}"
+
+
+def _progress_table(progress: "Progress") -> Table:
+    table = Table("done", "before", "left", "elsewhere", "expected time", "running")
+    running = progress.running
+    table.add_row(str(progress.done), str(progress.before), str(progress.left), str(progress.elsewhere),
+                  _expected(progress),
+                  f"{_describe(running)}: epoch {progress.epoch} of {running.recipe.epochs} done" if running else "")
+    return table

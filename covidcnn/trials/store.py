@@ -1,0 +1,220 @@
+"""The store of finished trials: a folder in which nothing is half-written and nothing is run twice.
+
+    trials/KEY.json          the trial and its result
+    scores/KEY.csv.gz        its per-image scores
+    unfinished/KEY/          what a killed trial goes on from
+    unfinished/KEY.lock      held by the process that runs it; the system frees it when the process dies
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from covidcnn.data.dataset import DataSet
+from covidcnn.errors import DataError, UserError
+from covidcnn.paths import replacing, write_json
+from covidcnn.provenance import software_facts
+from covidcnn.training.fit import Diverged, Training, train
+from covidcnn.trials.trial import Trial
+
+Report = Callable[[int, int, dict], None]
+Trainer = Callable[[DataSet, Trial, Path, Report | None], Training]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial."""
+
+    trial: Trial
+    history: pd.DataFrame
+    """A row an epoch, from 1; empty if the training diverged."""
+    scores: pd.DataFrame
+    """A row a film: ``split`` (validation, and test where the trial says so), ``path``, ``label``,
+    ``score``, ``subtype``, ``patient``; empty if the training diverged."""
+    diverged: str
+    """Why there are no scores; empty if there are."""
+    facts: dict[str, Any]
+    """Seconds, time of day, versions, commit."""
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept: the lowest loss on validation."""
+        return int(self.history["val_loss"].idxmin())
+
+
+@dataclass(frozen=True)
+class TrialStore:
+    """A folder of trials."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        """Make the folder, and make sure that it can be written to.
+
+        Raises:
+            UserError: it cannot.
+        """
+        try:
+            for part in ("trials", "scores", "unfinished"):
+                (self.folder / part).mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=self.folder / part):
+                    pass
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder for the "
+                            "store") from error
+
+    def unfinished(self, trial: Trial) -> Path:
+        """The folder of a trial that has begun and not ended."""
+        return self.folder / "unfinished" / trial.key
+
+    def is_finished(self, trial: Trial) -> bool:
+        """Whether there is a result, read or not."""
+        return self._json(trial.key).exists()
+
+    def read(self, key: str) -> TrialResult:
+        """The result of a finished trial.
+
+        Raises:
+            DataError: a file is damaged; it is named.
+        """
+        path, scores_path = self._json(key), self._scores(key)
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            trial = Trial.from_dict(value["trial"])
+            history = pd.DataFrame(value["history"])
+            history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
+            diverged, facts, digest = value["diverged"], value["facts"], value["scores sha256"]
+            if trial.key != key:
+                raise ValueError("the trial is not the one that the name says")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+            raise DataError(f"{path}: damaged ({error}); remove it and the trial is run again".replace("\n", " ")
+                            ) from error
+        try:
+            packed = scores_path.read_bytes() if digest else b""
+        except OSError as error:
+            raise DataError(f"{scores_path}: cannot be read ({error.strerror}); remove {path.name} and the trial is "
+                            "run again") from error
+        if digest and hashlib.sha256(packed).hexdigest() != digest:
+            raise DataError(f"{scores_path}: damaged; remove {path.name} and the trial is run again")
+        return TrialResult(trial, history, _unpacked(packed) if digest else pd.DataFrame(), diverged, facts)
+
+    def write(self, result: TrialResult) -> None:
+        """Put a result in its place, scores first: what has its JSON is complete.
+
+        Raises:
+            UserError: it cannot be written, for example because the disk is full.
+        """
+        key, digest = result.trial.key, ""
+        if not result.diverged:
+            # Nine digits tell every float32 from its neighbours. No time in the archive: same scores, same file.
+            text = result.scores.to_csv(index=False, float_format="%.9g")
+            packed = gzip.compress(text.encode(), mtime=0)
+            digest = hashlib.sha256(packed).hexdigest()
+            with replacing(self._scores(key)) as temporary:
+                temporary.write_bytes(packed)
+        write_json(self._json(key), {
+            "trial": result.trial.to_dict(), "history": result.history.to_dict("list"), "diverged": result.diverged,
+            "scores sha256": digest, "facts": result.facts})
+
+    def read_all(self) -> tuple[list[TrialResult], list[str]]:
+        """All results that can be read, by key, and a line on each that cannot."""
+        results, problems = [], []
+        for path in sorted((self.folder / "trials").glob("*.json")):
+            try:
+                results.append(self.read(path.stem))
+            except DataError as error:
+                problems.append(str(error))
+        return results, problems
+
+    @contextmanager
+    def claim(self, trial: Trial, wait: bool = False) -> Iterator[bool]:
+        """Hold a trial while the block runs: True unless another process holds it.
+
+        Args:
+            trial: to be run.
+            wait: until the other process has ended.
+        """
+        path = self.folder / "unfinished" / f"{trial.key}.lock"
+        lock = FileLock(path, timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # Whoever opened the file meanwhile finds the trial finished.
+            if self.is_finished(trial):
+                path.unlink(missing_ok=True)
+            lock.release()
+
+    def run(self, dataset: DataSet, trial: Trial, report: Report | None = None, wait: bool = False,
+            trainer: Trainer | None = None) -> TrialResult | None:
+        """The result of a trial: read if it is finished, else computed, from its last epoch on.
+
+        Args:
+            dataset: with the trial's content hash.
+            trial: what to run.
+            report: called at the end of each epoch with (epoch, epochs, logs).
+            wait: for a process that runs the same trial; otherwise None is returned.
+            trainer: stands in for the training, in tests.
+
+        Raises:
+            DataError: its result is damaged, or the films do not allow it.
+            UserError: the store cannot be written.
+            KeyboardInterrupt: the trial stays unfinished, to be gone on with.
+        """
+        if self.is_finished(trial):
+            return self.read(trial.key)
+        with self.claim(trial, wait) as mine:
+            if not mine:
+                return None
+            if not self.is_finished(trial):
+                self._compute(dataset, trial, report, trainer or _train)
+        return self.read(trial.key)
+
+    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer) -> None:
+        begin = time.monotonic()
+        history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
+        try:
+            training = trainer(dataset, trial, self.unfinished(trial), report)
+            history, scores = training.history, training.scores
+        except Diverged as error:
+            diverged = str(error)
+        facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
+                 **software_facts()}
+        self.write(TrialResult(trial, history, scores, diverged, facts))
+        with suppress(OSError):
+            shutil.rmtree(self.unfinished(trial))
+
+    def _json(self, key: str) -> Path:
+        return self.folder / "trials" / f"{key}.json"
+
+    def _scores(self, key: str) -> Path:
+        return self.folder / "scores" / f"{key}.csv.gz"
+
+
+def _unpacked(packed: bytes) -> pd.DataFrame:
+    scores = pd.read_csv(io.BytesIO(gzip.decompress(packed)), keep_default_na=False, float_precision="round_trip")
+    # What was written in nine digits was a float32.
+    return scores.astype({"score": "float32"}).astype({"score": float})
+
+
+def _train(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
+    folder.mkdir(parents=True, exist_ok=True)
+    return train(dataset, trial.recipe, trial.seed, folder, ("validation", *["test"] * trial.score_test), report,
+                 keep_interrupted=False)

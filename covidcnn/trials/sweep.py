@@ -1,0 +1,215 @@
+"""Sweeps: a grid of trials from a YAML file, run one after the other into a store.
+
+    seeds: [0, 1, 2]          # every setting with each of them
+    score_test: false         # whether test films are scored; false for tuning
+    recipe:                   # what all trials share: fields of Recipe and of ImageSettings
+      size: 64
+      epochs: 6
+    grid:                     # every combination of these
+      optimizer: [Nadam, Adam]
+      learning_rate: [0.001, 0.0003]
+    variants:                 # and each of these instead of a grid, or times it
+      - {augmentation: none}
+      - {augmentation: paper, balance: class-weight}
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from covidcnn.data.dataset import DataSet
+from covidcnn.errors import DataError, UserError
+from covidcnn.imaging import ImageSettings
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.store import Trainer, TrialStore
+from covidcnn.trials.trial import Trial, pin_trial
+
+_IMAGE_FIELDS = tuple(field.name for field in fields(ImageSettings))
+_RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name != "images")
+_RECIPE, _SEEDS, _FLAG = TypeAdapter(Recipe), TypeAdapter(list[int]), TypeAdapter(bool)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a YAML file asks for."""
+
+    recipes: tuple[Recipe, ...]
+    seeds: tuple[int, ...]
+    score_test: bool = False
+
+    def trials(self, data: str) -> list[Trial]:
+        """All trials on the films of a content hash, seed by seed: what is compared is complete early."""
+        trials = [pin_trial(data, recipe, seed, self.score_test) for seed in self.seeds for recipe in self.recipes]
+        return list({trial.key: trial for trial in trials}.values())
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep's YAML file.
+
+    Raises:
+        UserError: there is no such file, it is no YAML, or a name or value in it is wrong; the line says which.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file, see covidcnn sweep --help"
+                        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}; mend that line") from error
+    try:
+        return parse_sweep(value)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def parse_sweep(value: Any) -> Sweep:
+    """The sweep that a YAML file's value describes.
+
+    Raises:
+        UserError: a name or value is wrong.
+    """
+    _require(isinstance(value, dict), "a sweep has the parts seeds, recipe, grid")
+    _require_known(value, ("seeds", "score_test", "recipe", "grid", "variants"), "part")
+    shared, grid, variants = value.get("recipe", {}), value.get("grid", {}), value.get("variants", [{}])
+    _require(isinstance(shared, dict), "recipe: give names and values")
+    _require(isinstance(grid, dict) and all(isinstance(values, list) and values for values in grid.values()),
+             "grid: give each name a list of values")
+    _require(isinstance(variants, list) and bool(variants) and all(isinstance(variant, dict) for variant in variants),
+             "variants: give a list of names and values")
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    recipes = []
+    for variant, combination in itertools.product(variants, combinations):
+        for name in combination:
+            _require(name not in shared and name not in variant, f"'{name}' is given twice")
+        recipes.append(_recipe(shared | variant | combination))
+    seeds = _checked(_SEEDS, value.get("seeds"), "seeds")
+    _require(bool(seeds) and min(seeds) >= 0, "seeds: give at least one, from 0 up")
+    return Sweep(tuple(recipes), tuple(seeds), _checked(_FLAG, value.get("score_test", False), "score_test"))
+
+
+def shard(trials: list[Trial], share: str) -> list[Trial]:
+    """The share '2/8' of the trials: the second of eight, of about equal size, by key.
+
+    Raises:
+        UserError: ``share`` is not of this form.
+    """
+    try:
+        part, parts = map(int, share.split("/"))
+    except ValueError:
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise UserError(f"shard '{share}': give for example 2/8, the second of eight shares")
+    chosen = set(sorted(trial.key for trial in trials)[part - 1 :: parts])
+    return [trial for trial in trials if trial.key in chosen]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands."""
+
+    total: int
+    done: int
+    before: int
+    """Of ``done``: found finished."""
+    elsewhere: int
+    """Held by another process."""
+    running: Trial | None
+    epoch: int
+    seconds_left: float | None
+    """Expected; None while nothing is known."""
+    problems: tuple[str, ...] = ()
+    """Damaged results, one line each."""
+
+    @property
+    def left(self) -> int:
+        return self.total - self.done - len(self.problems)
+
+
+def run_sweep(trials: list[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
+              trainer: Trainer | None = None) -> Progress:
+    """Run what is not finished. Damaged results are left as they are and reported; the others go on.
+
+    Args:
+        trials: for example from ``Sweep.trials``.
+        store: receives the results.
+        dataset: with the trials' content hash.
+        watch: called whenever something changed.
+        trainer: stands in for the training, in tests.
+
+    Raises:
+        UserError: the store cannot be written.
+        DataError: the films do not allow a trial.
+        KeyboardInterrupt: the running trial stays unfinished, to be gone on with.
+    """
+    store.prepare()
+    finished = [trial for trial in trials if store.is_finished(trial)]
+    progress = Progress(len(trials), len(finished), len(finished), 0, None, 0, None)
+    problems = []
+    for trial in finished:
+        try:
+            store.read(trial.key)
+        except DataError as error:
+            problems.append(str(error))
+    progress = replace(progress, done=len(finished) - len(problems), before=len(finished) - len(problems),
+                       problems=tuple(problems))
+    watch(progress)
+    pending = [trial for trial in trials if not store.is_finished(trial)]
+    begin, epochs_run = time.monotonic(), 0
+    epochs_pending = sum(trial.recipe.epochs for trial in pending)
+
+    def report(epoch: int, epochs: int, logs: dict) -> None:
+        nonlocal epochs_run, progress
+        epochs_run += 1
+        # Trials of a sweep differ in cost; the mean over epochs is as good a guess as is to be had.
+        left = (time.monotonic() - begin) / epochs_run * max(epochs_pending - epochs_run, 0)
+        progress = replace(progress, epoch=epoch, seconds_left=left)
+        watch(progress)
+
+    for trial in pending:
+        progress = replace(progress, running=trial, epoch=0)
+        watch(progress)
+        result = store.run(dataset, trial, report, trainer=trainer)
+        progress = replace(progress, running=None, done=progress.done + (result is not None),
+                           elsewhere=progress.elsewhere + (result is None))
+    watch(progress)
+    return progress
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    _require_known(values, _RECIPE_FIELDS + _IMAGE_FIELDS, "setting")
+    _require("epochs" in values, "recipe: give epochs")
+    images = {name: value for name, value in values.items() if name in _IMAGE_FIELDS}
+    recipe = {name: value for name, value in values.items() if name in _RECIPE_FIELDS}
+    return _checked(_RECIPE, recipe | {"images": images}, "recipe")
+
+
+def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
+    """The value in its type; nothing is converted but whole numbers to floats and lists to tuples."""
+    try:
+        return adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        raise UserError(f"{place[-1] if place else name}: {first['msg']}, not {first['input']!r}") from error
+    except TypeError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+def _require_known(value: dict[str, Any], known: tuple[str, ...], what: str) -> None:
+    for name in value:
+        near = get_close_matches(str(name), known, 1)
+        _require(name in known, f"unknown {what} '{name}'; "
+                 + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"))

@@ -1,0 +1,71 @@
+"""Finished trials as one tidy table."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import pandas as pd
+
+from covidcnn.errors import UserError
+from covidcnn.training.comparison import summary
+from covidcnn.trials.store import TrialResult
+
+RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "validation sensitivity",
+                  "validation specificity", "validation AUC", "test loss", "test accuracy", "test sensitivity",
+                  "test specificity", "test AUC", "seconds", "diverged")
+
+
+def settings(result: TrialResult) -> dict[str, object]:
+    """All settings of a trial by name, those of the images too."""
+    recipe = asdict(result.trial.recipe)
+    images = recipe.pop("images")
+    recipe["filters"] = "-".join(map(str, recipe["filters"]))
+    return recipe | images | {"seed": result.trial.seed, "score_test": result.trial.score_test,
+                              "data": result.trial.data, "version": result.trial.version}
+
+
+def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
+    """A row a trial, indexed by its key: all settings, then ``RESULT_COLUMNS`` at threshold 0.5.
+
+    A trial without test scores, or one that diverged, has no values there.
+
+    Raises:
+        UserError: the trials are of different recipe versions, so that their results do not compare.
+    """
+    rows = []
+    for result in results:
+        row = settings(result) | {"seconds": result.facts["seconds"], "diverged": result.diverged}
+        if not result.diverged:
+            row["best epoch"] = result.best_epoch
+            for split, films in result.scores.groupby("split"):
+                row |= {f"{split} {name}": value for name, value in summary(films).items()}
+        rows.append(row | {"key": result.trial.key})
+    if not rows:
+        return pd.DataFrame(columns=list(RESULT_COLUMNS))
+    table = pd.DataFrame(rows).set_index("key")
+    versions = sorted(table["version"].unique())
+    if len(versions) > 1:
+        raise UserError(f"trials of recipe versions {' and '.join(map(str, versions))} in one table: their training "
+                        "code differs; ask for one (--where version=...), or run the older ones again")
+    inputs = [name for name in table.columns if name not in RESULT_COLUMNS]
+    return table.reindex(columns=[*inputs, *RESULT_COLUMNS])
+
+
+def matches(result: TrialResult, conditions: dict[str, str]) -> bool:
+    """Whether a trial has these settings, compared as text.
+
+    Raises:
+        UserError: there is no such setting.
+    """
+    own = settings(result)
+    for name in conditions:
+        if name not in own:
+            raise UserError(f"unknown setting '{name}'; choose from {', '.join(own)}")
+    return all(str(own[name]).lower() == value.lower() for name, value in conditions.items())
+
+
+def varying(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the columns in which all trials are equal or empty, but with the seed."""
+    keep = [name for name in table.columns
+            if name == "seed" or (table[name].astype(str).nunique() > 1 and table[name].notna().any())
+            or (name in RESULT_COLUMNS and table[name].notna().any() and (table[name] != "").any())]
+    return table[keep]

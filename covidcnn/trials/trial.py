@@ -1,0 +1,80 @@
+"""A trial: one training as a plain value, with a key that says everything that its result depends on."""
+
+import hashlib
+import json
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+from covidcnn.augment import augmentation_named
+from covidcnn.imaging import ImageSettings
+from covidcnn.training.optimizers import default_learning_rate
+from covidcnn.training.precision import resolve_precision
+from covidcnn.training.recipe import Recipe
+
+RECIPE_VERSION = 1
+"""Raised by hand whenever training code, or a default of ``Recipe``, changes results."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: made by ``pin_trial``, which leaves nothing to the machine or to a default."""
+
+    data: str
+    """Content hash of the films."""
+    recipe: Recipe
+    seed: int
+    score_test: bool = False
+    """Whether test films are scored, once, when the training is finished. Never in tuning."""
+    version: int = RECIPE_VERSION
+
+    @property
+    def key(self) -> str:
+        """Twenty hexadecimal digits, the same for equal trials and for no others.
+
+        Fields of the recipe that have their default are left out, so that a field added later, which does
+        nothing at its default, leaves the keys of finished trials alone.
+        """
+        value = {"data": self.data, "seed": self.seed, "score_test": self.score_test, "version": self.version,
+                 "recipe": _changed(self.recipe) | {"images": _changed(self.recipe.images)},
+                 # By value and not by name: other ranges are another trial.
+                 "augmentation": _changed(augmentation_named(self.recipe.augmentation))}
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: every field, defaults too."""
+        return asdict(self) | {"augmentation": asdict(augmentation_named(self.recipe.augmentation))}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Trial":
+        """The trial that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, UserError: it is none.
+        """
+        recipe = dict(value["recipe"])
+        images = ImageSettings(**recipe.pop("images"))
+        filters = tuple(recipe.pop("filters"))
+        return cls(value["data"], Recipe(**recipe, images=images, filters=filters), value["seed"],
+                   value["score_test"], value["version"])
+
+
+def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) -> Trial:
+    """The trial of a recipe, with precision and learning rate pinned: 'auto' and Keras's default may be
+    something else elsewhere.
+
+    Args:
+        data: content hash of the films.
+        recipe: what to do.
+        seed: of the training.
+        score_test: whether test films are scored at the end.
+    """
+    rate = recipe.learning_rate
+    return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
+                               learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
+                 seed, score_test)
+
+
+def _changed(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, nested ones left out."""
+    return {field.name: getattr(value, field.name) for field in fields(value)
+            if field.default_factory is MISSING and getattr(value, field.name) != field.default}

@@ -1,0 +1,235 @@
+"""Sweeps: what a YAML file means, and that no kill loses or changes anything."""
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from stub import stub_trainer
+
+from covidcnn.imaging import ImageSettings
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.sweep import parse_sweep, read_sweep, run_sweep, shard
+
+DATA = "a" * 64
+GRID = {"seeds": [0, 1, 2], "recipe": {"epochs": 3, "size": 32, "precision": "float32"},
+        "grid": {"optimizer": ["Nadam", "SGD"], "learning_rate": [0.1, 0.01]}}
+
+
+# ---------------------------------------------------------------- what a file means
+
+def test_grid_is_every_combination_with_every_seed():
+    trials = parse_sweep(GRID).trials(DATA)
+    assert len(trials) == 12
+    assert {(trial.recipe.optimizer, trial.recipe.learning_rate, trial.seed) for trial in trials} == {
+        (name, rate, seed) for name in ("Nadam", "SGD") for rate in (0.1, 0.01) for seed in range(3)}
+    assert {trial.recipe.images for trial in trials} == {ImageSettings(32)}
+    assert not any(trial.score_test for trial in trials)
+
+
+def test_seed_by_seed_so_that_a_comparison_is_complete_early():
+    assert [trial.seed for trial in parse_sweep(GRID).trials(DATA)] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_variants_are_taken_one_by_one_and_times_the_grid():
+    sweep = parse_sweep({"seeds": [0], "recipe": {"epochs": 1}, "variants": [
+        {"augmentation": "none"}, {"augmentation": "paper", "balance": "class-weight"}]})
+    assert [(recipe.augmentation, recipe.balance) for recipe in sweep.recipes] == [
+        ("none", "none"), ("paper", "class-weight")]
+    times = parse_sweep({"seeds": [0], "recipe": {"epochs": 1}, "grid": {"dropout": [0, 0.5]},
+                         "variants": [{"balance": "none"}, {"balance": "oversample"}]})
+    assert len(times.recipes) == 4
+
+
+def test_file_says_the_same_as_its_value(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(GRID | {"score_test": True}, sort_keys=False))
+    sweep = read_sweep(tmp_path / "sweep.yaml")
+    assert sweep.score_test
+    assert sweep.recipes == parse_sweep(GRID).recipes
+
+
+def test_equal_trials_are_one():
+    sweep = parse_sweep({"seeds": [0, 0], "recipe": {"epochs": 1},
+                         "variants": [{"learning_rate": 0.001}, {"optimizer": "nadam"}]})
+    assert len(sweep.trials(DATA)) == 1
+
+
+def test_filters_are_a_list():
+    sweep = parse_sweep({"seeds": [0], "recipe": {"epochs": 1, "filters": [8, 16]}})
+    assert sweep.recipes == (Recipe(epochs=1, filters=(8, 16)),)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"seeds": []}, ["seeds"]),
+    ({"seeds": [-1]}, ["seeds"]),
+    ({"seeds": "three"}, ["seeds", "three"]),
+    ({"seeds": [0.5]}, ["0.5"]),
+    ({"score_test": "yes"}, ["score_test", "yes"]),
+    ({"grids": {}}, ["grids", "did you mean grid?"]),
+    ({"recipe": {"epochs": 3, "optimiser": "SGD"}}, ["optimiser", "did you mean optimizer?"]),
+    ({"recipe": {"epochs": 3, "images": {}}}, ["images"]),
+    ({"recipe": {}}, ["give epochs"]),
+    ({"recipe": {"epochs": "many"}}, ["epochs", "many"]),
+    ({"recipe": {"epochs": 0}}, ["at least 1"]),
+    ({"recipe": {"epochs": 3, "dropout": "0.2"}}, ["dropout", "0.2"]),
+    ({"recipe": {"epochs": 3, "size": 224.5}}, ["size", "224.5"]),
+    ({"grid": {"optimizer": ["Magic"]}}, ["Magic", "Nadam"]),
+    ({"recipe": {"epochs": 3, "dropout": float("nan")}}, ["dropout"]),
+    ({"recipe": {"epochs": 3, "learning_rate": 1}}, ["learning_rate", "given twice"]),
+    ({"recipe": {"epochs": 3, "split_seed": {1, 2}}}, ["set"]),
+    ({"recipe": ["epochs"]}, ["recipe"]),
+    ({"grid": {"optimizer": "SGD"}}, ["grid", "list"]),
+    ({"grid": {"optimizer": []}}, ["grid", "list"]),
+    ({"variants": {}}, ["variants"]),
+    ({"variants": []}, ["variants"]),
+])
+def test_wrong_name_or_value_is_refused(change, words, refused):
+    with refused(*words):
+        parse_sweep(GRID | change)
+
+
+@pytest.mark.parametrize("text", ["seeds: [0", "- a\n- b\n", "", "\0", "!!python/object/apply:os.system ['true']"])
+def test_file_that_is_no_sweep_is_refused(tmp_path, text, refused):
+    (tmp_path / "sweep.yaml").write_text(text)
+    with refused(tmp_path / "sweep.yaml"):
+        read_sweep(tmp_path / "sweep.yaml")
+
+
+def test_missing_file_is_refused(tmp_path, refused):
+    with refused(tmp_path / "none.yaml", "cannot be read"):
+        read_sweep(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8, 20])
+def test_shards_share_the_trials_out_evenly(parts):
+    trials = parse_sweep(GRID).trials(DATA)
+    shares = [shard(trials, f"{part}/{parts}") for part in range(1, parts + 1)]
+    assert sorted(trial.key for share in shares for trial in share) == sorted(trial.key for trial in trials)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2", ""])
+def test_wrong_shard_is_refused(share, refused):
+    with refused("shard", "2/8"):
+        shard([], share)
+
+
+# ---------------------------------------------------------------- running
+
+def test_progress_tells_what_is_done_and_left(tmp_path):
+    seen = []
+    trials = parse_sweep(GRID).trials(DATA)
+    store = TrialStore(tmp_path)
+    first = run_sweep(trials[:4], store, None, seen.append, stub_trainer)
+    assert (first.total, first.done, first.before, first.left) == (4, 4, 0, 0)
+    assert [progress.done for progress in seen if progress.running and progress.epoch == 3] == [0, 1, 2, 3]
+    assert seen[-1].seconds_left == pytest.approx(0)
+    second = run_sweep(trials, store, None, seen.append, stub_trainer)
+    assert (second.total, second.done, second.before) == (12, 12, 4)
+
+
+def test_damaged_result_is_reported_and_the_others_run(tmp_path):
+    trials = parse_sweep(GRID).trials(DATA)
+    store = TrialStore(tmp_path)
+    run_sweep(trials[:2], store, None, lambda progress: None, stub_trainer)
+    damaged = tmp_path / "trials" / f"{trials[0].key}.json"
+    damaged.write_text("{")
+    end = run_sweep(trials, store, None, lambda progress: None, stub_trainer)
+    assert (end.done, end.before, len(end.problems), end.left) == (11, 1, 1, 0)
+    assert str(damaged) in end.problems[0]
+    assert damaged.read_text() == "{"
+
+
+def results(folder):
+    """Everything in a store that is a result, and nothing that tells the time; and that nothing else is there."""
+    assert not list((folder / "unfinished").iterdir())
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".json":
+            value = json.loads(path.read_text())
+            del value["facts"]
+            found[path.name] = value
+        elif path.is_file():
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def test_sweep_killed_at_twenty_random_moments_ends_as_an_undisturbed_one(tmp_path):
+    trials = parse_sweep(GRID | {"seeds": list(range(12))}).trials(DATA)
+    run_sweep(trials, TrialStore(tmp_path / "undisturbed"), None, lambda progress: None, stub_trainer)
+
+    def slowly(dataset, trial, folder, report):
+        return stub_trainer(dataset, trial, folder, report, pause=0.01)
+
+    def work():
+        run_sweep(trials, TrialStore(tmp_path / "killed"), None, lambda progress: None, slowly)
+
+    moments, kills = random.Random(0), 0
+    while True:
+        # A child of this process: TensorFlow, which is not used here, need not load again.
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join(moments.uniform(0.01, 0.15) if kills < 20 else 60)
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills == 20
+    assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
+
+
+SPEC = """
+seeds: [0]
+recipe: {epochs: 6, size: 16, filters: [4, 8], batch_size: 8, batch_norm_momentum: 0.5, validation_fraction: 0.3,
+         augmentation: paper}
+grid: {optimizer: [Nadam, SGD]}
+"""
+
+
+def sweep_command(tmp_path, store, data):
+    (tmp_path / "sweep.yaml").write_text(SPEC)
+    return [sys.executable, "-m", "covidcnn", "sweep", str(tmp_path / "sweep.yaml"), "--store", str(tmp_path / store),
+            "--data", str(data)]
+
+
+def test_real_sweep_killed_twice_ends_as_an_undisturbed_one(tmp_path, tiny_tree):
+    subprocess.run(sweep_command(tmp_path, "undisturbed", tiny_tree), check=True, capture_output=True)
+    command = sweep_command(tmp_path, "killed", tiny_tree)
+    for kill, epoch in ((signal.SIGKILL, "Nadam 0.001.*epoch 3/6"), (signal.SIGKILL, "SGD 0.01.*epoch 2/6")):
+        _end_after(command, kill, epoch)
+    subprocess.run(command, check=True, capture_output=True)
+    assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
+
+
+def test_interrupted_sweep_says_so_in_one_line_and_can_go_on(tmp_path, tiny_tree):
+    command = sweep_command(tmp_path, "store", tiny_tree)
+    code, said = _end_after(command, signal.SIGINT, "epoch 2/6")
+    assert code == 130
+    assert said.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in said
+    (unfinished,) = [path for path in (tmp_path / "store" / "unfinished").iterdir() if path.is_dir()]
+    assert list(unfinished.glob("*.npz"))
+
+
+def _end_after(command, kill, line):
+    """Start a sweep, send it a signal when it has said ``line``, and give its exit code and what it said."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    said, deadline = "", time.monotonic() + 120
+    for text in process.stderr:
+        said += text
+        if re.search(line, text):
+            break
+        assert time.monotonic() < deadline
+    process.send_signal(kill)
+    rest = process.communicate(timeout=60)[1]
+    return process.returncode, said + rest

@@ -1,0 +1,80 @@
+"""The key of a trial: equal for equal trials, different for all others, the same tomorrow."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from covidcnn import augment
+from covidcnn.augment import Augmentation
+from covidcnn.imaging import ImageSettings
+from covidcnn.training import precision
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.trial import RECIPE_VERSION, Trial, pin_trial
+
+RECIPE = Recipe(epochs=4, images=ImageSettings(64), precision="float32", learning_rate=0.001)
+TRIAL = pin_trial("a" * 64, RECIPE, 0)
+
+OTHER_RECIPES = {
+    "epochs": 5, "images": ImageSettings(64, "equalize"), "optimizer": "Adam", "learning_rate": 0.002,
+    "augmentation": "paper", "balance": "oversample", "batch_size": 16, "filters": (32, 64, 128), "dropout": 0.3,
+    "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
+    "max_training_images": 100, "precision": "bfloat16",
+}
+
+
+def test_key_is_the_same_in_every_process_and_release():
+    """Written down: a change of this key orphans every stored trial and must be meant."""
+    assert TRIAL.key == "4b76b0e04220dfd0f14b"
+    assert pin_trial("a" * 64, replace(RECIPE), 0).key == TRIAL.key
+
+
+def test_every_setting_changes_the_key():
+    assert set(OTHER_RECIPES) == set(Recipe.__dataclass_fields__)
+    others = [pin_trial("a" * 64, replace(RECIPE, **{name: value}), 0) for name, value in OTHER_RECIPES.items()]
+    others += [pin_trial("b" * 64, RECIPE, 0), pin_trial("a" * 64, RECIPE, 1), pin_trial("a" * 64, RECIPE, 0, True),
+               replace(TRIAL, version=RECIPE_VERSION + 1)]
+    keys = [trial.key for trial in others]
+    assert len({*keys, TRIAL.key}) == len(keys) + 1
+
+
+def test_every_setting_of_the_images_changes_the_key():
+    others = [ImageSettings(65), ImageSettings(64, "invert"), ImageSettings(64, interpolation="linear"),
+              ImageSettings(64, pad=True)]
+    assert len({replace(TRIAL, recipe=replace(RECIPE, images=images)).key for images in others}) == len(others)
+
+
+def test_augmentation_counts_by_its_ranges_and_not_by_its_name(monkeypatch):
+    trial = replace(TRIAL, recipe=replace(RECIPE, augmentation="paper"))
+    before = trial.key
+    monkeypatch.setitem(augment.AUGMENTATIONS, "paper", Augmentation(horizontal_flip=True, width_shift=0.2))
+    assert trial.key != before
+
+
+def test_precision_and_learning_rate_are_pinned(monkeypatch):
+    monkeypatch.setattr(precision, "_machine_precision", lambda: "bfloat16")
+    pinned = pin_trial("a" * 64, Recipe(epochs=1, optimizer="SGD"), 0)
+    assert (pinned.recipe.precision, pinned.recipe.learning_rate) == ("bfloat16", 0.01)
+    assert pinned.key == pin_trial("a" * 64, Recipe(epochs=1, optimizer="SGD", learning_rate=0.01,
+                                                   precision="bfloat16"), 0).key
+
+
+def test_trial_survives_json():
+    trial = replace(TRIAL, recipe=replace(RECIPE, **OTHER_RECIPES), score_test=True)
+    again = Trial.from_dict(json.loads(json.dumps(trial.to_dict())))
+    assert again == trial
+    assert again.key == trial.key
+
+
+def test_trial_written_before_a_setting_existed_is_still_itself():
+    value = TRIAL.to_dict()
+    del value["recipe"]["precision"]
+    del value["recipe"]["balance"]
+    assert Trial.from_dict(value) == replace(TRIAL, recipe=replace(RECIPE, precision="auto"))
+
+
+def test_trial_of_unknown_settings_is_refused():
+    value = TRIAL.to_dict()
+    value["recipe"]["colour"] = "red"
+    with pytest.raises(TypeError):
+        Trial.from_dict(value)

@@ -1,0 +1,94 @@
+"""Finished trials as a table, and the command that lists them."""
+
+from dataclasses import replace
+
+import pytest
+from stub import stub_trainer
+from typer.testing import CliRunner
+
+from covidcnn.cli import app
+from covidcnn.training.comparison import summary
+from covidcnn.training.fit import Diverged
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.table import matches, trial_table, varying
+from covidcnn.trials.trial import pin_trial
+
+TRIALS = [pin_trial("a" * 64, Recipe(epochs=2, optimizer=name, precision="float32"), seed, score_test=name == "SGD")
+          for name in ("Nadam", "SGD") for seed in (0, 1)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = TrialStore(tmp_path / "store")
+    made.prepare()
+    for trial in TRIALS:
+        made.run(None, trial, trainer=stub_trainer)
+    return made
+
+
+def test_row_is_a_trial_with_its_settings_and_metrics(store):
+    table = trial_table(store.read_all()[0])
+    assert sorted(table.index) == sorted(trial.key for trial in TRIALS)
+    row, result = table.loc[TRIALS[2].key], store.read(TRIALS[2].key)
+    assert (row["optimizer"], row["seed"], row["learning_rate"], row["size"]) == ("SGD", 0, 0.01, 224)
+    for split in ("validation", "test"):
+        for name, value in summary(result.scores[result.scores["split"] == split]).items():
+            assert row[f"{split} {name}"] == pytest.approx(value)
+    assert table.loc[TRIALS[0].key, "test accuracy"] != table.loc[TRIALS[0].key, "test accuracy"]
+
+
+def test_conditions_compare_as_text(store):
+    result = store.read(TRIALS[2].key)
+    assert matches(result, {"optimizer": "sgd", "seed": "0", "filters": "32-64-128-256"})
+    assert not matches(result, {"optimizer": "SGD", "seed": "1"})
+
+
+def test_unknown_setting_is_refused(store, refused):
+    with refused("colour", "optimizer"):
+        matches(store.read(TRIALS[0].key), {"colour": "red"})
+
+
+def test_recipe_versions_are_not_mixed(store, refused):
+    store.run(None, replace(TRIALS[0], version=0), trainer=stub_trainer)
+    with refused("versions 0 and 1"):
+        trial_table(store.read_all()[0])
+
+
+def test_table_for_reading_has_only_what_differs(store):
+    shown = varying(trial_table(store.read_all()[0]))
+    assert {"optimizer", "learning_rate", "seed", "validation AUC"} <= set(shown.columns)
+    assert not {"size", "dropout", "data", "diverged"} & set(shown.columns)
+
+
+def test_diverged_trial_is_listed_without_metrics(store):
+    def diverge(*_):
+        raise Diverged("no number")
+
+    trial = replace(TRIALS[0], seed=9)
+    store.run(None, trial, trainer=diverge)
+    row = trial_table(store.read_all()[0]).loc[trial.key]
+    assert row["diverged"] == "no number"
+    assert row["validation AUC"] != row["validation AUC"]
+
+
+def test_command_lists_filters_and_writes_csv(store):
+    run = CliRunner().invoke(app, ["trials", str(store.folder), "--where", "optimizer=SGD", "--csv"])
+    assert run.exit_code == 0
+    lines = run.stdout.strip().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("key,epochs,optimizer,")
+    assert "4 trials" in CliRunner().invoke(app, ["trials", str(store.folder)]).stdout
+
+
+def test_command_lists_the_others_and_names_a_damaged_result(store, refused):
+    damaged = store.folder / "trials" / f"{TRIALS[0].key}.json"
+    damaged.write_text("")
+    run = CliRunner().invoke(app, ["trials", str(store.folder)])
+    assert "3 trials" in run.stdout
+    assert str(damaged) in str(run.exception)
+
+
+def test_folder_that_is_no_store_is_refused(tmp_path):
+    assert "no store of trials" in str(CliRunner().invoke(app, ["trials", str(tmp_path)]).exception)
+    assert "NAME=VALUE" in str(CliRunner().invoke(app, ["trials", str(tmp_path), "--where", "x"]).exception)
