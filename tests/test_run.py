@@ -5,8 +5,11 @@ import json
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from stub import stub_trainer
 
-from covidcnn.report.run import open_run
+from covidcnn.report.run import STORE, open_run
+from covidcnn.training.fit import Diverged
+from covidcnn.trials import store
 
 
 @pytest.fixture
@@ -99,3 +102,31 @@ def test_opening_again_forgets_no_scoring_of_the_published_test_set(opened, tiny
     marked(opened, has_published_test=True).log_test_opening("a model")
     again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
     assert [entry["name"] for entry in record(again)["test openings"]] == ["a model"]
+
+
+def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch):
+    run = marked(opened, has_published_test=True)
+    trained = []
+
+    def trainer(dataset, trial, folder, report):
+        trained.append(trial.key)
+        return stub_trainer(dataset, trial, folder, report)
+
+    monkeypatch.setattr(store, "train_trial", trainer)
+    recipe = run.recipe(optimizer="SGD")
+    first, again = run.trial(recipe, 0), run.trial(recipe, 0)
+    pd.testing.assert_frame_equal(first.scores, again.scores)
+    assert len(trained) == 1
+    assert set(first.scores["split"]) == {"validation", "test"}
+    assert (run.folder / STORE / "trials" / f"{trained[0]}.json").is_file()
+    assert [entry["name"] for entry in record(run)["test openings"]] == [
+        "SGD, plain films, augmentation none, balancing none, seed 0"]
+
+
+def test_trial_that_diverges_is_refused(opened, monkeypatch, refused):
+    def diverge(*_):
+        raise Diverged("the loss is no number any more; take a lower learning rate")
+
+    monkeypatch.setattr(store, "train_trial", diverge)
+    with refused("lower learning rate"):
+        opened.trial(opened.recipe(), 0)

@@ -134,22 +134,23 @@ def holder(store):
 
 
 def test_trial_that_another_process_runs_is_left_to_it(store, holder):
-    assert run(store) is None
+    assert not store.run_unless_claimed(None, TRIAL, trainer=stub_trainer)
     assert not store.is_finished(TRIAL)
-    assert run(store, replace(TRIAL, seed=1)) is not None
+    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer)
+    assert store.is_finished(replace(TRIAL, seed=1))
 
 
 def test_claim_of_a_killed_process_is_taken_over(store, holder):
     process, _ = holder
     process.kill()
     process.join()
-    assert run(store) is not None
+    assert run(store).trial == TRIAL
 
 
 def test_who_waits_gets_the_trial_when_the_other_process_ends(store, holder):
     _, end = holder
     end.set()
-    assert run(store, wait=True).trial == TRIAL
+    assert run(store).trial == TRIAL
 
 
 def test_two_processes_at_once_run_each_trial_once(store, tmp_path):

@@ -29,6 +29,7 @@ def report(
     from covidcnn.report.notebooks import find_notebooks, select_notebooks
     from covidcnn.report.run import report_folder
     from covidcnn.report.runner import run_series
+    from covidcnn.training.precision import resolve_precision
 
     chosen = profile_named(profile)
     notebooks = select_notebooks(find_notebooks(), only, first)
@@ -39,7 +40,7 @@ def report(
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")
     folder = report_folder(chosen, dataset.name, out or "")
-    say(f"{dataset.identity} {len(dataset.films):,} films.")
+    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision('auto')}.")
     try:
         outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients)
     except KeyboardInterrupt:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     # Both load TensorFlow, which notebooks that do not train need not wait for.
     from covidcnn.training.fit import Training
     from covidcnn.training.recipe import Recipe
+    from covidcnn.trials.store import Report, TrialResult
+    from covidcnn.trials.trial import Trial
 
 OUT_VARIABLE = "COVIDCNN_OUT"
 SKIP_BAD_VARIABLE = "COVIDCNN_SKIP_BAD"
@@ -31,6 +33,8 @@ PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
 """Set by the report runner beside ``COVIDCNN_DATA``: paths stay out of executed notebooks."""
 
 PAPER = "paper"
+STORE = "store"
+"""Folder of a report's trials, within the report folder."""
 
 Content = Literal["films", "results", "schema"]
 """What a figure shows: films themselves, results measured on films, or neither."""
@@ -51,18 +55,41 @@ class Run:
 
         return profile_recipe(self.profile, **changes)
 
-    def train(self, recipe: "Recipe", seed: int, score_test: bool = True) -> "Training":
-        """Train once on this run's data and score validation and, if asked, test films.
+    def train(self, recipe: "Recipe", seed: int) -> "Training":
+        """Train once on this run's data, for the model itself; validation films are scored.
 
-        Scoring the published test set is entered in the run record. See ``covidcnn.training.fit.train``.
+        See ``covidcnn.training.fit.train``.
         """
         from covidcnn.training.fit import train
 
-        training = train(self.dataset, recipe, seed, score_roles=("validation", *["test"] * score_test))
-        if score_test:
+        return train(self.dataset, recipe, seed, score_roles=("validation",))
+
+    def trial(self, recipe: "Recipe", seed: int) -> "TrialResult":
+        """History and scores (validation and test) of one training, from the report's store of trials.
+
+        What another notebook or an earlier run has finished is read, what was killed goes on. Scoring the
+        published test set is entered in the run record, once, when it is done.
+
+        Raises:
+            UserError: the training diverged.
+        """
+        from covidcnn.trials.store import TrialStore, train_trial
+        from covidcnn.trials.trial import pin_trial
+
+        def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
+            training = train_trial(dataset, trial, folder, report)
             self.log_test_opening(f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation "
                                   f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
-        return training
+            return training
+
+        store = TrialStore(self.folder / STORE)
+        store.prepare()
+        has_test = bool((self.dataset.films["split"] == "test").any())
+        result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test),
+                           trainer=train_and_log)
+        if result.diverged:
+            raise UserError(result.diverged)
+        return result
 
     def log_test_opening(self, what: str) -> None:
         """Enter in the run record that ``what`` was scored on the published test films, outside the paper

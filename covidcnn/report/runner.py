@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +55,7 @@ class Outcome:
 
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
-               report: Callable[[str], None] = print, parameters: Mapping[str, Any] | None = None, jobs: int = 2,
-               patients: Path | None = None) -> list[Outcome]:
+               report: Callable[[str], None] = print, jobs: int = 2, patients: Path | None = None) -> list[Outcome]:
     """Execute the notebooks; a failed one does not keep the others from running.
 
     Args:
@@ -66,7 +65,6 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         folder: the report's folder; what other notebooks left there stays.
         resume: keep what is done with the same notebook, library, parameters and data.
         report: receives lines of progress.
-        parameters: more parameters, given to every notebook; each must have them.
         jobs: notebooks at a time. They do not read from one another, and most of what they do besides
             training keeps one core busy.
         patients: the CSV that ``dataset`` was opened with.
@@ -75,9 +73,9 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
 
     Raises:
-        UserError: a notebook does not have exactly one parameters cell, or not these parameters.
+        UserError: a notebook does not have exactly one parameters cell, or no parameter PROFILE.
     """
-    given = {"PROFILE": profile.name, **(parameters or {})}
+    given = {"PROFILE": profile.name}
     for notebook in notebooks:
         check_parameters(notebook.path, given)
     try:

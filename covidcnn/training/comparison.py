@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.evaluation.metrics import binary_labels, confusion, cross_entropy
-from covidcnn.training.fit import Training
 from covidcnn.training.recipe import Recipe
 
 
@@ -24,12 +24,23 @@ class Comparison:
     """A row a recipe, seed and film."""
 
 
-def compare(train: Callable[[Recipe, int], Training], recipes: Mapping[str, Recipe], seeds: Sequence[int],
+class _Result(Protocol):
+    """A training or a stored trial."""
+
+    @property
+    def history(self) -> pd.DataFrame: ...
+    @property
+    def scores(self) -> pd.DataFrame: ...
+    @property
+    def best_epoch(self) -> int: ...
+
+
+def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recipe], seeds: Sequence[int],
             by: str = "recipe") -> Comparison:
     """Train every recipe with every seed: fresh model, same initial weights for a seed, fresh optimizer.
 
     Args:
-        train: trains once, for example ``Run.train``.
+        train: gives the result of one training, for example ``Run.trial``.
         recipes: by the name they have in the tables.
         seeds: the same for all recipes, so that differences can be paired.
         by: the column that holds the recipe's name.

@@ -162,36 +162,44 @@ class TrialStore:
                 path.unlink(missing_ok=True)
             lock.release()
 
-    def run(self, dataset: DataSet, trial: Trial, report: Report | None = None, wait: bool = False,
-            trainer: Trainer | None = None) -> TrialResult | None:
+    def run(self, dataset: DataSet, trial: Trial, report: Report | None = None, trainer: Trainer | None = None
+            ) -> TrialResult:
         """The result of a trial: read if it is finished, else computed, from its last epoch on.
+
+        While another process runs the same trial, this one waits.
 
         Args:
             dataset: with the trial's content hash.
             trial: what to run.
             report: called at the end of each epoch with (epoch, epochs, logs).
-            wait: for a process that runs the same trial; otherwise None is returned.
-            trainer: stands in for the training, in tests.
+            trainer: does the training; ``train_trial`` if none is given.
 
         Raises:
             DataError: its result is damaged, or the films do not allow it.
             UserError: the store cannot be written.
             KeyboardInterrupt: the trial stays unfinished, to be gone on with.
         """
-        if self.is_finished(trial):
-            return self.read(trial.key)
-        with self.claim(trial, wait) as mine:
-            if not mine:
-                return None
-            if not self.is_finished(trial):
-                self._compute(dataset, trial, report, trainer or _train)
+        if not self.is_finished(trial):
+            with self.claim(trial, wait=True):
+                self._compute(dataset, trial, report, trainer)
         return self.read(trial.key)
 
-    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer) -> None:
+    def run_unless_claimed(self, dataset: DataSet, trial: Trial, report: Report | None = None,
+                           trainer: Trainer | None = None) -> bool:
+        """Like ``run``, but leave a trial that another process runs to it: True if it is finished now."""
+        with self.claim(trial) as mine:
+            if mine:
+                self._compute(dataset, trial, report, trainer)
+        return mine
+
+    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer | None) -> None:
+        if self.is_finished(trial):
+            # By the process that held the trial until now.
+            return
         begin = time.monotonic()
         history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
         try:
-            training = trainer(dataset, trial, self.unfinished(trial), report)
+            training = (trainer or train_trial)(dataset, trial, self.unfinished(trial), report)
             history, scores = training.history, training.scores
         except Diverged as error:
             diverged = str(error)
@@ -214,7 +222,8 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
     return scores.astype({"score": "float32"}).astype({"score": float})
 
 
-def _train(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
+def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
+    """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
     folder.mkdir(parents=True, exist_ok=True)
     return train(dataset, trial.recipe, trial.seed, folder, ("validation", *["test"] * trial.score_test), report,
                  keep_interrupted=False)

@@ -142,7 +142,7 @@ def run_sweep(trials: list[Trial], store: TrialStore, dataset: DataSet, watch: C
         store: receives the results.
         dataset: with the trials' content hash.
         watch: called whenever something changed.
-        trainer: stands in for the training, in tests.
+        trainer: does the training; ``train_trial`` if none is given.
 
     Raises:
         UserError: the store cannot be written.
@@ -176,9 +176,9 @@ def run_sweep(trials: list[Trial], store: TrialStore, dataset: DataSet, watch: C
     for trial in pending:
         progress = replace(progress, running=trial, epoch=0)
         watch(progress)
-        result = store.run(dataset, trial, report, trainer=trainer)
-        progress = replace(progress, running=None, done=progress.done + (result is not None),
-                           elsewhere=progress.elsewhere + (result is None))
+        finished_here = store.run_unless_claimed(dataset, trial, report, trainer)
+        progress = replace(progress, running=None, done=progress.done + finished_here,
+                           elsewhere=progress.elsewhere + (not finished_here))
     watch(progress)
     return progress
 
