@@ -216,6 +216,14 @@ def test_draw_limits_training_and_validation_films_and_leaves_the_test(data):
     assert films.index.tolist() == list(range(len(films)))
 
 
+def test_drawn_shares_change_training_and_nothing_else(data):
+    before, after = select_films(data.films, RECIPE), select_films(data.films, changed(training_draw=(20, 0.6)))
+    training = after[after["role"] == "train"]
+    assert training["label"].value_counts().to_dict() == {"NORMAL": 12, "PNEUMONIA": 8}
+    for role in ("validation", "test", "unused"):
+        assert after.loc[after["role"] == role, "path"].tolist() == before.loc[before["role"] == role, "path"].tolist()
+
+
 def test_published_validation_is_never_drawn_down(data):
     films = select_films(data.films, changed(max_training_images=30, validation="published"))
     assert (films["role"] == "validation").sum() == 8

@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from covidcnn.data.catalogue import index_folder
-from covidcnn.data.splits import VALIDATION_DESIGNS, assign_roles, draw_by_patient, hash_fraction, split_key
+from covidcnn.data.splits import (
+    VALIDATION_DESIGNS,
+    assign_roles,
+    draw_by_patient,
+    draw_shares,
+    hash_fraction,
+    split_key,
+)
 from covidcnn.errors import DataError
 
 
@@ -188,3 +195,18 @@ def test_published_cuts_part_patients_only_by_image(published):
     parted = {design: (sides_by(train, "patient", design=design) > 1).sum() for design in CUT_DESIGNS}
     assert parted["patient"] == parted["block"] == 0
     assert parted["image"] > 100
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.74])
+def test_draw_of_given_shares_is_exact_and_takes_whole_patients(published, share):
+    training = published.films[published.films["split"] == "train"]
+    drawn = draw_shares(training, 1500, share)
+    assert (drawn["label"] == "NORMAL").sum() == round(1500 * share)
+    assert len(drawn) == 1500
+    assert not set(drawn["patient"]) & set(training["patient"][~training.index.isin(drawn.index)])
+
+
+def test_draw_of_more_films_than_there_are_is_refused(published, refused):
+    training = published.films[published.films["split"] == "train"]
+    with refused("1480 NORMAL", "1341", error=DataError):
+        draw_shares(training, 2000, 0.74)

@@ -106,12 +106,34 @@ def draw_by_patient(films: pd.DataFrame, max_images: int | None, seed: int = 0) 
     """
     if max_images is None or len(films) <= max_images:
         return films
+    counts = films["label"].value_counts()
+    return _draw(films, {label: max_images * int(counts[label]) // len(films) for label in counts.index}, seed)
+
+
+def draw_shares(films: pd.DataFrame, images: int, normal_share: float, seed: int = 0) -> pd.DataFrame:
+    """``images`` films of which ``normal_share`` are NORMAL, whole patients only.
+
+    Raises:
+        DataError: there are not enough films of a class.
+    """
+    normal = round(images * normal_share)
+    wanted = dict(zip(LABELS, (normal, images - normal), strict=True))
+    drawn = _draw(films, wanted, seed)
+    for label, number in wanted.items():
+        found = int((drawn["label"] == label).sum())
+        if found < number:
+            raise DataError(f"{number} {label} films are wanted for training and {found} can be drawn; take fewer "
+                            "films or another share")
+    return drawn
+
+
+def _draw(films: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame:
     sizes = pd.crosstab(films["patient"], films["label"])
-    quota = max_images * sizes.to_numpy().sum(axis=0) // len(films)
+    left = np.array([quota[label] for label in sizes.columns])
     kept = set()
     for patient, own in sorted(zip(sizes.index, sizes.to_numpy(), strict=True),
                                key=lambda row: hash_fraction(row[0], seed, "draw")):
-        if (own <= quota).all():
+        if (own <= left).all():
             kept.add(patient)
-            quota -= own
+            left -= own
     return films[films["patient"].isin(kept)]

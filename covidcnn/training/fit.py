@@ -14,7 +14,7 @@ from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
-from covidcnn.data.splits import assign_roles, draw_by_patient, require_both_classes
+from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
 from covidcnn.errors import UserError
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.optimizers import make_optimizer
@@ -106,7 +106,12 @@ def select_films(films: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     with_roles = assign_roles(films, recipe.validation, recipe.validation_fraction, recipe.split_seed)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
-    selected = with_roles.loc[with_roles.index.isin(drawn.index) | ~learnt].reset_index(drop=True)
+    kept = with_roles.index.isin(drawn.index) | ~learnt
+    if recipe.training_draw:
+        is_training = kept & (with_roles["role"] == "train").to_numpy()
+        chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=recipe.split_seed)
+        kept &= ~is_training | with_roles.index.isin(chosen.index)
+    selected = with_roles.loc[kept].reset_index(drop=True)
     require_both_classes(selected, recipe.validation)
     return selected
 

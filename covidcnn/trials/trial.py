@@ -53,9 +53,9 @@ class Trial:
         """
         recipe = dict(value["recipe"])
         images = ImageSettings(**recipe.pop("images"))
-        filters = tuple(recipe.pop("filters"))
-        return cls(value["data"], Recipe(**recipe, images=images, filters=filters), value["seed"],
-                   value["score_test"], value["version"])
+        # JSON has lists where a recipe has tuples.
+        recipe = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in recipe.items()}
+        return cls(value["data"], Recipe(**recipe, images=images), value["seed"], value["score_test"], value["version"])
 
 
 def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) -> Trial:
