@@ -279,12 +279,13 @@ def test_interruption_in_the_first_epoch_is_passed_on(data, tmp_path, monkeypatc
     assert not (tmp_path / UNFINISHED).exists()
 
 
-@pytest.mark.parametrize(("optimizer", "precision"),
-                         [(name, "float32") for name in OPTIMIZERS] + [("Nadam", "bfloat16")])
-def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, optimizer, precision):
-    recipe = changed(optimizer=optimizer, precision=precision, epochs=3, learning_rate=0.05)
+@pytest.mark.parametrize("changes", [{"optimizer": name} for name in OPTIMIZERS] + [
+    {"precision": "bfloat16"}, {"schedule": "cosine", "weight_average": 0.9, "choose_by": "shifted validation"}],
+    ids=lambda changes: ", ".join(map(str, changes.values())))
+def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, changes):
+    recipe = changed(epochs=3, learning_rate=0.05, **changes)
     undisturbed = train(data, recipe, 0)
-    if optimizer == "AdaGrad":
+    if recipe.optimizer == "AdaGrad":
         # Its best epoch comes before the interruption: forgetting it would show.
         assert undisturbed.best_epoch == 2
     with monkeypatch.context() as patch:

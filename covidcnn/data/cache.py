@@ -1,6 +1,7 @@
 """Decoded and resized images, kept on disk as one uint8 array, keyed by content and preprocessing."""
 
 import hashlib
+import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
     """The films as the model sees them, decoded at the first call and mapped from disk ever after.
 
     The key is made of the content hashes, so that a renamed folder reuses the array and a changed
-    image does not. The array is mapped, not read: memory does not grow with the number of images.
+    image does not. The array is mapped, not read; with ``release_pages`` memory does not grow with the number
+    of images.
 
     Args:
         root: the folder that the films' paths are relative to.
@@ -49,6 +51,17 @@ def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
             return images
     _decode(root, films["path"].tolist(), settings, path, progress)
     return np.load(path, mmap_mode="r")
+
+
+def release_pages(images: np.ndarray) -> None:
+    """Let go of what was read of a memory map; the system keeps it cached while it has room.
+
+    Otherwise a process that shows all films once holds all of them in its resident memory.
+    """
+    mapped = getattr(images, "_mmap", None)
+    # Not on Windows, which takes pages back by itself.
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _decode(root: Path, paths: list[str], settings: ImageSettings, target: Path,

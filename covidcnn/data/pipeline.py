@@ -9,8 +9,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from covidcnn.augment import Augmentation, augment_image, oversampled
+from covidcnn.augment import SIMULATED_SHIFTS, Augmentation, augment_image, change_intensity, oversampled
 from covidcnn.backend import tf
+from covidcnn.data.cache import release_pages
 
 # Second entries of the seed sequences: order and augmentation draw from streams of their own.
 _ORDER, _AUGMENTATION = 1, 2
@@ -53,18 +54,25 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
         generator = np.random.default_rng([seed, _AUGMENTATION, epoch, within])
         films = np.stack([augment_image(images[row], augmentation, generator) for row in chosen])
+        release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
     return _stream(batch, steps * len(epochs), images.shape[1])
 
 
-def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64
-                    ) -> tf.data.Dataset:
-    """The films of ``rows`` in their order, unchanged; the same form as :func:`training_batches`."""
+def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
+                    shift: str = "") -> tf.data.Dataset:
+    """The films of ``rows`` in their order; the same form as :func:`training_batches`.
+
+    Films are unchanged, or all changed alike by a ``shift`` of ``SIMULATED_SHIFTS``.
+    """
+    change = SIMULATED_SHIFTS[shift] if shift else None
 
     def batch(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chosen = rows[int(step) * batch_size : (int(step) + 1) * batch_size]
-        return images[chosen], labels[chosen].astype(np.float32)
+        films = np.stack([change_intensity(images[row], **change) for row in chosen]) if change else images[chosen]
+        release_pages(images)
+        return films, labels[chosen].astype(np.float32)
 
     return _stream(batch, -(-len(rows) // batch_size), images.shape[1])
 

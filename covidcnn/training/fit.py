@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import log_loss
 
-from covidcnn.augment import augmentation_named, class_weights
+from covidcnn.augment import SIMULATED_SHIFTS, augmentation_named, class_weights
 from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -25,6 +26,8 @@ from covidcnn.training.state import TrainingState, load_state, save_state
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
 SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient"]
+
+SHIFTED_LOSS = "shifted_val_loss"
 
 # Third entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
 _DROPOUT = 3
@@ -47,19 +50,37 @@ class Training:
     of PNEUMONIA), ``subtype``, ``patient``."""
     interrupted: bool
 
+    choose_by: str = "validation"
+    """As in ``Recipe``."""
+
     @property
     def best_epoch(self) -> int:
-        """The epoch whose weights were kept: the lowest loss on validation."""
-        return int(self.history["val_loss"].idxmin())
+        """The epoch whose weights were kept."""
+        return chosen_epoch(self.history, self.choose_by)
+
+
+def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
+    """The epoch that a recipe keeps: the lowest loss by which it chooses, or the last.
+
+    Args:
+        history: a row an epoch, from 1.
+        choose_by: as in ``Recipe``.
+    """
+    if choose_by == "last":
+        return int(history.index[-1])
+    return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
 
 
 class _Keeper(keras.callbacks.Callback):
     """Keeps history, best weights and all that a continued training needs; saves it after each epoch."""
 
-    def __init__(self, model: keras.Model, seed: int, file: Path | None, identity: str,
-                 report: Callable[[int, int, dict], None] | None) -> None:
+    def __init__(self, model: keras.Model, seed: int, choose_by: str, shifted_loss: Callable[[keras.Model], float],
+                 file: Path | None, identity: str, report: Callable[[int, int, dict], None] | None) -> None:
         super().__init__()
-        self._seed, self._file, self._identity, self._report = seed, file, identity, report
+        self._seed, self._choose_by, self._shifted_loss = seed, choose_by, shifted_loss
+        self._file, self._identity, self._report = file, identity, report
+        self._validated: list[np.ndarray] = []
+        self._shifted = 0.0
         weights = model.get_weights()
         self.state = TrainingState(pd.DataFrame(), weights, _values(model.optimizer), weights)
         earlier = load_state(file, identity) if file else None
@@ -80,17 +101,25 @@ class _Keeper(keras.callbacks.Callback):
                 drawn = np.random.SeedSequence([self._seed, _DROPOUT, epoch, place]).generate_state(2)
                 layer.seed_generator.state.assign(drawn >> 1)
 
+    def on_test_end(self, logs: dict | None = None) -> None:
+        # Averaged weights stand in the model only while it is validated.
+        self._validated = self.model.get_weights()
+        if self._choose_by == "shifted validation":
+            self._shifted = self._shifted_loss(self.model)
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = {name: float(value) for name, value in (logs or {}).items()}
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
             raise Diverged(f"{self.model.optimizer.name}: the loss is no number any more in epoch {epoch + 1}; "
                            "take a lower learning rate")
+        if self._choose_by == "shifted validation":
+            logs[SHIFTED_LOSS] = self._shifted
         row = pd.DataFrame([logs], index=pd.RangeIndex(epoch + 1, epoch + 2, name="epoch"))
-        history, weights = self.state.history, self.model.get_weights()
-        improved = history.empty or logs["val_loss"] < history["val_loss"].min()
+        history = pd.concat([self.state.history, row])
+        improved = chosen_epoch(history, self._choose_by) == epoch + 1
         self.state = TrainingState(
-            history=pd.concat([history, row]), weights=weights, optimizer=_values(self.model.optimizer),
-            best_weights=weights if improved else self.state.best_weights)
+            history=history, weights=self.model.get_weights(), optimizer=_values(self.model.optimizer),
+            best_weights=self._validated if improved else self.state.best_weights)
         if self._file:
             save_state(self._file, self._identity, self.state)
         if self._report:
@@ -161,7 +190,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
                       batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
     model = network(training_policy=keras_policy(precision))
     # XLA makes this network slower on processors (benchmarks/README.md).
-    model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate),
+    training_labels = labels[rows["train"]]
+    steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
+    model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate, recipe.schedule,
+                                           steps * recipe.epochs, recipe.weight_average),
                   loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred films tracing takes longer than training.
@@ -169,8 +201,20 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     model.optimizer.build(model.trainable_variables)
     model.evaluate(validation.take(1), verbose=0)
     identity = json.dumps([asdict(recipe) | {"precision": precision}, seed, dataset.content_hash])
-    keeper = _Keeper(model, seed, folder / UNFINISHED if folder else None, identity, report)
-    training_labels = labels[rows["train"]]
+    def shifted_loss(model: keras.Model) -> float:
+        """The mean loss over simulated shifts of the validation films."""
+        return float(np.mean([log_loss(labels[rows["validation"]],
+                                               predict(model, images, labels, rows["validation"], shift))
+                              for shift in SIMULATED_SHIFTS]))
+
+    keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, folder / UNFINISHED if folder else None, identity,
+                     report)
+    callbacks: list[keras.callbacks.Callback] = [keeper]
+    if recipe.weight_average:
+        # After the keeper, which takes down the weights that were validated.
+        callbacks.append(keras.callbacks.SwapEMAWeights())
+    if events:
+        callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
     interrupted = False
     try:
         if keeper.epochs_done < recipe.epochs:
@@ -179,11 +223,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
                                  epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
                                  augmentation=augmentation_named(recipe.augmentation)),
                 initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
-                steps_per_epoch=steps_per_epoch(training_labels, recipe.batch_size, recipe.balance),
+                steps_per_epoch=steps,
                 validation_data=validation,
                 class_weight=class_weights(training_labels) if recipe.balance == "class-weight" else None,
-                callbacks=[keeper] + ([keras.callbacks.TensorBoard(events, write_graph=False)] if events else []),
-                shuffle=False, verbose=0,
+                callbacks=callbacks, shuffle=False, verbose=0,
             )
     except KeyboardInterrupt:
         if not (keeper.epochs_done and keep_interrupted):
@@ -192,10 +235,20 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     plain = network()
     plain.set_weights(keeper.state.best_weights)
     scored = np.flatnonzero(films["role"].isin(score_roles))
-    scores = films.iloc[scored].assign(split=films["role"], score=predict(plain, images, labels, scored))
-    return Training(plain, keeper.state.history, scores[SCORE_COLUMNS].reset_index(drop=True), interrupted)
+    scores = [films.iloc[scored].assign(split=films["role"], score=predict(plain, images, labels, scored))]
+    if recipe.choose_by == "shifted validation":
+        validated = rows["validation"]
+        scores += [films.iloc[validated].assign(split=f"validation, {shift}",
+                                                score=predict(plain, images, labels, validated, shift))
+                   for shift in SIMULATED_SHIFTS]
+    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True)[SCORE_COLUMNS], interrupted,
+                    recipe.choose_by)
 
 
-def predict(model: keras.Model, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The probability of PNEUMONIA for the films of ``rows``: float (len(rows),) in 0..1."""
-    return model.predict(scoring_batches(images, labels, rows), verbose=0)[:, 0].astype(float)
+def predict(model: keras.Model, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, shift: str = ""
+            ) -> np.ndarray:
+    """The probability of PNEUMONIA for the films of ``rows``: float (len(rows),) in 0..1.
+
+    ``shift`` names one of ``SIMULATED_SHIFTS`` that all films are given.
+    """
+    return model.predict(scoring_batches(images, labels, rows, shift=shift), verbose=0)[:, 0].astype(float)

@@ -28,21 +28,32 @@ def optimizer_name(name: str) -> str:
     raise UserError(f"unknown optimizer '{name}'; choose one of {', '.join(OPTIMIZERS)}")
 
 
-def make_optimizer(name: str, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+SCHEDULES = ("constant", "cosine")
+
+
+def make_optimizer(name: str, learning_rate: float | None = None, schedule: str = "constant", steps: int = 0,
+                   weight_average: float = 0.0) -> keras.optimizers.Optimizer:
     """A fresh optimizer object: one that has trained carries state from model to model.
 
     Args:
         name: one of the six, in any case.
         learning_rate: None takes Keras's default (0.01 for SGD, 0.001 for the others), the paper's
             being unknown.
+        schedule: one of ``SCHEDULES``.
+        steps: of the whole training; for a schedule that is not constant.
+        weight_average: momentum of a moving average of the weights, in [0, 1); 0 for none.
 
     Raises:
         UserError: unknown name.
     """
     optimizer = _OPTIMIZERS[optimizer_name(name)]
-    return optimizer() if learning_rate is None else optimizer(learning_rate=learning_rate)
+    rate = default_learning_rate(name) if learning_rate is None else learning_rate
+    averaging = {"use_ema": True, "ema_momentum": weight_average} if weight_average else {}
+    if schedule == "cosine":
+        return optimizer(learning_rate=keras.optimizers.schedules.CosineDecay(rate, steps), **averaging)
+    return optimizer(learning_rate=rate, **averaging)
 
 
 def default_learning_rate(name: str) -> float:
     """Keras's default learning rate of an optimizer, in decimal and not in float32."""
-    return float(str(make_optimizer(name).learning_rate.numpy()))
+    return float(str(_OPTIMIZERS[optimizer_name(name)]().learning_rate.numpy()))

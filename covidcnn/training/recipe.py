@@ -8,8 +8,11 @@ from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
 from covidcnn.imaging import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
-from covidcnn.training.optimizers import optimizer_name
+from covidcnn.training.optimizers import SCHEDULES, optimizer_name
 from covidcnn.training.precision import PRECISIONS
+
+CHOICES = ("validation", "shifted validation", "last")
+"""What chooses the epoch: the loss on validation films, its mean over ``SIMULATED_SHIFTS`` of them, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,12 @@ class Recipe:
     optimizer: str = "Nadam"
     learning_rate: float | None = None
     """None takes Keras's default; the paper gives none."""
+    schedule: str = "constant"
+    """One of ``SCHEDULES``; 'cosine' lowers the learning rate to zero over the training."""
+    weight_average: float = 0.0
+    """Momentum of a moving average of the weights over steps, which then is what is validated and kept; 0: none."""
+    choose_by: str = "validation"
+    """One of ``CHOICES``: by which loss the epoch is chosen. The paper keeps the best by a callback."""
     augmentation: str = "none"
     balance: str = "none"
     batch_size: int = 32
@@ -43,16 +52,16 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
         augmentation_named(self.augmentation)
-        if self.balance not in BALANCING:
-            raise UserError(f"unknown balancing '{self.balance}'; choose one of {', '.join(BALANCING)}")
-        if self.validation not in VALIDATION_DESIGNS:
-            raise UserError(f"unknown validation design '{self.validation}'; "
-                            f"choose one of {', '.join(VALIDATION_DESIGNS)}")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"unknown precision '{self.precision}'; choose one of {', '.join(PRECISIONS)}")
+        for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
+                                    ("validation design", self.validation, VALIDATION_DESIGNS),
+                                    ("schedule", self.schedule, SCHEDULES),
+                                    ("choice of the epoch", self.choose_by, CHOICES)):
+            if choice not in known:
+                raise UserError(f"unknown {name} '{choice}'; choose one of {', '.join(known)}")
         for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
                                        self.batch_norm_momentum, 0, 1), ("validation fraction",
-                                       self.validation_fraction, 0.001, 0.999)):
+                                       self.validation_fraction, 0.001, 0.999),
+                                       ("weight average", self.weight_average, 0, 0.9999)):
             if not low <= value <= high:
                 raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
         if self.learning_rate is not None and not self.learning_rate > 0:

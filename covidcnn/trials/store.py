@@ -27,7 +27,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts
-from covidcnn.training.fit import Diverged, Training, train
+from covidcnn.training.fit import Diverged, Training, chosen_epoch, train
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
@@ -51,8 +51,8 @@ class TrialResult:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch whose weights were kept: the lowest loss on validation."""
-        return int(self.history["val_loss"].idxmin())
+        """The epoch whose weights were kept."""
+        return chosen_epoch(self.history, self.trial.recipe.choose_by)
 
 
 @dataclass(frozen=True)

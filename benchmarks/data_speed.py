@@ -1,0 +1,195 @@
+"""Getting films to the network: augmentation, the input pipeline, decoding and caching, memory.
+
+    python benchmarks/data_speed.py --data FOLDER --json
+
+- augmentation: the paper's flips and shifts on the same films, here and in Keras's ImageDataGenerator;
+- pipeline: training steps fed with augmented films, beside the same compiled step on one batch kept in memory,
+  taking turns;
+- decoding: all films of FOLDER into an empty cache, then again from the cache, beside one epoch of
+  ImageDataGenerator.flow_from_directory over the same files;
+- memory: peak of a process that shows all films of a generated array once to the network's input and trains on
+  every tenth batch, for 10,000 and for 100,000 films at 64 px.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import machine, run_worker
+
+SHIFT = 0.1
+PARTS = ("augmentation", "pipeline", "decoding", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="DIR", help="films in the published layout")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128, 64], help="for the pipeline")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of fed and constant steps")
+    parser.add_argument("--films", type=int, nargs="+", default=[10_000, 100_000], help="for memory")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--json", action="store_true", help="indented, for reading; the content is the same")
+    parser.add_argument("--worker", nargs=2, metavar=("PART", "NUMBER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    workers = {"augmentation": augmentation, "pipeline": pipeline, "decoding": decoding, "memory": memory}
+    if options.worker:
+        part, number = options.worker
+        print(json.dumps(workers[part](options, int(number))))
+        return
+
+    def ask(part: str, number: int = 0) -> dict[str, Any]:
+        command = [sys.executable, __file__, "--data", options.data, "--repeats", str(options.repeats)]
+        return run_worker([*command, "--worker", part, str(number)])
+
+    report: dict[str, Any] = {"machine": machine()}
+    for part in options.parts:
+        numbers = {"pipeline": options.sizes, "memory": options.films}.get(part)
+        report[part] = {number: ask(part, number) for number in numbers} if numbers else ask(part)
+    print(json.dumps(report, indent=2 if options.json else None))
+
+
+def augmentation(options: argparse.Namespace, _: int) -> dict[str, float]:
+    """Films a second, 224 px, one thread."""
+    from covidcnn.augment import AUGMENTATIONS, augment_image
+    from covidcnn.backend import tf
+
+    generator = np.random.default_rng(0)
+    films = generator.integers(0, 256, (200, 224, 224), np.uint8)
+    keras_generator = tf.keras.preprocessing.image.ImageDataGenerator(
+        horizontal_flip=True, width_shift_range=SHIFT, height_shift_range=SHIFT)
+    as_keras_wants = films[..., np.newaxis].astype(np.float32)
+    own, peer = [], []
+    for _ in range(5):
+        begin = time.perf_counter()
+        for film in films:
+            augment_image(film, AUGMENTATIONS["paper"], generator)
+        own.append(len(films) / (time.perf_counter() - begin))
+        begin = time.perf_counter()
+        for film in as_keras_wants:
+            keras_generator.random_transform(film)
+        peer.append(len(films) / (time.perf_counter() - begin))
+    rates = {"covidcnn, films/s": statistics.median(own), "ImageDataGenerator, films/s": statistics.median(peer)}
+    return rates | {"covidcnn is faster by": statistics.median(own) / statistics.median(peer)}
+
+
+def pipeline(options: argparse.Namespace, size: int) -> dict[str, float]:
+    """Films a second of fed and of constant steps; the share is the median over turns."""
+    from covidcnn.augment import AUGMENTATIONS
+    from covidcnn.backend import tf
+    from covidcnn.data.cache import load_images
+    from covidcnn.data.dataset import open_dataset
+    from covidcnn.data.pipeline import training_batches
+    from covidcnn.evaluation.metrics import binary_labels
+    from covidcnn.imaging import ImageSettings
+
+    dataset = open_dataset(options.data)
+    films = dataset.films[dataset.films["split"] == "train"].reset_index(drop=True)
+    images, labels = load_images(dataset.root, films, ImageSettings(size)), binary_labels(films)
+    model = _compiled(size)
+    fed = iter(training_batches(images, labels, np.arange(len(films)), batch_size=32, seed=0, epochs=range(1000),
+                                augmentation=AUGMENTATIONS["paper"]))
+    batch = next(fed)
+    constant = iter(tf.data.Dataset.from_tensors(batch).cache().repeat())
+    steps = max(20, round(60 * (224 / size) ** 1.5))
+    # Both are shown once before: the step is traced for both kinds of iterator.
+    _rate(model, fed, 3), _rate(model, constant, 3)
+    turns = [(_rate(model, fed, steps), _rate(model, constant, steps)) for _ in range(options.repeats)]
+    return {"fed, films/s": statistics.median(one for one, _ in turns),
+            "constant, films/s": statistics.median(other for _, other in turns),
+            "share": statistics.median(one / other for one, other in turns),
+            "shares": [round(one / other, 3) for one, other in turns]}
+
+
+def decoding(options: argparse.Namespace, _: int) -> dict[str, float]:
+    """Seconds for all films at 224 px."""
+    from covidcnn.backend import tf
+    from covidcnn.data.cache import load_images
+    from covidcnn.data.dataset import open_dataset
+    from covidcnn.imaging import ImageSettings
+
+    dataset = open_dataset(options.data)
+    seconds: dict[str, float] = {"films": len(dataset.films)}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["COVIDCNN_CACHE"] = cache
+        for turn in ("covidcnn, first", "covidcnn, from the cache"):
+            begin = time.perf_counter()
+            images = load_images(dataset.root, dataset.films, ImageSettings(224))
+            for first in range(0, len(images), 32):
+                np.asarray(images[first : first + 32]).sum()
+            seconds[turn] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    for split in sorted(set(dataset.films["split"])):
+        flow = tf.keras.preprocessing.image.ImageDataGenerator().flow_from_directory(
+            dataset.root / split, target_size=(224, 224), color_mode="grayscale", class_mode="binary", batch_size=32,
+            shuffle=False)
+        for index in range(len(flow)):
+            flow[index]
+    seconds["ImageDataGenerator, one epoch"] = time.perf_counter() - begin
+    return seconds
+
+
+def memory(options: argparse.Namespace, count: int) -> dict[str, float]:
+    """Peak memory in MB, of all pages and of those that are not files."""
+    from covidcnn.augment import AUGMENTATIONS
+    from covidcnn.data.pipeline import training_batches
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, generator = Path(folder) / "films.npy", np.random.default_rng(0)
+        films = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 64, 64))
+        for first in range(0, count, 1000):
+            films[first : first + 1000] = generator.integers(0, 256, (min(1000, count - first), 64, 64), np.uint8)
+        films.flush()
+        # What was written through the map must not count.
+        del films
+        images, labels = np.load(path, mmap_mode="r"), np.arange(count) % 2
+        model = _compiled(64)
+        anonymous, trained = 0.0, 0
+        batches = training_batches(images, labels, np.arange(count), batch_size=32, seed=0, epochs=range(1),
+                                   augmentation=AUGMENTATIONS["paper"])
+        for number, (pixels, targets) in enumerate(batches):
+            if number % 10 == 0:
+                model.train_on_batch(pixels, targets)
+                anonymous = max(anonymous, _status("RssAnon"))
+                trained += 1
+    return {"peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "peak without files MB": anonymous,
+            "steps trained": trained}
+
+
+def _status(name: str) -> float:
+    """A field of Linux's process status, in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def _compiled(size: int) -> Any:
+    """The network as the library trains it."""
+    from covidcnn.models.paper_cnn import paper_cnn
+    from covidcnn.training.fit import make_repeatable
+    from covidcnn.training.precision import keras_policy, resolve_precision
+
+    make_repeatable(0)
+    model = paper_cnn(size, training_policy=keras_policy(resolve_precision("auto")))
+    model.compile(optimizer="nadam", loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.make_train_function()
+    return model
+
+
+def _rate(model: Any, batches: Any, steps: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(steps):
+        model.train_function(batches)
+    return 32 * steps / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The paper's network in PyTorch, for the speed benchmarks: a worker that prints one JSON object.
+
+It imports PyTorch and NumPy alone, so that it can run in an environment of its own (PyTorch is no dependency of
+the project). The network, the batch and the optimizer are those of covidcnn; memory is channels-last and
+products are in bfloat16, which is PyTorch's fastest form on processors that have it.
+
+    python benchmarks/torch_peer.py train --size 224 --batch 32 --steps 10 --precision bfloat16
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+WARM_UP = 3
+
+
+def network(size: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    channels = 1
+    for kernels in (32, 64, 128, 256):
+        layers += [nn.Conv2d(channels, kernels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(kernels, eps=1e-3),
+                   nn.MaxPool2d(2)]
+        channels = kernels
+    layers += [nn.Dropout(0.2), nn.Flatten(), nn.Linear(256 * (size // 16) ** 2, 128), nn.ReLU(), nn.Dropout(0.2),
+               nn.Linear(128, 1)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def films(count: int, size: int) -> torch.Tensor:
+    pixels = np.random.default_rng(0).random((count, 1, size, size), dtype=np.float32)
+    return torch.from_numpy(pixels).to(memory_format=torch.channels_last)
+
+
+def train(size: int, batch: int, steps: int, mixed: bool) -> list[float]:
+    """Seconds of each training step on one batch that is kept in memory."""
+    model = network(size)
+    optimizer = torch.optim.NAdam(model.parameters(), foreach=True)
+    pixels, labels = films(batch, size), torch.arange(batch).remainder(2).float()[:, None]
+    loss_of = nn.BCEWithLogitsLoss()
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        begin = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            output = model(pixels)
+        loss = loss_of(output.float(), labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        seconds.append(time.perf_counter() - begin)
+    return seconds[WARM_UP:]
+
+
+def infer(size: int, batch: int, images: int, mixed: bool) -> float:
+    """Seconds to score so many images, the second time."""
+    model = network(size).eval()
+    pixels = films(images, size)
+    for _ in range(2):
+        begin = time.perf_counter()
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            for first in range(0, images, batch):
+                torch.sigmoid(model(pixels[first : first + batch])).float().numpy()
+        seconds = time.perf_counter() - begin
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=("train", "infer"))
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--images", type=int, default=624)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    options = parser.parse_args()
+    mixed = options.precision == "bfloat16"
+    if options.task == "train":
+        seconds = train(options.size, options.batch, options.steps, mixed)
+        result = {"images per second": options.batch / statistics.median(seconds)}
+    else:
+        result = {"images per second": options.images / infer(options.size, options.batch, options.images, mixed)}
+    result |= {"peak memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": torch.__version__}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
