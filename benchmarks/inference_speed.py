@@ -27,7 +27,7 @@ SIZE = 224
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="DIR", help="films in the published layout")
-    parser.add_argument("--split", default="train", help="the split to score; larger ones are steadier")
+    parser.add_argument("--split", default="test", help="the split to score")
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--json", action="store_true", help="indented, for reading; the content is the same")
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "IMAGES"), help=argparse.SUPPRESS)

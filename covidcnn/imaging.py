@@ -94,14 +94,16 @@ def read_grey(path: Path) -> np.ndarray:
     """
     with _open(path) as image:
         try:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I") or upright.mode == "F":
-                return _to_eight_bits(np.asarray(upright))
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                film = upright.convert("RGBA")
+            # A colour JPEG stores the grey weighted as ITU-R 601 beside the colours, which need not be decoded.
+            image.draft("L", image.size)
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I") or image.mode == "F":
+                return _to_eight_bits(np.asarray(image))
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                film = image.convert("RGBA")
                 black = Image.new("RGBA", film.size, (0, 0, 0, 255))
-                upright = Image.alpha_composite(black, film)
-            return np.array(upright.convert("L"))
+                return np.array(Image.alpha_composite(black, film).convert("L"))
+            return np.array(image if image.mode == "L" else image.convert("L"))
         except Exception as error:
             raise _damaged(path, error) from error
 

@@ -90,7 +90,8 @@ def test_other_settings_get_an_array_of_their_own(small_tree, cache, other):
 def test_progress_counts_up_to_all_films(small_tree, cache):
     seen = []
     load_images(small_tree, index_folder(small_tree).films, SETTINGS, lambda *counts: seen.append(counts))
-    assert seen == [(done, 20) for done in range(1, 21)]
+    assert seen[-1] == (20, 20)
+    assert seen == sorted(seen)
 
 
 def test_film_spoilt_after_indexing_is_refused_and_leaves_nothing(small_tree, cache, refused):
@@ -115,7 +116,7 @@ def test_disk_that_fills_while_writing_is_refused_and_leaves_nothing(small_tree,
     films = index_folder(small_tree).films
 
     def fills_up(done, total):
-        if done == 10:
+        if done >= 10:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with refused(cache, "No space left on device", "COVIDCNN_CACHE"):

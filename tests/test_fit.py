@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import log_loss
 
-from covidcnn.augment import AUGMENTATIONS
+from covidcnn.augment import AUGMENTATIONS, SIMULATED_SHIFTS
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
 from covidcnn.training import fit
-from covidcnn.training.fit import UNFINISHED, Diverged, predict, select_films, train
+from covidcnn.training.fit import UNFINISHED, Diverged, chosen_epoch, predict, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe
 
@@ -203,6 +204,46 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
     own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
     shown = np.concatenate([pixels.numpy()[..., 0] for pixels, _ in validation])
     np.testing.assert_allclose(shown, own, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- choice of the epoch, averaged weights
+
+HISTORY = pd.DataFrame({"val_loss": [3, 1, 2], "shifted_val_loss": [1, 2, 3]}, index=pd.RangeIndex(1, 4, name="epoch"))
+
+
+@pytest.mark.parametrize(("choose_by", "epoch"), [("validation", 2), ("shifted validation", 1), ("last", 3)])
+def test_epoch_is_chosen_as_the_recipe_says(choose_by, epoch):
+    assert chosen_epoch(HISTORY, choose_by) == epoch
+
+
+def test_last_epoch_is_kept_where_the_recipe_says_so(data):
+    first = train(data, changed(optimizer="AdaGrad", learning_rate=0.05, epochs=3), 0)
+    last = train(data, changed(optimizer="AdaGrad", learning_rate=0.05, epochs=3, choose_by="last"), 0)
+    assert (first.best_epoch, last.best_epoch) == (2, 3)
+    assert not np.array_equal(first.model.get_weights()[0], last.model.get_weights()[0])
+    pd.testing.assert_frame_equal(first.history, last.history)
+
+
+def test_shifted_validation_is_the_mean_loss_over_simulated_shifts_of_the_validation_films(data):
+    trained = train(data, changed(choose_by="shifted validation"), 0)
+    losses = []
+    for shift in SIMULATED_SHIFTS:
+        scores = trained.scores[trained.scores["split"] == f"validation, {shift}"]
+        assert scores["path"].tolist() == trained.scores.loc[trained.scores["split"] == "validation", "path"].tolist()
+        losses.append(log_loss(scores["label"] == "PNEUMONIA", scores["score"]))
+    kept = trained.history.loc[trained.best_epoch, "shifted_val_loss"]
+    assert np.mean(losses) == pytest.approx(kept, rel=1e-3)
+    assert kept == trained.history["shifted_val_loss"].min()
+
+
+def test_averaged_weights_are_what_is_validated_and_kept(data, monkeypatch):
+    """One step, momentum 0.5: the average lies half-way between the initial weights and those after the step."""
+    recipe = changed(epochs=1, batch_size=1000, weight_average=0.5)
+    begun = initial_weights(data, monkeypatch, recipe, 0)
+    monkeypatch.undo()
+    plain, averaged = (train(data, one, 0).model.get_weights() for one in (changed(epochs=1, batch_size=1000), recipe))
+    np.testing.assert_allclose(averaged[0], (begun[0] + plain[0]) / 2, atol=1e-6)
+    assert not np.allclose(averaged[0], plain[0], atol=1e-6)
 
 
 # ---------------------------------------------------------------- choice of films

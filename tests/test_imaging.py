@@ -303,3 +303,14 @@ def test_all_settings_reach_the_resizing():
 def test_unknown_setting_is_refused_with_what_there_is(change, words, refused):
     with refused(*words):
         ImageSettings(**change)
+
+
+def test_colour_jpeg_is_weighted_as_a_colour_png_is(tmp_path):
+    """A JPEG's own grey is taken without decoding its colours; it must be the grey of its decoded colours."""
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8), (0, 0), 6)
+    stretched = cv2.normalize(smooth, None, 40, 215, cv2.NORM_MINMAX)
+    Image.fromarray(stretched).save(tmp_path / "film.jpeg", quality=95)
+    with Image.open(tmp_path / "film.jpeg") as decoded:
+        colours = np.array(decoded.convert("RGB"))
+    expected = colours.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(read_grey(tmp_path / "film.jpeg") - expected).max() <= 2

@@ -10,10 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
 from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model
 from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.training.recipe import Recipe
+from covidcnn.training.session import train_into
 
 FACTS = ModelFacts(ImageSettings(16, "equalize", "linear", pad=True), 0.37, "youden on validation",
                    {"seed": 3, "optimizer": "Nadam", "data": "phantom"})
@@ -152,3 +155,18 @@ def test_no_code_from_the_file_is_run(tmp_path, refused):
     path = with_member(tmp_path / "plain.keras", tmp_path / "lambda.keras", facts)
     with refused("lambda.keras", error=DataError):
         load_model(path)
+
+
+def test_model_trained_in_bfloat16_loads_without_covidcnn_and_gives_the_same_scores(tiny_tree, tmp_path):
+    recipe = Recipe(epochs=1, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+                    precision="bfloat16", validation_fraction=0.3)
+    training = train_into(tmp_path / "out", open_dataset(tiny_tree), recipe, 0)
+    pixels = np.random.default_rng(0).random((5, 16, 16, 1), dtype=np.float32)
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = ("import sys; sys.modules['covidcnn'] = None\n"
+            "import keras, numpy as np\n"
+            f"model = keras.models.load_model({str(tmp_path / 'out' / 'model.keras')!r})\n"
+            f"np.save({str(tmp_path / 'scores.npy')!r}, model.predict(np.load({str(tmp_path / 'pixels.npy')!r})))\n")
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment, cwd=tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), training.model.predict(pixels, verbose=0))

@@ -7,12 +7,13 @@ import sys
 
 import typer
 
-from covidcnn.cli import data, models, report, trials
+from covidcnn.cli import data, evidence, models, report, trials
 from covidcnn.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="One published chest X-ray CNN paper, made executable. For research and teaching: "
                        "not a medical device.")
+evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol behind the verdicts on the paper.")
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, or draw one.")
 app.command()(report.report)
 app.command()(models.train)
@@ -22,7 +23,11 @@ app.command()(trials.trials)
 app.command()(report.lab)
 data_app.command()(data.check)
 data_app.command()(data.phantom)
+evidence_app.command()(evidence.run)
+evidence_app.command()(evidence.select)
+evidence_app.command()(evidence.status)
 app.add_typer(data_app, name="data")
+app.add_typer(evidence_app, name="evidence")
 
 
 def main() -> None:

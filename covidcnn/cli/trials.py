@@ -16,6 +16,10 @@ from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBad
 from covidcnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from covidcnn.data.dataset import DataSet
+    from covidcnn.trials.store import TrialStore
     from covidcnn.trials.sweep import Progress
     from covidcnn.trials.trial import Trial
 
@@ -35,8 +39,8 @@ def sweep(
     patients: PatientsOption = None,
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
-    from covidcnn.trials.store import TrialStore
-    from covidcnn.trials.sweep import read_sweep, run_sweep, shard
+    from covidcnn.evidence.protocol import open_store
+    from covidcnn.trials.sweep import read_sweep, shard
 
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients)
@@ -46,30 +50,10 @@ def sweep(
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {precision}.")
     if dry_run:
-        done = sum(TrialStore(store).is_finished(trial) for trial in trials)
+        done = sum(map(open_store(store).is_finished, trials))
         print(f"{len(trials)} trials, {done} finished, {len(trials) - done} to run")
         return
-    console = Console(stderr=True)
-    try:
-        with Live(console=console, refresh_per_second=2, transient=True) as live:
-            def watch(progress: "Progress") -> None:
-                if console.is_terminal:
-                    live.update(_progress_table(progress))
-                elif progress.epoch or not progress.running:
-                    say(_progress_line(progress))
-
-            end = run_sweep(trials, TrialStore(store), dataset, watch)
-    except KeyboardInterrupt:
-        say("interrupted; the same command goes on where this one stopped")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)
-    print(f"{end.total} trials: {end.before} finished before, {end.done - end.before} run now"
-          + (f", {end.elsewhere} being run by another process" if end.elsewhere else "")
-          + f"; store: {store}")
-    if end.problems:
-        for problem in end.problems[1:]:
-            say(f"covidcnn: {problem}")
-        raise DataError(end.problems[0])
+    run_and_watch(trials, open_store(store), dataset)
 
 
 def trials(
@@ -104,6 +88,33 @@ def trials(
         for problem in problems[1:]:
             say(f"covidcnn: {problem}")
         raise DataError(problems[0])
+
+
+def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet") -> None:
+    """Run trials into a store with a live table, and say at the end what was done."""
+    from covidcnn.trials.sweep import run_sweep
+
+    console = Console(stderr=True)
+    try:
+        with Live(console=console, refresh_per_second=2, transient=True) as live:
+            def watch(progress: "Progress") -> None:
+                if console.is_terminal:
+                    live.update(_progress_table(progress))
+                elif progress.epoch or not progress.running:
+                    say(_progress_line(progress))
+
+            end = run_sweep(trials, store, dataset, watch)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where this one stopped")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    print(f"{end.total} trials: {end.before} finished before, {end.done - end.before} run now"
+          + (f", {end.elsewhere} being run by another process" if end.elsewhere else "")
+          + f"; store: {store.folder}")
+    if end.problems:
+        for problem in end.problems[1:]:
+            say(f"covidcnn: {problem}")
+        raise DataError(end.problems[0])
 
 
 def _describe(trial: "Trial") -> str:

@@ -73,7 +73,8 @@ class Run:
         Raises:
             UserError: the training diverged.
         """
-        from covidcnn.trials.store import TrialStore, train_trial
+        from covidcnn.evidence.protocol import open_store
+        from covidcnn.trials.store import train_trial
         from covidcnn.trials.trial import pin_trial
 
         def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
@@ -82,7 +83,7 @@ class Run:
                                   f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
             return training
 
-        store = TrialStore(self.folder / STORE)
+        store = open_store(self.folder / STORE)
         store.prepare()
         has_test = bool((self.dataset.films["split"] == "test").any())
         result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test),

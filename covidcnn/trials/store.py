@@ -60,6 +60,8 @@ class TrialStore:
     """A folder of trials."""
 
     folder: Path
+    permit: Callable[[Trial], None] | None = None
+    """Called before a trial is computed; raises UserError where a protocol forbids it."""
 
     def prepare(self) -> None:
         """Make the folder, and make sure that it can be written to.
@@ -196,6 +198,8 @@ class TrialStore:
         if self.is_finished(trial):
             # By the process that held the trial until now.
             return
+        if self.permit:
+            self.permit(trial)
         begin = time.monotonic()
         history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
         try:

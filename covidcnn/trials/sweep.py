@@ -16,7 +16,7 @@
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -133,7 +133,7 @@ class Progress:
         return self.total - self.done - len(self.problems)
 
 
-def run_sweep(trials: list[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
+def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
               trainer: Trainer | None = None) -> Progress:
     """Run what is not finished. Damaged results are left as they are and reported; the others go on.
 

@@ -1,0 +1,207 @@
+"""The protocol: which trials may be scored on the published test set, and by which rules choices are made.
+
+``reports/paper/protocol.yaml`` is written and committed before the first of its test scores is computed. An arm is a
+sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its variants from the outcome of another
+arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from covidcnn.errors import UserError
+from covidcnn.paths import REPORTS, replacing
+from covidcnn.training.fit import SHIFTED_LOSS
+from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.sweep import Sweep, parse_sweep
+from covidcnn.trials.trial import Trial
+
+PROTOCOL = REPORTS / "paper" / "protocol.yaml"
+PILOT_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One question of the protocol."""
+
+    name: str
+    question: str
+    value: dict[str, Any]
+    """Of the sweep, as the YAML file has it."""
+    select: str
+    """For an arm whose outcome another one takes: the setting that groups its variants, within each of which the
+    best is chosen; 'all' for one choice among all; empty for arms that choose nothing."""
+    selected_from: str
+    exploratory: bool
+    """Added after test scores were known."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The arms of a protocol file, and the data that they are about."""
+
+    path: Path
+    data: str
+    """Content hash of the films."""
+    arms: dict[str, Arm]
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self.arms:
+            raise UserError(f"{self.path}: no arm '{name}'; choose one of {', '.join(self.arms)}")
+        return self.arms[name]
+
+    def sweep(self, name: str) -> Sweep:
+        """The sweep of an arm.
+
+        Raises:
+            UserError: there is no such arm, or the choice that it takes up has not been made.
+        """
+        arm = self.arm(name)
+        if not arm.selected_from:
+            return parse_sweep(arm.value)
+        chosen = self.selections().get(arm.selected_from)
+        if not chosen:
+            raise UserError(f"{self.path}: arm '{name}' takes what '{arm.selected_from}' selects; run that arm, then "
+                            f"covidcnn evidence select {arm.selected_from}")
+        return parse_sweep(arm.value | {"variants": [
+            {setting: value for setting, value in variant.items() if setting not in arm.value.get("recipe", {})}
+            for variant in chosen["variants"]]})
+
+    def selections(self) -> dict[str, Any]:
+        """What was selected so far, by arm."""
+        path = self.path.with_name("selections.yaml")
+        return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+    def require(self, trial: Trial) -> None:
+        """Refuse a trial that would score test films and stands in no arm.
+
+        Raises:
+            UserError: it does.
+        """
+        if not trial.score_test:
+            return
+        for name, arm in self.arms.items():
+            if arm.selected_from and arm.selected_from not in self.selections():
+                continue
+            if trial.key in {allowed.key for allowed in self.sweep(name).trials(self.data)}:
+                return
+        raise UserError(f"{self.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
+                        f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
+                        "'exploratory: true', or leave score_test out")
+
+
+def read_protocol(path: Path = PROTOCOL) -> Protocol:
+    """Read a protocol.
+
+    Raises:
+        UserError: there is none, or a part of it is wrong.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
+                          bool(arm.get("exploratory", False)))
+                for name, arm in value["arms"].items()}
+        protocol = Protocol(path, value["data"], arms)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); a paper store needs its protocol") from error
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
+    for arm in arms.values():
+        parse_sweep(arm.value)
+        if arm.selected_from:
+            protocol.arm(arm.selected_from)
+    return protocol
+
+
+def open_store(folder: Path) -> TrialStore:
+    """A store; beside a protocol it computes no test score that the protocol does not name.
+
+    Raises:
+        UserError: the protocol cannot be read.
+    """
+    path = folder.parent / PROTOCOL.name
+    return TrialStore(folder, permit=read_protocol(path).require if path.is_file() else None)
+
+
+def pilot(sweep: Sweep) -> Sweep:
+    """One seed, two epochs, validation only: what an arm will cost."""
+    recipes = tuple(dict.fromkeys(replace(recipe, epochs=PILOT_EPOCHS) for recipe in sweep.recipes))
+    return Sweep(recipes, sweep.seeds[:1], score_test=False)
+
+
+def selection_loss(result: TrialResult) -> float:
+    """What a selection makes small: the loss on validation (under simulated shift, where the recipe chooses its
+    epoch so) of the epoch that was kept; infinite if the training diverged."""
+    if result.diverged:
+        return float("inf")
+    column = SHIFTED_LOSS if result.trial.recipe.choose_by == "shifted validation" else "val_loss"
+    return float(result.history.loc[result.best_epoch, column])
+
+
+def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
+    """All variants of an arm with their mean loss over the tuning seeds, and which are selected.
+
+    Raises:
+        UserError: the arm selects nothing, scores test films, or has unfinished trials.
+    """
+    arm = protocol.arm(name)
+    if not arm.select:
+        raise UserError(f"{protocol.path}: arm '{name}' selects nothing")
+    sweep = protocol.sweep(name)
+    if sweep.score_test:
+        raise UserError(f"{protocol.path}: arm '{name}' scores test films; a choice is made on validation alone")
+    variants = _variants(arm.value)
+    rows = []
+    for variant, recipe in zip(variants, sweep.recipes, strict=True):
+        trials = Sweep((recipe,), sweep.seeds).trials(protocol.data)
+        missing = sum(not store.is_finished(trial) for trial in trials)
+        if missing:
+            raise UserError(f"{store.folder}: {missing} trials of arm '{name}' are not finished; run it first")
+        losses = [selection_loss(store.read(trial.key)) for trial in trials]
+        rows.append(variant | {"mean loss": float(np.mean(losses)), "losses": losses})
+    table = pd.DataFrame(rows)
+    groups = table.groupby(arm.select, sort=False)["mean loss"] if arm.select != "all" else None
+    best = groups.transform("min") if groups is not None else table["mean loss"].min()
+    return table.assign(selected=table["mean loss"] == best)
+
+
+def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
+    """Select, and enter the outcome in ``selections.yaml``.
+
+    Raises:
+        UserError: as ``selection_table``, or the choice was made before and is another.
+    """
+    table = selection_table(protocol, name, store)
+    settings = [column for column in table.columns if column not in ("mean loss", "losses", "selected")]
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    entry = {
+        "variants": [{setting: row[setting] for setting in settings if row[setting] is not None}
+                     for row in records if row["selected"]],
+        "considered": [{column: row[column] for column in table.columns if row[column] is not None} for row in records],
+    }
+    earlier = protocol.selections()
+    if earlier.get(name, entry)["variants"] != entry["variants"]:
+        raise UserError(f"{protocol.path.with_name('selections.yaml')}: '{name}' was selected before, and otherwise")
+    with replacing(protocol.path.with_name("selections.yaml")) as temporary:
+        temporary.write_text("# Written by: covidcnn evidence select. Chosen on validation alone.\n"
+                             + yaml.safe_dump(earlier | {name: entry}, sort_keys=False), encoding="utf-8")
+    return table
+
+
+def _variants(value: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """The settings that differ within a sweep, in the order of its recipes."""
+    grid = value.get("grid", {})
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    variants = value.get("variants", [{}])
+    return [variant | combination for variant, combination in itertools.product(variants, combinations)]

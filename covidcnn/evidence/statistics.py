@@ -1,0 +1,199 @@
+"""Comparing trainings over seeds, on one set of test patients.
+
+Two sources of chance stand side by side: another seed would train another model, and other children of the same kind
+would be other test films. McNemar's test knows only the second, the spread over seeds only the first; an interval for
+'this optimizer is better' needs both. ``tests/test_statistics.py`` simulates its coverage.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels
+
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+"""``f(labels, scores, weights)``; weights count how often a film was drawn."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference between two treatments over the same seeds."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    """Two-sided, of no difference."""
+    seeds: int
+    seed_deviation: float
+    """Standard deviation of the difference between seeds."""
+    patient_error: float
+    """Standard error from the choice of test patients."""
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
+    """The weighted share of films called rightly."""
+    return float(weights @ ((scores >= threshold) == labels) / weights.sum())
+
+
+def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
+    """The weighted share of NORMAL films called so."""
+    normal = weights * (labels == 0)
+    return float(normal @ (scores < threshold) / normal.sum())
+
+
+def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
+    """The weighted share of PNEUMONIA films called so."""
+    positive = weights * (labels == 1)
+    return float(positive @ (scores >= threshold) / positive.sum())
+
+
+def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each film is drawn when patients are, within each class, with replacement.
+
+    Args:
+        films: ``patient`` and ``label`` of each film.
+        samples: of the bootstrap.
+        seed: of the bootstrap: the same draws for all that is compared.
+
+    Returns:
+        float (samples, films).
+    """
+    patient = pd.factorize(films["patient"] + "/" + films["label"])[0]
+    label = np.zeros(patient.max() + 1, int)
+    label[patient] = binary_labels(films)
+    generator = np.random.default_rng(seed)
+    drawn = np.zeros((samples, len(label)))
+    for value in (0, 1):
+        own = np.flatnonzero(label == value)
+        drawn[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), size=samples)
+    return drawn[:, patient]
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame, metric: Metric = accuracy,
+                      draws: np.ndarray | None = None) -> Difference:
+    """The mean of ``metric(first) - metric(second)`` over seeds, with its interval.
+
+    The variance is that of the mean over seeds plus that of a bootstrap over test patients; the interval takes the
+    quantiles of t with seeds - 1 degrees of freedom, which is wide where seeds are few.
+
+    Args:
+        first: float (seeds, films), scores of one treatment.
+        second: of the other, the same seeds and films.
+        films: ``label`` and ``patient`` of each film.
+        metric: what is compared.
+        draws: from ``patient_draws``.
+
+    Raises:
+        ValueError: fewer than two seeds.
+    """
+    seeds = len(first)
+    if seeds < 2:
+        raise ValueError("a difference over seeds needs at least two of them")
+    labels, ones = binary_labels(films), np.ones(len(films))
+    differences = np.array([metric(labels, one, ones) - metric(labels, other, ones)
+                            for one, other in zip(first, second, strict=True)])
+    patient_error = float(np.std(_mean_over_seeds(first, second, labels, metric, patient_draws(films) if draws is None
+                                                  else draws), ddof=1))
+    seed_deviation = float(differences.std(ddof=1))
+    mean, error = float(differences.mean()), np.hypot(seed_deviation / np.sqrt(seeds), patient_error)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error
+    # Two treatments that agree on every film for every seed leave nothing to test.
+    p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1)) if error > 0 else 1.0
+    return Difference(mean, mean - reach, mean + reach, p_value, seeds, seed_deviation, patient_error)
+
+
+def _mean_over_seeds(first: np.ndarray, second: np.ndarray, labels: np.ndarray, metric: Metric, draws: np.ndarray
+                     ) -> np.ndarray:
+    return np.array([np.mean([metric(labels, one, weights) - metric(labels, other, weights)
+                              for one, other in zip(first, second, strict=True)]) for weights in draws])
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Holm's correction over a declared family of comparisons."""
+    corrected = multipletests(list(p_values.values()), method="holm")[1]
+    return dict(zip(p_values, map(float, corrected), strict=True))
+
+
+def prediction_interval(values: np.ndarray, patient_error: float = 0.0) -> tuple[float, float]:
+    """Where one new run of the same treatment would lie, with 95 % confidence.
+
+    Args:
+        values: float (n,), one a seed; n at least 2.
+        patient_error: standard error from the choice of test patients, added to the variance.
+    """
+    n = len(values)
+    spread = np.sqrt(np.var(values, ddof=1) * (1 + 1 / n) + patient_error**2)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
+    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+
+
+def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
+                  ) -> float:
+    """Standard error of a metric, averaged over seeds, from the choice of test patients.
+
+    Args:
+        scores: float (seeds, films).
+        films: ``label`` and ``patient`` of each film.
+        metric: what is measured.
+        draws: from ``patient_draws``.
+    """
+    labels = binary_labels(films)
+    draws = patient_draws(films) if draws is None else draws
+    return float(np.std([np.mean([metric(labels, one, weights) for one in scores]) for weights in draws], ddof=1))
+
+
+def rank_probabilities(values: pd.DataFrame, samples: int = 10_000, seed: int = 0) -> pd.DataFrame:
+    """The probability of each rank of the mean over seeds, from a Bayesian bootstrap over seeds.
+
+    Args:
+        values: a row a seed, a column a treatment; more is better.
+        samples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        A row a treatment, a column a rank from 1 (best); rows add up to 1.
+    """
+    generator = np.random.default_rng(seed)
+    # Weights of a Dirichlet distribution; whole seeds are weighted, so that what is paired stays paired.
+    means = generator.dirichlet(np.ones(len(values)), samples) @ values.to_numpy(float)
+    ranks = means.shape[1] + 1 - stats.rankdata(means, axis=1, method="ordinal")
+    shares = {rank: (ranks == rank).mean(axis=0) for rank in range(1, means.shape[1] + 1)}
+    return pd.DataFrame(shares, index=values.columns)
+
+
+def minimum_detectable_difference(seed_deviation: float, seeds: int, power: float = 0.8) -> float:
+    """The smallest true difference that a paired t test over so many seeds finds with this power.
+
+    Args:
+        seed_deviation: standard deviation of the difference between seeds, above 0.
+        seeds: at least 2.
+        power: in (0, 1).
+    """
+    effect = TTestPower().solve_power(nobs=seeds, alpha=1 - CONFIDENCE, power=power)
+    return float(effect * seed_deviation)
+
+
+def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
+    """McNemar's exact test on one pair of models: a description of the pair, and no test of what trained them.
+
+    Args:
+        first: float (films,), scores of one model.
+        second: of the other.
+        labels: int (films,), 1 for PNEUMONIA.
+        threshold: in 0..1.
+
+    Returns:
+        ``only first right``, ``only second right`` (films) and ``p_value``.
+    """
+    one, other = ((scores >= threshold) == labels for scores in (first, second))
+    table = [[int((one & other).sum()), int((one & ~other).sum())],
+             [int((~one & other).sum()), int((~one & ~other).sum())]]
+    return {"only first right": table[0][1], "only second right": table[1][0],
+            "p_value": float(mcnemar(table, exact=True).pvalue)}

@@ -1,0 +1,180 @@
+"""Intervals for differences between treatments, held against simulations whose truth is known."""
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import accuracy_score, recall_score
+
+from covidcnn.evidence.statistics import (
+    accuracy,
+    holm,
+    mcnemar_pair,
+    minimum_detectable_difference,
+    paired_difference,
+    patient_draws,
+    patient_error,
+    prediction_interval,
+    rank_probabilities,
+    sensitivity,
+    specificity,
+)
+
+FILMS, PATIENTS = 624, 428
+
+
+def test_films(generator):
+    """624 films of 428 patients; a patient's films are of one class and of like difficulty."""
+    patient = np.concatenate([np.arange(PATIENTS), generator.integers(0, PATIENTS, FILMS - PATIENTS)])
+    positive = patient % 8 < 5
+    films = pd.DataFrame({"patient": [f"p{number}" for number in patient],
+                          "label": np.where(positive, "PNEUMONIA", "NORMAL")})
+    ease = 1.6 + 0.9 * generator.normal(size=PATIENTS)[patient] + 0.4 * generator.normal(size=FILMS)
+    return films, ease
+
+
+test_films.__test__ = False
+
+
+def models(generator, films, ease, seeds):
+    """Scores of one optimizer's models: right where the film is easy enough for a model of this seed's quality. The
+    spread between seeds gives accuracies with a standard deviation of about two points."""
+    quality = generator.normal(0, 0.145, (seeds, 1))
+    right = ease + quality + 0.5 * generator.normal(size=(seeds, FILMS)) > 0
+    positive = (films["label"] == "PNEUMONIA").to_numpy()
+    return np.where(right == positive, 0.9, 0.1)
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_interval_covers_the_truth_and_mcnemar_does_not(seeds):
+    """Equal optimizers, a seed spread of two points, other test patients each time: no difference is the truth."""
+    generator = np.random.default_rng(seeds)
+    covered, rejected, spreads, replicates = 0, 0, [], 400
+    for _ in range(replicates):
+        films, ease = test_films(generator)
+        first, second = (models(generator, films, ease, seeds) for _ in range(2))
+        difference = paired_difference(first, second, films, draws=patient_draws(films, 100))
+        covered += difference.low <= 0 <= difference.high
+        labels = (films["label"] == "PNEUMONIA").to_numpy(int)
+        rejected += mcnemar_pair(first[0], second[0], labels)["p_value"] < 0.05
+        spreads.append(np.std([accuracy(labels, one, np.ones(FILMS)) for one in first], ddof=1))
+    assert 0.017 < np.mean(spreads) < 0.023
+    assert covered / replicates >= 0.93
+    # An interval that covers always would say nothing.
+    assert covered < replicates
+    assert rejected / replicates > 0.3
+
+
+def test_difference_that_is_there_is_found():
+    generator = np.random.default_rng(0)
+    films, ease = test_films(generator)
+    difference = paired_difference(models(generator, films, ease + 1, 10), models(generator, films, ease, 10), films)
+    assert difference.low > 0.02
+    assert difference.p_value < 0.001
+    assert difference.seeds == 10
+
+
+def test_without_patient_variance_the_interval_is_that_of_a_paired_t_test():
+    """Each film a patient, drawn once: the bootstrap adds nothing, and SciPy knows the rest."""
+    films = pd.DataFrame({"patient": [f"p{n}" for n in range(100)], "label": ["NORMAL"] * 40 + ["PNEUMONIA"] * 60})
+    generator = np.random.default_rng(1)
+    first, second = generator.uniform(size=(2, 6, 100))
+    difference = paired_difference(first, second, films, draws=np.ones((50, 100)))
+    labels = np.repeat([0, 1], [40, 60])
+    one, other = ([accuracy(labels, scores, np.ones(100)) for scores in group] for group in (first, second))
+    expected = stats.ttest_rel(one, other)
+    interval = expected.confidence_interval()
+    assert difference.patient_error == 0
+    assert difference.p_value == pytest.approx(expected.pvalue)
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_treatments_that_agree_everywhere_differ_by_nothing():
+    films, ease = test_films(np.random.default_rng(0))
+    scores = models(np.random.default_rng(1), films, ease, 5)
+    difference = paired_difference(scores, scores, films)
+    assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, 0, 0, 1)
+
+
+def test_one_seed_is_refused():
+    films, ease = test_films(np.random.default_rng(0))
+    scores = models(np.random.default_rng(1), films, ease, 1)
+    with pytest.raises(ValueError, match="at least two"):
+        paired_difference(scores, scores, films)
+
+
+def test_weighted_metrics_are_scikit_learns():
+    generator = np.random.default_rng(2)
+    labels, scores, weights = generator.integers(0, 2, 50), generator.uniform(size=50), generator.integers(0, 4, 50)
+    called = scores >= 0.4
+    assert accuracy(labels, scores, weights, 0.4) == pytest.approx(
+        accuracy_score(labels, called, sample_weight=weights))
+    for own, label in ((specificity, 0), (sensitivity, 1)):
+        assert own(labels, scores, weights, 0.4) == pytest.approx(
+            recall_score(labels, called, pos_label=label, sample_weight=weights))
+
+
+def test_patients_are_drawn_whole_and_within_their_class():
+    films, _ = test_films(np.random.default_rng(0))
+    draws = patient_draws(films, 50)
+    assert draws.shape == (50, FILMS)
+    of_patients = films.assign(drawn=draws[0]).groupby("patient")["drawn"].nunique()
+    assert (of_patients == 1).all()
+    for label in ("NORMAL", "PNEUMONIA"):
+        first_films = films[films["label"] == label].drop_duplicates("patient").index
+        assert (draws[:, first_films].sum(axis=1) == len(first_films)).all()
+    np.testing.assert_array_equal(draws, patient_draws(films, 50))
+
+
+def test_holm_is_worked_out_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+
+
+def test_prediction_interval_holds_the_next_run():
+    generator = np.random.default_rng(3)
+    held = 0
+    for _ in range(2000):
+        values = generator.normal(0.9, 0.02, 6)
+        low, high = prediction_interval(values[:5])
+        held += low <= values[5] <= high
+    assert 0.935 < held / 2000 < 0.965
+    assert prediction_interval(values[:5], 0.01)[0] < low
+
+
+def test_patient_error_is_that_of_a_proportion_where_each_film_is_a_patient():
+    films = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "label": ["NORMAL"] * 200 + ["PNEUMONIA"] * 200})
+    right = np.arange(400) % 10 != 0
+    scores = np.where(right == (np.arange(400) >= 200), 0.9, 0.1)[np.newaxis]
+    assert patient_error(scores, films, draws=patient_draws(films, 3000)) == pytest.approx(
+        np.sqrt(0.9 * 0.1 / 400), rel=0.1)
+
+
+def test_rank_probabilities_add_up_and_know_a_clear_winner():
+    generator = np.random.default_rng(4)
+    values = pd.DataFrame({"clear": generator.normal(0.95, 0.01, 10), "one": generator.normal(0.8, 0.02, 10)})
+    values["other"] = values["one"] + generator.normal(0, 0.01, 10)
+    ranks = rank_probabilities(values)
+    assert ranks.loc["clear", 1] == 1
+    np.testing.assert_allclose(ranks.sum(axis=1), 1)
+    np.testing.assert_allclose(ranks.sum(axis=0), 1)
+    for order in permutations(values.columns):
+        pd.testing.assert_frame_equal(rank_probabilities(values[list(order)]).loc[ranks.index], ranks)
+
+
+def test_minimum_detectable_difference_is_found_at_its_power():
+    generator = np.random.default_rng(5)
+    difference = minimum_detectable_difference(0.02, 10)
+    samples = generator.normal(difference, 0.02, (4000, 10))
+    found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.03)
+    # 'Three seeds detect only differences of three standard deviations.'
+    assert 2.5 < minimum_detectable_difference(1.0, 3) < 3.5
+
+
+def test_mcnemar_counts_the_films_on_which_a_pair_disagrees():
+    labels = np.array([0, 0, 1, 1, 1, 1])
+    first, second = np.array([0.1, 0.1, 0.9, 0.9, 0.9, 0.1]), np.array([0.1, 0.9, 0.1, 0.1, 0.9, 0.9])
+    assert mcnemar_pair(first, second, labels) == {
+        "only first right": 3, "only second right": 1, "p_value": pytest.approx(stats.binomtest(1, 4).pvalue)}
