@@ -30,10 +30,22 @@ def machine() -> dict[str, Any]:
 
 def run_worker(command: Sequence[str]) -> dict[str, Any]:
     """The JSON that a worker prints as its last line; under 'skipped' why there is none."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return {"skipped": f"{command[0]}: {error.strerror}"}
     if done.returncode:
-        return {"skipped": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+        return {"skipped": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]}
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def status_mb(name: str) -> float:
+    """A field of Linux's process status in MB, for example VmHWM, the peak of resident memory; else not a number."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.is_file() else []:
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3, help="processes for each variant and size")
     parser.add_argument("--seconds", type=float, default=4.0, help="of timed steps in a process, about")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", nargs=2, metavar=("VARIANT", "SIZE"), help=argparse.SUPPRESS)
@@ -55,6 +55,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Run all workers, variants taking turns."""
     about = machine()
     peaks = run_worker([sys.executable, __file__, "--worker", "peak", "0"])
+    if "skipped" in peaks:
+        raise SystemExit(f"the matrix product could not be measured: {peaks['skipped']}")
     sizes = {}
     for size in options.sizes:
         found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in options.variants}
@@ -79,14 +81,17 @@ def _command(variant: str, size: int, options: argparse.Namespace) -> list[str]:
 def _summary(found: dict[str, list[dict[str, Any]]], size: int, peaks: dict[str, float]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for variant, results in found.items():
-        if "skipped" in results[0]:
-            summary[variant] = results[0]
+        failed = [result for result in results if "skipped" in result]
+        if failed:
+            summary[variant] = failed[0]
             continue
         rates = spread([result["images per second"] for result in results])
         precision = results[0].get("precision", variant.split()[-1])
         summary[variant] = rates | {
             "peak memory MB": max(result["peak memory MB"] for result in results),
             "share of the matrix-product peak": rates["median"] * operations(size) / 1e9 / peaks[precision]}
+        if "torch" in results[0]:
+            summary[variant]["torch"] = results[0]["torch"]
     own = summary.get("covidcnn", {}).get("median")
     for variant, entry in summary.items():
         if own and "median" in entry and variant != "covidcnn":

@@ -2,9 +2,7 @@
 
 import hashlib
 import mmap
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from covidcnn.data.threads import in_threads
 from covidcnn.imaging import ImageSettings, read_grey
 from covidcnn.paths import cache_folder, replacing, require_space
 
 # Raised by hand when the reading or preparing of images changes a pixel.
 _CACHE_VERSION = 2
-_CHUNK = 16
 
 
 def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
@@ -59,7 +57,8 @@ def release_pages(images: np.ndarray) -> None:
 
     Otherwise a process that shows all films once holds all of them in its resident memory.
     """
-    mapped = getattr(images, "_mmap", None)
+    # What was changed in a private map would be lost.
+    mapped = getattr(images, "_mmap", None) if getattr(images, "mode", "") == "r" else None
     # Not on Windows, which takes pages back by itself.
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
@@ -70,14 +69,10 @@ def _decode(root: Path, paths: list[str], settings: ImageSettings, target: Path,
     require_space(target.parent, len(paths) * settings.size**2)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), settings.size, settings.size)}
     # Written in order rather than through a map: a full disk is then an error and not a crash.
-    with (replacing(target) as temporary, temporary.open("wb") as file,
-          ThreadPoolExecutor(os.cpu_count()) as pool):
+    with replacing(target) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        # By the chunk: handing small images from thread to thread one by one takes as long as decoding them.
-        chunks = [paths[first : first + _CHUNK] for first in range(0, len(paths), _CHUNK)]
-        done = 0
-        for images in pool.map(lambda chunk: [settings.prepare(read_grey(root / path)) for path in chunk], chunks):
-            file.writelines(images)
-            done += len(images)
+        images = in_threads(lambda path: settings.prepare(read_grey(root / path)), paths)
+        for done, image in enumerate(images, start=1):
+            file.write(image.data)
             if progress:
                 progress(done, len(paths))

@@ -8,7 +8,6 @@ behind is passed over.
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from covidcnn.data.naming import parse_name
+from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
 from covidcnn.imaging import read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
@@ -192,11 +192,10 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]],
         if list(table.columns) == COLUMNS and len(table) == len(images):
             return table
     rows = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, row in enumerate(pool.map(lambda image: _row(root, *image), images), start=1):
-            rows.append(row)
-            if progress:
-                progress(done, len(images))
+    for done, row in enumerate(in_threads(lambda image: _row(root, *image), images), start=1):
+        rows.append(row)
+        if progress:
+            progress(done, len(images))
     table = pd.DataFrame(rows, columns=COLUMNS)
     with replacing(stored) as temporary:
         table.to_csv(temporary, index=False)

@@ -1,0 +1,78 @@
+"""covidcnn train: what a training leaves in its folder, and how a killed one goes on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcnn.data.dataset import open_dataset
+from covidcnn.imaging import ImageSettings
+from covidcnn.training import fit
+from covidcnn.training.fit import UNFINISHED, Diverged, train
+from covidcnn.training.recipe import Recipe
+from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train_into
+
+RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+                precision="float32", validation_fraction=0.3)
+
+
+@pytest.fixture(scope="module")
+def data(tiny_tree):
+    return open_dataset(tiny_tree)
+
+
+def kill_in_epoch(monkeypatch, epoch):
+    """As ``kill -9`` does: nothing is done after the last finished epoch."""
+    class Killed(BaseException):
+        pass
+
+    class Dying(fit._Keeper):
+        def on_epoch_begin(self, number, logs=None):
+            if number == epoch:
+                raise Killed
+            super().on_epoch_begin(number, logs)
+
+    monkeypatch.setattr(fit, "_Keeper", Dying)
+    return Killed
+
+
+def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch):
+    undisturbed = train_into(tmp_path / "undisturbed", data, RECIPE, 0)
+    with monkeypatch.context() as patch:
+        killed = kill_in_epoch(patch, 2)
+        with pytest.raises(killed):
+            train_into(tmp_path / "killed", data, RECIPE, 0)
+    assert (tmp_path / "killed" / UNFINISHED).is_file()
+    assert not (tmp_path / "killed" / MODEL).exists()
+    epochs = []
+    resumed = train_into(tmp_path / "killed", data, RECIPE, 0, report=lambda epoch, *_: epochs.append(epoch))
+    assert epochs == [3]
+    for one, two in zip(resumed.model.get_weights(), undisturbed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for name in (HISTORY, SCORES):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+    assert not (tmp_path / "killed" / UNFINISHED).exists()
+
+
+def test_folder_of_another_unfinished_training_is_refused_and_left_alone(data, tmp_path, refused):
+    train(data, RECIPE, 0, tmp_path)
+    before = (tmp_path / UNFINISHED).read_bytes()
+    with refused(tmp_path / UNFINISHED, "other settings"):
+        train_into(tmp_path, data, RECIPE, 1)
+    assert (tmp_path / UNFINISHED).read_bytes() == before
+
+
+def test_training_that_diverges_leaves_nothing(data, tmp_path):
+    with pytest.raises(Diverged):
+        train_into(tmp_path, data, Recipe(**{**vars(RECIPE), "optimizer": "SGD", "learning_rate": 1e39}), 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_holds_what_the_readme_says(data, tmp_path):
+    training = train_into(tmp_path, data, RECIPE, 0)
+    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+    run = json.loads((tmp_path / RUN).read_text())
+    assert run["recipe"]["precision"] == "float32"
+    assert run["best epoch"] == training.best_epoch
+    assert len(pd.read_csv(tmp_path / HISTORY)) == 3
