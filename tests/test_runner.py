@@ -1,5 +1,6 @@
 """The report runner: strictness, failures, resuming, and the whole series at the profile 'smoke'."""
 
+import gzip
 import json
 import os
 import re
@@ -83,7 +84,8 @@ def test_nothing_written_holds_a_path_of_the_machine(smoke_report, phantom_films
     folder, _ = smoke_report
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".png":
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
+            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
             for machine in (str(PROJECT), str(folder), str(phantom_films), sys.prefix, str(Path.home())):
                 assert machine not in text, f"{path.name} holds {machine}"
 

@@ -112,6 +112,17 @@ def test_interrupted_trial_stays_unfinished_and_goes_on(store):
     pd.testing.assert_frame_equal(result.history, stub_trainer(None, TRIAL, store.folder / "other", None).history)
 
 
+def test_what_a_kill_between_result_and_clearing_left_is_cleared(store):
+    run(store)
+    other = replace(TRIAL, seed=1)
+    for trial in (TRIAL, other):
+        store.unfinished(trial).mkdir()
+        (store.unfinished(trial) / "unfinished.npz").write_text("x")
+        (store.folder / "unfinished" / f"{trial.key}.lock").touch()
+    store.prepare()
+    assert sorted(path.name for path in (store.folder / "unfinished").iterdir()) == [other.key, f"{other.key}.lock"]
+
+
 # ---------------------------------------------------------------- two processes
 
 def _hold(folder, held, end):

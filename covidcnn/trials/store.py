@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +64,8 @@ class TrialStore:
     """Called before a trial is computed; raises UserError where a protocol forbids it."""
 
     def prepare(self) -> None:
-        """Make the folder, and make sure that it can be written to.
+        """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
+        process was killed just before it could.
 
         Raises:
             UserError: it cannot.
@@ -77,6 +78,9 @@ class TrialStore:
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder for the "
                             "store") from error
+        for left in (self.folder / "unfinished").iterdir():
+            if self._json(left.stem).exists():
+                _discard(left)
 
     def unfinished(self, trial: Trial) -> Path:
         """The folder of a trial that has begun and not ended."""
@@ -210,8 +214,7 @@ class TrialStore:
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
                  **software_facts()}
         self.write(TrialResult(trial, history, scores, diverged, facts))
-        with suppress(OSError):
-            shutil.rmtree(self.unfinished(trial))
+        _discard(self.unfinished(trial))
 
     def _json(self, key: str) -> Path:
         return self.folder / "trials" / f"{key}.json"
@@ -224,6 +227,14 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
     scores = pd.read_csv(io.BytesIO(gzip.decompress(packed)), keep_default_na=False, float_precision="round_trip")
     # What was written in nine digits was a float32.
     return scores.astype({"score": "float32"}).astype({"score": float})
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder or file that another process may be removing too."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
