@@ -75,6 +75,20 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def require_new_folder(path: Path) -> None:
+    """Make sure that nothing would be overwritten.
+
+    Raises:
+        UserError: ``path`` is there and not an empty folder.
+    """
+    try:
+        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror}); choose another folder") from error
+    if taken:
+        raise UserError(f"{path}: there is something already; choose a new or empty folder")
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path``, and move it into place only if the block succeeds.
@@ -88,8 +102,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise UserError(f"{path}: there is something already; choose a new or empty folder")
+        require_new_folder(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         temporary.mkdir()

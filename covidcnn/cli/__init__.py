@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from covidcnn.cli import data, models, report, trials
+from covidcnn.cli import data, models, predict, report, trials
+from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -17,6 +18,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, or draw o
 app.command()(report.report)
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(predict.predict)
 app.command()(trials.sweep)
 app.command()(trials.trials)
 app.command()(report.lab)
@@ -30,5 +32,5 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"covidcnn: {error}", file=sys.stderr)
+        print(f"covidcnn: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)

@@ -61,6 +61,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
+def printable(text: str) -> str:
+    """Text for a terminal, on one line: file names may hold line breaks, escape sequences or bytes that are no text."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def say(line: str) -> None:
     """A line for the person at the terminal: stdout is for results."""
     print(line, file=sys.stderr, flush=True)

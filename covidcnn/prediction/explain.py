@@ -103,7 +103,8 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
             for film in batch:
                 name, row = next(rows)
                 picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
-                    f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} (threshold {row.threshold:.3f})",
+                    f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} "
+                    f"(threshold {row.threshold:.3f})",
                     f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
                     "for research and teaching, not a medical device"])
                 picture.save(temporary / name, pnginfo=information)

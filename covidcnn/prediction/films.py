@@ -45,8 +45,8 @@ def find_films(paths: Iterable[Path]) -> list[Path]:
         if _is(path, Path.is_dir):
             inside = [file for file in files_under(path) if is_image_file(file)]
             if not inside:
-                raise DataError(f"{path}: no image in this folder (JPEG, PNG, TIFF, DICOM and others, by their ending); "
-                                "give another one")
+                raise DataError(f"{path}: no image in this folder (JPEG, PNG, TIFF, DICOM and others, by their "
+                                "ending); give another one")
             found |= dict.fromkeys(inside)
         elif _is(path, Path.is_file):
             found[path] = None
