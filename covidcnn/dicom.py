@@ -40,7 +40,7 @@ _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 
 _Result = TypeVar("_Result")
 _lock = threading.Lock()
-_log = logging.getLogger("pydicom")
+_logs = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg")]
 
 
 def read_dicom_header(path: Path) -> ImageHeader:
@@ -72,11 +72,15 @@ def _quiet() -> Iterator[None]:
     # Both are switches of the whole process; without the lock, threads would restore each other's state.
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        was, _log.disabled = _log.disabled, True
+        levels = [log.level for log in _logs]
+        for log in _logs:
+            # The loggers of their modules have no level of their own, and take this one.
+            log.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            _log.disabled = was
+            for log, level in zip(_logs, levels, strict=True):
+                log.setLevel(level)
 
 
 def _without_quoting(path: Path, read: Callable[[], _Result]) -> _Result:
