@@ -113,7 +113,7 @@ def _checked(image: Dataset) -> ImageHeader:
         DataError: without the path, which the caller puts before it.
     """
     if "Rows" not in image or "Columns" not in image or "BitsAllocated" not in image:
-        raise DataError("holds no image (a report, a plan or a folder's index, perhaps); remove it")
+        raise DataError("holds no image (a report, a plan or a folder's index, or cut short); remove it")
     width, height = int(image.Columns), int(image.Rows)
     require_film_size(width, height)
     kind, samples, bits = image.PhotometricInterpretation, int(image.SamplesPerPixel), int(image.BitsAllocated)

@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from covidcnn.errors import DataError
 
-# Pillow warns of bombs at a size of its own choice; LARGEST_AREA below refuses instead.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns of bombs at a size of its own choice, where LARGEST_AREA below refuses instead, and of odd metadata,
+# which does not matter here and may hold a name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 SMALLEST_SIDE = 16
 """Pixels. Anything smaller is an icon or a fault, not a film."""

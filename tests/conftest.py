@@ -79,7 +79,7 @@ def small_tree(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an untrained model for films of 16 px, 48 x 40 px in their files and grey. Change a copy, not this."""
+    """An untrained model for films of 16 px, in their files 48 x 40 px and grey. Change a copy, not this."""
     from covidcnn.data.appearance import Appearance
     from covidcnn.imaging import ImageSettings
     from covidcnn.models.model_file import ModelFacts, save_model

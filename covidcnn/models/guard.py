@@ -15,12 +15,12 @@ MEMBERS = ("metadata.json", CONFIG, WEIGHTS)
 LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 """Bytes, unpacked. The paper's network at 224 px has 25 MB of weights; more is a mistake or a decompression bomb."""
 
-ALLOWED = {
+ALLOWED = [
     ("keras.src.models.functional", "Functional"), ("keras", "DTypePolicy"), (None, "__keras_tensor__"),
     *(("keras.layers", name) for name in ("InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout",
                                           "Flatten", "Dense")),
     *(("keras.initializers", name) for name in ("GlorotUniform", "Zeros", "Ones")),
-}
+]
 """(module, class) of everything that a network of :func:`covidcnn.models.paper_cnn.paper_cnn` is made of."""
 
 

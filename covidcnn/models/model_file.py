@@ -7,6 +7,7 @@ where the threshold lies and what the model was trained on. Keras passes over th
 import json
 import shutil
 import tempfile
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -114,7 +115,9 @@ def _read_facts(text: bytes) -> ModelFacts:
 def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
     """The network from an archive that holds these members and no others."""
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # Keras warns of what is odd in a damaged file before it gives up.
+            warnings.simplefilter("ignore")
             archive = Path(folder) / "model.keras"
             with zipfile.ZipFile(archive, "w") as members:
                 for name, value in content.items():
