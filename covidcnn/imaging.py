@@ -100,6 +100,7 @@ def _open(path: Path) -> Image.Image:
     try:
         require_film_size(*image.size)
     except DataError as error:
+        image.close()
         raise DataError(f"{path}: {error}") from error
     return image
 

@@ -1,6 +1,5 @@
 """Bad inputs of every kind, through the command line: one line, exit code 2, no traceback, nothing half-written."""
 
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -159,7 +158,8 @@ def _(it):
 
 
 for _name, _content in {"no CSV": PNG, "empty CSV": b"", "CSV of other columns": b"film,child\na,b\n",
-                        "CSV with a line twice": b"path,patient\na,b\na,c\n", "CSV without most": b"path,patient\na,b\n",
+                        "CSV with a line twice": b"path,patient\na,b\na,c\n",
+                        "CSV without most": b"path,patient\na,b\n",
                         "CSV of ragged lines": b'path,patient\na,b,c,d\n"'}.items():
     CASES[f"patients: {_name}"] = lambda it, content=_content: (
         "train", "--data", it.tree, "--out", it.out, "--size", 16, "--patients", it.write("p.csv", content))
@@ -280,7 +280,7 @@ def test_bad_input_gives_one_line_and_code_2_and_leaves_nothing(name, tmp_path, 
     # The filter that keeps Pillow's own from the user is not in force under pytest.
     assert not [warning for warning in recwarn if "PIL" not in warning.filename]
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
-    assert not out.exists() or os.listdir(out) == []
+    assert not list(out.rglob("*"))
     assert sorted(folder.rglob("*")) == before
     assert not (folder / "ran").exists()
 

@@ -1,7 +1,6 @@
 """A model file never runs code, and nothing of it is unpacked but what Keras reads."""
 
 import json
-import os
 import sys
 import tempfile
 import zipfile
@@ -120,8 +119,8 @@ def test_strange_members_are_not_unpacked(tiny_model, tmp_path, monkeypatch):
     model, _ = load_model(path)
     assert sorted(seen) == ["config.json", "metadata.json", "model.weights.h5"]
     np.testing.assert_array_equal(model(FILM), load_model(tiny_model)[0](FILM))
-    assert sorted(os.listdir(tmp_path)) == ["m.keras", "temporary"]
-    assert os.listdir(temporary) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.keras", "temporary"]
+    assert list(temporary.iterdir()) == []
 
 
 def test_member_that_swells_is_refused(tiny_model, tmp_path, refused):
