@@ -36,7 +36,7 @@ def test_every_form_of_the_network_passes_and_needs_all_that_is_allowed(tmp_path
     {"module": "builtins", "class_name": "eval"},
     {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"},
     {"module": "keras.layers", "class_name": "Lambda"},
-    {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "/tmp/saved"}},
+    {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "saved"}},
     {"module": "keras.layers", "class_name": "Dropout", "registered_name": "mine>Evil"},
     {"module": "covidcnn", "class_name": "Evil", "registered_name": "mine>Evil"},
     {"module": "keras.utils", "class_name": "get_file"},

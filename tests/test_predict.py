@@ -1,9 +1,11 @@
 """``covidcnn predict`` as a user meets it."""
 
+import errno
 import io
 import json
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -280,6 +282,24 @@ def test_overlays_do_not_join_other_files(tiny_model, films, tmp_path, run):
     assert code == 2
     assert "choose a new or empty folder" in err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("full", ["overlay", "table"])
+def test_full_disk_is_one_line_and_leaves_nothing_half_written(tiny_model, films, tmp_path, run, monkeypatch, full):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if full == "overlay":
+        monkeypatch.setattr(Image.Image, "save", fail)
+    else:
+        monkeypatch.setattr(Path, "write_text", fail)
+    code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "a.csv", "--explain", tmp_path / "overlays")
+    assert (code, out) == (2, "")
+    assert "No space left on device" in err.splitlines()[-1]
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left == ([] if full == "overlay" else ["overlays"])
+    if left:
+        assert len(list((tmp_path / "overlays").iterdir())) == 3
 
 
 def test_killed_writing_of_a_folder_leaves_nothing_that_counts(tmp_path):
