@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from covidcnn.errors import DataError
 
-# Pillow warns of bombs at a size of its own choice; LARGEST_AREA below refuses instead.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns of bombs at a size of its own choice, where LARGEST_AREA below refuses instead, and of odd metadata,
+# which does not matter here and may hold a name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 SMALLEST_SIDE = 16
 """Pixels. Anything smaller is an icon or a fault, not a film."""
@@ -42,6 +43,46 @@ class ImageHeader:
     """Pillow's mode, for example 'L', 'RGB', 'I;16', 'RGBA' or 'CMYK'."""
     frames: int
 
+    @property
+    def in_colour(self) -> bool:
+        """Stored in colour, whether or not its pixels are grey."""
+        return self.mode in COLOUR_MODES
+
+
+COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes of colour; a palette ('P') is as often one of greys."""
+IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"}
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is marked as DICOM: the letters DICM after 128 bytes. Its name does not matter."""
+    try:
+        # Of a file alone: to open a pipe would be to wait for somebody to write to it.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except (OSError, ValueError):
+        return False
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file in a folder is meant as an image: by its ending, or marked as DICOM (which often has none)."""
+    return path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path)
+
+
+def require_film_size(width: int, height: int) -> None:
+    """Refuse what cannot be a film, before a pixel is decoded.
+
+    Raises:
+        DataError: without a path, for the caller to put before it.
+    """
+    if width * height > LARGEST_AREA:
+        raise DataError(f"{width} x {height} pixels are more than the {LARGEST_AREA:,} that are decoded; "
+                        "remove it or scale it down")
+    if min(width, height) < SMALLEST_SIDE:
+        raise DataError(f"{width} x {height} pixels are no film (at least {SMALLEST_SIDE} a side); remove it")
+
 
 def _open(path: Path) -> Image.Image:
     """Open an image and refuse what cannot be a film, before a pixel is decoded."""
@@ -56,13 +97,11 @@ def _open(path: Path) -> Image.Image:
     # Pillow's readers raise errors of many kinds for damaged headers; all mean the same to the user.
     except Exception as error:
         raise DataError(f"{path}: not a readable image; copy it again or remove it") from error
-    width, height = image.size
-    if width * height > LARGEST_AREA:
-        raise DataError(f"{path}: {width} x {height} pixels are more than the {LARGEST_AREA:,} that are "
-                        "decoded; remove it or scale it down")
-    if min(width, height) < SMALLEST_SIDE:
-        raise DataError(f"{path}: {width} x {height} pixels are no film (at least {SMALLEST_SIDE} a "
-                        "side); remove it")
+    try:
+        require_film_size(*image.size)
+    except DataError as error:
+        image.close()
+        raise DataError(f"{path}: {error}") from error
     return image
 
 
@@ -72,6 +111,11 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         DataError: not an image, empty, smaller than 16 px a side, or beyond 100 million pixels.
     """
+    if is_dicom(path):
+        # Imported here: few folders hold DICOM, and pydicom takes its time.
+        from covidcnn.dicom import read_dicom_header
+
+        return read_dicom_header(path)
     with _open(path) as image:
         try:
             return ImageHeader(*image.size, image.mode, getattr(image, "n_frames", 1))
@@ -85,6 +129,7 @@ def read_grey(path: Path) -> np.ndarray:
     Colour is weighted as ITU-R 601; transparency is laid on black, the film's background; of several
     frames the first is read; a 16-bit image is scaled by the depth that its largest value needs
     (12 or 16 bits), because detectors of 12 bits write 16-bit files; a stored orientation is applied.
+    DICOM is read as a viewer shows it (see :mod:`covidcnn.dicom`).
 
     Returns:
         uint8 array (height, width), 0 black to 255 white.
@@ -92,6 +137,10 @@ def read_grey(path: Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be decoded to the end, or is no film (see :func:`read_header`).
     """
+    if is_dicom(path):
+        from covidcnn.dicom import read_dicom
+
+        return read_dicom(path)
     with _open(path) as image:
         try:
             # A colour JPEG stores the grey weighted as ITU-R 601 beside the colours, which need not be decoded.

@@ -75,11 +75,54 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def require_new_folder(path: Path) -> None:
+    """Make sure that nothing would be overwritten.
+
+    Raises:
+        UserError: ``path`` is there and not an empty folder.
+    """
+    try:
+        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror}); choose another folder") from error
+    if taken:
+        raise UserError(f"{path}: there is something already; choose a new or empty folder")
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``, and move it into place only if the block succeeds.
+
+    What processes of this computer that were killed half-way left for the same ``path`` is removed.
+
+    Raises:
+        UserError: ``path`` is there and not an empty folder, or the folder cannot be written.
+    """
+    # Resolved, so that '.' has a name too.
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
+    try:
+        require_new_folder(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
+                        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.parent.glob(glob.escape(f".{path.name}.{platform.node()}.") + "*.tmp"):
         process = leftover.name.split(".")[-2]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

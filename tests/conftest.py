@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -74,6 +75,42 @@ def tiny_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_tree(tmp_path: Path) -> Path:
     """20 films in the published layout, for a test to change."""
     return make_tree(tmp_path / "small", {"train": (4, 8), "val": (2, 2), "test": (2, 2)})
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model for films of 16 px, in their files 48 x 40 px and grey. Change a copy, not this."""
+    from covidcnn.data.appearance import Appearance
+    from covidcnn.imaging import ImageSettings
+    from covidcnn.models.model_file import ModelFacts, save_model
+    from covidcnn.models.paper_cnn import paper_cnn
+
+    appearance = Appearance(64, {"mean grey": (60.0, 140.0), "contrast": (5.0, 60.0), "aspect ratio": (1.1, 1.3),
+                                 "shorter side": (40.0, 80.0)}, 0.0)
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    save_model(path, paper_cnn(16, filters=(4, 8)),
+               ModelFacts(ImageSettings(16), 0.45, "youden, on validation", {"seed": 0}, appearance=appearance))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: ``run('train', ...)`` gives (exit code, stdout, stderr)."""
+    from covidcnn.cli import main
+
+    def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["covidcnn", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call
 
 
 def _shared(name: str) -> Path:

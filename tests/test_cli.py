@@ -9,24 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from covidcnn.cli import app, main
-
-
-def call(monkeypatch, capsys, *arguments):
-    """Run the command line in this process; returns (exit code, stdout, stderr)."""
-    monkeypatch.setattr(sys, "argv", ["covidcnn", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    output = capsys.readouterr()
-    return code, output.out, output.err
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+from covidcnn.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +23,7 @@ def trained(tiny_tree, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("arguments", [[], ["report"], ["train"], ["evaluate"], ["lab"], ["data"],
+@pytest.mark.parametrize("arguments", [[], ["report"], ["train"], ["evaluate"], ["predict"], ["lab"], ["data"],
                                        ["data", "check"], ["data", "phantom"]])
 def test_help_explains(arguments):
     result = CliRunner().invoke(app, [*arguments, "--help"])
@@ -212,3 +195,49 @@ def test_files_that_are_no_models_are_refused(tmp_path, tiny_tree, run):
         code, _, err = run("evaluate", tmp_path / name, "--data", tiny_tree)
         assert code == 2
         assert words in err
+
+
+def test_model_says_how_its_training_films_looked(trained, tiny_tree):
+    from covidcnn.models.model_file import load_model
+
+    appearance = load_model(trained / "model.keras")[1].appearance
+    scores = pd.read_csv(trained / "scores.csv")
+    assert appearance.films == (scores["split"] == "train").sum()
+    assert appearance.ranges["aspect ratio"] == (1.2, 1.2)
+    assert appearance.ranges["shorter side"] == (40, 40)
+    # Equalised films have half their pixels above the middle grey.
+    assert 120 < appearance.ranges["mean grey"][0] <= appearance.ranges["mean grey"][1] < 135
+    assert appearance.colour_share == 0
+
+
+def test_evaluate_says_how_far_another_hospital_is(trained, tiny_tree, tmp_path, make_tree, run):
+    make_tree(tmp_path / "other", {"test": (4, 4)}, size=(90, 50))
+    options = ("--bootstrap-samples", 10)
+    _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", "--json", *options)
+    distance = json.loads(out)["distance from the training films"]
+    assert distance["measures"]["aspect ratio"] == {"low": 1.2, "high": 1.2, "median here": 1.8, "share outside": 1.0}
+    assert distance["measures"]["shorter side"]["share outside"] == 1.0
+    assert distance["share outside in any"] == 1.0
+    assert distance["in colour"] == {"training": 0.0, "here": 0.0}
+    _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", *options)
+    assert "How like the" in out
+    assert "100.0%" in out
+    _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree / "train", "--json", *options)
+    measures = json.loads(out)["distance from the training films"]["measures"]
+    assert measures["aspect ratio"]["share outside"] == 0
+
+
+def test_evaluate_takes_a_model_file_of_before(trained, tiny_tree, tmp_path, run):
+    with zipfile.ZipFile(trained / "model.keras") as source, zipfile.ZipFile(tmp_path / "m.keras", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "covidcnn.json":
+                facts = json.loads(content)
+                del facts["appearance"]
+                content = json.dumps(facts).encode()
+            target.writestr(name, content)
+    code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
+    assert code == 0
+    assert json.loads(out)["distance from the training films"] is None
+    code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
+    assert "does not say how its training films looked" in out

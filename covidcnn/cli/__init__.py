@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from covidcnn.cli import data, evidence, models, report, trials
+from covidcnn.cli import data, evidence, models, predict, report, trials
+from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -18,6 +19,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, or draw o
 app.command()(report.report)
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(predict.predict)
 app.command()(trials.sweep)
 app.command()(trials.trials)
 app.command()(report.lab)
@@ -35,5 +37,5 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"covidcnn: {error}", file=sys.stderr)
+        print(f"covidcnn: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)

@@ -44,11 +44,14 @@ def open_data(data: Path | None, skip_bad: bool, patients: Path | None) -> "Data
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr that shows itself once there is progress."""
+    """A progress bar on stderr that shows itself once there is progress; none where stderr is no terminal."""
+    console = Console(stderr=True)
     bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                   console=Console(stderr=True), transient=True)
+                   console=console, transient=True)
 
     def update(done: int, total: int) -> None:
+        if not console.is_terminal:
+            return
         if not bar.tasks:
             bar.add_task(title, total=total)
             bar.start()
@@ -59,6 +62,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar.tasks:
             bar.stop()
+
+
+def printable(text: str) -> str:
+    """Text for a terminal, on one line: file names may hold line breaks, escape sequences or bytes that are no text."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -88,6 +88,25 @@ def evaluate(
         table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
                       estimate["interval"])
     Console().print(table)
+    _print_distance(result["distance from the training films"])
     for line in (result["identity"], result["note"], result["disclaimer"]):
         if line:
             print(line)
+
+
+def _print_distance(distance: dict[str, Any] | None) -> None:
+    """How far the films are from those that the model was trained on."""
+    if distance is None:
+        print("The model file does not say how its training films looked; models trained from now on do.")
+        return
+    table = Table("measure", "training films, 99 %", "median here", "outside",
+                  title=f"How like the {distance['training films']:,} training films these are")
+    for name, values in distance["measures"].items():
+        table.add_row(name, f"{values['low']:.4g} to {values['high']:.4g}", f"{values['median here']:.4g}",
+                      f"{values['share outside']:.1%}")
+    colour = distance["in colour"]
+    table.add_row("stored in colour", f"{colour['training']:.1%}", f"{colour['here']:.1%}", "")
+    table.add_row("any of these", "", "", f"{distance['share outside in any']:.1%}")
+    Console().print(table)
+    print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
+          "of films.")

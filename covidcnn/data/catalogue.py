@@ -17,18 +17,17 @@ import pandas as pd
 from covidcnn.data.naming import parse_name
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
-from covidcnn.imaging import read_grey, read_header
+from covidcnn.imaging import is_image_file, read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
 
 SPLITS = ("train", "val", "test")
 LABELS = ("NORMAL", "PNEUMONIA")
-IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
 COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "width", "height", "mode",
            "sha256", "note", "problem"]
 
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
 _INDEX_VERSION = 1
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Catalogue:
     splits: tuple[str, ...]
     """Splits that have a folder, with films or without; 'all' where there are no split folders."""
     ignored: tuple[str, ...]
-    """Paths of files in class folders that are no images by their ending."""
+    """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
 
 
 def find_root(folder: Path) -> Path:
@@ -85,9 +84,9 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
     root = find_root(folder)
     images, ignored = [], []
     for split, label, class_folder in _class_folders(root):
-        for path in _files(class_folder):
+        for path in files_under(class_folder):
             relative = path.relative_to(root).as_posix()
-            if path.suffix.lower() in IMAGE_ENDINGS:
+            if is_image_file(path):
                 images.append((relative, split, label))
             else:
                 ignored.append(relative)
@@ -165,7 +164,13 @@ def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
                         for child in _subfolders(root) if child.name.upper() in LABELS]
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def files_under(folder: Path) -> Iterable[Path]:
+    """Every file at any depth in the order of names, but for what systems leave behind.
+
+    Raises:
+        DataError: a folder cannot be opened.
+    """
+
     def stop(error: OSError) -> None:
         # os.walk would pass over the folder in silence, and its films with it.
         raise _unopened(error) from error

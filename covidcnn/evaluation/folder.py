@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError
@@ -52,6 +53,8 @@ def evaluate_model(model_path: Path, dataset: DataSet, split: str = "", samples:
         "metrics": {name: asdict(estimate) for name, estimate in
                     evaluate_scores(scores, facts.threshold, samples).items()},
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
+        "distance from the training films": (compare(measure(films, images), facts.appearance)
+                                             if facts.appearance else None),
         "note": EXPLORATORY if opens_test else "", "disclaimer": facts.disclaimer,
         "scores": scores[SCORE_COLUMNS],
     }

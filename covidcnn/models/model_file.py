@@ -7,20 +7,24 @@ where the threshold lies and what the model was trained on. Keras passes over th
 import json
 import shutil
 import tempfile
+import warnings
 import zipfile
-import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
+from covidcnn.data.appearance import Appearance
 from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
+from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_parts
 from covidcnn.paths import replacing
 
 MEMBER = "covidcnn.json"
+LARGEST_INPUT = 4096
+"""Pixels a side. Larger than any film is scored at; beyond it a damaged file would ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class ModelFacts:
     class_names: tuple[str, ...] = LABELS
     pixels: str = "uint8 greyscale divided by 255"
     disclaimer: str = DISCLAIMER
+    appearance: Appearance | None = None
+    """How the training films looked; None in files of version 0.1, which do not say."""
 
 
 def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
@@ -55,37 +61,68 @@ def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
 
 
 def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
-    """Read a model that ``covidcnn train`` saved. No code from the file is run (Keras's safe mode).
+    """Read a model that ``covidcnn train`` saved.
+
+    No code from the file is run and nothing of it is unpacked but what Keras reads: see :mod:`covidcnn.models.guard`.
 
     Raises:
-        DataError: there is no such file, or it is no model of this project, or it is damaged.
+        DataError: there is no such file, or it is no model of this project, or it is damaged or tampered with.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such model file; covidcnn train leaves one called model.keras")
     try:
         with zipfile.ZipFile(path) as members:
             if MEMBER not in members.namelist():
-                raise DataError(f"{path}: holds no {MEMBER}, so how to prepare films is unknown; "
+                raise DataError(f"holds no {MEMBER}, so how to prepare films is unknown; "
                                 "use a model.keras that covidcnn train saved")
-            values = json.loads(members.read(MEMBER))
-        try:
-            values["images"] = ImageSettings(**values["images"])
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-        values["class_names"] = tuple(values["class_names"])
-        facts = ModelFacts(**values)
-        if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
-                or type(facts.images.size) is not int or facts.class_names != LABELS):
-            raise ValueError("facts out of range")
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError) as error:
+            facts = _read_facts(read_member(members, MEMBER))
+            content = {name: read_member(members, name) for name in MEMBERS if name in members.namelist()}
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    # An archive can be damaged in as many ways as there are errors; all mean the same to the user.
+    except Exception as error:
         raise DataError(f"{path}: not a model file, or damaged; use a model.keras that covidcnn train saved"
                         ) from error
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    # Keras raises errors of many kinds for a damaged archive; all mean the same to the user.
-    except Exception as error:
-        raise DataError(f"{path}: Keras cannot load it; train the model again") from error
-    if model.input_shape[1:] != (facts.images.size, facts.images.size, 1):
+        require_known_parts(content.get(CONFIG, b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its network is not one that covidcnn train saves, so Keras cannot load it safely; "
+                        "train the model again") from error
+    model = _load_network(path, content)
+    if model.input_shape[1:] != (facts.images.size, facts.images.size, 1) or model.output_shape != (None, 1):
         raise DataError(f"{path}: its {MEMBER} and its network disagree on the image size; use a model.keras that "
                         "covidcnn train saved")
     return model, facts
+
+
+def _read_facts(text: bytes) -> ModelFacts:
+    """The facts of a model file; anything but a DataError means that they are damaged."""
+    values = json.loads(text)
+    values["images"] = ImageSettings(**values["images"])
+    values["class_names"] = tuple(values["class_names"])
+    if values.get("appearance") is not None:
+        values["appearance"] = Appearance.from_json(values["appearance"])
+    facts = ModelFacts(**values)
+    if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
+            or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
+            or type(facts.images.pad) is not bool or facts.class_names != LABELS
+            or not isinstance(facts.training, dict)):
+        raise ValueError("facts out of range")
+    # What a file says of itself is no reason to leave out what has to be said.
+    return replace(facts, disclaimer=DISCLAIMER)
+
+
+def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
+    """The network from an archive that holds these members and no others."""
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # Keras warns of what is odd in a damaged file before it gives up.
+            warnings.simplefilter("ignore")
+            archive = Path(folder) / "model.keras"
+            with zipfile.ZipFile(archive, "w") as members:
+                for name, value in content.items():
+                    members.writestr(name, value)
+            return keras.models.load_model(archive, compile=False, safe_mode=True)
+    # Keras raises errors of many kinds for a damaged archive; all mean the same to the user.
+    except Exception as error:
+        raise DataError(f"{path}: Keras cannot load it; train the model again") from error

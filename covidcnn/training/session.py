@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from covidcnn.config import DISCLAIMER
+from covidcnn.data.appearance import Appearance, describe, measure
+from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
@@ -16,7 +18,7 @@ from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts
-from covidcnn.training.fit import UNFINISHED, Diverged, Training, train
+from covidcnn.training.fit import UNFINISHED, Diverged, Training, select_films, train
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
 
@@ -69,9 +71,18 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software_facts() | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
-    save_model(folder / MODEL, training.model, ModelFacts(recipe.images, threshold, rule, facts))
+    save_model(folder / MODEL, training.model, ModelFacts(
+        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, recipe)))
     (folder / UNFINISHED).unlink()
     return training
+
+
+def _training_appearance(dataset: DataSet, recipe: Recipe) -> Appearance:
+    """How the films looked that the model learnt from: those of train, without validation."""
+    films = select_films(dataset.films, recipe)
+    images = load_images(dataset.root, films, recipe.images)
+    measures = measure(films, images)
+    return describe(measures[films["role"] == "train"])
 
 
 def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:

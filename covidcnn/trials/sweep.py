@@ -36,6 +36,9 @@ _IMAGE_FIELDS = tuple(field.name for field in fields(ImageSettings))
 _RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name != "images")
 _RECIPE, _SEEDS, _FLAG = TypeAdapter(Recipe), TypeAdapter(list[int]), TypeAdapter(bool)
 
+_LARGEST_SPEC = 10_000
+"""Values in a YAML file, each counted as often as it stands for."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -62,9 +65,11 @@ def read_sweep(path: Path) -> Sweep:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file, see covidcnn sweep --help"
                         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # A date that no calendar has is a ValueError, and too deep a nesting a RecursionError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}; mend that line") from error
     try:
+        _require_small(value)
         return parse_sweep(value)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -183,6 +188,17 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     return progress
 
 
+def _require_small(value: Any) -> None:
+    """Refuse what aliases (``*name``) multiply: a few lines of YAML can stand for billions of values, or for
+    themselves."""
+    waiting, seen = [value], 0
+    while waiting:
+        part = waiting.pop()
+        seen += 1
+        _require(seen <= _LARGEST_SPEC, f"more than {_LARGEST_SPEC:,} values; write a smaller sweep")
+        waiting += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
+
+
 def _recipe(values: dict[str, Any]) -> Recipe:
     _require_known(values, _RECIPE_FIELDS + _IMAGE_FIELDS, "setting")
     _require("epochs" in values, "recipe: give epochs")
@@ -200,7 +216,7 @@ def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
         place = [str(part) for part in first["loc"]]
         raise UserError(f"{place[-1] if place else name}: {first['msg']}, not {first['input']!r}") from error
     except TypeError as error:
-        raise UserError(f"{name}: {error}") from error
+        raise UserError(f"{name}: {error}; YAML reads 2020-01-01 as a date, for example: put it in quotes") from error
 
 
 def _require(condition: bool, message: str) -> None:

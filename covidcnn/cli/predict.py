@@ -1,0 +1,117 @@
+"""``covidcnn predict``: what a model says of films that nobody has labelled."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from covidcnn.cli.common import printable, progress_bar, say
+from covidcnn.config import DISCLAIMER
+from covidcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from covidcnn.prediction.score import Predictions
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help=(
+        "Image files (JPEG, PNG, TIFF, DICOM and others), folders of them at any depth, or - for a list of paths "
+        "on standard input, one a line."))],
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=(
+        "Write there instead of to the terminal; JSON or CSV by its ending."))] = None,
+    explain: Annotated[Path | None, typer.Option(metavar="DIR", help=(
+        "A new folder for Grad-CAM overlays, one PNG a film: where it speaks for PNEUMONIA."))] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+) -> None:
+    """Score films: probability of PNEUMONIA, the call at the model's threshold, and what is unusual in a film.
+
+    Preparation, class names and threshold are those that the model file states.
+    """
+    form = _form(as_json, as_csv, out)
+    from covidcnn.models.model_file import load_model
+    from covidcnn.paths import replacing, require_new_folder
+    from covidcnn.prediction.explain import write_overlays
+    from covidcnn.prediction.score import predict_films
+
+    if explain:
+        require_new_folder(explain)
+    network, facts = load_model(model)
+    with progress_bar("scoring films") as progress:
+        predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
+    for unreadable in predictions.unreadable:
+        say(f"left out: {printable(unreadable.problem)}")
+    if not facts.appearance:
+        say("warning: the model file does not say how its training films looked, so only sizes are looked at")
+    if explain:
+        names = write_overlays(explain, network, facts, predictions.films)
+        predictions.films["overlay"] = names
+        say(f"overlays: {printable(str(explain))}")
+    if form == "table":
+        _print_table(predictions)
+        return
+    text = _as_json(predictions, facts.class_names) if form == "json" else _as_csv(predictions)
+    if not out:
+        print(text, end="")
+        return
+    with replacing(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+    say(f"{len(predictions.films)} films: {printable(str(out))}")
+
+
+def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:
+    if as_json and as_csv:
+        raise UserError("--json and --csv exclude each other; choose one")
+    if as_json or as_csv:
+        return "json" if as_json else "csv"
+    if not out:
+        return "table"
+    if out.suffix.lower() not in (".json", ".csv"):
+        raise UserError(f"{out}: what to write there is not known; let the name end in .json or .csv, or add --json "
+                        "or --csv")
+    return out.suffix.lower()[1:]
+
+
+def _named(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if str(path) == "-":
+            lines = sys.stdin.buffer.read().split(b"\n")
+            yield from (Path(os.fsdecode(line)) for line in (line.removesuffix(b"\r") for line in lines) if line)
+        else:
+            yield path
+
+
+def _print_table(predictions: "Predictions") -> None:
+    table = Table("path", "probability", "called", "threshold", "warnings")
+    for film in predictions.films.itertuples():
+        # As text, because a name in square brackets would be taken for a colour.
+        table.add_row(Text(printable(film.path), overflow="fold"), f"{film.probability:.3f}", film.called,
+                      f"{film.threshold:.3f}", Text("\n".join(film.warnings)))
+    Console().print(table)
+    print(DISCLAIMER)
+
+
+def _as_json(predictions: "Predictions", class_names: tuple[str, ...]) -> str:
+    # ASCII throughout: a file name may hold bytes that are no text.
+    return json.dumps({
+        "disclaimer": DISCLAIMER, "probability": f"of {class_names[1]}",
+        "films": predictions.films.to_dict("records"),
+        "left out": [{"path": str(film.path), "problem": film.problem.removeprefix(f"{film.path}: ")}
+                     for film in predictions.unreadable],
+    }, indent=2) + "\n"
+
+
+def _as_csv(predictions: "Predictions") -> str:
+    # A column and not a line of its own: every reader of CSV takes it.
+    rows = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join), note=DISCLAIMER,
+                                    path=predictions.films["path"].map(printable))
+    return rows.to_csv(index=False, float_format="%.7g", lineterminator="\n")

@@ -1,0 +1,63 @@
+"""What a model file may hold: looked at before Keras sees any of it.
+
+Keras's safe mode refuses Python functions, but what a configuration names is looked up among everything Keras has
+and whatever other packages have registered, and archive members of other names are unpacked to disk. Here only the
+parts of the paper's network pass, and only the three members that Keras needs are handed on.
+"""
+
+import json
+import zipfile
+from typing import Any
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = ("metadata.json", CONFIG, WEIGHTS)
+
+LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
+"""Bytes, unpacked. The paper's network at 224 px has 25 MB of weights; more is a mistake or a decompression bomb."""
+
+ALLOWED = [
+    ("keras.src.models.functional", "Functional"), ("keras", "DTypePolicy"), (None, "__keras_tensor__"),
+    *(("keras.layers", name) for name in ("InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout",
+                                          "Flatten", "Dense")),
+    *(("keras.initializers", name) for name in ("GlorotUniform", "Zeros", "Ones")),
+]
+"""(module, class) of everything that a network of :func:`covidcnn.models.paper_cnn.paper_cnn` is made of."""
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member of a model file, if it is of a sensible size.
+
+    Raises:
+        ValueError: it is too large.
+        KeyError: there is none.
+    """
+    limit = LARGEST_WEIGHTS if name == WEIGHTS else LARGEST_TEXT
+    # The stated size may be false, so the reading itself ends there too.
+    with archive.open(name) as member:
+        content = member.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{name} is too large")
+    return content
+
+
+def require_known_parts(config: bytes) -> None:
+    """Refuse a configuration that names anything but the parts of the paper's network.
+
+    Raises:
+        ValueError: it does, or it is no configuration.
+    """
+    value = json.loads(config)
+    if not isinstance(value, dict) or value.get("class_name") != "Functional":
+        raise ValueError("no Functional model")
+    # With a stack of its own: no depth of nesting is too deep.
+    waiting: list[Any] = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            names = {"module", "class_name", "registered_name"} & part.keys()
+            kind = (part.get("module"), part.get("class_name"))
+            if names and (kind not in ALLOWED or part.get("registered_name") not in (None, part.get("class_name"))):
+                raise ValueError(f"{kind} is no part of the network")

@@ -1,0 +1,1 @@
+"""A trained model on films of the user's own: ``covidcnn predict``."""

@@ -1,0 +1,117 @@
+"""Grad-CAM: where in a film the network finds what speaks for PNEUMONIA.
+
+Selvaraju and others (2017), Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization. The maps
+of the last convolution are added up, each weighted by the mean gradient of the output with regard to it.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from covidcnn.backend import keras, tf
+from covidcnn.config import DISCLAIMER
+from covidcnn.errors import DataError
+from covidcnn.models.inspect import as_input
+from covidcnn.models.model_file import ModelFacts
+from covidcnn.paths import replacing_folder, slug
+from covidcnn.prediction.films import Film, Unreadable, read_films
+
+SMALLEST_PICTURE = 448
+"""Pixels a side of an overlay, at least: a film of 64 px is enlarged."""
+
+
+class GradCam:
+    """Heat maps of a model's last convolution."""
+
+    def __init__(self, model: keras.Model) -> None:
+        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
+        output = model.layers[-1]
+        # Before the sigmoid, whose slope vanishes where the network is sure.
+        linear = type(output).from_config(output.get_config() | {"activation": "linear"})
+        self._part = keras.Model(model.input, [convolution.output, linear(output.input)])
+        linear.set_weights(output.get_weights())
+
+    def heat(self, images: np.ndarray) -> np.ndarray:
+        """Where each film speaks for PNEUMONIA.
+
+        Args:
+            images: uint8 (n, size, size).
+
+        Returns:
+            float32 (n, size, size), 0 to 1 within each film; 0 throughout where nothing speaks for it.
+        """
+        with tf.GradientTape() as tape:
+            maps, logit = self._part(as_input(images), training=False)
+        weights = tf.reduce_mean(tape.gradient(logit, maps), axis=(1, 2), keepdims=True)
+        heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy()
+        largest = heat.max(axis=(1, 2), keepdims=True)
+        heat = np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0)
+        return np.stack([cv2.resize(one, images.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for one in heat])
+
+
+def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Image:
+    """A film with its heat map in colour above it, and lines of text below.
+
+    Args:
+        image: uint8 (size, size), as the model sees it.
+        heat: float (size, size), 0 to 1.
+        lines: of text, the shorter the better.
+    """
+    side = max(SMALLEST_PICTURE, len(image))
+    film = cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2RGB)
+    heat = cv2.resize(heat, (side, side), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
+    colours = cv2.cvtColor(cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO),
+                           cv2.COLOR_BGR2RGB)
+    # Where nothing speaks for PNEUMONIA the film is left as it is.
+    mixed = np.rint(film * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
+    line_height = side // 24
+    picture = Image.new("RGB", (side, side + line_height * (len(lines) + 1)), "white")
+    picture.paste(Image.fromarray(mixed), (0, 0))
+    draw = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        draw.text((line_height // 2, side + line_height // 2 + number * line_height), line, "black",
+                  ImageFont.load_default(0.72 * line_height))
+    return picture
+
+
+def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: pd.DataFrame) -> list[str]:
+    """One PNG a film, all of them or none.
+
+    Args:
+        folder: a new or empty one.
+        model: from ``load_model``.
+        facts: of the same file.
+        films: of ``Predictions``.
+
+    Returns:
+        The name of each film's picture: numbered, so that films of one name in several folders stay apart.
+
+    Raises:
+        UserError: the folder is not empty or cannot be written, or a film can no longer be read.
+    """
+    width = len(str(len(films)))
+    names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(films["path"], 1)]
+    information = PngImagePlugin.PngInfo()
+    information.add_text("Disclaimer", DISCLAIMER)
+    grad_cam = GradCam(model)
+    rows = zip(names, films.itertuples(), strict=True)
+    with replacing_folder(folder) as temporary:
+        for batch in read_films([Path(path) for path in films["path"]], facts.images):
+            for film in batch:
+                name, row = next(rows)
+                picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
+                    f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} "
+                    f"(threshold {row.threshold:.3f})",
+                    f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
+                    "for research and teaching, not a medical device"])
+                picture.save(temporary / name, pnginfo=information)
+    return names
+
+
+def _image(film: Film | Unreadable) -> np.ndarray:
+    if isinstance(film, Unreadable):
+        raise DataError(film.problem)
+    return film.image

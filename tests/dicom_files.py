@@ -1,0 +1,91 @@
+"""DICOM files for tests, written by pydicom; every text in them is poison that must not be seen again."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
+
+POISON = "Poisonous"
+POISONED = {
+    "PatientName": f"{POISON}^Jane", "PatientID": f"{POISON}-4711", "PatientBirthDate": "19420230",
+    "PatientAddress": f"{POISON} Street", "InstitutionName": f"{POISON} Hospital", "StationName": POISON,
+    "ReferringPhysicianName": f"{POISON}^Doctor", "AccessionNumber": POISON, "StudyDescription": POISON,
+    "SeriesDescription": POISON, "StudyDate": "19420230", "OperatorsName": POISON, "ImageComments": POISON,
+    "DeviceSerialNumber": POISON, "BodyPartExamined": POISON.upper(), "ProtocolName": POISON,
+}
+POISONED_BYTES = (POISON.encode(), POISON.upper().encode(), b"19420230", b"4711")
+
+
+def dicom_dataset(pixels: np.ndarray, bits: int | None = None, **attributes: object) -> Dataset:
+    """An image as a DICOM data set; ``attributes`` set or, if None, remove others.
+
+    ``pixels`` are (height, width), (frames, height, width), or with a last axis of 3 in colour.
+    """
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    colour = pixels.shape[-1] == 3
+    frames = pixels.ndim - colour == 3
+    dataset.Rows, dataset.Columns = pixels.shape[frames : frames + 2]
+    if frames:
+        dataset.NumberOfFrames = len(pixels)
+    dataset.SamplesPerPixel = 3 if colour else 1
+    dataset.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    if colour:
+        dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.BitsStored = bits or dataset.BitsAllocated
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in (POISONED | attributes).items():
+            if value is None:
+                delattr(dataset, name)
+            else:
+                setattr(dataset, name, value)
+    return dataset
+
+
+def write_dicom(path: Path, pixels: np.ndarray, bits: int | None = None, compression: str = "",
+                **attributes: object) -> Path:
+    """Write a DICOM file, compressed with a transfer syntax for which pydicom has an encoder."""
+    dataset = dicom_dataset(pixels, bits, **attributes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if compression:
+            dataset.compress(compression)
+        dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_jpeg_dicom(path: Path, pixels: np.ndarray, **attributes: object) -> Path:
+    """A DICOM file around a baseline JPEG of 8-bit greys."""
+    from conftest import encoded
+
+    dataset = dicom_dataset(pixels, **attributes)
+    dataset.PixelData = encapsulate([encoded(Image.fromarray(pixels), "JPEG", quality=95)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def lookup_table(entries: list[int], first: int, depth: int) -> pydicom.Sequence:
+    """A modality or VOI LUT sequence."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries), first, depth])
+    item.add_new("LUTData", "US", entries)
+    return pydicom.Sequence([item])

@@ -1,0 +1,367 @@
+"""``covidcnn predict`` as a user meets it."""
+
+import errno
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import encoded, make_tree
+from dicom_files import POISONED_BYTES, write_dicom
+from PIL import Image
+
+from covidcnn.config import DISCLAIMER
+from covidcnn.imaging import read_grey
+from covidcnn.models.inspect import as_input
+from covidcnn.models.model_file import load_model
+from covidcnn.paths import replacing_folder
+from covidcnn.prediction.explain import GradCam, overlay
+from covidcnn.prediction.films import find_films
+
+NOISE = np.random.default_rng(0).normal(100, 30, (40, 48)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Two folders with a film of the same name in each, a DICOM without an ending, and a text."""
+    folder = tmp_path_factory.mktemp("films")
+    for name in ("a/film.png", "b/film.png", "b/deep/1.2.3"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if name.endswith("png"):
+            Image.fromarray(NOISE).save(folder / name)
+        else:
+            write_dicom(folder / name, NOISE)
+    (folder / "a/notes.txt").write_text("no film")
+    (folder / "a/.hidden.png").write_bytes(b"no film")
+    return folder
+
+
+def rows(out):
+    return json.loads(out)["films"]
+
+
+def test_probability_call_and_threshold_are_those_of_the_model_file(tiny_model, films, run):
+    model, facts = load_model(tiny_model)
+    expected = float(model(as_input(facts.images.prepare(NOISE)[np.newaxis]))[0, 0])
+    code, out, err = run("predict", tiny_model, films / "a/film.png", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["disclaimer"] == DISCLAIMER
+    assert result["probability"] == "of PNEUMONIA"
+    (film,) = result["films"]
+    assert film["path"] == str(films / "a/film.png")
+    assert film["probability"] == pytest.approx(expected, abs=1e-6)
+    assert film["called"] == ("PNEUMONIA" if expected >= 0.45 else "NORMAL")
+    assert film["threshold"] == 0.45
+    assert film["warnings"] == []
+
+
+def test_threshold_of_the_file_decides(tiny_model, films, tmp_path, run):
+    import zipfile
+
+    for threshold, called in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
+        with zipfile.ZipFile(tiny_model) as source, zipfile.ZipFile(tmp_path / "m.keras", "w") as target:
+            for name in source.namelist():
+                content = source.read(name)
+                if name == "covidcnn.json":
+                    content = json.dumps(json.loads(content) | {"threshold": threshold}).encode()
+                target.writestr(name, content)
+        _, out, _ = run("predict", tmp_path / "m.keras", films / "a/film.png", "--json")
+        assert rows(out)[0]["called"] == called
+
+
+def test_same_film_scores_the_same_in_every_file_format(tiny_model, tmp_path, run):
+    for ending in ("png", "tiff", "bmp"):
+        Image.fromarray(NOISE).save(tmp_path / f"film.{ending}")
+    write_dicom(tmp_path / "film.dcm", NOISE)
+    write_dicom(tmp_path / "inverted.dcm", 255 - NOISE, PhotometricInterpretation="MONOCHROME1")
+    code, out, _ = run("predict", tiny_model, tmp_path, "--json")
+    assert code == 0
+    assert len(rows(out)) == 5
+    assert len({film["probability"] for film in rows(out)}) == 1
+
+
+def test_folders_are_searched_and_their_order_kept(tiny_model, films, run):
+    _, out, _ = run("predict", tiny_model, films / "b", films / "a", films / "a/film.png", "--json")
+    assert [film["path"] for film in rows(out)] == [str(films / name) for name in
+                                                   ("b/film.png", "b/deep/1.2.3", "a/film.png")]
+
+
+def test_more_films_than_a_batch_keep_their_own_scores(tiny_model, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("covidcnn.prediction.films.BATCH", 3)
+    for number in range(8):
+        Image.fromarray(np.roll(NOISE, 5 * number)).save(tmp_path / f"{number}.png")
+    _, together, _ = run("predict", tiny_model, tmp_path, "--json")
+    for film in rows(together):
+        _, alone, _ = run("predict", tiny_model, film["path"], "--json")
+        assert rows(alone)[0]["probability"] == pytest.approx(film["probability"], abs=1e-6)
+    assert len({film["probability"] for film in rows(together)}) == 8
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_list_on_standard_input(tiny_model, films, run, line_end):
+    stdin = line_end.join([os.fsencode(films / "b/film.png"), b"", os.fsencode(films / "a")]) + line_end
+    code, out, _ = run("predict", tiny_model, "-", "--json", stdin=stdin)
+    assert code == 0
+    assert [film["path"] for film in rows(out)] == [str(films / "b/film.png"), str(films / "a/film.png")]
+
+
+def test_table_and_csv_say_the_same_and_that_this_is_no_medical_device(tiny_model, films, run):
+    code, table, _ = run("predict", tiny_model, films)
+    assert code == 0
+    assert DISCLAIMER in table
+    assert "probability" in table
+    _, text, _ = run("predict", tiny_model, films, "--csv")
+    csv = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    assert list(csv.columns) == ["path", "probability", "called", "threshold", "warnings", "note"]
+    assert set(csv["note"]) == {DISCLAIMER}
+    _, out, _ = run("predict", tiny_model, films, "--json")
+    assert csv["path"].tolist() == [film["path"] for film in rows(out)]
+    np.testing.assert_allclose(csv["probability"], [film["probability"] for film in rows(out)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["result.csv", "result.json"])
+def test_out_is_written_in_the_form_of_its_ending(tiny_model, films, tmp_path, run, name):
+    code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "new" / name)
+    assert (code, out) == (0, "")
+    assert name in err
+    _, printed, _ = run("predict", tiny_model, films, f"--{name.rsplit('.', maxsplit=1)[-1]}")
+    assert (tmp_path / "new" / name).read_text() == printed
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+
+
+def test_what_makes_a_film_unlike_the_training_films_is_told(tiny_model, tmp_path, run):
+    Image.fromarray(NOISE).convert("RGB").save(tmp_path / "1-colour.png")
+    Image.fromarray(np.full((50, 60), 250, np.uint8)).save(tmp_path / "2-flat.png")
+    Image.fromarray(np.repeat(NOISE, 5, 0)).save(tmp_path / "3-tall.png")
+    Image.fromarray(NOISE[:16, :19]).save(tmp_path / "4-small.png")
+    _, out, _ = run("predict", tiny_model, tmp_path, "--json")
+    colour, flat, tall, small = [film["warnings"] for film in rows(out)]
+    assert colour == ["stored in colour, unlike the training films"]
+    assert [line.split(",")[0] for line in flat] == ["mean grey 250", "contrast 0"]
+    assert "aspect ratio 0.24, training films 1.1 to 1.3" in tall
+    assert small == ["shorter side 16, training films 40 to 80"]
+
+
+# ---------------------------------------------------------------- refusals
+
+def test_unreadable_file_ends_all_before_any_output(tiny_model, films, tmp_path, run):
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    options = ("--out", tmp_path / "out.csv", "--explain", tmp_path / "overlays")
+    code, out, err = run("predict", tiny_model, films, tmp_path / "bad.png", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"covidcnn: {tmp_path / 'bad.png'}: not a readable image")
+    assert err.count("\n") == 1
+    assert "--skip-bad" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+
+
+def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, tmp_path, run):
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    code, out, err = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--json", "--skip-bad")
+    assert code == 0
+    assert [film["path"] for film in rows(out)] == [str(films / "a/film.png")]
+    assert err == f"left out: {tmp_path / 'bad.png'}: not a readable image; copy it again or remove it\n"
+    assert json.loads(out)["left out"] == [{"path": str(tmp_path / "bad.png"),
+                                            "problem": "not a readable image; copy it again or remove it"}]
+    code, out, err = run("predict", tiny_model, tmp_path / "bad.png", "--skip-bad")
+    assert (code, out) == (2, "")
+    assert "none of 1 files" in err
+
+
+def test_names_with_line_breaks_colours_or_bytes_that_are_no_text(tiny_model, tmp_path, run):
+    names = ["[red]film.png", "line\nbreak.png", "escape\x1b[31m.png", os.fsdecode(b"latin-\xe9.png"),
+             "=cmd.png", "<img src=x onerror=alert(1)>.png"]
+    for name in names:
+        Image.fromarray(NOISE).save(tmp_path / name, format="PNG")
+    for options in ((), ("--csv",), ("--json",), ("--out", tmp_path / "out.csv", "--explain", tmp_path / "new")):
+        code, out, err = run("predict", tiny_model, tmp_path, *options)
+        assert code == 0
+        assert "\x1b" not in out + err
+    assert "[red]film.png" in run("predict", tiny_model, tmp_path / names[0], "--csv")[1]
+    assert len(list((tmp_path / "new").iterdir())) == len(names)
+    (tmp_path / "bad\n\x1b.png").write_bytes(b"bad")
+    code, _, err = run("predict", tiny_model, tmp_path / "bad\n\x1b.png")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+
+
+def test_pipe_is_not_waited_for(tmp_path, refused):
+    os.mkfifo(tmp_path / "film.png")
+    with refused("film.png", "neither a file nor a folder"):
+        find_films([tmp_path / "film.png"])
+
+
+# ---------------------------------------------------------------- overlays
+
+def test_overlays_are_one_a_film_and_say_what_they_are(tiny_model, films, tmp_path, run):
+    code, out, _ = run("predict", tiny_model, films, "--explain", tmp_path / "overlays", "--json")
+    assert code == 0
+    names = [film["overlay"] for film in rows(out)]
+    assert sorted(path.name for path in (tmp_path / "overlays").iterdir()) == sorted(names)
+    assert names == ["1-film.png", "2-film.png", "3-1.2.png"]
+    with Image.open(tmp_path / "overlays" / names[0]) as picture:
+        assert picture.text["Disclaimer"] == DISCLAIMER
+        assert picture.mode == "RGB"
+        assert picture.width == 448
+        assert picture.height > 448
+    assert [path.name for path in tmp_path.iterdir()] == ["overlays"]
+
+
+def test_text_stands_below_the_film(monkeypatch):
+    texts = []
+    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.text", lambda self, place, text, *rest: texts.append((place, text)))
+    picture = overlay(NOISE[:40, :40], np.zeros((40, 40), np.float32), ["PNEUMONIA 0.7", "not a medical device"])
+    assert [text for _, text in texts] == ["PNEUMONIA 0.7", "not a medical device"]
+    assert all(448 < place[1] < picture.height for place, _ in texts)
+
+
+def test_overlay_without_heat_is_the_film_and_with_heat_is_coloured():
+    film = NOISE[:40, :40]
+    plain = np.asarray(overlay(film, np.zeros((40, 40), np.float32), []))[:448]
+    assert (plain[..., 0] == plain[..., 2]).all()
+    heat = np.zeros((40, 40), np.float32)
+    heat[:10] = 1
+    coloured = np.asarray(overlay(film, heat, []))[:448].astype(int)
+    assert np.abs(coloured[:80, :, 0] - coloured[:80, :, 2]).mean() > 20
+    np.testing.assert_array_equal(coloured[200:], plain[200:])
+
+
+def test_heat_is_that_of_the_definition(tiny_model):
+    import keras
+    import tensorflow as tf
+
+    model, facts = load_model(tiny_model)
+    images = np.stack([facts.images.prepare(np.roll(NOISE, shift)) for shift in (0, 400)])
+    heat = GradCam(model).heat(images)
+    assert heat.shape == (2, 16, 16)
+    assert heat.dtype == np.float32
+    assert heat.min() >= 0
+    # By hand: the gradient of the logit is that of the probability divided by p (1 - p).
+    part = keras.Model(model.input, [model.get_layer("convolution_2").output, model.output])
+    with tf.GradientTape() as tape:
+        maps, probability = part(as_input(images), training=False)
+    gradient = tape.gradient(probability, maps) / (probability * (1 - probability))[:, :, tf.newaxis, tf.newaxis]
+    weights = gradient.numpy().mean((1, 2), keepdims=True)
+    expected = np.maximum((weights * maps.numpy()).sum(-1), 0)
+    for own, there in zip(expected, heat, strict=True):
+        largest = own.max()
+        enlarged = cv2.resize(own / largest if largest > 0 else own, (16, 16), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(there, enlarged, atol=1e-4)
+
+
+def test_heat_finds_what_the_output_hangs_on():
+    import keras
+
+    films = keras.Input((16, 16, 1))
+    maps = keras.layers.Conv2D(2, 1, use_bias=False, kernel_initializer="ones")(films)
+    output = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(maps))
+    model = keras.Model(films, output)
+    weights = np.zeros((16, 16, 2, 1), np.float32)
+    # The first map speaks for it everywhere, the second against it.
+    weights[:, :, 0], weights[:, :, 1] = 100, -1
+    model.layers[-1].set_weights([weights.reshape(-1, 1), np.array([50], np.float32)])
+    film = np.zeros((1, 16, 16), np.uint8)
+    film[0, 4:8, 10:14] = 200
+    heat = GradCam(model).heat(film)[0]
+    # Sure of it: the sigmoid is 1 and its slope 0, and still the place is found.
+    assert float(model(as_input(film))[0, 0]) == 1
+    np.testing.assert_array_equal(heat, (film[0] > 0).astype(np.float32))
+
+
+def test_overlays_do_not_join_other_files(tiny_model, films, tmp_path, run):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("x")
+    code, _, err = run("predict", tiny_model, films, "--explain", tmp_path / "mine")
+    assert code == 2
+    assert "choose a new or empty folder" in err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("full", ["overlay", "table"])
+def test_full_disk_is_one_line_and_leaves_nothing_half_written(tiny_model, films, tmp_path, run, monkeypatch, full):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if full == "overlay":
+        monkeypatch.setattr(Image.Image, "save", fail)
+    else:
+        monkeypatch.setattr(Path, "write_text", fail)
+    code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "a.csv", "--explain", tmp_path / "overlays")
+    assert (code, out) == (2, "")
+    assert "No space left on device" in err.splitlines()[-1]
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left == ([] if full == "overlay" else ["overlays"])
+    if left:
+        assert len(list((tmp_path / "overlays").iterdir())) == 3
+
+
+def test_killed_writing_of_a_folder_leaves_nothing_that_counts(tmp_path):
+    import subprocess
+    import sys
+
+    script = ("import os, signal; from pathlib import Path; from covidcnn.paths import replacing_folder\n"
+              f"with replacing_folder(Path({str(tmp_path / 'out')!r})) as folder:\n"
+              "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)")
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert not (tmp_path / "out").exists()
+    with replacing_folder(tmp_path / "out") as folder:
+        (folder / "whole").write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+# ---------------------------------------------------------------- what stands in a DICOM header
+
+def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_path, run, caplog, recwarn, monkeypatch):
+    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
+    caplog.set_level(0)
+    data = make_tree(tmp_path / "data", {"train": (6, 8), "val": (2, 2), "test": (2, 2)})
+    for number, path in enumerate(sorted(data.rglob("*.jpeg"))):
+        write_dicom(path.with_suffix(".dcm"), read_grey(path),
+                    PhotometricInterpretation=("MONOCHROME1", "MONOCHROME2")[number % 2])
+        path.unlink()
+    bad = tmp_path / "bad"
+    shutil.copytree(data, bad)
+    sound = (data / "test/NORMAL").iterdir()
+    whole = next(sound).read_bytes()
+    (bad / "test/NORMAL/cut.dcm").write_bytes(whole[:-300])
+    write_dicom(bad / "test/NORMAL/kind.dcm", NOISE, PhotometricInterpretation="POISONOUS")
+    write_dicom(bad / "test/NORMAL/window.dcm", NOISE, WindowCenter="1", WindowWidth="19420230")
+    said = []
+    for arguments in (
+        ("data", "check", data), ("data", "check", data, "--json"), ("data", "check", bad),
+        ("train", "--data", data, "--out", tmp_path / "out/model", "--size", 16, "--epochs", 1),
+        ("train", "--data", bad, "--out", tmp_path / "out/bad", "--size", 16, "--epochs", 1),
+        ("evaluate", tiny_model, "--data", data, "--bootstrap-samples", 10),
+        ("evaluate", tiny_model, "--data", bad, "--skip-bad", "--json", "--bootstrap-samples", 10),
+        ("predict", tiny_model, data), ("predict", tiny_model, bad), ("predict", tiny_model, bad, "--skip-bad"),
+        ("predict", tiny_model, data, "--out", tmp_path / "out/a.csv", "--explain", tmp_path / "out/overlays"),
+        ("predict", tiny_model, data, "--out", tmp_path / "out/a.json"),
+        ("report", "--data", bad, "--profile", "smoke", "--out", tmp_path / "out/report"),
+    ):
+        code, out, err = run(*arguments)
+        assert code == (2 if bad in arguments and "--skip-bad" not in arguments else 0), (arguments, err)
+        said += [out, err]
+    said += [record.getMessage() for record in caplog.records] + [str(warning.message) for warning in recwarn]
+    written = [path for folder in ("out", "cache") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    assert len(written) > 10
+    for word in POISONED_BYTES:
+        assert word.decode() not in "".join(said)
+        for path in written:
+            assert word not in path.read_bytes(), path
+
+
+def test_picture_file_of_a_film_holds_no_metadata_of_it(tiny_model, tmp_path, run):
+    exif = Image.Exif()
+    exif[0x010E] = "Poisonous^Jane"
+    (tmp_path / "film.jpeg").write_bytes(encoded(Image.fromarray(NOISE), "JPEG", exif=exif))
+    run("predict", tiny_model, tmp_path / "film.jpeg", "--explain", tmp_path / "overlays")
+    (overlay_path,) = (tmp_path / "overlays").iterdir()
+    assert b"Poisonous" not in overlay_path.read_bytes()

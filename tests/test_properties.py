@@ -1,0 +1,261 @@
+"""What imaging, splits and metrics promise of every input (Hypothesis), and readers fed with damaged files."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import encoded
+from dicom_files import write_dicom, write_jpeg_dicom
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from covidcnn.data.splits import assign_roles, draw_by_patient, hash_fraction
+from covidcnn.errors import DataError
+from covidcnn.evaluation.metrics import confusion, evaluate_scores
+from covidcnn.imaging import (
+    INTERPOLATIONS,
+    LARGEST_AREA,
+    PREPROCESSING,
+    ImageSettings,
+    equalize,
+    invert,
+    read_grey,
+    read_header,
+    resize,
+)
+
+# Derandomised: the same examples each time, and no deadline, because the machine may be busy.
+settings.register_profile("covidcnn", derandomize=True, database=None, deadline=None, max_examples=60,
+                          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+settings.load_profile("covidcnn")
+
+IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(16, 70), st.integers(16, 70)))
+SETTINGS = st.builds(ImageSettings, st.integers(16, 64), st.sampled_from(sorted(PREPROCESSING)),
+                     st.sampled_from(sorted(INTERPOLATIONS)), st.booleans())
+
+# ---------------------------------------------------------------- imaging
+
+
+@given(IMAGES, SETTINGS)
+def test_every_film_is_prepared_to_the_size_and_left_as_it_was(image, chosen):
+    before = image.copy()
+    prepared = chosen.prepare(image)
+    assert prepared.shape == (chosen.size, chosen.size)
+    assert prepared.dtype == np.uint8
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(prepared, chosen.prepare(image))
+
+
+@given(IMAGES)
+def test_inversion_undoes_itself(image):
+    np.testing.assert_array_equal(invert(invert(image)), image)
+    assert invert(image).mean() == pytest.approx(255 - image.mean())
+
+
+@given(IMAGES)
+def test_equalisation_keeps_the_order_of_greys(image):
+    order = np.argsort(image, axis=None, kind="stable")
+    assert (np.diff(equalize(image).ravel()[order].astype(int)) >= 0).all()
+
+
+@given(IMAGES, st.integers(16, 64), st.sampled_from(["nearest", "linear", "area"]))
+def test_resizing_invents_no_grey_beyond_those_there_were(image, size, interpolation):
+    small = resize(image, size, interpolation)
+    assert image.min() <= small.min()
+    assert small.max() <= image.max()
+
+
+@given(st.integers(16, 70), st.integers(16, 70), st.integers(16, 64))
+def test_padding_keeps_the_aspect_ratio(height, width, size):
+    padded = resize(np.full((height, width), 200, np.uint8), size, pad=True)
+    filled_height, filled_width = (padded == 200).any(1).sum(), (padded == 200).any(0).sum()
+    assert max(filled_height, filled_width) == size
+    assert abs(filled_height / filled_width - height / width) <= (1 + height / width) / min(filled_height, filled_width)
+
+
+@given(image=IMAGES, mode=st.sampled_from(["L", "RGB", "RGBA"]), ending=st.sampled_from(["png", "tiff", "bmp"]))
+def test_lossless_files_are_read_back_to_the_pixel(tmp_path, image, mode, ending):
+    path = tmp_path / f"film.{ending}"
+    Image.fromarray(image).convert(mode).save(path)
+    np.testing.assert_array_equal(read_grey(path), image)
+    assert (read_header(path).height, read_header(path).width) == image.shape
+
+
+@given(image=arrays.arrays(np.uint16, (18, 20)), bits=st.sampled_from([12, 16]), inverted=st.booleans(),
+       window=st.none() | st.tuples(st.integers(0, 65535), st.integers(1, 65535)))
+def test_dicom_keeps_the_order_of_greys_or_turns_it_round(tmp_path, image, bits, inverted, window):
+    image = image & (2**bits - 1)
+    options = {"WindowCenter": window[0], "WindowWidth": window[1]} if window else {}
+    path = write_dicom(tmp_path / "film.dcm", image, bits,
+                       PhotometricInterpretation="MONOCHROME1" if inverted else "MONOCHROME2", **options)
+    shown = read_grey(path)
+    assert shown.dtype == np.uint8
+    assert shown.shape == image.shape
+    order = np.argsort(image, axis=None, kind="stable")
+    steps = np.diff(shown.ravel()[order].astype(int))
+    assert ((steps <= 0) if inverted else (steps >= 0)).all()
+
+
+# ---------------------------------------------------------------- splits
+
+@st.composite
+def film_tables(draw):
+    """Films of a few patients, some with both labels, all in train."""
+    rows = draw(st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=12, max_size=80))
+    table = pd.DataFrame([(f"{number}.png", f"p{patient}", ("NORMAL", "PNEUMONIA")[ill])
+                          for number, (patient, ill) in enumerate(rows)], columns=["path", "patient", "label"])
+    return table.assign(split="train", series="", number=-1)
+
+
+@given(film_tables(), st.floats(0.05, 0.6), st.integers(0, 5))
+def test_no_patient_stands_on_both_sides(films, fraction, seed):
+    try:
+        roles = assign_roles(films, "patient", fraction, seed)
+    except DataError:
+        return
+    assert set(roles["role"]) == {"train", "validation"}
+    assert (roles.groupby("patient")["role"].nunique() == 1).all()
+    shuffled = assign_roles(films.sample(frac=1, random_state=0), "patient", fraction, seed)
+    pd.testing.assert_series_equal(shuffled["role"].sort_index(), roles["role"])
+
+
+@given(film_tables(), st.integers(1, 80), st.integers(0, 3))
+def test_drawing_takes_whole_patients_and_not_more_than_asked(films, limit, seed):
+    drawn = draw_by_patient(films, limit, seed)
+    assert len(drawn) <= max(limit, 0)
+    for patient in set(drawn["patient"]):
+        assert (drawn["patient"] == patient).sum() == (films["patient"] == patient).sum()
+
+
+@given(st.text(), st.integers(0, 2**31), st.text(max_size=5))
+def test_hash_is_a_fraction_and_stays_the_same(key, seed, purpose):
+    fraction = hash_fraction(key, seed, purpose)
+    assert 0 <= fraction < 1
+    assert fraction == hash_fraction(key, seed, purpose)
+
+
+# ---------------------------------------------------------------- metrics
+
+@st.composite
+def score_tables(draw):
+    """Scores of both classes, each film a patient of its own."""
+    scores = draw(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=40))
+    ill = draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores)))
+    ill[:2] = [True, False]
+    return pd.DataFrame({
+        "split": "test", "path": [f"{number}.png" for number in range(len(scores))],
+        "label": np.where(ill, "PNEUMONIA", "NORMAL"), "score": scores,
+        "subtype": np.where(ill, "virus", "normal"), "patient": [f"p{number}" for number in range(len(scores))]})
+
+
+@given(score_tables(), st.floats(0, 1))
+def test_matrix_counts_every_film_once(scores, threshold):
+    matrix = confusion(scores, threshold)
+    assert matrix.n == len(scores)
+    assert matrix.true_positives + matrix.false_negatives == (scores["label"] == "PNEUMONIA").sum()
+    assert matrix.true_positives + matrix.false_positives == (scores["score"] >= threshold).sum()
+    higher = confusion(scores, min(1.0, threshold + 0.1))
+    assert higher.sensitivity <= matrix.sensitivity
+    assert higher.specificity >= matrix.specificity
+    turned = replace(matrix, true_negatives=matrix.true_positives, true_positives=matrix.true_negatives,
+                     false_positives=matrix.false_negatives, false_negatives=matrix.false_positives)
+    assert turned.sensitivity == matrix.specificity
+    assert turned.accuracy == matrix.accuracy
+
+
+@settings(max_examples=15)
+@given(score_tables(), st.floats(0.05, 0.95))
+def test_estimates_lie_in_their_intervals_and_in_0_to_1(scores, threshold):
+    estimates = evaluate_scores(scores, threshold, 20)
+    for estimate in estimates.values():
+        if np.isfinite(estimate.value):
+            assert 0 <= estimate.value <= 1
+        if estimate.interval == "Wilson" and np.isfinite(estimate.value):
+            assert estimate.low - 1e-9 <= estimate.value <= estimate.high + 1e-9
+    # Any rising function of the scores ranks as they do.
+    moved = scores.assign(score=np.float32(0.5) * scores["score"].astype(np.float32))
+    assert evaluate_scores(moved, threshold / 2, 20)["auc"].value == pytest.approx(estimates["auc"].value)
+
+
+# ---------------------------------------------------------------- damaged files
+
+MUTATIONS = 60
+"""Of each sound file."""
+
+
+def sound_files(folder):
+    """One file of each kind that the readers know, by name."""
+    generator = np.random.default_rng(5)
+    grey = np.cumsum(generator.normal(0, 4, (40, 48)), axis=1).clip(-100, 100).astype(int) + 128
+    film = Image.fromarray(grey.astype(np.uint8))
+    files = {kind: encoded(film.convert(mode), kind.split()[0]) for kind, mode in (
+        ("JPEG grey", "L"), ("JPEG CMYK", "CMYK"), ("PNG grey", "L"), ("PNG palette", "P"), ("TIFF grey", "L"),
+        ("GIF grey", "L"), ("BMP colour", "RGB"), ("WEBP colour", "RGB"))}
+    files["PNG 16"] = encoded(Image.fromarray((grey * 250).astype(np.uint16)), "PNG")
+    files["TIFF packed"] = encoded(film, "TIFF", compression="tiff_lzw")
+    deep = (grey * 15).astype(np.uint16)
+    options = {"WindowCenter": [2000, 40], "WindowWidth": [3000, 80], "RescaleSlope": 1, "RescaleIntercept": -5}
+    for name, compression in (("plain", ""), ("RLE", RLELossless), ("JPEG 2000", JPEG2000Lossless)):
+        files[f"DICOM {name}"] = write_dicom(folder / "a.dcm", deep, 12, compression, **options).read_bytes()
+    files["DICOM colour"] = write_dicom(folder / "a.dcm", np.asarray(film.convert("RGB"))).read_bytes()
+    files["DICOM JPEG"] = write_jpeg_dicom(folder / "a.dcm", np.asarray(film)).read_bytes()
+    return files
+
+
+def damaged(content, generator):
+    """A copy with bytes changed, and sometimes a piece cut out, doubled or cut off. The mark of DICOM is kept."""
+    start = 132 if content[128:132] == b"DICM" else 0
+    data = bytearray(content)
+    for _ in range(generator.choice([1, 2, 4, 16])):
+        place = int(generator.integers(start, len(data)))
+        length = int(generator.integers(1, 40))
+        match generator.integers(0, 8):
+            case 0:
+                del data[max(place, start + 8) :]
+            case 1:
+                del data[place : place + length]
+                data += b"\0" * 8
+            case 2:
+                data[place:place] = data[place : place + length]
+            case 3:
+                data[place : place + 4] = b"\xff\xff\xff\xff"
+            case _:
+                data[place] = int(generator.integers(0, 256))
+    return bytes(data)
+
+
+def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path, caplog):
+    files = sound_files(tmp_path)
+    caplog.set_level(0)
+    read, refusals = 0, []
+    path = tmp_path / "film"
+    for kind, content in files.items():
+        path.write_bytes(content)
+        assert read_grey(path).shape == (40, 48), kind
+        generator = np.random.default_rng(sum(kind.encode()))
+        for number in range(MUTATIONS):
+            path.write_bytes(damaged(content, generator))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    header, image = read_header(path), read_grey(path)
+                except DataError as error:
+                    refusals.append(str(error))
+                    continue
+                except Exception as error:
+                    raise AssertionError(f"{kind}, mutation {number}") from error
+            assert image.dtype == np.uint8
+            assert image.ndim == 2
+            assert min(image.shape) >= 16
+            assert image.size <= LARGEST_AREA
+            assert header.frames >= 1
+            read += 1
+    assert all("\n" not in line and line.startswith(f"{path}: ") for line in refusals)
+    # Neither outcome is the only one, or the test would say nothing.
+    assert min(read, len(refusals)) > 100
+    assert not [record for record in caplog.records if record.name.split(".")[0] in ("pydicom", "openjpeg", "libjpeg")]
