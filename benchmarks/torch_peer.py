@@ -2,7 +2,7 @@
 
 It imports PyTorch and NumPy alone, so that it can run in an environment of its own (PyTorch is no dependency of
 the project). The network, the batch and the optimizer are those of covidcnn; memory is channels-last and
-products are in bfloat16, which is PyTorch's fastest form on processors that have it.
+products are in bfloat16 or float32. It is PyTorch as written, without torch.compile.
 
     python benchmarks/torch_peer.py train --size 224 --batch 32 --steps 10 --precision bfloat16
 """

@@ -21,6 +21,11 @@ def data_facts(dataset: DataSet) -> dict[str, Any]:
             "films": len(dataset.films), "left out": dataset.left_out.to_dict("records")}
 
 
+def training_versions() -> str:
+    """What a training may not change half-way: the versions of the packages that compute it."""
+    return " ".join(f"{package} {version(package)}" for package in ("tensorflow", "keras", "numpy"))
+
+
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, and the commit of the clone."""
     return {

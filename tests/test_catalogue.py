@@ -306,6 +306,10 @@ def test_content_hash_changes_with_what_decides_a_result(small_tree, column):
     changed = films.copy()
     changed.loc[0, column] = "other"
     assert content_hash(changed) != content_hash(films)
+    for column in ("path", "subtype", "patient"):
+        other = films.copy()
+        other.loc[0, column] = "another"
+        assert content_hash(other) != content_hash(films)
 
 
 @pytest.mark.parametrize("damage", ["", "a,b\n1,2\n"])

@@ -345,9 +345,8 @@ def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypat
 
 
 def test_folder_of_another_unfinished_training_is_refused(data, folder, trained, refused):
-    for recipe, seed in ((changed(learning_rate=0.1), 0), (RECIPE, 1)):
-        with refused(folder / UNFINISHED, "other settings"):
-            train(data, recipe, seed, folder)
+    with refused(folder / UNFINISHED, "other settings"):
+        train(data, RECIPE, 0, folder, identity="another")
 
 
 def test_prediction_keeps_the_order_of_the_rows(trained, data):
@@ -362,5 +361,8 @@ def test_prediction_keeps_the_order_of_the_rows(trained, data):
 
 
 def test_training_that_diverges_is_refused_in_one_line(data, refused):
+    for choose_by in ("validation", "shifted validation"):
+        with refused("learning rate", error=Diverged):
+            train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1, choose_by=choose_by), 0)
     with refused("learning rate", error=Diverged):
         train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1), 0)

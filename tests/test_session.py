@@ -56,7 +56,7 @@ def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(da
 
 
 def test_folder_of_another_unfinished_training_is_refused_and_left_alone(data, tmp_path, refused):
-    train(data, RECIPE, 0, tmp_path)
+    train(data, RECIPE, 0, tmp_path, identity="another")
     before = (tmp_path / UNFINISHED).read_bytes()
     with refused(tmp_path / UNFINISHED, "other settings"):
         train_into(tmp_path, data, RECIPE, 1)

@@ -145,9 +145,10 @@ def holder(store):
 
 
 def test_trial_that_another_process_runs_is_left_to_it(store, holder):
-    assert not store.run_unless_claimed(None, TRIAL, trainer=stub_trainer)
+    assert store.run_unless_claimed(None, TRIAL, trainer=stub_trainer) == "elsewhere"
     assert not store.is_finished(TRIAL)
-    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer)
+    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer) == "run"
+    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer) == "found"
     assert store.is_finished(replace(TRIAL, seed=1))
 
 

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from stub import stub_trainer
 
+from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
+from covidcnn.training.fit import Diverged
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import parse_sweep, read_sweep, run_sweep, shard
@@ -71,7 +73,13 @@ def test_filters_are_a_list():
     ({"seeds": []}, ["seeds"]),
     ({"seeds": [-1]}, ["seeds"]),
     ({"seeds": "three"}, ["seeds", "three"]),
-    ({"seeds": [0.5]}, ["0.5"]),
+    ({"seeds": [0.5]}, ["seeds", "0.5"]),
+    ({"seeds": [2**32]}, ["seeds", "4294967295"]),
+    ({"recipe": {"epochs": 3, "filters": [8, "x"]}}, ["filters", "'x'"]),
+    ({"recipe": {"epochs": 3, "filters": [8, 0]}}, ["filters", "at least 1"]),
+    ({"recipe": {"epochs": 3, "filters": []}}, ["filters"]),
+    ({"grid": {"learning_rate": ["1e-3"]}}, ["learning_rate", "1.0e-3"]),
+    ({"grid": {"learning_rate": [float("inf")]}}, ["learning rate inf"]),
     ({"score_test": "yes"}, ["score_test", "yes"]),
     ({"grids": {}}, ["grids", "did you mean grid?"]),
     ({"recipe": {"epochs": 3, "optimiser": "SGD"}}, ["optimiser", "did you mean optimizer?"]),
@@ -146,6 +154,48 @@ def test_damaged_result_is_reported_and_the_others_run(tmp_path):
     assert (end.done, end.before, len(end.problems), end.left) == (11, 1, 1, 0)
     assert str(damaged) in end.problems[0]
     assert damaged.read_text() == "{"
+
+
+def test_trial_that_cannot_be_run_does_not_stop_the_others(tmp_path):
+    def trainer(dataset, trial, folder, report):
+        if trial.seed == 1:
+            raise DataError("too few films; give more")
+        return stub_trainer(dataset, trial, folder, report)
+
+    end = run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None, trainer)
+    assert (end.done, len(end.problems), end.left) == (8, 4, 0)
+    assert set(end.problems) == {"too few films; give more"}
+
+
+def test_diverged_trials_are_counted(tmp_path):
+    def trainer(dataset, trial, folder, report):
+        if trial.recipe.learning_rate == 0.1:
+            raise Diverged("no number")
+        return stub_trainer(dataset, trial, folder, report)
+
+    end = run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None, trainer)
+    assert (end.done, end.diverged) == (12, 6)
+
+
+def test_two_sweeps_at_once_run_each_trial_once_and_count_it_once(tmp_path):
+    trials = parse_sweep(GRID).trials(DATA)
+    context = multiprocessing.get_context("fork")
+    counts = context.Queue()
+
+    def work():
+        end = run_sweep(trials, TrialStore(tmp_path), None, lambda progress: None,
+                        lambda *call: stub_trainer(*call, pause=0.01))
+        counts.put((end.done - end.before, end.before, end.elsewhere))
+
+    processes = [context.Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    ends = [counts.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sum(ran for ran, _, _ in ends) == 12
+    assert all(ran + before + elsewhere == 12 for ran, before, elsewhere in ends)
+    assert len(list((tmp_path / "trials").glob("*.json"))) == 12
 
 
 def results(folder):

@@ -69,9 +69,20 @@ def test_trial_survives_json():
 
 def test_trial_written_before_a_setting_existed_is_still_itself():
     value = TRIAL.to_dict()
-    del value["recipe"]["precision"]
     del value["recipe"]["balance"]
-    assert Trial.from_dict(value) == replace(TRIAL, recipe=replace(RECIPE, precision="auto"))
+    assert Trial.from_dict(value | {"recipe": value["recipe"] | {"precision": "float32"}}) == TRIAL
+
+
+def test_trial_that_leaves_something_to_the_machine_is_refused():
+    for recipe in (replace(RECIPE, precision="auto"), replace(RECIPE, learning_rate=None)):
+        with pytest.raises(ValueError, match="pinned"):
+            Trial("a" * 64, recipe, 0)
+
+
+def test_equal_recipes_have_equal_keys_however_they_are_written():
+    written = replace(RECIPE, dropout=0, learning_rate=1, filters=[4, 8])
+    assert pin_trial("a" * 64, written, 0).key == pin_trial(
+        "a" * 64, replace(RECIPE, dropout=0.0, learning_rate=1.0, filters=(4, 8)), 0).key
 
 
 def test_trial_of_unknown_settings_is_refused():

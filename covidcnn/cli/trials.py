@@ -109,7 +109,9 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
         sys.stderr.flush()
         os._exit(INTERRUPTED)
     print(f"{end.total} trials: {end.before} finished before, {end.done - end.before} run now"
+          + (f" ({end.diverged} diverged)" if end.diverged else "")
           + (f", {end.elsewhere} being run by another process" if end.elsewhere else "")
+          + (f", {len(end.problems)} not done" if end.problems else "")
           + f"; store: {store.folder}")
     if end.problems:
         for problem in end.problems[1:]:

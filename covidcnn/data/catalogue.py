@@ -132,8 +132,12 @@ def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
 
 
 def content_hash(films: pd.DataFrame) -> str:
-    """A SHA-256 over split, label, patient and content of every film: equal when the data are equal."""
-    lines = sorted(films["split"] + "\t" + films["label"] + "\t" + films["patient"] + "\t" + films["sha256"])
+    """A SHA-256 over name, split, label, subtype, patient and content of every film: equal when the data are.
+
+    Names count, because films are shuffled from the order of their names.
+    """
+    lines = sorted("\t".join(film) for film in films[["path", "split", "label", "subtype", "patient", "sha256"]]
+                   .astype(str).itertuples(index=False))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -1,8 +1,7 @@
 """Train the paper's network once: one recipe, one seed, one model."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +104,7 @@ class _Keeper(keras.callbacks.Callback):
         # Averaged weights stand in the model only while it is validated.
         self._validated = self.model.get_weights()
         if self._choose_by == "shifted validation":
-            self._shifted = self._shifted_loss(self.model)
+            self._shifted = self._shifted_loss(self.model) if np.isfinite((logs or {})["loss"]) else np.inf
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = {name: float(value) for name, value in (logs or {}).items()}
@@ -154,7 +153,7 @@ def make_repeatable(seed: int) -> None:
 def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = None,
           score_roles: Sequence[str] = ("validation", "test"),
           report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True,
-          events: Path | None = None) -> Training:
+          events: Path | None = None, identity: str = "") -> Training:
     """Train on ``dataset`` and score its films.
 
     The epoch is chosen by the loss on validation; test films have no part in any choice. Scores are those of
@@ -173,6 +172,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
             ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
         events: folder for TensorBoard's events, if any are wanted.
+        identity: text that only this training has, so that no other goes on from ``folder``.
 
     Raises:
         DataError: the films do not allow the recipe's validation, or can no longer be read.
@@ -184,11 +184,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     images = load_images(dataset.root, films, recipe.images)
     labels = (films["label"] == "PNEUMONIA").to_numpy(int)
     rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
-    precision = resolve_precision(recipe.precision)
 
     network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
                       batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
-    model = network(training_policy=keras_policy(precision))
+    model = network(training_policy=keras_policy(resolve_precision(recipe.precision)))
     # XLA makes this network slower on processors (benchmarks/README.md).
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
@@ -200,7 +199,6 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     validation = scoring_batches(images, labels, rows["validation"])
     model.optimizer.build(model.trainable_variables)
     model.evaluate(validation.take(1), verbose=0)
-    identity = json.dumps([asdict(recipe) | {"precision": precision}, seed, dataset.content_hash])
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
         return float(np.mean([log_loss(labels[rows["validation"]],

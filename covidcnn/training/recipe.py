@@ -52,6 +52,14 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
         augmentation_named(self.augmentation)
+        # Whole numbers and lists are taken for floats and tuples, so that equal recipes are equal.
+        for name in ("dropout", "batch_norm_momentum", "validation_fraction", "weight_average"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if self.learning_rate is not None:
+            object.__setattr__(self, "learning_rate", float(self.learning_rate))
+        object.__setattr__(self, "filters", tuple(self.filters))
+        if not self.filters or min(self.filters) < 1:
+            raise UserError(f"filters {list(self.filters)}: give at least one number, each at least 1")
         for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
                                     ("validation design", self.validation, VALIDATION_DESIGNS),
                                     ("schedule", self.schedule, SCHEDULES),
@@ -64,8 +72,8 @@ class Recipe:
                                        ("weight average", self.weight_average, 0, 0.9999)):
             if not low <= value <= high:
                 raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise UserError(f"learning rate {self.learning_rate} is out of range; choose one above 0")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise UserError(f"learning rate {self.learning_rate} is out of range; choose a finite one above 0")
         if self.max_training_images is not None and self.max_training_images < 1:
             raise UserError(f"{self.max_training_images} training images are too few; choose at least 1")
         if self.training_draw is not None and not (self.training_draw[0] >= 2 and 0 < self.training_draw[1] < 1):

@@ -17,10 +17,11 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
 from covidcnn.paths import replacing, write_json
-from covidcnn.provenance import EXPLORATORY, data_facts, software_facts
+from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, Diverged, Training, select_films, train
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
+from covidcnn.trials.trial import pin_trial
 
 MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"
 
@@ -48,7 +49,8 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     started, begin = datetime.now(UTC), time.monotonic()
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
-                         events=folder / EVENTS)
+                         events=folder / EVENTS,
+                         identity=f"{pin_trial(dataset.content_hash, recipe, seed).key} {training_versions()}")
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
         (folder / UNFINISHED).unlink(missing_ok=True)

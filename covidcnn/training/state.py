@@ -62,8 +62,8 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     if found != identity:
-        raise UserError(f"{path}: an unfinished training with other settings; finish it with its own, remove it, "
-                        "or choose another folder")
+        raise UserError(f"{path}: an unfinished training with other settings or versions; finish it with its own, "
+                        "remove it, or choose another folder")
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     return TrainingState(history, **parts)
 

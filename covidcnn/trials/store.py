@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing, write_json
-from covidcnn.provenance import software_facts
+from covidcnn.provenance import software_facts, training_versions
 from covidcnn.training.fit import Diverged, Training, chosen_epoch, train
 from covidcnn.trials.trial import Trial
 
@@ -103,11 +103,14 @@ class TrialStore:
             history = pd.DataFrame(value["history"])
             history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
             diverged, facts, digest = value["diverged"], value["facts"], value["scores sha256"]
+            seconds_of(facts)
             if trial.key != key:
-                raise ValueError("the trial is not the one that the name says")
+                raise ValueError("its name is not that of its trial, or what a name such as an augmentation's stands "
+                                 "for has changed since; if it is from another version of covidcnn, leave it and "
+                                 "choose another store")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
-            raise DataError(f"{path}: damaged ({error}); remove it and the trial is run again".replace("\n", " ")
-                            ) from error
+            raise DataError(f"{path}: damaged or not of this version ({error}); remove it and the trial is run again"
+                            .replace("\n", " ")) from error
         try:
             packed = scores_path.read_bytes() if digest else b""
         except OSError as error:
@@ -191,17 +194,17 @@ class TrialStore:
         return self.read(trial.key)
 
     def run_unless_claimed(self, dataset: DataSet, trial: Trial, report: Report | None = None,
-                           trainer: Trainer | None = None) -> bool:
-        """Like ``run``, but leave a trial that another process runs to it: True if it is finished now."""
+                           trainer: Trainer | None = None) -> Literal["run", "found", "elsewhere"]:
+        """Like ``run``, but leave a trial that another process runs to it; says which it was."""
         with self.claim(trial) as mine:
-            if mine:
-                self._compute(dataset, trial, report, trainer)
-        return mine
+            if not mine:
+                return "elsewhere"
+            return "run" if self._compute(dataset, trial, report, trainer) else "found"
 
-    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer | None) -> None:
+    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer | None) -> bool:
         if self.is_finished(trial):
             # By the process that held the trial until now.
-            return
+            return False
         if self.permit:
             self.permit(trial)
         begin = time.monotonic()
@@ -215,6 +218,7 @@ class TrialStore:
                  **software_facts()}
         self.write(TrialResult(trial, history, scores, diverged, facts))
         _discard(self.unfinished(trial))
+        return True
 
     def _json(self, key: str) -> Path:
         return self.folder / "trials" / f"{key}.json"
@@ -229,6 +233,15 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
     return scores.astype({"score": "float32"}).astype({"score": float})
 
 
+def seconds_of(facts: dict[str, Any]) -> float:
+    """How long the last process worked on a trial; one that was killed before is not counted.
+
+    Raises:
+        KeyError, TypeError, ValueError: the facts do not say.
+    """
+    return float(facts["seconds"])
+
+
 def _discard(path: Path) -> None:
     """Remove a folder or file that another process may be removing too."""
     if path.is_dir():
@@ -241,4 +254,4 @@ def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | N
     """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
     folder.mkdir(parents=True, exist_ok=True)
     return train(dataset, trial.recipe, trial.seed, folder, ("validation", *["test"] * trial.score_test), report,
-                 keep_interrupted=False)
+                 keep_interrupted=False, identity=f"{trial.key} {training_versions()}")

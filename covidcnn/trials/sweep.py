@@ -16,6 +16,7 @@
 import itertools
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -95,8 +96,9 @@ def parse_sweep(value: Any) -> Sweep:
         for name in combination:
             _require(name not in shared and name not in variant, f"'{name}' is given twice")
         recipes.append(_recipe(shared | variant | combination))
-    seeds = _checked(_SEEDS, value.get("seeds"), "seeds")
-    _require(bool(seeds) and min(seeds) >= 0, "seeds: give at least one, from 0 up")
+    _require("seeds" in value, "seeds: give a list, for example [0, 1, 2]")
+    seeds = _checked(_SEEDS, value["seeds"], "seeds")
+    _require(bool(seeds) and min(seeds) >= 0 and max(seeds) < 2**32, "seeds: give at least one, from 0 to 4294967295")
     return Sweep(tuple(recipes), tuple(seeds), _checked(_FLAG, value.get("score_test", False), "score_test"))
 
 
@@ -123,7 +125,7 @@ class Progress:
     total: int
     done: int
     before: int
-    """Of ``done``: found finished."""
+    """Of ``done``: found finished, before or by another process meanwhile."""
     elsewhere: int
     """Held by another process."""
     running: Trial | None
@@ -131,7 +133,9 @@ class Progress:
     seconds_left: float | None
     """Expected; None while nothing is known."""
     problems: tuple[str, ...] = ()
-    """Damaged results, one line each."""
+    """Damaged results and trials that cannot be run, one line each."""
+    diverged: int = 0
+    """Of what was run now."""
 
     @property
     def left(self) -> int:
@@ -140,7 +144,8 @@ class Progress:
 
 def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
               trainer: Trainer | None = None) -> Progress:
-    """Run what is not finished. Damaged results are left as they are and reported; the others go on.
+    """Run what is not finished. Damaged results are left as they are; they, and trials that cannot be run, are
+    reported, and the others go on. What another process runs is left to it, and taken over should it die.
 
     Args:
         trials: for example from ``Sweep.trials``.
@@ -150,8 +155,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         trainer: does the training; ``train_trial`` if none is given.
 
     Raises:
-        UserError: the store cannot be written.
-        DataError: the films do not allow a trial.
+        UserError: the store cannot be written to at all.
         KeyboardInterrupt: the running trial stays unfinished, to be gone on with.
     """
     store.prepare()
@@ -168,24 +172,48 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     watch(progress)
     pending = [trial for trial in trials if not store.is_finished(trial)]
     begin, epochs_run = time.monotonic(), 0
-    epochs_pending = sum(trial.recipe.epochs for trial in pending)
+    # First whatever nobody else runs; then what others ran, should they have died meanwhile.
+    waiting = deque(pending)
+    left_to_others: list[Trial] = []
 
     def report(epoch: int, epochs: int, logs: dict) -> None:
         nonlocal epochs_run, progress
         epochs_run += 1
+        to_come = epochs - epoch + sum(trial.recipe.epochs for trial in waiting if not store.is_finished(trial))
         # Trials of a sweep differ in cost; the mean over epochs is as good a guess as is to be had.
-        left = (time.monotonic() - begin) / epochs_run * max(epochs_pending - epochs_run, 0)
-        progress = replace(progress, epoch=epoch, seconds_left=left)
+        progress = replace(progress, epoch=epoch, seconds_left=(time.monotonic() - begin) / epochs_run * to_come)
         watch(progress)
 
-    for trial in pending:
-        progress = replace(progress, running=trial, epoch=0)
+    while waiting or left_to_others:
+        if not waiting:
+            if all(_held(store, trial) for trial in left_to_others):
+                break
+            waiting, left_to_others = deque(left_to_others), []
+        trial = waiting.popleft()
+        progress = replace(progress, running=trial, epoch=0, elsewhere=len(left_to_others))
         watch(progress)
-        finished_here = store.run_unless_claimed(dataset, trial, report, trainer)
-        progress = replace(progress, running=None, done=progress.done + finished_here,
-                           elsewhere=progress.elsewhere + (not finished_here))
+        try:
+            how = store.run_unless_claimed(dataset, trial, report, trainer)
+            if how == "elsewhere":
+                left_to_others.append(trial)
+            else:
+                diverged = how == "run" and bool(store.read(trial.key).diverged)
+                progress = replace(progress, done=progress.done + 1, before=progress.before + (how == "found"),
+                                   diverged=progress.diverged + diverged)
+        except (DataError, UserError) as error:
+            # The others may be sound: what this one lacks is said at the end.
+            progress = replace(progress, problems=(*progress.problems, str(error)))
+    progress = replace(progress, running=None, elsewhere=len(left_to_others))
     watch(progress)
     return progress
+
+
+def _held(store: TrialStore, trial: Trial) -> bool:
+    """Whether another process still runs a trial."""
+    if store.is_finished(trial):
+        return False
+    with store.claim(trial) as mine:
+        return not mine
 
 
 def _require_small(value: Any) -> None:
@@ -213,10 +241,20 @@ def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"]]
-        raise UserError(f"{place[-1] if place else name}: {first['msg']}, not {first['input']!r}") from error
+        # A recipe's errors name its setting, the other adapters' only the place in the list.
+        place = ", ".join(map(str, first["loc"] if adapter is _RECIPE else (name, *first["loc"])))
+        number = "; YAML reads 1e-3 as text, write 1.0e-3 or 0.001" if _looks_like_a_number(first["input"]) else ""
+        raise UserError(f"{place or name}: {first['msg']}, not {first['input']!r}{number}") from error
     except TypeError as error:
         raise UserError(f"{name}: {error}; YAML reads 2020-01-01 as a date, for example: put it in quotes") from error
+
+
+def _looks_like_a_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)
 
 
 def _require(condition: bool, message: str) -> None:

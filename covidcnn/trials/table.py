@@ -7,7 +7,7 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.training.comparison import summary
-from covidcnn.trials.store import TrialResult
+from covidcnn.trials.store import TrialResult, seconds_of
 
 RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "validation sensitivity",
                   "validation specificity", "validation AUC", "test loss", "test accuracy", "test sensitivity",
@@ -33,7 +33,7 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        row = settings(result) | {"seconds": result.facts["seconds"], "diverged": result.diverged}
+        row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
         if not result.diverged:
             row["best epoch"] = result.best_epoch
             for split, films in result.scores.groupby("split"):

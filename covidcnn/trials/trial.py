@@ -27,6 +27,10 @@ class Trial:
     """Whether test films are scored, once, when the training is finished. Never in tuning."""
     version: int = RECIPE_VERSION
 
+    def __post_init__(self) -> None:
+        if self.recipe.precision == "auto" or self.recipe.learning_rate is None:
+            raise ValueError("a trial has its precision and its learning rate pinned; make it with pin_trial")
+
     @property
     def key(self) -> str:
         """Twenty hexadecimal digits, the same for equal trials and for no others.
@@ -71,7 +75,7 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) ->
     rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
-                 seed, score_test)
+                 int(seed), score_test)
 
 
 def _changed(value: Any) -> dict[str, Any]:
