@@ -188,9 +188,9 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
                       batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
     model = network(training_policy=keras_policy(resolve_precision(recipe.precision)))
-    # XLA makes this network slower on processors (benchmarks/README.md).
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
+    # XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate, recipe.schedule,
                                            steps * recipe.epochs, recipe.weight_average),
                   loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
@@ -202,7 +202,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
         return float(np.mean([log_loss(labels[rows["validation"]],
-                                               predict(model, images, labels, rows["validation"], shift))
+                                       predict(model, images, labels, rows["validation"], shift))
                               for shift in SIMULATED_SHIFTS]))
 
     keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, folder / UNFINISHED if folder else None, identity,

@@ -1,6 +1,6 @@
 """The precision of a training: bfloat16 where the machine multiplies it in hardware, else float32.
 
-bfloat16 halves the memory that activations take and doubles the speed of products; weights, optimizer and
+bfloat16 halves the memory that activations take and makes products faster; weights, optimizer and
 batch-normalisation statistics stay in float32. benchmarks/README.md shows what it gains and that it costs
 nothing in validation scores.
 """
