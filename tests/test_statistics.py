@@ -6,20 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score, recall_score
 
+from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.statistics import (
-    accuracy,
+    contrast,
     holm,
     mcnemar_pair,
     minimum_detectable_difference,
+    over_seeds,
     paired_difference,
     patient_draws,
     patient_error,
     prediction_interval,
     rank_probabilities,
-    sensitivity,
-    specificity,
 )
 
 FILMS, PATIENTS = 624, 428
@@ -105,17 +104,6 @@ def test_one_seed_is_refused():
         paired_difference(scores, scores, films)
 
 
-def test_weighted_metrics_are_scikit_learns():
-    generator = np.random.default_rng(2)
-    labels, scores, weights = generator.integers(0, 2, 50), generator.uniform(size=50), generator.integers(0, 4, 50)
-    called = scores >= 0.4
-    assert accuracy(labels, scores, weights, 0.4) == pytest.approx(
-        accuracy_score(labels, called, sample_weight=weights))
-    for own, label in ((specificity, 0), (sensitivity, 1)):
-        assert own(labels, scores, weights, 0.4) == pytest.approx(
-            recall_score(labels, called, pos_label=label, sample_weight=weights))
-
-
 def test_patients_are_drawn_whole_and_within_their_class():
     films, _ = test_films(np.random.default_rng(0))
     draws = patient_draws(films, 50)
@@ -178,3 +166,26 @@ def test_mcnemar_counts_the_films_on_which_a_pair_disagrees():
     first, second = np.array([0.1, 0.1, 0.9, 0.9, 0.9, 0.1]), np.array([0.1, 0.9, 0.1, 0.1, 0.9, 0.9])
     assert mcnemar_pair(first, second, labels) == {
         "only first right": 3, "only second right": 1, "p_value": pytest.approx(stats.binomtest(1, 4).pvalue)}
+
+
+def test_contrast_of_two_treatments_is_their_difference_and_a_fixed_part_moves_it():
+    generator = np.random.default_rng(5)
+    films, ease = test_films(generator)
+    first, second = models(generator, films, ease + 1, 4), models(generator, films, ease, 4)
+    draws = patient_draws(films, 50)
+    difference = paired_difference(first, second, films, draws=draws)
+    assert contrast([(1, first), (-1, second)], films, draws=draws) == difference
+    moved = contrast([(1, first), (-1, second)], films, draws=draws, fixed=np.full(4, 0.25))
+    assert moved.mean == pytest.approx(difference.mean + 0.25)
+    assert moved.high - moved.low == pytest.approx(difference.high - difference.low)
+    half = contrast([(0.5, first)], films, specificity, draws)
+    assert half.patient_error == pytest.approx(0.5 * patient_error(first, films, specificity, draws))
+
+
+def test_interval_over_seeds_is_the_t_interval():
+    values = np.array([0.01, 0.03, 0.02, 0.05])
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    interval = over_seeds(values)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="two"):
+        over_seeds(values[:1])

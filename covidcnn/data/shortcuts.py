@@ -7,6 +7,7 @@ pneumonia. Everything here is deterministic: folds are cut by patient without a 
 import cv2
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin, clone
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -91,8 +92,8 @@ def coarse_pixels(images: np.ndarray, side: int = COARSE_SIDE) -> np.ndarray:
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
 
 
-def floor_scores(films: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
-    """Scores of the floor: a ridge classifier for PNEUMONIA on coarse pixels.
+def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None) -> pd.DataFrame:
+    """Scores of the floor: a ridge classifier for PNEUMONIA on coarse pixels, or another simple model.
 
     Training films are scored by models that have not seen their patient, test films by one model trained
     on all training films. Where there is no test split there are no rows of it.
@@ -100,18 +101,22 @@ def floor_scores(films: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
     Args:
         films: a catalogue's films; those of val are left out.
         pixels: from ``coarse_pixels``, in the order of ``films``.
+        model: of scikit-learn; None takes the ridge classifier.
 
     Returns:
-        A row a film: path, split ('train' or 'test'), label, subtype, patient, score (above 0:
-        PNEUMONIA).
+        A row a film: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a
+        decision function, as ridge: above 0 PNEUMONIA; else the probability of PNEUMONIA).
     """
+    model = _ridge() if model is None else model
+    method = "decision_function" if hasattr(model, "decision_function") else "predict_proba"
     is_train = films["split"].isin(TRAINING_SPLITS).to_numpy()
     is_test = (films["split"] == "test").to_numpy()
     positive = (films["label"] == POSITIVE).to_numpy(int)
     scores = np.full(len(films), np.nan)
-    scores[is_train] = _out_of_fold(pixels[is_train], positive[is_train], films.loc[is_train, "patient"])
+    scores[is_train] = _out_of_fold(model, method, pixels[is_train], positive[is_train], films.loc[is_train, "patient"])
     if is_test.any():
-        scores[is_test] = _ridge().fit(pixels[is_train], positive[is_train]).decision_function(pixels[is_test])
+        scores[is_test] = _of_positive(getattr(clone(model).fit(pixels[is_train], positive[is_train]), method)(
+            pixels[is_test]))
     return _described(films).assign(score=scores)[is_train | is_test].reset_index(drop=True)
 
 
@@ -161,7 +166,7 @@ def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> 
         is_test = (own["split"] == "test").to_numpy()
         if min(own.loc[is_test, "patient"].nunique(), own.loc[~is_test, "patient"].nunique()) < FOLDS:
             continue
-        score = _out_of_fold(pixels[chosen], is_test.astype(int), own["patient"])
+        score = _out_of_fold(_ridge(), "decision_function", pixels[chosen], is_test.astype(int), own["patient"])
         # What is told apart here is the split: a test film takes the place of the positive class.
         scores = own.assign(score=score, label=np.where(is_test, LABELS[1], LABELS[0]))
         rows.append({"label": label, "train films": int((~is_test).sum()), "test films": int(is_test.sum())}
@@ -193,10 +198,15 @@ def _ridge() -> RidgeClassifier:
     return RidgeClassifier(alpha=1.0, class_weight="balanced")
 
 
-def _out_of_fold(pixels: np.ndarray, target: np.ndarray, patients: pd.Series) -> np.ndarray:
+def _out_of_fold(model: ClassifierMixin, method: str, pixels: np.ndarray, target: np.ndarray, patients: pd.Series
+                 ) -> np.ndarray:
     folds = min(FOLDS, patients.nunique())
-    return cross_val_predict(_ridge(), pixels, target, groups=patients.to_numpy(), cv=StratifiedGroupKFold(folds),
-                             method="decision_function")
+    return _of_positive(cross_val_predict(model, pixels, target, groups=patients.to_numpy(),
+                                          cv=StratifiedGroupKFold(folds), method=method))
+
+
+def _of_positive(scores: np.ndarray) -> np.ndarray:
+    return scores[:, 1] if scores.ndim == 2 else scores
 
 
 def _auc(scores: pd.DataFrame, samples: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ would be other test films. McNemar's test knows only the second, the spread over
 'this optimizer is better' needs both. ``tests/test_statistics.py`` simulates its coverage.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels
-
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
-"""``f(labels, scores, weights)``; weights count how often a film was drawn."""
+from covidcnn.evidence.measures import Metric, accuracy
 
 
 @dataclass(frozen=True)
@@ -35,23 +33,6 @@ class Difference:
     """Standard deviation of the difference between seeds."""
     patient_error: float
     """Standard error from the choice of test patients."""
-
-
-def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
-    """The weighted share of films called rightly."""
-    return float(weights @ ((scores >= threshold) == labels) / weights.sum())
-
-
-def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
-    """The weighted share of NORMAL films called so."""
-    normal = weights * (labels == 0)
-    return float(normal @ (scores < threshold) / normal.sum())
-
-
-def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> float:
-    """The weighted share of PNEUMONIA films called so."""
-    positive = weights * (labels == 1)
-    return float(positive @ (scores >= threshold) / positive.sum())
 
 
 def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np.ndarray:
@@ -93,26 +74,57 @@ def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame
     Raises:
         ValueError: fewer than two seeds.
     """
-    seeds = len(first)
+    return contrast([(1, first), (-1, second)], films, metric, draws)
+
+
+def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric = accuracy,
+             draws: np.ndarray | None = None, fixed: np.ndarray | float = 0.0) -> Difference:
+    """A weighted sum of several treatments' metrics, paired by seed; otherwise like ``paired_difference``.
+
+    Args:
+        terms: a factor and the scores, float (seeds, films), of each treatment.
+        films: ``label`` and ``patient`` of each film.
+        metric: what is measured.
+        draws: from ``patient_draws``.
+        fixed: float (seeds,), added for each seed: what was not measured on these films. It varies over seeds, and not
+            in the bootstrap over patients.
+    """
+    per_seed = _by_seed(terms, binary_labels(films), metric, np.ones(len(films))) + fixed
+    return over_seeds(per_seed, _patient_error(terms, films, metric, draws))
+
+
+def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metric: Metric, weights: np.ndarray
+             ) -> np.ndarray:
+    return sum((factor * np.array([metric(labels, row, weights) for row in scores]) for factor, scores in terms),
+               np.zeros(len(terms[0][1])))
+
+
+def _patient_error(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric,
+                   draws: np.ndarray | None) -> float:
+    labels = binary_labels(films)
+    draws = patient_draws(films) if draws is None else draws
+    return float(np.std([_by_seed(terms, labels, metric, weights).mean() for weights in draws], ddof=1))
+
+
+def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
+    """The mean of a difference that was measured once a seed, with its interval.
+
+    Args:
+        differences: float (seeds,).
+        patient_error: standard error of their mean from the choice of test patients; 0 where no test film has a part.
+
+    Raises:
+        ValueError: fewer than two seeds.
+    """
+    seeds = len(differences)
     if seeds < 2:
         raise ValueError("a difference over seeds needs at least two of them")
-    labels, ones = binary_labels(films), np.ones(len(films))
-    differences = np.array([metric(labels, one, ones) - metric(labels, other, ones)
-                            for one, other in zip(first, second, strict=True)])
-    patient_error = float(np.std(_mean_over_seeds(first, second, labels, metric, patient_draws(films) if draws is None
-                                                  else draws), ddof=1))
-    seed_deviation = float(differences.std(ddof=1))
-    mean, error = float(differences.mean()), np.hypot(seed_deviation / np.sqrt(seeds), patient_error)
+    seed_deviation = float(np.std(differences, ddof=1))
+    mean, error = float(np.mean(differences)), np.hypot(seed_deviation / np.sqrt(seeds), patient_error)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error
     # Two treatments that agree on every film for every seed leave nothing to test.
     p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1)) if error > 0 else 1.0
-    return Difference(mean, mean - reach, mean + reach, p_value, seeds, seed_deviation, patient_error)
-
-
-def _mean_over_seeds(first: np.ndarray, second: np.ndarray, labels: np.ndarray, metric: Metric, draws: np.ndarray
-                     ) -> np.ndarray:
-    return np.array([np.mean([metric(labels, one, weights) - metric(labels, other, weights)
-                              for one, other in zip(first, second, strict=True)]) for weights in draws])
+    return Difference(mean, float(mean - reach), float(mean + reach), p_value, seeds, seed_deviation, patient_error)
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:
@@ -144,9 +156,7 @@ def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accu
         metric: what is measured.
         draws: from ``patient_draws``.
     """
-    labels = binary_labels(films)
-    draws = patient_draws(films) if draws is None else draws
-    return float(np.std([np.mean([metric(labels, one, weights) for one in scores]) for weights in draws], ddof=1))
+    return _patient_error([(1, scores)], films, metric, draws)
 
 
 def rank_probabilities(values: pd.DataFrame, samples: int = 10_000, seed: int = 0) -> pd.DataFrame:

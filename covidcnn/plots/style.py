@@ -1,7 +1,12 @@
 """One look for all figures: legible at a column's width, colours that colour-blind readers tell apart."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.figure import Figure
+
+from covidcnn.paths import replacing
 
 # Okabe and Ito's palette, made to be told apart with any common kind of colour blindness.
 NORMAL = "#0072B2"
@@ -30,3 +35,15 @@ def apply_style() -> None:
         "svg.fonttype": "none",
         "svg.hashsalt": "covidcnn",
     }
+
+
+def save_picture(figure: Figure, folder: Path, name: str) -> None:
+    """Save a figure as ``NAME.png`` and ``NAME.svg``; the same figure gives the same files.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    for ending in ("png", "svg"):
+        metadata = {"Date": None} if ending == "svg" else {"Software": None}
+        with replacing(folder / f"{name}.{ending}") as temporary:
+            figure.savefig(temporary, format=ending, metadata=metadata)

@@ -17,7 +17,7 @@ from covidcnn.config import Profile, profile_named
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing, write_json
-from covidcnn.plots.style import apply_style
+from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
 
 if TYPE_CHECKING:
@@ -129,11 +129,7 @@ class Run:
                 legend.set_loc("center")
             bottom = figure.get_tightbbox().y0 / figure.get_figheight()
             figure.text(1, bottom - 0.01, note, ha="right", va="top", size=8, color="0.35")
-        for ending in ("png", "svg"):
-            # Without a date the same figure gives the same file.
-            metadata = {"Date": None} if ending == "svg" else {"Software": None}
-            with replacing(folder / f"{name}.{ending}") as temporary:
-                figure.savefig(temporary, format=ending, metadata=metadata)
+        save_picture(figure, folder, name)
         picture = folder / f"{name}.png"
         path = picture.relative_to(self.folder).as_posix()
         self._enter("figures", {"name": name, "file": path, "caption": caption})

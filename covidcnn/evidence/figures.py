@@ -1,0 +1,144 @@
+"""Figures of the evidence, each a function of what the store holds. None shows a film."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from covidcnn import paper
+from covidcnn.evidence.findings import nadam_differences
+from covidcnn.evidence.ledger import summary
+from covidcnn.evidence.measures import Metric, accuracy, specificity
+from covidcnn.evidence.results import ArmResults, DivergedTraining, Evidence, Treatment
+from covidcnn.evidence.statistics import patient_error, prediction_interval
+from covidcnn.evidence.tables import OPTIMIZER_ARMS, rank_table, settings_in_words
+from covidcnn.evidence.verdicts import (
+    CANNOT_BE_TESTED,
+    COMPATIBLE,
+    CONTRADICTION,
+    NOT_FINISHED,
+    NOT_REPRODUCED,
+    OPEN,
+    REFUTED,
+    REPRODUCED,
+    SUPPORTED,
+)
+from covidcnn.plots.evidence import (
+    differences,
+    promised_and_kept,
+    rank_probabilities,
+    values_by_treatment,
+    verdict_counts,
+)
+
+_VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
+                    NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
+                    NOT_FINISHED: "0.85"}
+
+Named = tuple[str, Figure, str]
+"""File name without ending, figure, caption."""
+
+
+def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named]:
+    """Every figure that the finished arms and the claims ledger allow, one after the other."""
+    yield _verdicts(claims)
+    for name, arm in evidence.arms.items():
+        if len(arm.treatments) == 1:
+            yield _recipe(arm)
+            continue
+        yield _values(arm)
+        # What validation promised is not known of a training that diverged.
+        with suppress(DivergedTraining):
+            yield _validation_and_test(arm)
+        if name in OPTIMIZER_ARMS:
+            yield _nadam(arm)
+            yield _ranks(arm)
+
+
+def _verdicts(claims: pd.DataFrame) -> Named:
+    counts = summary(claims)["claims"]
+    figure, ax = plt.subplots(figsize=(6.5, 0.42 * len(counts) + 0.9))
+    verdict_counts(counts.to_dict(), _VERDICT_COLOURS, ax)
+    return "verdicts", figure, f"The {len(claims)} claims of the paper by verdict."
+
+
+def _values(arm: ArmResults) -> Named:
+    labelled = _labels(arm)
+    values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
+    intervals = {label: _new_run(values[label], patient_error(treatment.test_scores, arm.films, accuracy, arm.draws))
+                 for label, treatment in labelled.items()}
+    published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.6))
+    values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return (f"{arm.name}-accuracy", figure, f"Arm {arm.name}: test accuracy of every seed, and where one new run would "
+                                            "lie with 95 % probability.")
+
+
+def _validation_and_test(arm: ArmResults) -> Named:
+    metric: Metric = accuracy if arm.name.startswith("5") else specificity
+    quantity = metric.__name__
+    promised = {label: treatment.validation_values(metric) for label, treatment in _labels(arm).items()}
+    kept = {label: treatment.values(metric) for label, treatment in _labels(arm).items()}
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(kept) + 1.6))
+    promised_and_kept(promised, kept, f"{quantity}, threshold 0.5", ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    return (f"{arm.name}-validation-and-test", figure, f"Arm {arm.name}: {quantity} on validation films and on test "
+                                                       "films, at threshold 0.5.")
+
+
+def _nadam(arm: ArmResults) -> Named:
+    table = paper.OPTIMIZER_TABLE["test accuracy"]
+    found = nadam_differences(arm, "accuracy")
+    figure, ax = plt.subplots(figsize=(7, 3.2))
+    differences({f"Nadam - {rival}": difference for rival, difference in found.items()},
+                {f"Nadam - {rival}": float(table["Nadam"] - table[rival]) for rival in found}, "test accuracy", ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    return (f"{arm.name}-nadam", figure, f"Arm {arm.name}: Nadam less each rival, mean over seeds, with intervals over "
+                                         "seeds and test patients; beside it the paper's one pair of runs.")
+
+
+def _ranks(arm: ArmResults) -> Named:
+    table = rank_table(arm).set_index("optimizer")
+    figure, ax = plt.subplots(figsize=(6.5, 3.4))
+    rank_probabilities(table.rename(columns=lambda name: name.removeprefix("rank ")), ax)
+    return f"{arm.name}-ranks", figure, f"Arm {arm.name}: the probability of each rank, over seeds."
+
+
+def _recipe(arm: ArmResults) -> Named:
+    (treatment,) = arm.treatments
+    values, intervals = {}, {}
+    for name, metric, moved in (("accuracy, threshold from validation", accuracy, True),
+                                ("specificity, threshold from validation", specificity, True),
+                                ("accuracy, threshold 0.5", accuracy, False),
+                                ("specificity, threshold 0.5", specificity, False)):
+        values[name] = treatment.values(metric, at_validation_threshold=moved)
+        scores = treatment.scores_at_validation_threshold if moved else treatment.test_scores
+        intervals[name] = _new_run(values[name], patient_error(scores, arm.films, metric, arm.draws))
+    published = {name: paper.FINAL_METRICS[name.split(",")[0]] for name in values}
+    figure, ax = plt.subplots(figsize=(7.5, 3.4))
+    values_by_treatment(values, intervals, "on test", published, ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return (f"{arm.name}-accuracy", figure, f"Arm {arm.name}: the recipe chosen on validation under simulated shift, "
+                                            "every seed, beside the paper's final model.")
+
+
+def _new_run(values: np.ndarray, error: float) -> tuple[float, float]:
+    low, high = np.clip(prediction_interval(values, error), 0, 1)
+    return float(low), float(high)
+
+
+def _labels(arm: ArmResults) -> dict[str, Treatment]:
+    """The arm's treatments by what sets them apart, in one line. Where three settings or more differ, only what
+    differs from the first treatment is said."""
+    words = [settings_in_words(treatment) for treatment in arm.treatments]
+    if len(words[0]) < 3:
+        named = [", ".join(one.values() if len(one) == 1 or "optimizer" in one else
+                           [f"{name} {value}" for name, value in one.items()]) for one in words]
+    else:
+        named = [", ".join(f"{name} {value}" for name, value in one.items() if value != words[0][name]) or "as assumed"
+                 for one in words]
+    return dict(zip(named, arm.treatments, strict=True))

@@ -1,0 +1,117 @@
+"""The claims ledger: ``reports/paper/claims.csv`` and ``claims.md``, made from the store and the paper's numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.errors import UserError
+from covidcnn.evidence.claims import CLAIMS, Claim
+from covidcnn.evidence.floor import FLOOR
+from covidcnn.evidence.results import DivergedTraining, Evidence
+from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, VERDICTS, Finding
+from covidcnn.paths import REPORTS, replacing
+
+LEDGER = REPORTS / "paper" / "claims.csv"
+TRIALS = "tables/trials.csv"
+"""Beside the ledger: every trial with its arm, seed and settings."""
+
+
+def ledger(evidence: Evidence) -> pd.DataFrame:
+    """Every claim with the paper's value, ours with its interval, and its verdict.
+
+    Returns:
+        A row a claim, indexed by its name: ``where``, ``claim``, ``paper``, ``ours``, ``value``, ``low``, ``high``,
+        ``seeds``, ``verdict``, ``cell`` (of a notebook), ``arms`` (whose trials it rests on).
+    """
+    rows = []
+    for claim in CLAIMS:
+        finding = _find(claim, evidence)
+        rows.append({"name": claim.name, "where": claim.where, "claim": claim.statement, "paper": claim.value,
+                     "ours": finding.ours, "value": finding.value, "low": finding.low, "high": finding.high,
+                     "seeds": finding.seeds or np.nan, "verdict": finding.verdict, "cell": claim.cell,
+                     "arms": " ".join(claim.arms)})
+    return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
+
+
+def _find(claim: Claim, evidence: Evidence) -> Finding:
+    missing = [arm for arm in claim.arms if not _is_finished(arm, evidence)]
+    if missing:
+        return Finding(NOT_FINISHED, "; ".join(_standing(arm, evidence) for arm in missing))
+    try:
+        return claim.find(evidence)
+    except DivergedTraining as error:
+        return Finding(CANNOT_BE_TESTED, str(error))
+
+
+def _is_finished(arm: str, evidence: Evidence) -> bool:
+    return evidence.floor is not None if arm == FLOOR else arm in evidence.arms
+
+
+def _standing(arm: str, evidence: Evidence) -> str:
+    if arm == FLOOR:
+        return f"arm {arm} is not computed"
+    trials, finished = evidence.progress.loc[arm]
+    if np.isnan(trials):
+        return f"arm {arm}: what it compares is not selected yet"
+    return f"arm {arm}: {finished:.0f} of {trials:.0f} trainings finished"
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """How many claims have which verdict: a row a verdict, in the protocol's order, with ``claims``."""
+    counts = table["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
+    return counts[counts > 0].rename_axis("verdict").rename("claims").to_frame()
+
+
+def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
+    """The committed ledger.
+
+    Raises:
+        UserError: it is not there, or cannot be read.
+    """
+    try:
+        return pd.read_csv(path, index_col="name", dtype={"seeds": "Int64"},
+                           keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high", "seeds"), ""))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no claims ledger ({error}); make it with covidcnn evidence ledger") from error
+
+
+def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
+    """The claims that a notebook shows, as they stand in the committed ledger: ``claim``, ``paper``, ``ours``,
+    ``verdict``, in words for people to read.
+
+    Args:
+        notebook: its name without ending.
+        path: of the ledger.
+
+    Raises:
+        UserError: as ``read_ledger``.
+    """
+    table = read_ledger(path)
+    return table.loc[table["cell"].str.startswith(f"{notebook}#"), ["where", "claim", "paper", "ours", "verdict"]]
+
+
+def write_ledger(table: pd.DataFrame, folder: Path) -> None:
+    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder."""
+    with replacing(folder / LEDGER.name) as temporary:
+        table.to_csv(temporary, float_format="%.6g")
+    linked = table.assign(
+        shown=[_cell_link(cell) for cell in table["cell"]],
+        trials=[", ".join(f"[{arm}]({TRIALS})" for arm in arms.split()) for arms in table["arms"]])
+    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "ours": "here", "seeds": "seeds",
+               "verdict": "verdict", "shown": "shown in", "trials": "trials of arm"}
+    printed = linked[list(columns)].rename(columns=columns).assign(verdict=lambda rows: "**" + rows["verdict"] + "**")
+    with replacing(folder / "claims.md") as temporary:
+        temporary.write_text("\n\n".join([
+            "# The claims ledger",
+            "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
+            "What each verdict means, and which arms there are, stands in [protocol.yaml](protocol.yaml). Intervals "
+            "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients.",
+            summary(table).to_markdown(),
+            printed.to_markdown(index=False, missingval=""),
+        ]) + "\n", encoding="utf-8")
+
+
+def _cell_link(cell: str) -> str:
+    notebook, name = cell.split("#")
+    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#{name})"

@@ -1,0 +1,219 @@
+"""What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.data.facts import TEST_COPIES
+from covidcnn.errors import DataError
+from covidcnn.evaluation.metrics import binary_labels
+from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evidence.floor import read_floor
+from covidcnn.evidence.measures import Metric
+from covidcnn.evidence.protocol import Protocol
+from covidcnn.evidence.statistics import patient_draws
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.store import TrialResult, TrialStore
+
+FILM_COLUMNS = ["path", "label", "subtype", "patient"]
+
+
+class DivergedTraining(Exception):
+    """A training left neither history nor validation scores, where a finding needs those of every seed."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """All trainings of one recipe in an arm, a seed each."""
+
+    settings: dict[str, Any]
+    """What differs between the treatments of the arm."""
+    recipe: Recipe
+    results: tuple[TrialResult, ...]
+    """In the order of their seeds."""
+    films: pd.DataFrame
+    """The test films: ``path``, ``label``, ``subtype``, ``patient``; a row each, the same in all treatments."""
+
+    @property
+    def seeds(self) -> list[int]:
+        return [result.trial.seed for result in self.results]
+
+    @cached_property
+    def test_scores(self) -> np.ndarray:
+        """float (seeds, test films). A training that diverged calls every film PNEUMONIA, with certainty."""
+        return np.stack([np.ones(len(self.films)) if result.diverged else
+                         result.scores[result.scores["split"] == "test"].set_index("path")["score"]
+                         .loc[self.films["path"]].to_numpy(float) for result in self.results])
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """float (seeds,): Youden's threshold, fixed on the validation films of the same training."""
+        found = {result.trial.seed: fix_threshold(result.scores[result.scores["split"] != "test"], "youden")
+                 for result in self.results if not result.diverged}
+        return np.array([found.get(seed, 0.5) for seed in self.seeds])
+
+    @cached_property
+    def scores_at_validation_threshold(self) -> np.ndarray:
+        """``test_scores`` moved so that each training's own threshold lies at 0.5; no probabilities any more."""
+        return self.test_scores - self.thresholds[:, np.newaxis] + 0.5
+
+    def values(self, metric: Metric, films: np.ndarray | None = None, at_validation_threshold: bool = False
+               ) -> np.ndarray:
+        """A metric of every seed on the test films: float (seeds,).
+
+        Args:
+            metric: what is measured.
+            films: bool (test films,), those to look at; None takes all.
+            at_validation_threshold: call at Youden's threshold from validation instead of 0.5.
+        """
+        labels = binary_labels(self.films)
+        weights = np.ones(len(labels)) if films is None else films.astype(float)
+        scores = self.scores_at_validation_threshold if at_validation_threshold else self.test_scores
+        return np.array([metric(labels, row, weights) for row in scores])
+
+    @property
+    def histories(self) -> list[pd.DataFrame]:
+        """A row an epoch, by seed.
+
+        Raises:
+            DivergedTraining: there is none, of a seed.
+        """
+        self._require_all()
+        return [result.history for result in self.results]
+
+    def validation_values(self, metric: Metric) -> np.ndarray:
+        """A metric of every seed on its validation films, unshifted: float (seeds,).
+
+        Raises:
+            DivergedTraining: they have no scores, of a seed.
+        """
+        self._require_all()
+        plain = [result.scores[result.scores["split"] == "validation"] for result in self.results]
+        return np.array([metric(binary_labels(scores), scores["score"].to_numpy(float), np.ones(len(scores)))
+                         for scores in plain])
+
+    def _require_all(self) -> None:
+        diverged = sum(bool(result.diverged) for result in self.results)
+        if diverged:
+            raise DivergedTraining(f"{diverged} of {len(self.results)} trainings diverged")
+
+
+@dataclass(frozen=True)
+class ArmResults:
+    """A finished arm."""
+
+    name: str
+    treatments: tuple[Treatment, ...]
+    """In the order of the protocol."""
+
+    def treatment(self, **settings: Any) -> Treatment:
+        """The one treatment whose recipe has these settings.
+
+        Raises:
+            ValueError: none has, or several.
+        """
+        found = [treatment for treatment in self.treatments
+                 if all(setting(treatment.recipe, name) == value for name, value in settings.items())]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} treatments of arm '{self.name}' have {settings}")
+        return found[0]
+
+    @property
+    def films(self) -> pd.DataFrame:
+        return self.treatments[0].films
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """Bootstrap draws of the test patients, the same for all that is compared."""
+        return patient_draws(self.films)
+
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """bool (test films,): without the surplus copies of identical files."""
+        return ~self.films["path"].map(_without_ending).isin(TEST_COPIES).to_numpy()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is finished."""
+
+    arms: Mapping[str, ArmResults]
+    """Those that score test films, by name."""
+    floor: pd.DataFrame | None
+    """From ``covidcnn.evidence.floor``; None where it is not computed."""
+    progress: pd.DataFrame
+    """Columns ``trials`` and ``finished``, a row an arm of the protocol."""
+
+
+def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
+    """Read what is finished of a protocol.
+
+    Raises:
+        DataError: a result is damaged, or trials of an arm were scored on different test films.
+    """
+    return Evidence(dict(_finished(protocol, store)), read_floor(store.folder), progress(protocol, store))
+
+
+def progress(protocol: Protocol, store: TrialStore) -> pd.DataFrame:
+    """Trials of each arm and how many are finished: columns ``trials`` and ``finished``, a row an arm. An arm whose
+    selection is not made yet counts the trials of the arm that selects as unknown: no number."""
+    rows = {}
+    for name, arm in protocol.arms.items():
+        if arm.selected_from and arm.selected_from not in protocol.selections():
+            rows[name] = (np.nan, 0)
+            continue
+        trials = protocol.sweep(name).trials(protocol.data)
+        rows[name] = (len(trials), sum(map(store.is_finished, trials)))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["trials", "finished"]).rename_axis("arm")
+
+
+def setting(recipe: Recipe, name: str) -> Any:
+    """A setting of a recipe or of its images, by name."""
+    return getattr(recipe if hasattr(recipe, name) else recipe.images, name)
+
+
+def differing(recipes: Sequence[Recipe]) -> list[str]:
+    """The names of the settings in which recipes differ, those of the images too."""
+    names = [field.name for field in fields(Recipe) if field.name != "images"]
+    names += [field.name for field in fields(type(recipes[0].images))]
+    return [name for name in names if len({setting(recipe, name) for recipe in recipes}) > 1]
+
+
+def _finished(protocol: Protocol, store: TrialStore) -> Iterator[tuple[str, ArmResults]]:
+    table = progress(protocol, store)
+    for name, arm in protocol.arms.items():
+        if not arm.value.get("score_test") or table.loc[name, "finished"] != table.loc[name, "trials"]:
+            continue
+        sweep = protocol.sweep(name)
+        by_recipe: dict[Recipe, list[TrialResult]] = {}
+        for trial in sweep.trials(protocol.data):
+            by_recipe.setdefault(trial.recipe, []).append(store.read(trial.key))
+        films = _test_films(name, [result for results in by_recipe.values() for result in results])
+        # Of the recipes as the protocol has them: pinned ones differ in Keras's default learning rates too.
+        names = differing(sweep.recipes)
+        yield name, ArmResults(name, tuple(
+            Treatment({one: setting(recipe, one) for one in names}, recipe, tuple(results), films)
+            for recipe, results in by_recipe.items()))
+
+
+def _test_films(arm: str, results: list[TrialResult]) -> pd.DataFrame:
+    scored = [result for result in results if not result.diverged]
+    first: pd.DataFrame | None = None
+    for result in scored:
+        films = (result.scores.loc[result.scores["split"] == "test", FILM_COLUMNS].sort_values("path")
+                 .reset_index(drop=True))
+        if first is not None and not films.equals(first):
+            raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test films than the trials before "
+                            "it; remove it and it is run again")
+        first = films
+    if first is None:
+        raise DataError(f"arm '{arm}': every training diverged")
+    return first
+
+
+def _without_ending(path: str) -> str:
+    return path.rsplit(".", 1)[0]

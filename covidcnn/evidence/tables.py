@@ -1,0 +1,137 @@
+"""Tables of the evidence: a row a treatment, a comparison, a trial. Each is a function of what the store holds."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.evaluation.metrics import confusion
+from covidcnn.evidence.findings import nadam_differences
+from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evidence.results import ArmResults, Evidence, Treatment
+from covidcnn.evidence.statistics import (
+    Difference,
+    holm,
+    minimum_detectable_difference,
+    paired_difference,
+    patient_error,
+    prediction_interval,
+    rank_probabilities,
+)
+from covidcnn.trials.store import TrialResult
+from covidcnn.trials.table import trial_table
+
+Tables = dict[str, tuple[pd.DataFrame, str]]
+"""By file name without ending: the table and its caption."""
+
+OPTIMIZER_ARMS = ("1-as-published", "2b-fair")
+
+
+def evidence_tables(evidence: Evidence) -> Tables:
+    """Every table that the finished arms allow."""
+    tables: Tables = {}
+    for name, arm in evidence.arms.items():
+        tables[name] = (arm_table(arm), f"Arm {name}, test films, threshold 0.5: accuracy over seeds with the 95 % "
+                        "prediction interval for one new run; accuracy and specificity at each training's own "
+                        "threshold from validation (Youden's); accuracy on the 618 distinct images; then medians.")
+        if len(arm.treatments) > 1:
+            tables[f"{name}-against-first"] = (comparison_table(arm), (
+                f"Arm {name}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
+                "patients; the smallest difference that so many seeds find in four of five cases."))
+    for name in OPTIMIZER_ARMS:
+        if name in evidence.arms:
+            tables[f"{name}-ranks"] = (rank_table(evidence.arms[name]), (
+                f"Arm {name}: probability of each rank by mean test accuracy, from a Bayesian bootstrap over seeds."))
+            tables[f"{name}-nadam"] = (nadam_table(evidence.arms[name]), (
+                f"Arm {name}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five."))
+    if evidence.floor is not None:
+        tables["8-floor"] = (floor_table(evidence.floor), "The floor: simple models on 16 x 16 pixels; no seeds.")
+    return tables
+
+
+def arm_table(arm: ArmResults) -> pd.DataFrame:
+    """A row a treatment: its settings, then what its trainings reach on test films."""
+    return pd.DataFrame([settings_in_words(treatment) | _reached(arm, treatment) for treatment in arm.treatments])
+
+
+def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
+    values = treatment.values(accuracy)
+    low, high = prediction_interval(values, patient_error(treatment.test_scores, arm.films, accuracy, arm.draws))
+    row: dict[str, Any] = {
+        "seeds": len(values), "accuracy": np.median(values), "lowest": values.min(), "highest": values.max(),
+        "mean": values.mean(), "standard deviation": values.std(ddof=1), "new run, low": max(0.0, low),
+        "new run, high": min(1.0, high),
+        "at validation threshold": np.median(treatment.values(accuracy, at_validation_threshold=True)),
+        "specificity there": np.median(treatment.values(specificity, at_validation_threshold=True)),
+        "on distinct images": np.median(treatment.values(accuracy, arm.distinct))}
+    row |= {name: np.median(treatment.values(metric)) for name, metric in MEASURES.items() if name != "accuracy"}
+    row |= {f"sensitivity, {subtype}": np.median(treatment.values(
+        sensitivity, (arm.films["subtype"] == subtype).to_numpy())) for subtype in ("bacteria", "virus")}
+    diverged = sum(bool(result.diverged) for result in treatment.results)
+    held_out = {} if diverged else {"specificity, validation": np.median(treatment.validation_values(specificity)),
+                                    "accuracy, validation": np.median(treatment.validation_values(accuracy))}
+    return row | held_out | {"diverged": diverged}
+
+
+def comparison_table(arm: ArmResults) -> pd.DataFrame:
+    """Each treatment less the first one of the arm: accuracy and specificity on test films."""
+    first, *others = arm.treatments
+    return pd.DataFrame([
+        settings_in_words(other) | {"measure": name} | _difference(paired_difference(
+            other.test_scores, first.test_scores, arm.films, metric, arm.draws))
+        for other in others for name, metric in (("accuracy", accuracy), ("specificity", specificity))])
+
+
+def nadam_table(arm: ArmResults) -> pd.DataFrame:
+    """Nadam less each other optimizer, by test accuracy: one family for Holm's correction."""
+    differences = nadam_differences(arm, "accuracy")
+    corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
+    return pd.DataFrame([{"rival": rival} | _difference(difference) | {"p, Holm": corrected[rival]}
+                         for rival, difference in differences.items()])
+
+
+def _difference(difference: Difference) -> dict[str, float]:
+    detectable = (minimum_detectable_difference(difference.seed_deviation, difference.seeds)
+                  if difference.seed_deviation > 0 else 0.0)
+    return {"seeds": difference.seeds, "mean difference": difference.mean, "low": difference.low,
+            "high": difference.high, "p": difference.p_value, "detectable": detectable,
+            "standard deviation over seeds": difference.seed_deviation,
+            "standard error, patients": difference.patient_error}
+
+
+def rank_table(arm: ArmResults) -> pd.DataFrame:
+    """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
+    values = pd.DataFrame({treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments})
+    return rank_probabilities(values).add_prefix("rank ").rename_axis("optimizer").reset_index()
+
+
+def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """The floor in numbers, a row a model and split."""
+    rows = []
+    for (model, split), films in scores.groupby(["model", "split"], sort=False):
+        matrix = confusion(films)
+        labels, ones = (films["label"] == "PNEUMONIA").to_numpy(int), np.ones(len(films))
+        rows.append({"model": model, "films": len(films),
+                     "scored on": "test" if split == "test" else "train, cross-validated by patient",
+                     "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
+                     "AUC": MEASURES["AUC"](labels, films["score"].to_numpy(float), ones)})
+    return pd.DataFrame(rows)
+
+
+def manifest_table(by_arm: dict[str, list[TrialResult]]) -> pd.DataFrame:
+    """Every finished trial, a row an arm that it stands in: key, settings, seed and results at threshold 0.5."""
+    return pd.concat([trial_table(results).drop(columns=["data", "version"]).reset_index().assign(arm=name)
+                      .pipe(lambda table: table[["arm", *table.columns.drop("arm")]])
+                      for name, results in by_arm.items()], ignore_index=True)
+
+
+def settings_in_words(treatment: Treatment) -> dict[str, str]:
+    """What sets a treatment apart within its arm, for people to read."""
+    return {name.replace("_", " "): _in_words(name, value) for name, value in treatment.settings.items()}
+
+
+def _in_words(name: str, value: Any) -> str:
+    if name == "training_draw":
+        films, share = value
+        return f"{films:,} films, {share:.0%} NORMAL"
+    return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"

@@ -1,0 +1,105 @@
+"""Everything in ``reports/paper`` that follows from the trial store: tables, figures, ledger, manifest."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.ledger import ledger, write_ledger
+from covidcnn.evidence.protocol import Protocol
+from covidcnn.evidence.results import Evidence, read_evidence
+from covidcnn.evidence.tables import Tables, evidence_tables, manifest_table
+from covidcnn.paths import replacing, write_json
+from covidcnn.plots.style import apply_style, save_picture
+from covidcnn.trials.store import TrialResult, TrialStore
+
+MANIFEST = "manifest.json"
+STORE = "store"
+
+
+def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.DataFrame:
+    """Make tables, figures, claims ledger and manifest anew. The same store gives the same files.
+
+    Args:
+        protocol: whose arms the store's trials stand in.
+        store: is read only.
+        folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
+
+    Returns:
+        The claims ledger.
+
+    Raises:
+        DataError: a result is damaged.
+        UserError: the folder cannot be written.
+    """
+    evidence, by_arm = read_evidence(protocol, store), finished_by_arm(protocol, store)
+    tables = evidence_tables(evidence)
+    if by_arm:
+        tables["trials"] = (manifest_table(by_arm), "Every finished trial, a row an arm that it stands in.")
+    _write_tables(tables, folder / "tables")
+    claims = ledger(evidence)
+    write_ledger(claims, folder)
+    apply_style()
+    captions = {}
+    for name, figure, caption in evidence_figures(evidence, claims):
+        save_picture(figure, folder / "figures" / "evidence", name)
+        plt.close(figure)
+        captions[name] = caption
+    write_json(folder / MANIFEST, _manifest(protocol, by_arm, evidence, tables, captions))
+    return claims
+
+
+def finished_by_arm(protocol: Protocol, store: TrialStore) -> dict[str, list[TrialResult]]:
+    """The finished trials of each arm, also of arms that are not complete; an arm without any is left out.
+
+    Raises:
+        DataError: a result is damaged.
+    """
+    chosen = protocol.selections()
+    trials = {name: protocol.sweep(name).trials(protocol.data) for name, arm in protocol.arms.items()
+              if not arm.selected_from or arm.selected_from in chosen}
+    results = {name: [store.read(trial.key) for trial in of_arm if store.is_finished(trial)]
+               for name, of_arm in trials.items()}
+    return {name: found for name, found in results.items() if found}
+
+
+def _write_tables(tables: Tables, folder: Path) -> None:
+    for name, (table, caption) in tables.items():
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        # The list of trials is for machines: a page of it would be no reading.
+        if name != "trials":
+            with replacing(folder / f"{name}.md") as temporary:
+                temporary.write_text(f"{caption}\n\n{_markdown(table)}\n", encoding="utf-8")
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """Floats to four decimals; settings, which are text, as they are."""
+    texts = table.map(lambda value: f"{value:.4f}" if isinstance(value, float) else f"{value}")
+    sides = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.dtypes]
+    return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
+
+
+def _manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence: Evidence, tables: Tables,
+              figures: dict[str, str]) -> dict[str, Any]:
+    """What all tables, figures and verdicts of the folder were made from. A trial that stands in several arms opened
+    the test set once; the two models of the floor did so once each."""
+    results = {result.trial.key: result for found in by_arm.values() for result in found}
+    floor = evidence.floor["model"].nunique() if evidence.floor is not None else 0
+    content = {key: hashlib.sha256(results[key].scores.to_csv(index=False, float_format="%.9g").encode()).hexdigest()
+               for key in sorted(results)}
+    return {
+        "data": protocol.data,
+        "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        "trials": len(results),
+        "openings of the published test set": sum(result.trial.score_test for result in results.values()) + floor,
+        "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
+                        "exploratory": protocol.arm(name).exploratory}
+                 for name, row in zip(evidence.progress.index, evidence.progress.itertuples(index=False), strict=True)},
+        "tables": {name: caption for name, (_, caption) in tables.items()},
+        "figures": figures,
+    }

@@ -1,0 +1,117 @@
+"""Figures of many trainings: every seed as a point, what validation promised beside what test kept, differences."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from covidcnn.evidence.statistics import Difference
+from covidcnn.plots.style import HERE, PAPER, VALIDATION
+
+
+def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
+                        quantity: str, paper: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
+    """Each seed's value, their median and where one new run would lie, a row a treatment, the first above.
+
+    Args:
+        values: by treatment, float (seeds,).
+        intervals: by treatment, the 95 % prediction interval.
+        quantity: the axis label.
+        paper: the paper's value of a treatment, where it gives one.
+    """
+    ax = ax or plt.gca()
+    rows = _rows(list(values))
+    for name, row in rows.items():
+        ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
+                label="one new run, 95 %" if row == 0 else None)
+        ax.plot(values[name], np.full(len(values[name]), row), "o", color=HERE, alpha=0.7, ms=5,
+                label="here, a point a seed" if row == 0 else None)
+        ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE, label="here, median" if row == 0 else None)
+    for name, value in (paper or {}).items():
+        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
+                label="paper, one run" if name == next(iter(paper or {})) else None)
+    return _finish(ax, rows, quantity)
+
+
+def promised_and_kept(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], quantity: str,
+                      ax: Axes | None = None) -> Axes:
+    """A quantity on validation and on test films, a row a treatment: each seed, joined medians.
+
+    Args:
+        promised: by treatment, float (seeds,), on validation.
+        kept: likewise on test.
+        quantity: the axis label.
+    """
+    ax = ax or plt.gca()
+    rows = _rows(list(promised))
+    for name, row in rows.items():
+        medians = np.median(kept[name]), np.median(promised[name])
+        ax.plot(medians, [row, row], "-", color="0.6", lw=2, zorder=1)
+        for values, colour, marker, offset, label in ((promised[name], VALIDATION, "s", 0.14, "validation"),
+                                                      (kept[name], HERE, "o", -0.14, "test")):
+            ax.plot(values, np.full(len(values), row + offset), marker, color=colour, alpha=0.45, ms=4)
+            ax.plot(np.median(values), row, marker, color=colour, ms=8, mec="white",
+                    label=f"{label}, median (small: seeds)" if row == 0 else None)
+    return _finish(ax, rows, quantity)
+
+
+def differences(found: Mapping[str, Difference], claimed: Mapping[str, float] | None = None, quantity: str = "accuracy",
+                ax: Axes | None = None) -> Axes:
+    """Mean differences with their 95 % intervals, a row each; the dotted line is no difference.
+
+    Args:
+        found: by name.
+        claimed: the paper's difference, where it gives one.
+        quantity: what differs.
+    """
+    ax = ax or plt.gca()
+    rows = _rows(list(found))
+    ax.axvline(0, ls=":", color="0.5")
+    for name, row in rows.items():
+        one = found[name]
+        ax.errorbar(one.mean, row, xerr=[[one.mean - one.low], [one.high - one.mean]], fmt="o", color=HERE, capsize=4,
+                    label="here, 95 % interval" if row == 0 else None)
+    for name, value in (claimed or {}).items():
+        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
+                label="paper, one pair of runs" if name == next(iter(claimed or {})) else None)
+    return _finish(ax, rows, f"difference in {quantity}")
+
+
+def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The probability of each rank: a row a treatment, a column a rank.
+
+    Args:
+        table: in 0..1, indexed by treatment.
+    """
+    ax = ax or plt.gca()
+    text = table.map(lambda share: f"{share:.2f}" if share >= 0.005 else "")
+    sns.heatmap(table, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, linewidths=1, linecolor="white",
+                ax=ax)
+    ax.set(xlabel="rank by mean test accuracy", ylabel="")
+    ax.tick_params(length=0)
+    return ax
+
+
+def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Axes | None = None) -> Axes:
+    """How many claims have which verdict, a bar each, in the order given."""
+    ax = ax or plt.gca()
+    rows = _rows(list(counts))
+    ax.barh(list(rows.values()), list(counts.values()), color=[colours[name] for name in counts], height=0.7)
+    for name, row in rows.items():
+        ax.text(counts[name] + 0.3, row, str(counts[name]), va="center")
+    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel="claims of the paper",
+           xlim=(0, 1.12 * max(counts.values())), ylim=(-0.6, len(rows) - 0.4))
+    return ax
+
+
+def _rows(names: Sequence[str]) -> dict[str, int]:
+    return {name: len(names) - 1 - place for place, name in enumerate(names)}
+
+
+def _finish(ax: Axes, rows: Mapping[str, int], label: str) -> Axes:
+    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel=label, ylim=(-0.6, len(rows) - 0.4))
+    ax.grid(axis="x", color="0.9")
+    return ax
