@@ -17,7 +17,7 @@ from covidcnn.evidence.protocol import (
     selection_table,
     write_selection,
 )
-from covidcnn.training.fit import Diverged, Training
+from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import pin_trial
 
 VALUE = {

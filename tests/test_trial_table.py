@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from covidcnn.cli import app
 from covidcnn.training.comparison import summary
-from covidcnn.training.fit import Diverged
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.table import matches, trial_table, varying
 from covidcnn.trials.trial import pin_trial

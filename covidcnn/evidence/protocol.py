@@ -17,7 +17,7 @@ import yaml
 
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing
-from covidcnn.training.fit import SHIFTED_LOSS
+from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep
 from covidcnn.trials.trial import Trial
