@@ -186,6 +186,40 @@ def test_killed_report_says_so_and_resumes_to_that_of_an_undisturbed_run(small_t
     assert (killed_folder / "index.html").is_file()
 
 
+# ---------------------------------------------------------------- two at once
+
+def test_two_processes_build_the_same_cache_at_once(small_tree, cache, tmp_path):
+    code = (
+        "import hashlib, sys, time; from pathlib import Path\n"
+        "from covidcnn.data.cache import *; from covidcnn.data.catalogue import index_folder\n"
+        "tree, mine, other = map(Path, sys.argv[1:])\n"
+        "def meeting(stage):\n"
+        "    def wait(done, _):\n"
+        "        if done == 10: mine.with_suffix(stage).touch()\n"
+        "        while done == 10 and not other.with_suffix(stage).exists(): time.sleep(0.01)\n"
+        "    return wait\n"
+        "films = index_folder(tree, meeting('.index')).films\n"
+        "print(hashlib.sha256(load_images(tree, films, ImageSettings(20), meeting('.images'))).hexdigest())")
+    both = [child(code, small_tree, tmp_path / mine, tmp_path / other) for mine, other in ("ab", "ba")]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0] == said[1][0] != ""
+    assert [path.suffix for path in sorted(cache.rglob("*")) if path.is_file()] == [".npy", ".csv"]
+
+
+def test_two_reports_at_once_on_one_cache_are_equal(phantom_films, cache, tmp_path):
+    command = "from covidcnn.cli import main; main()"
+    both = [child(command, "report", "--profile", "smoke", "--only", "01", "--data", phantom_films, "--out",
+                  tmp_path / name) for name in ("one", "two")]
+    said = [process.communicate(timeout=600) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    one, two = ({name: content for name, content in files(tmp_path / folder).items() if name != "index.html"}
+                for folder in ("one", "two"))
+    assert one == two
+    assert any(name.startswith("tables/") for name in one)
+    assert not list(cache.rglob(".*"))
+
+
 # ---------------------------------------------------------------- full disks and read-only folders, real ones
 
 class Disk:
