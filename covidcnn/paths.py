@@ -67,9 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        remedy = (f"set {CACHE_VARIABLE} to another folder" if path.is_relative_to(cache_folder())
-                  else "choose another folder")
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy}") from error
+        raise _unwritten(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -109,16 +107,21 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
-                        ) from error
+        raise _unwritten(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    remedy = f"set {CACHE_VARIABLE} to another" if path.is_relative_to(cache_folder()) else "choose another"
+    return UserError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy} folder")
 
 
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.parent.glob(glob.escape(f".{path.name}.{platform.node()}.") + "*.tmp"):
         process = leftover.name.split(".")[-2]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+        # In a container the process that was killed may have had this one's number.
+        if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

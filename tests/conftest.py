@@ -71,6 +71,16 @@ def tiny_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tree(tmp_path_factory.mktemp("data") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def phantom_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 phantom films."""
+    from covidcnn.data.phantom import write_phantom
+
+    folder = tmp_path_factory.mktemp("films") / "phantom"
+    write_phantom(folder, {"train": 140, "val": 4, "test": 56})
+    return folder
+
+
 @pytest.fixture
 def small_tree(tmp_path: Path) -> Path:
     """20 films in the published layout, for a test to change."""

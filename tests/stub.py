@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.paths import write_json
-from covidcnn.training.fit import SCORE_COLUMNS, Training
+from covidcnn.training.result import SCORE_COLUMNS, Training
 
 
 def stub_trainer(dataset, trial, folder, report, pause=0.0):

@@ -179,7 +179,13 @@ SWEEPS = {
     "not a number": b"seeds: [0]\nrecipe: {epochs: 1, learning_rate: .nan}",
     "Python objects": b"seeds: !!python/object/apply:os.system ['touch ran']\nrecipe: {epochs: 1}",
     "a billion laughs": LAUGHS, "an endless loop": b"seeds: &a [*a]\nrecipe: {epochs: 1}",
-    "deep": b"seeds: " + b"[" * 20_000, "tab": b"seeds:\n\t- 0\n", "number as a name": b"seeds: [0]\nrecipe: {1: 2}",
+    "deep": b"seeds: " + b"[" * 20_000, "tab": b"seeds:\n\t- 0\n",
+    "a part twice": b"seeds: [0]\nrecipe: {epochs: 1}\nseeds: [1]",
+    "a setting twice": b"seeds: [0]\nrecipe: {epochs: 1, size: 32, size: 64}",
+    "billions of combinations": b"seeds: [0]\nrecipe: {epochs: 1}\ngrid: {" + b", ".join(
+        name + b": [" + b"1," * 99 + b"1]" for name in (b"dropout", b"learning_rate", b"batch_size", b"split_seed",
+                                                        b"validation_fraction")) + b"}",
+    "number as a name": b"seeds: [0]\nrecipe: {1: 2}",
 }
 for _name, _content in SWEEPS.items():
     CASES[f"sweep: {_name}"] = lambda it, content=_content: (

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from covidcnn.training.comparison import compare, median_and_range, summary
-from covidcnn.training.fit import Training
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Training
 
 SCORES = pd.DataFrame({
     "split": ["validation"] * 2 + ["test"] * 4, "path": list("abcdef"),

@@ -17,9 +17,10 @@ from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
 from covidcnn.training import fit
-from covidcnn.training.fit import UNFINISHED, Diverged, chosen_epoch, predict, select_films, train
+from covidcnn.training.fit import UNFINISHED, predict, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged, chosen_epoch
 
 RECIPE = Recipe(epochs=2, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
                 augmentation="paper", validation_fraction=0.3, precision="float32")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from covidcnn.paths import PROJECT, cache_folder, replacing, require_space, slug, write_json
+from covidcnn.paths import PROJECT, cache_folder, replacing, replacing_folder, require_space, slug, write_json
 
 
 def test_project_is_the_folder_of_the_package():
@@ -84,6 +84,16 @@ def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay
     with replacing(tmp_path / "file.txt") as temporary:
         temporary.write_text("whole")
     assert set(tmp_path.iterdir()) == {tmp_path / "file.txt", living, of_another_computer}
+
+
+def test_leftover_of_a_killed_process_that_had_the_same_number_is_removed(tmp_path):
+    # In a container every process may be number 1.
+    leftover = tmp_path / f".out.{platform.node()}.{os.getpid()}.tmp"
+    leftover.mkdir()
+    (leftover / "half").write_text("x")
+    with replacing_folder(tmp_path / "out") as folder:
+        (folder / "whole").write_text("x")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/whole"]
 
 
 def test_full_disk_is_refused_and_leaves_nothing(tmp_path, refused):

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.data import phantom
-from covidcnn.errors import DataError
+from covidcnn.errors import UserError
 
 NORMAL_NAME = re.compile(r"(IM|NORMAL2-IM)-(\d{4,})-0001(-\d{4})?\.jpeg")
 PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_(\d+)\.jpeg")
@@ -156,7 +156,7 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch):
 
 def test_existing_folder_is_refused_unless_empty(tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(DataError, match="is not empty"):
+    with pytest.raises(UserError, match="new or empty folder"):
         phantom.write_phantom(tmp_path, FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
     (tmp_path / "empty").mkdir()

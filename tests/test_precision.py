@@ -23,6 +23,7 @@ def machine(monkeypatch, tmp_path):
         file = tmp_path / "cpuinfo"
         file.write_text(cpuinfo)
         monkeypatch.setattr(precision, "_CPUINFO", file)
+        monkeypatch.setattr(precision, "_has_gpu_driver", lambda: bool(gpus))
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(gpus))
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu})
         precision._machine_precision.cache_clear()

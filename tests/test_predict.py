@@ -296,10 +296,7 @@ def test_full_disk_is_one_line_and_leaves_nothing_half_written(tiny_model, films
     code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "a.csv", "--explain", tmp_path / "overlays")
     assert (code, out) == (2, "")
     assert "No space left on device" in err.splitlines()[-1]
-    left = [path.name for path in tmp_path.iterdir()]
-    assert left == ([] if full == "overlay" else ["overlays"])
-    if left:
-        assert len(list((tmp_path / "overlays").iterdir())) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_killed_writing_of_a_folder_leaves_nothing_that_counts(tmp_path):

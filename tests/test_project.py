@@ -1,5 +1,6 @@
 """The project's own files: dependencies in step, style, types, nothing of the machine."""
 
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,21 @@ def test_types_are_sound():
 def test_importing_the_package_does_not_load_tensorflow():
     code = "import sys, covidcnn, covidcnn.cli; sys.exit('tensorflow' in sys.modules or 'pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["trials", "store"], ["sweep", "sweep.yaml", "--store", "store", "--data", "films", "--dry-run"],
+    ["evidence", "status"]], ids=" ".join)
+def test_commands_that_train_nothing_do_not_load_tensorflow(arguments, tmp_path, tiny_tree):
+    (tmp_path / "store/trials").mkdir(parents=True)
+    (tmp_path / "films").symlink_to(tiny_tree)
+    (tmp_path / "sweep.yaml").write_text("seeds: [0]\nrecipe: {epochs: 1}\ngrid: {optimizer: [Nadam, SGD]}\n")
+    code = (f"import sys; sys.argv[1:] = {arguments}\nfrom covidcnn.cli import main\n"
+            "try:\n    main()\nfinally:\n    print(sorted({'tensorflow', 'keras'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_no_module_is_longer_than_300_lines():

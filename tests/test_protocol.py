@@ -17,7 +17,7 @@ from covidcnn.evidence.protocol import (
     selection_table,
     write_selection,
 )
-from covidcnn.training.fit import Diverged, Training
+from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import pin_trial
 
 VALUE = {
@@ -150,7 +150,8 @@ def test_unknown_arm_is_refused(protocol, refused):
         protocol.arm("none")
 
 
-@pytest.mark.parametrize("text", ["", "data: x", "data: x\narms: [a]", "data: x\narms: {a: {question: b}}", "a: ["])
+@pytest.mark.parametrize("text", ["", "data: x", "data: x\narms: [a]", "data: x\narms: {a: {question: b}}", "a: [",
+                                  "data: x\ndata: y\narms: {}"])
 def test_file_that_is_no_protocol_is_refused(tmp_path, text, refused):
     (tmp_path / "protocol.yaml").write_text(text)
     with refused(tmp_path / "protocol.yaml"):

@@ -8,7 +8,7 @@ import pytest
 from stub import stub_trainer
 
 from covidcnn.report.run import STORE, open_run
-from covidcnn.training.fit import Diverged
+from covidcnn.training.result import Diverged
 from covidcnn.trials import store
 
 

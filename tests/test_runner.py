@@ -13,7 +13,6 @@ import pytest
 
 from covidcnn.config import PROFILES
 from covidcnn.data.dataset import open_dataset
-from covidcnn.data.phantom import write_phantom
 from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, select_notebooks
@@ -33,13 +32,6 @@ def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = "quick"
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
     return Notebook(path, path.stem)
-
-
-@pytest.fixture(scope="session")
-def phantom_films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films") / "phantom"
-    write_phantom(folder, {"train": 140, "val": 4, "test": 56})
-    return folder
 
 
 @pytest.fixture(scope="session")

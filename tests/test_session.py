@@ -9,8 +9,9 @@ import pytest
 from covidcnn.data.dataset import open_dataset
 from covidcnn.imaging import ImageSettings
 from covidcnn.training import fit
-from covidcnn.training.fit import UNFINISHED, Diverged, train
+from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged
 from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train_into
 
 RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,

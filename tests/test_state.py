@@ -32,11 +32,13 @@ def test_state_of_another_training_is_refused(tmp_path, refused):
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
-def test_no_state_and_a_damaged_one_mean_beginning_anew(tmp_path, content):
+def test_no_state_and_a_damaged_one_mean_beginning_anew(tmp_path, caplog, content):
     file = tmp_path / "state.npz"
     if content is None:
         save_state(file, "me", STATE)
         content = file.read_bytes()[:-40]
     file.write_bytes(content)
-    assert load_state(file, "me") is None
     assert load_state(tmp_path / "none.npz", "me") is None
+    assert not caplog.messages
+    assert load_state(file, "me") is None
+    assert caplog.messages == [f"{file}: damaged; the training begins anew"]

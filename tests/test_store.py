@@ -15,8 +15,9 @@ from stub import stub_trainer
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
-from covidcnn.training.fit import Diverged, train
+from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged
 from covidcnn.trials import store as store_module
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import pin_trial

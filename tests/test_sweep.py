@@ -16,8 +16,8 @@ from stub import stub_trainer
 
 from covidcnn.errors import DataError
 from covidcnn.imaging import ImageSettings
-from covidcnn.training.fit import Diverged
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import parse_sweep, read_sweep, run_sweep, shard
 

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from covidcnn.cli import app
 from covidcnn.training.comparison import summary
-from covidcnn.training.fit import Diverged
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.table import matches, trial_table, varying
 from covidcnn.trials.trial import pin_trial
@@ -38,10 +38,15 @@ def test_row_is_a_trial_with_its_settings_and_metrics(store):
     assert table.loc[TRIALS[0].key, "test accuracy"] != table.loc[TRIALS[0].key, "test accuracy"]
 
 
-def test_conditions_compare_as_text(store):
+def test_conditions_compare_by_value(store):
     result = store.read(TRIALS[2].key)
-    assert matches(result, {"optimizer": "sgd", "seed": "0", "filters": "32-64-128-256"})
-    assert not matches(result, {"optimizer": "SGD", "seed": "1"})
+    assert matches(result, {"optimizer": "sgd", "seed": "0", "filters": "32-64-128-256", "score_test": "true",
+                            "max_training_images": "none"})
+    for rate in ("0.01", "1e-2", ".0100", "0.01"):
+        assert matches(result, {"learning_rate": rate})
+    for other in ({"optimizer": "SGD", "seed": "1"}, {"learning_rate": "1e-3"}, {"learning_rate": "low"},
+                  {"score_test": "0"}, {"score_test": "1"}):
+        assert not matches(result, other)
 
 
 def test_unknown_setting_is_refused(store, refused):

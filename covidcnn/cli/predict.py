@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,7 @@ def predict(
     """
     form = _form(as_json, as_csv, out)
     from covidcnn.models.model_file import load_model
-    from covidcnn.paths import replacing, require_new_folder
+    from covidcnn.paths import replacing, replacing_folder, require_new_folder
     from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_films
 
@@ -52,20 +53,22 @@ def predict(
         say(f"left out: {printable(unreadable.problem)}")
     if not facts.appearance:
         say("warning: the model file does not say how its training films looked, so only sizes are looked at")
+    # The folder is moved into place last: one that is there would keep the same command from being run again.
+    with replacing_folder(explain) if explain else nullcontext() as folder:
+        if folder:
+            predictions.films["overlay"] = write_overlays(folder, network, facts, predictions.films)
+        text = _as_json(predictions, facts.class_names) if form == "json" else _as_csv(predictions)
+        if out:
+            with replacing(out) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
     if explain:
-        names = write_overlays(explain, network, facts, predictions.films)
-        predictions.films["overlay"] = names
         say(f"overlays: {printable(str(explain))}")
-    if form == "table":
+    if out:
+        say(f"{len(predictions.films)} films: {printable(str(out))}")
+    elif form == "table":
         _print_table(predictions)
-        return
-    text = _as_json(predictions, facts.class_names) if form == "json" else _as_csv(predictions)
-    if not out:
+    else:
         print(text, end="")
-        return
-    with replacing(out) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
-    say(f"{len(predictions.films)} films: {printable(str(out))}")
 
 
 def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:

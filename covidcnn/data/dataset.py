@@ -10,7 +10,7 @@ import pandas as pd
 from covidcnn.data import phantom
 from covidcnn.data.catalogue import assign_patients, content_hash, index_folder
 from covidcnn.data.check import examine
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, UserError
 from covidcnn.paths import cache_folder, slug
 
 DATA_VARIABLE = "COVIDCNN_DATA"
@@ -82,7 +82,7 @@ def embedded_phantom() -> Path:
     if not (folder / phantom.MARKER).is_file():
         try:
             phantom.write_phantom(folder)
-        except DataError:
+        except UserError:
             # Another process may have drawn the same films meanwhile.
             if not (folder / phantom.MARKER).is_file():
                 raise

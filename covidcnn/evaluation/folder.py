@@ -13,7 +13,8 @@ from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import binary_labels, confusion, evaluate_scores
 from covidcnn.models.model_file import load_model
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.training.fit import SCORE_COLUMNS, predict
+from covidcnn.training.fit import predict
+from covidcnn.training.result import SCORE_COLUMNS
 
 
 def evaluate_model(model_path: Path, dataset: DataSet, split: str = "", samples: int = 1000) -> dict[str, Any]:

@@ -5,8 +5,6 @@ sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its v
 arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
 """
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ import yaml
 
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing
-from covidcnn.training.fit import SHIFTED_LOSS
+from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.store import TrialResult, TrialStore
-from covidcnn.trials.sweep import Sweep, parse_sweep
+from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
 from covidcnn.trials.trial import Trial
+from covidcnn.yaml_files import read_yaml
 
 PROTOCOL = REPORTS / "paper" / "protocol.yaml"
 PILOT_EPOCHS = 2
@@ -81,7 +80,7 @@ class Protocol:
     def selections(self) -> dict[str, Any]:
         """What was selected so far, by arm."""
         path = self.path.with_name("selections.yaml")
-        return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+        return (read_yaml(path) or {}) if path.is_file() else {}
 
     def require(self, trial: Trial) -> None:
         """Refuse a trial that would score test films and stands in no arm.
@@ -107,15 +106,13 @@ def read_protocol(path: Path = PROTOCOL) -> Protocol:
     Raises:
         UserError: there is none, or a part of it is wrong.
     """
+    value = read_yaml(path)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
         arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
         protocol = Protocol(path, value["data"], arms)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); a paper store needs its protocol") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
     for arm in arms.values():
         parse_sweep(arm.value)
@@ -161,9 +158,8 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
     sweep = protocol.sweep(name)
     if sweep.score_test:
         raise UserError(f"{protocol.path}: arm '{name}' scores test films; a choice is made on validation alone")
-    variants = _variants(arm.value)
     rows = []
-    for variant, recipe in zip(variants, sweep.recipes, strict=True):
+    for variant, recipe in zip(settings_of(arm.value), sweep.recipes, strict=True):
         trials = Sweep((recipe,), sweep.seeds).trials(protocol.data)
         missing = sum(not store.is_finished(trial) for trial in trials)
         if missing:
@@ -197,11 +193,3 @@ def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         temporary.write_text("# Written by: covidcnn evidence select. Chosen on validation alone.\n"
                              + yaml.safe_dump(earlier | {name: entry}, sort_keys=False), encoding="utf-8")
     return table
-
-
-def _variants(value: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """The settings that differ within a sweep, in the order of its recipes."""
-    grid = value.get("grid", {})
-    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    variants = value.get("variants", [{}])
-    return [variant | combination for variant, combination in itertools.product(variants, combinations)]

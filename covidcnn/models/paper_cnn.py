@@ -5,10 +5,12 @@ ReLU; four batch normalisations, four 2 x 2 max poolings, two dropouts; Dense(12
 sigmoid). Everything else is an assumption, stated beside its parameter.
 """
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from covidcnn.backend import keras
-from covidcnn.models.fused import FusedBatchNormalization
+if TYPE_CHECKING:
+    from covidcnn.backend import keras
 
 FILTERS = (32, 64, 128, 256)
 KERNEL = 3
@@ -16,7 +18,7 @@ DENSE_UNITS = 128
 
 
 def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, dropout: float = 0.2,
-              batch_norm_momentum: float = 0.99, seed: int = 0, training_policy: str = "") -> keras.Model:
+              batch_norm_momentum: float = 0.99, seed: int = 0, training_policy: str = "") -> "keras.Model":
     """Build the network, not yet compiled, with initial weights that depend on the seed alone.
 
     There are two forms with the same layers and weights. The plain form is standard Keras in float32: it is
@@ -36,6 +38,10 @@ def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, drop
         Functional model from float (batch, image_size, image_size, 1) in 0..1 to the probability of
         PNEUMONIA, float (batch, 1).
     """
+    # Here and not above: recipes take the constants, and need not wait for TensorFlow.
+    from covidcnn.backend import keras
+    from covidcnn.models.fused import FusedBatchNormalization
+
     layers = keras.layers
     normalisation = FusedBatchNormalization if training_policy else layers.BatchNormalization
     policy = training_policy or "float32"
@@ -81,7 +87,7 @@ def count_parameters(image_size: int = 224, filters: tuple[int, ...] = FILTERS) 
     return counts
 
 
-def layer_table(model: keras.Model) -> pd.DataFrame:
+def layer_table(model: "keras.Model") -> pd.DataFrame:
     """Every layer's name, kind, output shape and parameters: the paper's Fig. 10 and 'Table 1'."""
     return pd.DataFrame(
         [{"layer": layer.name, "kind": type(layer).__name__,

@@ -16,7 +16,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.errors import DataError
 from covidcnn.models.inspect import as_input
 from covidcnn.models.model_file import ModelFacts
-from covidcnn.paths import replacing_folder, slug
+from covidcnn.paths import slug
 from covidcnn.prediction.films import Film, Unreadable, read_films
 
 SMALLEST_PICTURE = 448
@@ -78,10 +78,10 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
 
 
 def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: pd.DataFrame) -> list[str]:
-    """One PNG a film, all of them or none.
+    """One PNG a film.
 
     Args:
-        folder: a new or empty one.
+        folder: to write into.
         model: from ``load_model``.
         facts: of the same file.
         films: of ``Predictions``.
@@ -90,7 +90,7 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
         The name of each film's picture: numbered, so that films of one name in several folders stay apart.
 
     Raises:
-        UserError: the folder is not empty or cannot be written, or a film can no longer be read.
+        DataError: a film can no longer be read.
     """
     width = len(str(len(films)))
     names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(films["path"], 1)]
@@ -98,16 +98,14 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
     information.add_text("Disclaimer", DISCLAIMER)
     grad_cam = GradCam(model)
     rows = zip(names, films.itertuples(), strict=True)
-    with replacing_folder(folder) as temporary:
-        for batch in read_films([Path(path) for path in films["path"]], facts.images):
-            for film in batch:
-                name, row = next(rows)
-                picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
-                    f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} "
-                    f"(threshold {row.threshold:.3f})",
-                    f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
-                    "for research and teaching, not a medical device"])
-                picture.save(temporary / name, pnginfo=information)
+    for batch in read_films([Path(path) for path in films["path"]], facts.images):
+        for film in batch:
+            name, row = next(rows)
+            picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
+                f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} (threshold {row.threshold:.3f})",
+                f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
+                "for research and teaching, not a medical device"])
+            picture.save(folder / name, pnginfo=information)
     return names
 
 

@@ -22,8 +22,8 @@ from covidcnn.provenance import EXPLORATORY
 
 if TYPE_CHECKING:
     # Both load TensorFlow, which notebooks that do not train need not wait for.
-    from covidcnn.training.fit import Training
     from covidcnn.training.recipe import Recipe
+    from covidcnn.training.result import Training
     from covidcnn.trials.store import Report, TrialResult
     from covidcnn.trials.trial import Trial
 

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import nbformat
@@ -23,11 +24,14 @@ from traitlets import default
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
 from covidcnn.errors import UserError
-from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
 from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_index, write_page
+
+# Papermill warns that a temporary file is not called .ipynb.
+warnings.filterwarnings("ignore", module=r"papermill\.")
 
 
 class _LocalKernels(AsyncKernelManager):
@@ -48,7 +52,7 @@ class Outcome:
 
     notebook: str
     status: str
-    """'done', 'failed', or 'kept' when ``--resume`` found it done."""
+    """'done', 'failed', or 'kept' when ``--resume`` found it done; 'unfinished' in the record of a killed run."""
     seconds: float = 0.0
     message: str = ""
     """For a failure: the cell and the error, in one line."""
@@ -83,11 +87,20 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             (folder / part).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        # The index stands in a finished report only.
+        (folder / "index.html").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
     record = read_record(folder)
     record |= run_facts(profile, dataset)
     total = len(notebooks)
+
+    def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
+        with writing:
+            record["notebooks"][notebook.name] = {
+                "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
+                "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
+            write_record(folder, record)
 
     def run(number: int, notebook: Notebook) -> Outcome:
         key = _key(notebook, given, dataset)
@@ -96,12 +109,10 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             report(f"[{number}/{total}] {notebook.name}: done before, kept")
             return Outcome(notebook.name, "kept", earlier["seconds"])
         report(f"[{number}/{total}] {notebook.name}: running")
+        # Should this process be killed, no earlier run's word stands for what is then half-made.
+        enter(notebook, key, Outcome(notebook.name, "unfinished"))
         outcome = _execute(notebook, given, folder, number)
-        with writing:
-            record["notebooks"][notebook.name] = {
-                "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
-                "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
-            write_record(folder, record)
+        enter(notebook, key, outcome)
         report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
                + (f"; {outcome.message}" if outcome.message else ""))
         return outcome
@@ -115,32 +126,49 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
 
 
 def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, position: int) -> Outcome:
+    executed, page = folder / "notebooks" / notebook.path.name, folder / f"{notebook.name}.html"
+    log = folder / "logs" / f"{notebook.name}.txt"
+    start, message = time.monotonic(), ""
+    # The disk may be full: the other notebooks still run, and this one says why it did not.
+    try:
+        for earlier in (executed, page):
+            earlier.unlink(missing_ok=True)
+        with log.open("w", encoding="utf-8") as file:
+            message = _run_cells(notebook, parameters, executed, file, position)
+        with replacing(log) as draft:
+            draft.write_text(without_machine_paths(log.read_text(encoding="utf-8")), encoding="utf-8")
+        if executed.is_file():
+            write_page(executed, page)
+    except (OSError, UserError) as error:
+        message = message or _in_one_line(error)
+    return Outcome(notebook.name, "failed" if message else "done", time.monotonic() - start,
+                   without_machine_paths(message))
+
+
+def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path, log: TextIO, position: int) -> str:
+    """Execute a notebook into ``executed``, as far as it comes; says in one line why it failed, if it did."""
     import papermill
 
-    executed = folder / "notebooks" / notebook.path.name
-    log = folder / "logs" / f"{notebook.name}.txt"
     progress = {"desc": notebook.name, "position": position, "leave": False} if sys.stderr.isatty() else False
-    start, message = time.monotonic(), ""
-    with log.open("w", encoding="utf-8") as file:
-        try:
-            papermill.execute_notebook(
-                str(notebook.path), str(executed), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
-                progress_bar=progress, stdout_file=file, stderr_file=file, autosave_cell_every=0,
-                kernel_manager_class=_LocalKernels)
-        except papermill.PapermillExecutionError as error:
-            message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
-        # A dead kernel, a full disk: the other notebooks still run, and this one says why it did not.
-        except Exception as error:
-            message = f"{type(error).__name__}: {error}".splitlines()[0]
-    seconds = time.monotonic() - start
-    for written in (executed, log):
-        if written.is_file():
-            written.write_text(without_machine_paths(written.read_text(encoding="utf-8")), encoding="utf-8")
-    if executed.is_file():
-        _drop_run_metadata(executed)
-        write_page(executed, folder / f"{notebook.name}.html")
-    message = without_machine_paths(message)
-    return Outcome(notebook.name, "failed" if message else "done", seconds, message)
+    message = ""
+    try:
+        with replacing(executed) as draft:
+            try:
+                papermill.execute_notebook(
+                    str(notebook.path), str(draft), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
+                    progress_bar=progress, stdout_file=log, stderr_file=log, autosave_cell_every=0,
+                    kernel_manager_class=_LocalKernels)
+            except papermill.PapermillExecutionError as error:
+                message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
+            _drop_traces_of_the_run(draft)
+    # A kernel that died, for example: what it had executed is lost.
+    except Exception as error:
+        message = _in_one_line(error)
+    return message
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def without_machine_paths(text: str) -> str:
@@ -154,13 +182,16 @@ def without_machine_paths(text: str) -> str:
     return text
 
 
-def _drop_run_metadata(executed: Path) -> None:
-    """Take papermill's times and paths out: what is left is equal whenever the results are."""
-    notebook = nbformat.read(executed, as_version=4)
+def _drop_traces_of_the_run(executed: Path) -> None:
+    """Take times and paths out: what is left is equal whenever the results are."""
+    notebook = nbformat.reads(without_machine_paths(executed.read_text(encoding="utf-8")), as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         for entry in ("papermill", "execution"):
             cell.metadata.pop(entry, None)
+        # Papermill draws its name at random.
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
     nbformat.write(notebook, executed)
 
 

@@ -1,7 +1,6 @@
 """Train the paper's network once: one recipe, one seed, one model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,59 +14,18 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
-from covidcnn.errors import UserError
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import SCORE_COLUMNS, SHIFTED_LOSS, Diverged, Training, chosen_epoch
 from covidcnn.training.state import TrainingState, load_state, save_state
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
-SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient"]
-
-SHIFTED_LOSS = "shifted_val_loss"
 
 # Third entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
 _DROPOUT = 3
-
-
-class Diverged(UserError):
-    """The loss is no number any more."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training leaves."""
-
-    model: keras.Model
-    """Plain Keras in float32, with the weights of the best epoch."""
-    history: pd.DataFrame
-    """A row an epoch, from 1: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``."""
-    scores: pd.DataFrame
-    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability
-    of PNEUMONIA), ``subtype``, ``patient``."""
-    interrupted: bool
-
-    choose_by: str = "validation"
-    """As in ``Recipe``."""
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights were kept."""
-        return chosen_epoch(self.history, self.choose_by)
-
-
-def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
-    """The epoch that a recipe keeps: the lowest loss by which it chooses, or the last.
-
-    Args:
-        history: a row an epoch, from 1.
-        choose_by: as in ``Recipe``.
-    """
-    if choose_by == "last":
-        return int(history.index[-1])
-    return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
 
 
 class _Keeper(keras.callbacks.Callback):

@@ -1,19 +1,21 @@
 """The six optimizers of the paper ('Tables 2 and 3'), by the paper's names."""
 
-from covidcnn.backend import keras
+from typing import TYPE_CHECKING
+
 from covidcnn.errors import UserError
 
-_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "Nadam": keras.optimizers.Nadam,
-    "RMSprop": keras.optimizers.RMSprop,
-    "Adam": keras.optimizers.Adam,
-    "SGD": keras.optimizers.SGD,
-    "AdaGrad": keras.optimizers.Adagrad,
-    "Adadelta": keras.optimizers.Adadelta,
-}
+if TYPE_CHECKING:
+    from covidcnn.backend import keras
+
+# As plain data, so that a recipe can be read, and a table of trials printed, without waiting for TensorFlow.
+_OPTIMIZERS = {"Nadam": ("Nadam", 0.001), "RMSprop": ("RMSprop", 0.001), "Adam": ("Adam", 0.001), "SGD": ("SGD", 0.01),
+               "AdaGrad": ("Adagrad", 0.001), "Adadelta": ("Adadelta", 0.001)}
+"""Keras's name and Keras's default learning rate by the paper's name."""
 
 OPTIMIZERS = tuple(_OPTIMIZERS)
 """In the paper's order of test accuracy."""
+
+SCHEDULES = ("constant", "cosine")
 
 
 def optimizer_name(name: str) -> str:
@@ -28,17 +30,22 @@ def optimizer_name(name: str) -> str:
     raise UserError(f"unknown optimizer '{name}'; choose one of {', '.join(OPTIMIZERS)}")
 
 
-SCHEDULES = ("constant", "cosine")
+def default_learning_rate(name: str) -> float:
+    """Keras's default learning rate of an optimizer: the paper gives none.
+
+    Raises:
+        UserError: unknown name.
+    """
+    return _OPTIMIZERS[optimizer_name(name)][1]
 
 
 def make_optimizer(name: str, learning_rate: float | None = None, schedule: str = "constant", steps: int = 0,
-                   weight_average: float = 0.0) -> keras.optimizers.Optimizer:
+                   weight_average: float = 0.0) -> "keras.optimizers.Optimizer":
     """A fresh optimizer object: one that has trained carries state from model to model.
 
     Args:
         name: one of the six, in any case.
-        learning_rate: None takes Keras's default (0.01 for SGD, 0.001 for the others), the paper's
-            being unknown.
+        learning_rate: None takes ``default_learning_rate``.
         schedule: one of ``SCHEDULES``.
         steps: of the whole training; for a schedule that is not constant.
         weight_average: momentum of a moving average of the weights, in [0, 1); 0 for none.
@@ -46,14 +53,12 @@ def make_optimizer(name: str, learning_rate: float | None = None, schedule: str 
     Raises:
         UserError: unknown name.
     """
-    optimizer = _OPTIMIZERS[optimizer_name(name)]
-    rate = default_learning_rate(name) if learning_rate is None else learning_rate
+    from covidcnn.backend import keras
+
+    keras_name, default_rate = _OPTIMIZERS[optimizer_name(name)]
+    optimizer = getattr(keras.optimizers, keras_name)
+    rate = default_rate if learning_rate is None else learning_rate
     averaging = {"use_ema": True, "ema_momentum": weight_average} if weight_average else {}
     if schedule == "cosine":
         return optimizer(learning_rate=keras.optimizers.schedules.CosineDecay(rate, steps), **averaging)
     return optimizer(learning_rate=rate, **averaging)
-
-
-def default_learning_rate(name: str) -> float:
-    """Keras's default learning rate of an optimizer, in decimal and not in float32."""
-    return float(str(_OPTIMIZERS[optimizer_name(name)]().learning_rate.numpy()))

@@ -5,6 +5,7 @@ batch-normalisation statistics stay in float32. benchmarks/README.md shows what 
 nothing in validation scores.
 """
 
+import ctypes
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,11 +41,21 @@ def processor_has_bfloat16(cpuinfo: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _machine_precision() -> str:
-    from covidcnn.backend import tf
+    if _has_gpu_driver():
+        from covidcnn.backend import tf
 
-    for device in tf.config.list_physical_devices("GPU"):
-        major, _ = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
-        # NVIDIA's generations from Ampere on (8.0) multiply bfloat16.
-        return "bfloat16" if major >= 8 else "float32"
+        for device in tf.config.list_physical_devices("GPU"):
+            major, _ = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
+            # NVIDIA's generations from Ampere on (8.0) multiply bfloat16.
+            return "bfloat16" if major >= 8 else "float32"
     # Other systems do not say; float32 is right everywhere.
     return "bfloat16" if _CPUINFO.is_file() and processor_has_bfloat16(_CPUINFO.read_text()) else "float32"
+
+
+def _has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver is here: TensorFlow finds no GPU without it, and takes seconds to say so."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

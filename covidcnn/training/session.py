@@ -18,9 +18,10 @@ from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
-from covidcnn.training.fit import UNFINISHED, Diverged, Training, select_films, train
+from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import pin_trial
 
 MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"

@@ -3,6 +3,7 @@
 Order of films, augmentation and dropout follow from (seed, epoch, step) and need no state of their own.
 """
 
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.paths import replacing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def save_state(path: Path, identity: str, state: TrainingState) -> None:
 
 
 def load_state(path: Path, identity: str) -> TrainingState | None:
-    """Read the state; None if there is none, or none that can be read.
+    """Read the state; None if there is none, or none that can be read, which is then logged as a warning.
 
     Raises:
         UserError: the file is another training's.
@@ -60,6 +63,7 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
             parts = {part: [arrays[f"{part} {place}"] for place in range(_count(arrays, part))]
                      for part in ("weights", "optimizer", "best_weights")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        _log.warning("%s: damaged; the training begins anew", path)
         return None
     if found != identity:
         raise UserError(f"{path}: an unfinished training with other settings or versions; finish it with its own, "

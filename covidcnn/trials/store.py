@@ -27,7 +27,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts, training_versions
-from covidcnn.training.fit import Diverged, Training, chosen_epoch, train
+from covidcnn.training.result import Diverged, Training, chosen_epoch
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
@@ -252,6 +252,9 @@ def _discard(path: Path) -> None:
 
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
     """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
+    # Here and not above: to list or to plan trials one need not wait for TensorFlow.
+    from covidcnn.training.fit import train
+
     folder.mkdir(parents=True, exist_ok=True)
     return train(dataset, trial.recipe, trial.seed, folder, ("validation", *["test"] * trial.score_test), report,
                  keep_interrupted=False, identity=f"{trial.key} {training_versions()}")

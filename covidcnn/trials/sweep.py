@@ -15,6 +15,7 @@
 
 import itertools
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,7 +24,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from covidcnn.data.dataset import DataSet
@@ -32,13 +32,14 @@ from covidcnn.imaging import ImageSettings
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import Trainer, TrialStore
 from covidcnn.trials.trial import Trial, pin_trial
+from covidcnn.yaml_files import read_yaml
 
 _IMAGE_FIELDS = tuple(field.name for field in fields(ImageSettings))
 _RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name != "images")
 _RECIPE, _SEEDS, _FLAG = TypeAdapter(Recipe), TypeAdapter(list[int]), TypeAdapter(bool)
 
-_LARGEST_SPEC = 10_000
-"""Values in a YAML file, each counted as often as it stands for."""
+_MOST_RECIPES = 10_000
+"""A year of trainings and more; a mistyped grid soon asks for billions."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,8 @@ def read_sweep(path: Path) -> Sweep:
     Raises:
         UserError: there is no such file, it is no YAML, or a name or value in it is wrong; the line says which.
     """
+    value = read_yaml(path)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file, see covidcnn sweep --help"
-                        ) from error
-    # A date that no calendar has is a ValueError, and too deep a nesting a RecursionError.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}; mend that line") from error
-    try:
-        _require_small(value)
         return parse_sweep(value)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -90,16 +83,25 @@ def parse_sweep(value: Any) -> Sweep:
              "grid: give each name a list of values")
     _require(isinstance(variants, list) and bool(variants) and all(isinstance(variant, dict) for variant in variants),
              "variants: give a list of names and values")
-    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    recipes = []
-    for variant, combination in itertools.product(variants, combinations):
-        for name in combination:
-            _require(name not in shared and name not in variant, f"'{name}' is given twice")
-        recipes.append(_recipe(shared | variant | combination))
+    combinations = math.prod(map(len, grid.values())) * len(variants)
+    _require(combinations <= _MOST_RECIPES,
+             f"grid: {combinations:,} combinations; a sweep has at most {_MOST_RECIPES:,}, so give fewer values")
+    for name in grid:
+        _require(all(name not in others for others in (shared, *variants)), f"'{name}' is given twice")
+    recipes = [_recipe(shared | settings) for settings in settings_of(value)]
     _require("seeds" in value, "seeds: give a list, for example [0, 1, 2]")
     seeds = _checked(_SEEDS, value["seeds"], "seeds")
     _require(bool(seeds) and min(seeds) >= 0 and max(seeds) < 2**32, "seeds: give at least one, from 0 to 4294967295")
     return Sweep(tuple(recipes), tuple(seeds), _checked(_FLAG, value.get("score_test", False), "score_test"))
+
+
+def settings_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings in which the recipes of a sweep differ, in their order: each variant with each combination of
+    the grid."""
+    grid = value.get("grid", {})
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return [variant | combination
+            for variant, combination in itertools.product(value.get("variants", [{}]), combinations)]
 
 
 def shard(trials: list[Trial], share: str) -> list[Trial]:
@@ -214,17 +216,6 @@ def _held(store: TrialStore, trial: Trial) -> bool:
         return False
     with store.claim(trial) as mine:
         return not mine
-
-
-def _require_small(value: Any) -> None:
-    """Refuse what aliases (``*name``) multiply: a few lines of YAML can stand for billions of values, or for
-    themselves."""
-    waiting, seen = [value], 0
-    while waiting:
-        part = waiting.pop()
-        seen += 1
-        _require(seen <= _LARGEST_SPEC, f"more than {_LARGEST_SPEC:,} values; write a smaller sweep")
-        waiting += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:

@@ -1,6 +1,7 @@
 """Finished trials as one tidy table."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 
 import pandas as pd
@@ -51,7 +52,7 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
 
 
 def matches(result: TrialResult, conditions: dict[str, str]) -> bool:
-    """Whether a trial has these settings, compared as text.
+    """Whether a trial has these settings: numbers compared by value ('1e-3' is 0.001), the rest in any case.
 
     Raises:
         UserError: there is no such setting.
@@ -60,7 +61,14 @@ def matches(result: TrialResult, conditions: dict[str, str]) -> bool:
     for name in conditions:
         if name not in own:
             raise UserError(f"unknown setting '{name}'; choose from {', '.join(own)}")
-    return all(str(own[name]).lower() == value.lower() for name, value in conditions.items())
+    return all(_same(own[name], value) for name, value in conditions.items())
+
+
+def _same(setting: object, text: str) -> bool:
+    if isinstance(setting, int | float) and not isinstance(setting, bool):
+        with suppress(ValueError):
+            return setting == float(text)
+    return str(setting).lower() == text.lower()
 
 
 def varying(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from joblib import Parallel, delayed
 
 from covidcnn.data.phantom.film import draw_film
 from covidcnn.data.phantom.plan import DEFAULT_COUNTS, FilmPlan, plan_films
-from covidcnn.errors import DataError
+from covidcnn.paths import replacing_folder
 
 GENERATOR_VERSION = 1
 """Raise by hand when the same seed no longer gives the same films."""
@@ -38,20 +36,10 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
         progress: called with the number of films written so far.
 
     Raises:
-        DataError: ``folder`` is a file, or holds something already.
+        UserError: ``folder`` is a file, or holds something already, or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} exists and is not empty: name a new folder for the phantom films.")
     films = plan_films(counts, seed)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be created ({error.strerror}); name another folder") from error
-    try:
-        # mkdtemp keeps others out; the data set is for all who may read its parent.
-        draft.chmod(folder.parent.stat().st_mode & 0o777)
+    with replacing_folder(folder) as draft:
         for film in films:
             (draft / film.path).parent.mkdir(parents=True, exist_ok=True)
         for done, _ in enumerate(_write_films(draft, films, workers), start=1):
@@ -59,15 +47,6 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
                 progress(done)
         marker = {"seed": seed, "counts": dict(counts), "generator_version": GENERATOR_VERSION}
         (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        draft.replace(folder)
-    except OSError as error:
-        raise DataError(f"{folder}: the phantom films cannot be written ({error.strerror or error}); make room, or "
-                        "name another folder") from error
-    finally:
-        # Gone already if it was moved into place.
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write_films(draft: Path, films: list[FilmPlan], workers: int | None) -> Iterator[None]:

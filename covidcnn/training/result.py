@@ -1,0 +1,53 @@
+"""What a training leaves, as plain values: read without TensorFlow wherever a stored one is all that is needed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from covidcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from covidcnn.backend import keras
+
+SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient"]
+SHIFTED_LOSS = "shifted_val_loss"
+"""Column of a history: the mean loss over simulated shifts of the validation films."""
+
+
+class Diverged(UserError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training leaves."""
+
+    model: "keras.Model"
+    """Plain Keras in float32, with the weights of the best epoch."""
+    history: pd.DataFrame
+    """A row an epoch, from 1: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``."""
+    scores: pd.DataFrame
+    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability
+    of PNEUMONIA), ``subtype``, ``patient``."""
+    interrupted: bool
+
+    choose_by: str = "validation"
+    """As in ``Recipe``."""
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept."""
+        return chosen_epoch(self.history, self.choose_by)
+
+
+def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
+    """The epoch that a recipe keeps: the lowest loss by which it chooses, or the last.
+
+    Args:
+        history: a row an epoch, from 1.
+        choose_by: as in ``Recipe``.
+    """
+    if choose_by == "last":
+        return int(history.index[-1])
+    return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())

@@ -1,0 +1,56 @@
+"""Reading YAML: safely, and strictly where YAML itself is lax."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from covidcnn.errors import UserError
+
+LARGEST = 10_000
+"""Values in a file, each counted as often as it stands for."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Builds plain values only, and refuses a name that is given twice, where PyYAML would take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # Here and not when values are built: there, names merged with << stand among a mapping's own.
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for name, _ in node.value:
+            if str(name.value) in seen:
+                raise yaml.composer.ComposerError(None, None, f"'{name.value}' is given twice", name.start_mark)
+            seen.add(str(name.value))
+        return node
+
+
+def read_yaml(path: Path) -> Any:
+    """The value of a YAML file.
+
+    Raises:
+        UserError: the file cannot be read, is no YAML, gives a name twice, or stands for too many values.
+    """
+    try:
+        # A subclass of SafeLoader: no tag of the file makes anything but plain values.
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from error
+    # A date that no calendar has is a ValueError, and too deep a nesting a RecursionError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
+        raise UserError(f"{path}: not taken as YAML: {problem}; mend that line") from error
+    _require_small(path, value)
+    return value
+
+
+def _require_small(path: Path, value: Any) -> None:
+    """Refuse what aliases (``*name``) multiply: a few lines of YAML can stand for billions of values, or for
+    themselves."""
+    waiting, seen = [value], 0
+    while waiting:
+        part = waiting.pop()
+        seen += 1
+        if seen > LARGEST:
+            raise UserError(f"{path}: more than {LARGEST:,} values; write a smaller file")
+        waiting += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
