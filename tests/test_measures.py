@@ -53,5 +53,13 @@ def test_a_score_of_the_threshold_is_a_call():
         assert metric(labels, scores, np.ones(2)) == pytest.approx(getattr(matrix, name)), name
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_samples_at_once_are_the_samples_one_by_one(films, name):
+    labels, scores, _ = films
+    weights = np.random.default_rng(3).integers(0, 4, (5, 60)).astype(float)
+    np.testing.assert_allclose(MEASURES[name](labels, scores, weights),
+                               [MEASURES[name](labels, scores, one) for one in weights])
+
+
 def test_the_papers_metrics_are_all_there():
     assert set(PROPORTIONS) == set(FINAL_METRICS)

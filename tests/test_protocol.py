@@ -18,7 +18,6 @@ from covidcnn.evidence.protocol import (
     write_selection,
 )
 from covidcnn.training.result import Diverged, Training
-from covidcnn.trials.trial import pin_trial
 
 VALUE = {
     "data": "a" * 64,
@@ -67,6 +66,8 @@ def run_arm(protocol, store, name, trainer=tuned):
 
 
 def test_test_scores_are_computed_only_for_trials_of_an_arm(protocol, store, refused):
+    run_arm(protocol, store, "tuning")
+    write_selection(protocol, "tuning", store)
     (allowed, _) = protocol.sweep("plain").trials(protocol.data)
     assert store.run(None, allowed, trainer=stub_trainer).trial == allowed
     for other in (replace(allowed, seed=2), replace(allowed, recipe=replace(allowed.recipe, optimizer="SGD")),
@@ -101,9 +102,11 @@ def test_selection_is_made_on_validation_within_each_group(protocol, store):
 def test_what_is_not_selected_yet_cannot_be_run_or_scored(protocol, store, refused):
     with refused("fair", "select tuning"):
         protocol.sweep("fair")
-    trial = pin_trial(protocol.data, replace(protocol.sweep("plain").recipes[0], epochs=4, learning_rate=0.01), 0, True)
-    with refused("no arm"):
+    # Not even an arm that takes up no selection: what is chosen must not know any test score.
+    trial = protocol.sweep("plain").trials(protocol.data)[0]
+    with refused("before 'tuning' has selected", "covidcnn evidence select tuning"):
         store.run(None, trial, trainer=stub_trainer)
+    assert not store.is_finished(trial)
 
 
 def test_selection_needs_all_trials(protocol, store, refused):

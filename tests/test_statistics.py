@@ -189,3 +189,8 @@ def test_interval_over_seeds_is_the_t_interval():
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
     with pytest.raises(ValueError, match="two"):
         over_seeds(values[:1])
+
+
+def test_differences_without_spread_are_certain():
+    assert over_seeds(np.zeros(3)).p_value == 1
+    assert over_seeds(np.full(3, 0.25)).p_value == 0

@@ -1,6 +1,7 @@
 """``covidcnn evidence``: the arms of the protocol, from the pilot to their trials."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,47 +11,101 @@ from covidcnn.cli.common import DataOption, open_data, say
 from covidcnn.cli.trials import run_and_watch
 from covidcnn.errors import UserError
 
+if TYPE_CHECKING:
+    from covidcnn.data.dataset import DataSet
+    from covidcnn.evidence.protocol import Protocol
+
 ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yaml names it; covidcnn evidence status.")]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
-
-
+OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
+    "Films of train at their original sizes: what file size and aspect alone tell."))]
 PilotOption = Annotated[bool, typer.Option("--pilot", help=(
     "One seed, two epochs, validation only, into a store of its own: what the arm will cost."))]
 
 
 def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
     """Run an arm of reports/paper/protocol.yaml into the store beside it."""
-    from covidcnn.evidence.protocol import PROTOCOL, open_store, read_protocol
+    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
     from covidcnn.evidence.protocol import pilot as pilot_of
     from covidcnn.trials.sweep import shard
 
     protocol = read_protocol()
     sweep = protocol.sweep(arm)
-    dataset = open_data(data, False, None)
-    if dataset.content_hash != protocol.data:
-        raise UserError(f"{data}: not the films that {PROTOCOL} is about; give the published data set with --data")
+    dataset = _open_protocols_data(protocol, data)
     if pilot:
         sweep = pilot_of(sweep)
-    folder = PROTOCOL.parent / ("pilot" if pilot else "store")
+    folder = STORE.with_name("pilot") if pilot else STORE
     run_and_watch(shard(sweep.trials(protocol.data), share), open_store(folder), dataset)
 
 
 def select(arm: ArmArgument) -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
-    from covidcnn.evidence.protocol import PROTOCOL, open_store, read_protocol, write_selection
+    from covidcnn.evidence.protocol import STORE, open_store, read_protocol, write_selection
 
-    table = write_selection(read_protocol(), arm, open_store(PROTOCOL.parent / "store"))
+    table = write_selection(read_protocol(), arm, open_store(STORE))
     printed = Table(*table.columns, title=f"{arm}: chosen on validation")
     for row in table.itertuples(index=False):
         printed.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
     Console().print(printed)
 
 
+def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
+    """Score the floor, simple models on 16 x 16 pixels, into the store."""
+    from covidcnn.evidence.floor import compute_floor, compute_sizes
+    from covidcnn.evidence.protocol import STORE, read_protocol
+
+    protocol = read_protocol()
+    compute_floor(protocol, _open_protocols_data(protocol, data), STORE)
+    if originals:
+        compute_sizes(open_data(originals, False, None), STORE)
+    say(f"floor: {STORE / 'floor'}")
+
+
+def ledger() -> None:
+    """Make tables, figures and the claims ledger of reports/paper from its store."""
+    from covidcnn.evidence.ledger import summary
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+    from covidcnn.evidence.write import write_evidence
+
+    claims = write_evidence(read_protocol(), open_store(STORE), PROTOCOL.parent)
+    printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
+    for verdict, count in summary(claims)["claims"].items():
+        printed.add_row(verdict, str(count))
+    Console().print(printed)
+    say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
+
+
+def complete(data: DataOption = None, originals: OriginalsOption = None) -> None:
+    """Run whatever the protocol still lacks, in its order, then make the ledger: hours from an empty store, minutes
+    from a full one."""
+    from covidcnn.evidence.floor import read_floor
+    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
+
+    protocol = read_protocol()
+    dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
+    # What is chosen on validation comes before the first test film.
+    for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
+        say(f"arm {name}")
+        run_and_watch(protocol.sweep(name).trials(protocol.data), store, dataset)
+        if protocol.arm(name).select:
+            select(name)
+    if read_floor(STORE) is None:
+        floor(data, originals)
+    ledger()
+
+
+def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
+    dataset = open_data(data, False, None)
+    if dataset.content_hash != protocol.data:
+        raise UserError(f"{data}: not the films that {protocol.path} is about; give the published data set with --data")
+    return dataset
+
+
 def status() -> None:
     """Which trials of the protocol are in the store."""
-    from covidcnn.evidence.protocol import PROTOCOL, open_store, read_protocol
+    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
 
-    protocol, store = read_protocol(), open_store(PROTOCOL.parent / "store")
+    protocol, store = read_protocol(), open_store(STORE)
     table = Table("arm", "trials", "finished", "scores test", "question")
     for name, arm in protocol.arms.items():
         try:

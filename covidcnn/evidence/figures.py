@@ -74,7 +74,7 @@ def _values(arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.6))
     values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return (f"{arm.name}-accuracy", figure, f"Arm {arm.name}: test accuracy of every seed, and where one new run would "
+    return (f"{arm.name}-accuracy", figure, f"{arm.title}: test accuracy of every seed, and where one new run would "
                                             "lie with 95 % probability.")
 
 
@@ -86,7 +86,7 @@ def _validation_and_test(arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(kept) + 1.6))
     promised_and_kept(promised, kept, f"{quantity}, threshold 0.5", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    return (f"{arm.name}-validation-and-test", figure, f"Arm {arm.name}: {quantity} on validation films and on test "
+    return (f"{arm.name}-validation-and-test", figure, f"{arm.title}: {quantity} on validation films and on test "
                                                        "films, at threshold 0.5.")
 
 
@@ -97,7 +97,7 @@ def _nadam(arm: ArmResults) -> Named:
     differences({f"Nadam - {rival}": difference for rival, difference in found.items()},
                 {f"Nadam - {rival}": float(table["Nadam"] - table[rival]) for rival in found}, "test accuracy", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    return (f"{arm.name}-nadam", figure, f"Arm {arm.name}: Nadam less each rival, mean over seeds, with intervals over "
+    return (f"{arm.name}-nadam", figure, f"{arm.title}: Nadam less each rival, mean over seeds, with intervals over "
                                          "seeds and test patients; beside it the paper's one pair of runs.")
 
 
@@ -105,7 +105,7 @@ def _ranks(arm: ArmResults) -> Named:
     table = rank_table(arm).set_index("optimizer")
     figure, ax = plt.subplots(figsize=(6.5, 3.4))
     rank_probabilities(table.rename(columns=lambda name: name.removeprefix("rank ")), ax)
-    return f"{arm.name}-ranks", figure, f"Arm {arm.name}: the probability of each rank, over seeds."
+    return f"{arm.name}-ranks", figure, f"{arm.title}: the probability of each rank, over seeds."
 
 
 def _recipe(arm: ArmResults) -> Named:
@@ -122,7 +122,7 @@ def _recipe(arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 3.4))
     values_by_treatment(values, intervals, "on test", published, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return (f"{arm.name}-accuracy", figure, f"Arm {arm.name}: the recipe chosen on validation under simulated shift, "
+    return (f"{arm.name}-accuracy", figure, f"{arm.title}: the recipe chosen on validation under simulated shift, "
                                             "every seed, beside the paper's final model.")
 
 

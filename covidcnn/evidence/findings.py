@@ -214,7 +214,7 @@ def _between(arm: ArmResults, first: Mapping[str, Any], second: Mapping[str, Any
 
 def many_false_alarms(arm: str, evidence: Evidence) -> Finding:
     """Share of NORMAL test films called PNEUMONIA less the share of PNEUMONIA called NORMAL, nothing processed."""
-    def excess(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    def excess(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return sensitivity(labels, scores, weights) - specificity(labels, scores, weights)
 
     results = evidence.arms[arm]

@@ -12,8 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, single_measure_auc
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, UserError
 from covidcnn.evidence.measures import THRESHOLD
+from covidcnn.evidence.protocol import Protocol
 from covidcnn.imaging import ImageSettings
 from covidcnn.paths import replacing
 
@@ -22,16 +23,23 @@ RIDGE, NEIGHBOUR = "ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels
 _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 
-def compute_floor(dataset: DataSet, store: Path) -> pd.DataFrame:
+def compute_floor(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
     """Score train (cross-validated by patient) and test films with both models, and keep the scores in the store.
 
     Args:
+        protocol: which allows it.
         dataset: the published films.
         store: the folder of the trial store.
 
     Returns:
         As ``read_floor``.
+
+    Raises:
+        UserError: the protocol has no floor, or not all of its selections are made.
     """
+    if not protocol.has_floor:
+        raise UserError(f"{protocol.path}: it names no floor, so that none is scored on test films")
+    protocol.require_selections()
     films = dataset.films
     pixels = coarse_pixels(load_images(dataset.root, films, ImageSettings()))
     scores = pd.concat([

@@ -1,58 +1,70 @@
 """What is measured on test films, each as ``f(labels, scores, weights)``.
 
-Weights count how often a bootstrap drew a film. Calls are made at 0.5; scores moved by a threshold of their own
-(``Treatment.scores_at_validation_threshold``) are called at that. PNEUMONIA is the positive class.
+``labels`` are int (films,), 1 for PNEUMONIA; ``scores`` float (films,). ``weights``, float (films,) or (samples, films),
+count how often a bootstrap drew a film; the result is a number, or one a sample. Calls are made at 0.5; scores moved by
+a threshold of their own (``Treatment.scores_at_validation_threshold``) are called at that.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from covidcnn.data.shortcuts import weighted_auc
 from covidcnn.evaluation.metrics import expected_calibration_error
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 THRESHOLD = 0.5
 
 
-def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 6: the weighted share of films called rightly."""
-    return float(weights @ ((scores >= THRESHOLD) == labels) / weights.sum())
+    return _share((scores >= THRESHOLD) == labels, np.ones(len(labels), bool), weights)
 
 
-def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 7, recall: the weighted share of PNEUMONIA films called so."""
-    positive = weights * (labels == 1)
-    return float(positive @ (scores >= THRESHOLD) / positive.sum())
+    return _share(scores >= THRESHOLD, labels == 1, weights)
 
 
-def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 8: the weighted share of PNEUMONIA among films called so; NaN if none was."""
-    called = weights * (scores >= THRESHOLD)
-    return float(called @ (labels == 1) / called.sum()) if called.sum() else np.nan
+    return _share(labels == 1, scores >= THRESHOLD, weights)
 
 
-def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 9: the weighted share of NORMAL films called so."""
-    normal = weights * (labels == 0)
-    return float(normal @ (scores < THRESHOLD) / normal.sum())
+    return _share(scores < THRESHOLD, labels == 0, weights)
 
 
-def f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 10: the harmonic mean of precision and recall; NaN where there is nothing to find and nothing is called."""
     called, positive = scores >= THRESHOLD, labels == 1
-    counted = weights @ called.astype(float) + weights @ positive.astype(float)
-    return float(2 * (weights @ (called & positive)) / counted) if counted else np.nan
+    with np.errstate(invalid="ignore"):
+        return 2 * (weights @ (called & positive)) / (weights @ called + weights @ positive)
 
 
-def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 5: the weighted mean cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does."""
     kept = np.clip(scores, 1e-7, 1 - 1e-7)
-    return float(weights @ -np.log(np.where(labels == 1, kept, 1 - kept)) / weights.sum())
+    return weights @ -np.log(np.where(labels == 1, kept, 1 - kept)) / weights.sum(-1)
+
+
+def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return (weights @ (part & whole)) / (weights @ whole)
+
+
+def _sample_by_sample(metric: Callable[..., float]) -> Metric:
+    def measured(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.apply_along_axis(partial(metric, labels, scores), -1, weights)
+
+    return measured
 
 
 PROPORTIONS: dict[str, Metric] = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity,
                                   "precision": precision, "f1": f1}
 """The paper's metrics, by the names of ``paper.FINAL_METRICS``."""
-MEASURES: dict[str, Metric] = PROPORTIONS | {"loss": loss, "AUC": weighted_auc,
-                                             "calibration error": expected_calibration_error}
+MEASURES: dict[str, Metric] = PROPORTIONS | {
+    "loss": loss, "AUC": _sample_by_sample(weighted_auc),
+    "calibration error": _sample_by_sample(expected_calibration_error)}

@@ -22,6 +22,8 @@ from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
 PROTOCOL = REPORTS / "paper" / "protocol.yaml"
+STORE = PROTOCOL.with_name("store")
+"""The paper profile's trials; every report folder has a store of this name."""
 PILOT_EPOCHS = 2
 
 
@@ -49,6 +51,8 @@ class Protocol:
     data: str
     """Content hash of the films."""
     arms: dict[str, Arm]
+    has_floor: bool = False
+    """Whether the floor (``covidcnn.evidence.floor``), which is no sweep, may be scored on test films."""
 
     def arm(self, name: str) -> Arm:
         """The arm of that name.
@@ -83,21 +87,31 @@ class Protocol:
         return (read_yaml(path) or {}) if path.is_file() else {}
 
     def require(self, trial: Trial) -> None:
-        """Refuse a trial that would score test films and stands in no arm.
+        """Refuse a trial that would score test films and stands in no arm, or too early.
 
         Raises:
             UserError: it does.
         """
         if not trial.score_test:
             return
-        for name, arm in self.arms.items():
-            if arm.selected_from and arm.selected_from not in self.selections():
-                continue
+        self.require_selections()
+        for name in self.arms:
             if trial.key in {allowed.key for allowed in self.sweep(name).trials(self.data)}:
                 return
         raise UserError(f"{self.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
                         f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
                         "'exploratory: true', or leave score_test out")
+
+    def require_selections(self) -> None:
+        """Make sure that every choice is made before the first test film is scored.
+
+        Raises:
+            UserError: an arm has not selected yet.
+        """
+        for name, arm in self.arms.items():
+            if arm.select and name not in self.selections():
+                raise UserError(f"{self.path}: no test film is scored before '{name}' has selected; run that arm, then "
+                                f"covidcnn evidence select {name}")
 
 
 def read_protocol(path: Path = PROTOCOL) -> Protocol:
@@ -111,7 +125,7 @@ def read_protocol(path: Path = PROTOCOL) -> Protocol:
         arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
-        protocol = Protocol(path, value["data"], arms)
+        protocol = Protocol(path, value["data"], arms, "floor" in value)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
     for arm in arms.values():

@@ -109,6 +109,13 @@ class ArmResults:
     name: str
     treatments: tuple[Treatment, ...]
     """In the order of the protocol."""
+    exploratory: bool = False
+    """Added after test scores were known."""
+
+    @property
+    def title(self) -> str:
+        """For captions."""
+        return f"Arm {self.name}" + (" (exploratory: added after test scores were known)" if self.exploratory else "")
 
     def treatment(self, **settings: Any) -> Treatment:
         """The one treatment whose recipe has these settings.
@@ -197,7 +204,7 @@ def _finished(protocol: Protocol, store: TrialStore) -> Iterator[tuple[str, ArmR
         names = differing(sweep.recipes)
         yield name, ArmResults(name, tuple(
             Treatment({one: setting(recipe, one) for one in names}, recipe, tuple(results), films)
-            for recipe, results in by_recipe.items()))
+            for recipe, results in by_recipe.items()), arm.exploratory)
 
 
 def _test_films(arm: str, results: list[TrialResult]) -> pd.DataFrame:

@@ -95,15 +95,15 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, met
 
 def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metric: Metric, weights: np.ndarray
              ) -> np.ndarray:
-    return sum((factor * np.array([metric(labels, row, weights) for row in scores]) for factor, scores in terms),
-               np.zeros(len(terms[0][1])))
+    """float (seeds,), or (seeds, samples) if the weights are those of samples."""
+    return np.sum([factor * np.array([metric(labels, row, weights) for row in scores]) for factor, scores in terms],
+                  axis=0)
 
 
 def _patient_error(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric,
                    draws: np.ndarray | None) -> float:
-    labels = binary_labels(films)
     draws = patient_draws(films) if draws is None else draws
-    return float(np.std([_by_seed(terms, labels, metric, weights).mean() for weights in draws], ddof=1))
+    return float(np.std(_by_seed(terms, binary_labels(films), metric, draws).mean(axis=0), ddof=1))
 
 
 def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
@@ -122,8 +122,8 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
     seed_deviation = float(np.std(differences, ddof=1))
     mean, error = float(np.mean(differences)), np.hypot(seed_deviation / np.sqrt(seeds), patient_error)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error
-    # Two treatments that agree on every film for every seed leave nothing to test.
-    p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1)) if error > 0 else 1.0
+    # Without any spread nothing is left to chance: two treatments are equal, or surely not.
+    p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1)) if error > 0 else float(mean == 0)
     return Difference(mean, float(mean - reach), float(mean + reach), p_value, seeds, seed_deviation, patient_error)
 
 

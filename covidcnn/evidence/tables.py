@@ -31,19 +31,18 @@ def evidence_tables(evidence: Evidence) -> Tables:
     """Every table that the finished arms allow."""
     tables: Tables = {}
     for name, arm in evidence.arms.items():
-        tables[name] = (arm_table(arm), f"Arm {name}, test films, threshold 0.5: accuracy over seeds with the 95 % "
+        tables[name] = (arm_table(arm), f"{arm.title}, test films, threshold 0.5: accuracy over seeds with the 95 % "
                         "prediction interval for one new run; accuracy and specificity at each training's own "
                         "threshold from validation (Youden's); accuracy on the 618 distinct images; then medians.")
         if len(arm.treatments) > 1:
             tables[f"{name}-against-first"] = (comparison_table(arm), (
-                f"Arm {name}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
+                f"{arm.title}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
                 "patients; the smallest difference that so many seeds find in four of five cases."))
-    for name in OPTIMIZER_ARMS:
-        if name in evidence.arms:
-            tables[f"{name}-ranks"] = (rank_table(evidence.arms[name]), (
-                f"Arm {name}: probability of each rank by mean test accuracy, from a Bayesian bootstrap over seeds."))
-            tables[f"{name}-nadam"] = (nadam_table(evidence.arms[name]), (
-                f"Arm {name}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five."))
+        if name in OPTIMIZER_ARMS:
+            tables[f"{name}-ranks"] = (rank_table(arm), f"{arm.title}: probability of each rank by mean test accuracy, "
+                                       "from a Bayesian bootstrap over seeds.")
+            tables[f"{name}-nadam"] = (nadam_table(arm), f"{arm.title}: Nadam less each rival, by test accuracy, "
+                                       "paired by seed; p by Holm over the five.")
     if evidence.floor is not None:
         tables["8-floor"] = (floor_table(evidence.floor), "The floor: simple models on 16 x 16 pixels; no seeds.")
     return tables
@@ -120,9 +119,8 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def manifest_table(by_arm: dict[str, list[TrialResult]]) -> pd.DataFrame:
     """Every finished trial, a row an arm that it stands in: key, settings, seed and results at threshold 0.5."""
-    return pd.concat([trial_table(results).drop(columns=["data", "version"]).reset_index().assign(arm=name)
-                      .pipe(lambda table: table[["arm", *table.columns.drop("arm")]])
-                      for name, results in by_arm.items()], ignore_index=True)
+    tables = {name: trial_table(results).drop(columns=["data", "version"]) for name, results in by_arm.items()}
+    return pd.concat(tables, names=["arm", "key"]).reset_index()
 
 
 def settings_in_words(treatment: Treatment) -> dict[str, str]:

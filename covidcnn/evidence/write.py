@@ -18,7 +18,6 @@ from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.trials.store import TrialResult, TrialStore
 
 MANIFEST = "manifest.json"
-STORE = "store"
 
 
 def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.DataFrame:

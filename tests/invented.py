@@ -1,0 +1,85 @@
+"""A store of invented scores that stand in every arm of the paper's protocol, with effects that are known."""
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from covidcnn.evidence.protocol import PROTOCOL, Protocol, open_store, read_protocol, write_selection
+from covidcnn.training.fit import SCORE_COLUMNS
+from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.trial import Trial
+
+FILMS = 120
+SEEDS = [0, 1, 2]
+FACTS = {"seconds": 1.0, "finished": "2020-01-01T00:00:00+00:00", "versions": {}, "git commit": "unknown"}
+
+
+def invented_films() -> pd.DataFrame:
+    """As many validation as test films; every patient has two, and a third are NORMAL."""
+    number = np.arange(FILMS)
+    label = np.where(number % 3 == 0, "NORMAL", "PNEUMONIA")
+    films = pd.DataFrame({"path": [f"test/{one}/film{place}.jpeg" for one, place in zip(label, number, strict=True)],
+                          "label": label, "subtype": np.where(label == "NORMAL", "normal",
+                                                              np.where(number % 2, "bacteria", "virus")),
+                          "patient": [f"p{place // 6}-{place % 3}" for place in number], "split": "test"})
+    return pd.concat([films.assign(split="validation", path=films["path"].str.replace("test/", "train/")), films],
+                     ignore_index=True)
+
+
+def invented_result(trial: Trial, cause: str = "shift") -> TrialResult:
+    """What a training would leave if the false alarms came from a shift of the test set, or from imbalance.
+
+    Under 'shift' NORMAL test films score higher whatever balancing does, and the intensity augmentation helps. Under
+    'imbalance' they do so only without balancing. Adadelta is bad; all others are equal.
+    """
+    recipe = trial.recipe
+    # Of the seed alone: what is compared differs by its effect, and by a little noise of its own.
+    generator = np.random.default_rng(trial.seed)
+    noise = np.random.default_rng([trial.seed, int(trial.key[:8], 16)])
+    films = invented_films()
+    positive = (films["label"] == "PNEUMONIA").to_numpy()
+    lift = 1.5 * (recipe.augmentation != "intensity") if cause == "shift" else 1.5 * (recipe.balance == "none")
+    logit = np.where(positive, 2.0, -2.0) * (0.2 if recipe.optimizer == "Adadelta" else 1.0)
+    logit += lift * (~positive & (films["split"] == "test")) + generator.normal(0, 1, len(films))
+    logit += noise.normal(0, 0.1, len(films))
+    films["score"] = (1 / (1 + np.exp(-logit))).astype("float32").astype(float)
+    epochs = np.arange(1, recipe.epochs + 1)
+    jump = 0.1 if recipe.validation == "published" else 0.01
+    gap = 0.3 if recipe.augmentation == "none" and recipe.dropout else 0.1
+    history = pd.DataFrame({
+        "loss": 1 / epochs, "accuracy": 1 - 0.3 / epochs,
+        "val_loss": 1 / epochs + gap + noise.uniform(0, 0.02, len(epochs)),
+        "val_accuracy": 0.9 + jump * (epochs % 2) + noise.uniform(0, 0.005, len(epochs)),
+        "shifted_val_loss": 1 / epochs + noise.uniform(0, 0.02, len(epochs))},
+        index=pd.RangeIndex(1, len(epochs) + 1, name="epoch"))
+    kept = films if trial.score_test else films[films["split"] == "validation"]
+    return TrialResult(trial, history, kept[SCORE_COLUMNS].reset_index(drop=True), "", FACTS)
+
+
+def invented_store(folder, cause: str = "shift") -> tuple[Protocol, TrialStore]:
+    """The paper's protocol with three seeds an arm, all arms finished and selected."""
+    value = yaml.safe_load(PROTOCOL.read_text(encoding="utf-8"))
+    for arm in value["arms"].values():
+        arm["sweep"]["seeds"] = SEEDS
+    (folder / PROTOCOL.name).write_text(yaml.safe_dump(value, sort_keys=False))
+    protocol = read_protocol(folder / PROTOCOL.name)
+    store = open_store(folder / "store")
+    store.prepare()
+    for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
+        for trial in protocol.sweep(name).trials(protocol.data):
+            if not store.is_finished(trial):
+                store.write(invented_result(trial, cause))
+        if protocol.arm(name).select:
+            write_selection(protocol, name, store)
+    return protocol, store
+
+
+def invented_floor(folder) -> None:
+    """Scores of the floor on the invented films: half of the calls are right."""
+    films = invented_films().replace({"split": {"validation": "train"}})
+    score = np.where(np.arange(len(films)) % 2, 0.9, 0.1)
+    table = pd.concat([films.assign(score=score, model=model) for model in
+                       ("ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels")])
+    (folder / "floor").mkdir()
+    table.to_csv(folder / "floor" / "scores.csv.gz", index=False)
+

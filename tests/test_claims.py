@@ -1,0 +1,49 @@
+"""The list of claims itself: complete, named once, each shown by a cell that exists and tested on arms that exist."""
+
+import re
+
+import nbformat
+import pytest
+
+from covidcnn import paper
+from covidcnn.evidence.claims import CLAIMS
+from covidcnn.evidence.floor import FLOOR
+from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+from covidcnn.paths import NOTEBOOKS
+
+
+def test_names_are_unique_and_plain():
+    names = [claim.name for claim in CLAIMS]
+    assert len(set(names)) == len(names) >= 30
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_claim_is_shown_by_a_cell_and_rests_on_arms_that_exist(claim):
+    notebook, cell = claim.cell.split("#")
+    cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
+    assert cell in {one["id"] for one in cells}
+    protocol = read_protocol(PROTOCOL)
+    for arm in claim.arms:
+        assert (arm == FLOOR and protocol.has_floor) or protocol.arm(arm).value["score_test"]
+    assert claim.where
+    assert claim.statement
+
+
+def test_every_number_of_the_papers_results_is_a_claim():
+    values = {claim.name: claim.value for claim in CLAIMS}
+    for optimizer in paper.OPTIMIZER_TABLE.index:
+        for quantity in ("accuracy", "loss"):
+            assert float(values[f"{optimizer.lower()}-{quantity}"]) == paper.OPTIMIZER_TABLE.loc[
+                optimizer, f"test {quantity}"]
+    for metric in paper.FINAL_METRICS:
+        printed = values[f"final-{metric}"]
+        value = float(printed.removesuffix(" %")) / (100 if "%" in printed else 1)
+        assert value == pytest.approx(paper.FINAL_METRICS[metric])
+
+
+def test_every_figure_table_and_equation_with_a_claim_is_told_from_the_text():
+    places = " ".join(claim.where for claim in CLAIMS)
+    for place in ("abstract", "Dataset", "Fig. 2", "Fig. 5", "Fig. 11", "Fig. 12", "'Tables 2 and 3'", "Eq. 10",
+                  "Model structure", "Conclusion", "Literature review"):
+        assert place in places, place

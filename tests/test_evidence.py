@@ -1,0 +1,236 @@
+"""From a store of invented scores to findings, ledger, tables, figures and manifest."""
+
+import itertools
+import json
+import shutil
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from invented import FILMS, SEEDS, invented_floor, invented_store
+
+from covidcnn.evaluation.metrics import confusion
+from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evidence.claims import CLAIMS
+from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.ledger import ledger, read_ledger, rows_of, summary
+from covidcnn.evidence.measures import accuracy, specificity
+from covidcnn.evidence.protocol import open_store, read_protocol
+from covidcnn.evidence.results import Evidence, read_evidence
+from covidcnn.evidence.tables import arm_table, evidence_tables
+from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, REFUTED, SUPPORTED
+from covidcnn.evidence.write import write_evidence
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("paper")
+    invented_store(made)
+    invented_floor(made / "store")
+    return made
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A folder that a test may change."""
+    return shutil.copytree(folder, tmp_path / "paper")
+
+
+def opened(folder):
+    return read_protocol(folder / "protocol.yaml"), open_store(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def evidence(folder):
+    return read_evidence(*opened(folder))
+
+
+@pytest.fixture(scope="module")
+def claims(evidence):
+    return ledger(evidence)
+
+
+def test_every_arm_that_scores_test_films_is_read_with_all_its_seeds(evidence, folder):
+    protocol, _ = opened(folder)
+    assert list(evidence.arms) == [name for name, arm in protocol.arms.items() if arm.value.get("score_test")]
+    assert len(evidence.arms["4a-treatments"].treatments) == 9
+    for arm in evidence.arms.values():
+        for treatment in arm.treatments:
+            assert treatment.seeds == SEEDS
+            assert treatment.test_scores.shape == (len(SEEDS), FILMS)
+    assert (evidence.progress["trials"] == evidence.progress["finished"]).all()
+
+
+def test_values_are_those_of_each_trial(evidence):
+    nadam = evidence.arms["1-as-published"].treatment(optimizer="Nadam")
+    for result, value, kept, threshold in zip(nadam.results, nadam.values(accuracy),
+                                              nadam.values(accuracy, at_validation_threshold=True), nadam.thresholds,
+                                              strict=True):
+        test = result.scores[result.scores["split"] == "test"]
+        held_out = result.scores[result.scores["split"] == "validation"]
+        assert value == pytest.approx(confusion(test).accuracy)
+        assert threshold == fix_threshold(held_out, "youden")
+        assert kept == pytest.approx(confusion(test, threshold).accuracy)
+    some = np.zeros(FILMS, bool)
+    some[:30] = True
+    part = nadam.results[0].scores.query("split == 'test'").sort_values("path")
+    assert nadam.values(accuracy, some)[0] == pytest.approx(confusion(part.iloc[:30]).accuracy)
+
+
+def test_settings_name_what_differs_and_not_keras_defaults(evidence):
+    assert [treatment.settings for treatment in evidence.arms["1-as-published"].treatments][:2] == [
+        {"optimizer": "Nadam"}, {"optimizer": "RMSprop"}]
+    with pytest.raises(ValueError, match="3 treatments"):
+        evidence.arms["4a-treatments"].treatment(balance="none")
+
+
+def test_every_claim_has_a_row_and_what_is_finished_a_verdict(claims):
+    assert len(claims) == len(CLAIMS) >= 30
+    assert claims.index.is_unique
+    assert NOT_FINISHED not in set(claims["verdict"])
+    assert int(summary(claims)["claims"].sum()) == len(claims)
+    rested = claims[claims["arms"] != ""]
+    assert (rested["seeds"] == len(SEEDS)).all()
+    assert (rested["low"] <= rested["value"]).all()
+    assert (rested["value"] <= rested["high"]).all()
+
+
+@pytest.mark.parametrize(("name", "verdict"), [
+    ("imbalance", REFUTED), ("false-alarms", SUPPORTED), ("augmentation-over-fitting", SUPPORTED),
+    ("fluctuation", SUPPORTED), ("convergence", SUPPORTED), ("generalisation", REFUTED),
+    ("deep-against-simple", SUPPORTED), ("layers", "contradicts itself"), ("training-shares", "reproduced"),
+    ("labels", CANNOT_BE_TESTED)])
+def test_verdict_is_that_of_the_invented_world(claims, name, verdict):
+    assert claims.loc[name, "verdict"] == verdict
+
+
+def test_where_imbalance_is_the_cause_it_is_found(tmp_path):
+    invented_store(tmp_path, "imbalance")
+    assert ledger(read_evidence(*opened(tmp_path))).loc["imbalance", "verdict"] == SUPPORTED
+
+
+def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
+    tables = evidence_tables(evidence)
+    nadam = tables["1-as-published-nadam"][0].set_index("rival")
+    assert nadam.loc["Adadelta", "low"] > 0
+    assert abs(nadam.loc["Adam", "mean difference"]) < 0.1
+    assert (nadam["p, Holm"] >= nadam["p"]).all()
+    ranks = tables["1-as-published-ranks"][0].set_index("optimizer")
+    np.testing.assert_allclose(ranks.sum(axis=1), 1)
+    assert ranks.loc["Adadelta", "rank 6"] == 1
+    assert claims.loc["nadam-best", "verdict"] != SUPPORTED
+
+
+def test_table_of_an_arm_holds_its_distribution(evidence):
+    arm = evidence.arms["3-preprocessing"]
+    table = arm_table(arm).set_index("preprocess")
+    values = arm.treatment(preprocess="invert").values(accuracy)
+    row = table.loc["invert"]
+    assert (row["seeds"], row["diverged"]) == (3, 0)
+    assert (row["accuracy"], row["lowest"], row["highest"]) == pytest.approx(
+        (np.median(values), values.min(), values.max()))
+    assert row["new run, low"] < row["lowest"] < row["highest"] < row["new run, high"]
+    assert row["specificity"] == pytest.approx(np.median(arm.treatment(preprocess="invert").values(specificity)))
+
+
+def test_unfinished_arm_has_no_verdict_and_no_table(copy):
+    protocol, store = opened(copy)
+    first = protocol.sweep("1-as-published").trials(protocol.data)[0]
+    (store.folder / "trials" / f"{first.key}.json").unlink()
+    evidence = read_evidence(protocol, store)
+    assert "1-as-published" not in evidence.arms
+    rows = ledger(evidence)
+    of_arm = rows[rows["arms"].str.split().map(lambda arms: "1-as-published" in arms)]
+    assert set(of_arm["verdict"]) == {NOT_FINISHED}
+    assert of_arm["ours"].str.contains("17 of 18 trainings finished").all()
+    assert NOT_FINISHED not in set(rows.drop(of_arm.index)["verdict"]) - {NOT_FINISHED}
+    assert not any(name.startswith("1-as-published") for name in evidence_tables(evidence))
+
+
+def test_without_selection_and_floor_the_ledger_says_so(copy):
+    (copy / "selections.yaml").unlink()
+    shutil.rmtree(copy / "store" / "floor")
+    rows = ledger(read_evidence(*opened(copy)))
+    assert rows.loc["nadam-best-tuned", "ours"] == "arm 2b-fair: what it compares is not selected yet"
+    assert "8-floor is not computed" in rows.loc["deep-against-simple", "ours"]
+
+
+def test_diverged_training_calls_everything_pneumonia(copy):
+    protocol, store = opened(copy)
+    trial = protocol.sweep("4a-treatments").trials(protocol.data)[0]
+    store.write(replace(store.read(trial.key), diverged="the loss is no number", history=pd.DataFrame(),
+                        scores=pd.DataFrame()))
+    evidence = read_evidence(protocol, store)
+    treatment = evidence.arms["4a-treatments"].treatment(balance="none", augmentation="none")
+    assert treatment.values(specificity)[0] == 0
+    assert treatment.values(accuracy)[0] == pytest.approx(2 / 3)
+    table = arm_table(evidence.arms["4a-treatments"])
+    assert table["diverged"].sum() == 1
+    rows = ledger(evidence)
+    assert (rows.loc["imbalance", "verdict"], rows.loc["imbalance", "ours"]) == (
+        CANNOT_BE_TESTED, "1 of 3 trainings diverged")
+
+
+def test_scores_of_other_films_do_not_mix(copy, refused):
+    protocol, store = opened(copy)
+    trial = protocol.sweep("3-preprocessing").trials(protocol.data)[-1]
+    result = store.read(trial.key)
+    store.write(replace(result, scores=result.scores.assign(path=result.scores["path"].str.replace("film7", "other"))))
+    with refused("3-preprocessing", trial.key, "other test films"):
+        read_evidence(protocol, store)
+
+
+def test_exploratory_arms_are_marked_in_every_table(copy):
+    path = copy / "protocol.yaml"
+    path.write_text(path.read_text().replace("  3-preprocessing:\n", "  3-preprocessing:\n    exploratory: true\n"))
+    tables = evidence_tables(read_evidence(*opened(copy)))
+    for name, (_, caption) in tables.items():
+        assert ("exploratory" in caption) == name.startswith("3-preprocessing"), name
+
+
+def test_all_is_written_and_the_same_store_gives_the_same_files(copy, monkeypatch):
+    # The verdicts, the values of an arm, validation beside test, Nadam's differences, ranks: drawing all takes long.
+    monkeypatch.setattr("covidcnn.evidence.write.evidence_figures",
+                        lambda *arguments: itertools.islice(evidence_figures(*arguments), 5))
+    protocol, store = opened(copy)
+    written = write_evidence(protocol, store, copy)
+    first = {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    manifest = json.loads((copy / "manifest.json").read_text())
+    keys = {trial.key for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)}
+    scoring = {trial.key for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)
+               if trial.score_test}
+    assert manifest["trials"] == len(keys)
+    assert manifest["openings of the published test set"] == len(scoring) + 2
+    trials = pd.read_csv(copy / "tables" / "trials.csv")
+    assert set(trials["key"]) == keys
+    assert (trials.groupby("arm")["seed"].nunique() == len(SEEDS)).all()
+    for name in manifest["tables"]:
+        assert (copy / "tables" / f"{name}.csv").is_file()
+    for name in manifest["figures"]:
+        assert (copy / "figures" / "evidence" / f"{name}.png").stat().st_size > 5000
+    pd.testing.assert_frame_equal(read_ledger(copy / "claims.csv"), written, check_exact=False, rtol=1e-4)
+    assert len(rows_of("03_augmentation", copy / "claims.csv")) >= 5
+    for name in ("tables", "figures"):
+        shutil.rmtree(copy / name)
+    write_evidence(protocol, store, copy)
+    assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()} == first
+
+
+def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):
+    only = Evidence({"7b-recipe": evidence.arms["7b-recipe"]}, None, evidence.progress)
+    (_, (name, figure, caption)) = evidence_figures(only, claims)
+    (ax,) = figure.axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        f"{metric}, threshold {rule}" for rule in ("from validation", "0.5") for metric in ("accuracy", "specificity")]
+    published = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"]
+    assert published == [0.9279, 0.8760, 0.9279, 0.8760]
+    assert name == "7b-recipe-accuracy"
+    assert "paper's final model" in caption
+    plt.close(figure)
+
+
+def test_ledger_that_is_not_there_is_refused(tmp_path, refused):
+    with refused(tmp_path / "claims.csv", "covidcnn evidence ledger"):
+        read_ledger(tmp_path / "claims.csv")
