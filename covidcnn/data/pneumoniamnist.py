@@ -123,7 +123,8 @@ def identify(root: Path, films: pd.DataFrame) -> Identity | None:
         is_published=False, has_published_test=True, is_pneumoniamnist=True,
         sentence=f"This is PneumoniaMNIST of MedMNIST v2 at {origin.size} px, from {file}, with its official split "
                  f"({counts}; the test films are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
-                 "Its patients are not published: each film counts as a patient of its own.",
+                 "Its patients are not published: each film counts as a patient of its own, and films of one child may "
+                 "stand in both train and val.",
         warning="" if origin.is_official else "PneumoniaMNIST from a file that is not the official one: results do not "
                                               "compare with its published table to the last film")
 
