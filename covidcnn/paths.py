@@ -32,8 +32,13 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("covidcnn"))
 
 
-def require_space(folder: Path, needed_bytes: int) -> None:
+def require_space(folder: Path, needed_bytes: int, instead: str = f"set {CACHE_VARIABLE} to another folder") -> None:
     """Create ``folder`` and make sure that its disk can take ``needed_bytes`` more.
+
+    Args:
+        folder: of the cache, unless ``instead`` is given.
+        needed_bytes: a tenth more is asked for.
+        instead: what the user can do to have another folder used.
 
     Raises:
         UserError: the folder cannot be created, or its disk is too full.
@@ -41,14 +46,13 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be created ({error.strerror}); "
-                        f"set {CACHE_VARIABLE} to a folder you can write to") from error
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); {instead}") from error
     free = shutil.disk_usage(folder).free
     # A tenth more, because a disk filled to the last byte fails elsewhere.
     if free < 1.1 * needed_bytes:
         raise UserError(
             f"{folder}: {free / 1e6:.0f} MB free but {1.1 * needed_bytes / 1e6:.0f} MB needed; free "
-            f"some space or set {CACHE_VARIABLE} to a folder on another disk")
+            f"some space or {instead}")
 
 
 @contextmanager

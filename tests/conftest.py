@@ -1,6 +1,7 @@
 """A tiny generated data set, the shared images, bad files, and a cache of the tests' own."""
 
 import contextlib
+import hashlib
 import io
 import struct
 import sys
@@ -140,6 +141,33 @@ def shared_films() -> Path:
 def shared_originals() -> Path:
     """56 published training images in their original files."""
     return _shared("chest_xray_originals")
+
+
+@pytest.fixture(scope="session")
+def shared_mnist() -> Path:
+    """PneumoniaMNIST at 28 px, rebuilt from public copies."""
+    return _shared("pneumoniamnist_28")
+
+
+@pytest.fixture
+def mnist_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file as PneumoniaMNIST's at 28 px, of 12 films of noise, that counts as the official one."""
+    from covidcnn.data import pneumoniamnist
+
+    counts = {"train": (1, 3), "val": (1, 2), "test": (2, 3)}
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, (normal, pneumonia) in counts.items():
+        labels = np.repeat([0, 1], [normal, pneumonia]).astype(np.uint8)
+        generator.shuffle(labels)
+        arrays[f"{split}_images"] = generator.integers(0, 256, (len(labels), 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = labels[:, np.newaxis]
+    path = tmp_path / "official" / "pneumoniamnist.npz"
+    path.parent.mkdir()
+    np.savez_compressed(path, **arrays)
+    monkeypatch.setattr(pneumoniamnist, "COUNTS", counts)
+    monkeypatch.setattr(pneumoniamnist, "MD5", pneumoniamnist.MD5 | {28: hashlib.md5(path.read_bytes()).hexdigest()})
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,16 @@ def test_published_films_are_credited(opened):
     figure, _ = plt.subplots()
     run.save_figure(figure, "f", "caption", "films")
     assert "Kermany" in text_of(run, "films/f")
+    assert "PneumoniaMNIST" not in text_of(run, "films/f")
+
+
+def test_films_of_pneumoniamnist_are_credited_and_validated_by_their_own_split(opened):
+    run = marked(opened, is_pneumoniamnist=True, has_published_test=True)
+    figure, _ = plt.subplots()
+    run.save_figure(figure, "f", "caption", "films")
+    assert "PneumoniaMNIST, Yang et al. 2023, from Kermany" in text_of(run, "films/f")
+    assert run.recipe().validation == "published"
+    assert opened.recipe().validation == "patient"
 
 
 def test_results_on_the_published_test_set_are_called_exploratory(opened):

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from covidcnn.cli import data, evidence, models, predict, report, trials
+from covidcnn.cli import data, evidence, fetch, models, predict, report, trials
 from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
@@ -15,7 +15,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
                   help="One published chest X-ray CNN paper, made executable. For research and teaching: "
                        "not a medical device.")
 evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol behind the verdicts on the paper.")
-data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, or draw one.")
+data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, or draw one.")
+fetch_app = typer.Typer(no_args_is_help=True, help="Get published films; what breaks off goes on when called again.")
 app.command()(report.report)
 app.command()(models.train)
 app.command()(models.evaluate)
@@ -31,6 +32,9 @@ evidence_app.command()(evidence.status)
 evidence_app.command()(evidence.floor)
 evidence_app.command()(evidence.ledger)
 evidence_app.command()(evidence.complete)
+fetch_app.command()(fetch.chest_xray)
+fetch_app.command()(fetch.pneumoniamnist)
+data_app.add_typer(fetch_app, name="fetch")
 app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
 

@@ -36,7 +36,8 @@ def train(
     augment: Annotated[str, typer.Option(help="none, paper (flips and shifts) or intensity.")] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: PrecisionOption = "auto",
-    validation: Annotated[str, typer.Option(help="How validation is made: patient, block, image or published.")]
+    validation: Annotated[str, typer.Option(help=(
+        "How validation is made: patient (of PneumoniaMNIST: its official split), block, image or published."))]
     = "patient",
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
     batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(

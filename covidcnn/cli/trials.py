@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,12 +41,14 @@ def sweep(
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.evidence.protocol import open_store
+    from covidcnn.training.recipe import recipe_for
     from covidcnn.trials.sweep import read_sweep, shard
 
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients)
     if wanted.score_test and "test" not in set(dataset.films["split"]):
         raise UserError(f"{spec}: score_test, but {data} has no test split; leave score_test out")
+    wanted = replace(wanted, recipes=tuple(recipe_for(dataset, recipe) for recipe in wanted.recipes))
     trials = shard(wanted.trials(dataset.content_hash), share)
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {precision}.")

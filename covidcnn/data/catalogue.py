@@ -143,7 +143,7 @@ def content_hash(films: pd.DataFrame) -> str:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(child for child in folder.iterdir() if child.is_dir() and not _is_litter(child.name))
+        return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child.name))
     except OSError as error:
         raise _unopened(error) from error
 
@@ -152,7 +152,7 @@ def _unopened(error: OSError) -> DataError:
     return DataError(f"{error.filename}: cannot be opened ({error.strerror}); change its permissions or move it away")
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     """Hidden files, and the `._*`, `__MACOSX` and `Thumbs.db` that systems leave in archives."""
     return name.startswith(".") or name.lower() in _LITTER
 
@@ -180,9 +180,9 @@ def files_under(folder: Path) -> Iterable[Path]:
         raise _unopened(error) from error
 
     for parent, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = sorted(name for name in folders if not _is_litter(name))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in sorted(names):
-            if not _is_litter(name):
+            if not is_litter(name):
                 yield Path(parent, name)
 
 

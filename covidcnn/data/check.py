@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from covidcnn.data import phantom
+from covidcnn.data import phantom, pneumoniamnist
 from covidcnn.data.catalogue import LABELS, Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
 from covidcnn.errors import DataError
@@ -16,11 +16,12 @@ class Findings:
     """The result of examining a catalogue."""
 
     identity: str
-    """A sentence: the published set, phantom films, or how the folder differs."""
+    """A sentence: the published set, PneumoniaMNIST, phantom films, or how the folder differs."""
     is_phantom: bool
     is_published: bool
     has_published_test: bool
     """Its test split is the published one: scoring it opens the published test set."""
+    is_pneumoniamnist: bool
     counts: pd.DataFrame
     """Images by split (rows) and label (columns)."""
     errors: tuple[str, ...]
@@ -54,7 +55,7 @@ def patients_across_splits(films: pd.DataFrame) -> pd.DataFrame:
 def examine(catalogue: Catalogue) -> Findings:
     """Look for everything that makes a data set unusable or a result doubtful."""
     films = catalogue.films
-    published = identify(films)
+    published = pneumoniamnist.identify(catalogue.root, films) or identify(films)
     marker = catalogue.root / phantom.MARKER
     errors = [f"{path}: {problem}" for path, problem in
               catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
@@ -65,13 +66,15 @@ def examine(catalogue: Catalogue) -> Findings:
         if group["label"].nunique() > 1:
             errors.append(f"{' and '.join(group['path'])}: the same image under two labels; "
                           "remove the wrong one")
-    warnings = _duplicate_warnings(duplicates, published.is_published)
+    warnings = [published.warning] if published.warning else []
+    warnings += _duplicate_warnings(duplicates, published.is_published)
     across = patients_across_splits(films)
     if len(across):
         warnings.append(f"{across['patient'].nunique()} patients stand in more than one split, the first "
                         f"{across['patient'].iloc[0]}: results on val or test are too good")
     unknown = films[films["series"] == ""]
-    if len(unknown) and unknown["patient"].str.startswith("file-").any():
+    # Of PneumoniaMNIST nobody can say otherwise, and its identity says so.
+    if not published.is_pneumoniamnist and unknown["patient"].str.startswith("file-").any():
         warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
@@ -94,7 +97,7 @@ def examine(catalogue: Catalogue) -> Findings:
     else:
         identity = published.sentence
     return Findings(identity, is_phantom, published.is_published, published.has_published_test,
-                    counts_table(films), tuple(errors), tuple(warnings))
+                    published.is_pneumoniamnist, counts_table(films), tuple(errors), tuple(warnings))
 
 
 def _missing_classes(catalogue: Catalogue) -> list[str]:

@@ -33,6 +33,7 @@ class DataSet:
     is_phantom: bool
     is_published: bool
     has_published_test: bool
+    is_pneumoniamnist: bool
     content_hash: str
 
 
@@ -72,6 +73,7 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         is_phantom=findings.is_phantom,
         is_published=findings.is_published,
         has_published_test=findings.has_published_test,
+        is_pneumoniamnist=findings.is_pneumoniamnist,
         content_hash=content_hash(catalogue.films),
     )
 

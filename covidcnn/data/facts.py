@@ -49,6 +49,9 @@ class Identity:
     has_published_test: bool
     """Its test split is the published one: scoring it opens the published test set."""
     sentence: str
+    is_pneumoniamnist: bool = False
+    """PneumoniaMNIST, with its official validation split."""
+    warning: str = ""
 
 
 def identify(films: pd.DataFrame) -> Identity:

@@ -13,9 +13,9 @@ from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError
 
 VALIDATION_DESIGNS = ("published", "image", "patient", "block")
-"""How validation is made. 'published': the 16 images of val. The others are cut from train: 'image' at
-random by image (the wrong way: films of one child stand on both sides), 'patient' by patient key,
-'block' by runs of neighbouring patient numbers, as the published test set was cut."""
+"""How validation is made. 'published': the val folder, 16 images of the published set. The others are cut
+from train: 'image' at random by image (the wrong way: films of one child stand on both sides), 'patient' by
+patient key, 'block' by runs of neighbouring patient numbers, as the published test set was cut."""
 
 BLOCK = 50
 """Patient numbers in a block; the published test set's blocks hold 78 to 375."""

@@ -1,8 +1,8 @@
 """What is measured on test films, each as ``f(labels, scores, weights)``.
 
-``labels`` are int (films,), 1 for PNEUMONIA; ``scores`` float (films,). ``weights``, float (films,) or (samples, films),
-count how often a bootstrap drew a film; the result is a number, or one a sample. Calls are made at 0.5; scores moved by
-a threshold of their own (``Treatment.scores_at_validation_threshold``) are called at that.
+``labels`` are int (films,), 1 for PNEUMONIA; ``scores`` float (films,). ``weights``, float (films,) or (samples,
+films), count how often a bootstrap drew a film; the result is a number, or one a sample. Calls are made at 0.5; scores
+moved by a threshold of their own (``Treatment.scores_at_validation_threshold``) are called at that.
 """
 
 from collections.abc import Callable

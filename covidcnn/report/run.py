@@ -51,9 +51,9 @@ class Run:
 
     def recipe(self, **changes: Any) -> "Recipe":
         """The paper's recipe at this profile's scale, with ``changes`` to fields of ``Recipe``."""
-        from covidcnn.training.recipe import profile_recipe
+        from covidcnn.training.recipe import profile_recipe, recipe_for
 
-        return profile_recipe(self.profile, **changes)
+        return recipe_for(self.dataset, profile_recipe(self.profile, **changes))
 
     def train(self, recipe: "Recipe", seed: int) -> "Training":
         """Train once on this run's data, for the model itself; validation films are scored.
@@ -174,7 +174,8 @@ class Run:
         if self.dataset.is_phantom and content != "schema":
             return "phantom films, drawn by a program: no patients"
         if content == "films" and (self.dataset.is_published or self.dataset.has_published_test):
-            return "films: Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
+            derived = "PneumoniaMNIST, Yang et al. 2023, from " if self.dataset.is_pneumoniamnist else ""
+            return f"films: {derived}Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
         return "exploratory: published test set" if scores_test and self.is_exploratory else ""
 
     def _enter(self, part: str, entry: dict[str, Any], add: bool = False) -> None:

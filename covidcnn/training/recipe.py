@@ -1,6 +1,7 @@
 """A training as a plain value: everything that decides its result but the data and the seed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from covidcnn.augment import BALANCING, augmentation_named
 from covidcnn.config import Profile
@@ -10,6 +11,9 @@ from covidcnn.imaging import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
 from covidcnn.training.optimizers import SCHEDULES, optimizer_name
 from covidcnn.training.precision import PRECISIONS
+
+if TYPE_CHECKING:
+    from covidcnn.data.dataset import DataSet
 
 CHOICES = ("validation", "shifted validation", "last")
 """What chooses the epoch: the loss on validation films, its mean over ``SIMULATED_SHIFTS`` of them, or nothing."""
@@ -95,3 +99,14 @@ def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: objec
         max_training_images=profile.max_training_images,
         **changes,  # type: ignore[arg-type]
     )
+
+
+def recipe_for(dataset: "DataSet", recipe: Recipe) -> Recipe:
+    """``recipe`` with the validation that ``dataset`` brings along.
+
+    PneumoniaMNIST has an official one, on which its published results were chosen, and no patients to cut another
+    by: 'patient', the default, means the official split there.
+    """
+    if dataset.is_pneumoniamnist and recipe.validation == "patient":
+        return replace(recipe, validation="published")
+    return recipe

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from covidcnn.config import DISCLAIMER
+from covidcnn.data import pneumoniamnist
 from covidcnn.data.appearance import Appearance, describe, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -20,7 +21,7 @@ from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.precision import resolve_precision
-from covidcnn.training.recipe import Recipe
+from covidcnn.training.recipe import Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import pin_trial
 
@@ -47,6 +48,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
+    recipe = recipe_for(dataset, recipe)
     started, begin = datetime.now(UTC), time.monotonic()
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
@@ -64,7 +66,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
         "counts": {split: group["label"].value_counts().to_dict() for split, group in scores.groupby("split")},
-        **({"licence of the films": LICENCE, "citation": CITATION} if dataset.is_published else {}),
+        **_credit(dataset),
     }
     rule = "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation"
     with replacing(folder / HISTORY) as temporary:
@@ -78,6 +80,13 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, recipe)))
     (folder / UNFINISHED).unlink()
     return training
+
+
+def _credit(dataset: DataSet) -> dict[str, str]:
+    if not (dataset.is_published or dataset.is_pneumoniamnist):
+        return {}
+    derived = f"{pneumoniamnist.CITATION}. Derived from: " if dataset.is_pneumoniamnist else ""
+    return {"licence of the films": LICENCE, "citation": derived + CITATION}
 
 
 def _training_appearance(dataset: DataSet, recipe: Recipe) -> Appearance:

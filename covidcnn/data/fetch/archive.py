@@ -1,0 +1,97 @@
+"""Films out of a ZIP archive that is not trusted: nothing outside the folder, no links, no bombs.
+
+Every member is judged before the first is unpacked. kagglehub's own unpacking keeps names inside its folder,
+but follows no limit of size, and installs all that is in an archive: Kaggle's holds the set twice.
+"""
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from covidcnn.data.catalogue import LABELS, SPLITS, is_litter
+from covidcnn.data.fetch.transfer import OTHER_FOLDER
+from covidcnn.errors import DataError
+from covidcnn.imaging import IMAGE_ENDINGS
+from covidcnn.paths import require_space
+
+MOST_MEMBERS = 100_000
+"""Kaggle's archive has under 20,000."""
+LARGEST_SET = 3_000_000_000
+"""Bytes of all films; the published ones have 1.2 billion."""
+_ENCRYPTED = 0x1
+
+
+def unpack_films(archive: Path, folder: Path) -> None:
+    """Unpack the films of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``.
+
+    Of several copies in the archive, one inside the other, the outermost is taken; whatever else is in it is
+    passed over.
+
+    Raises:
+        DataError: no ZIP archive, damaged, no films in it, or a member that no honest archive has: a name that
+            leads outside, a link, too much data. ``folder`` then is to be thrown away.
+        UserError: the disk is too full.
+        OSError: ``folder`` cannot be written.
+    """
+    try:
+        opened = zipfile.ZipFile(archive)
+    except OSError as error:
+        raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{archive}: no ZIP archive ({error}); download it again") from error
+    with opened:
+        try:
+            films = _films(opened.infolist())
+            require_space(folder, sum(member.file_size for member in films.values()), OTHER_FOLDER)
+            for place, member in films.items():
+                path = folder / place
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # zipfile reads no more of a member than the archive declares, whatever the stream holds.
+                with opened.open(member) as source, path.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+        except DataError as error:
+            raise DataError(f"{archive}: {error}; nothing was unpacked, download the published archive") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise DataError(f"{archive}: damaged ({error}); download it again") from error
+
+
+def _films(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The members to unpack, by their place in the published layout."""
+    if len(members) > MOST_MEMBERS:
+        raise DataError(f"{len(members):,} members, far more than the published archive has")
+    copies: dict[tuple[str, ...], dict[str, zipfile.ZipInfo]] = defaultdict(dict)
+    for member in members:
+        _require_harmless(member)
+        parts = PurePosixPath(member.filename).parts
+        if member.is_dir() or len(parts) < 3 or any(map(is_litter, parts)):
+            continue
+        split, label, name = parts[-3:]
+        if split in SPLITS and label in LABELS and PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS:
+            copy, place = copies[parts[:-3]], f"{split}/{label}/{name}"
+            if place in copy:
+                raise DataError(f"the member '{member.filename}' is in it twice")
+            copy[place] = member
+    if not copies:
+        raise DataError("no film in train, val or test with NORMAL and PNEUMONIA")
+    outermost = min(copies, key=len)
+    if sum(len(parents) == len(outermost) for parents in copies) > 1:
+        raise DataError(f"several data sets side by side, one in '{'/'.join(outermost)}'")
+    films = copies[outermost]
+    if sum(member.file_size for member in films.values()) > LARGEST_SET:
+        raise DataError("it unpacks to far more than the published films have")
+    return films
+
+
+def _require_harmless(member: zipfile.ZipInfo) -> None:
+    # As it is written in the archive: zipfile cuts names at a zero byte.
+    name = member.orig_filename
+    if "\0" in name or "\\" in name or name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
+        raise DataError(f"the member '{name}' leads outside the folder")
+    # Unix keeps the kind of a file here; archives of other systems have zero.
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise DataError(f"the member '{name}' is a link or a device")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & _ENCRYPTED:
+        raise DataError(f"the member '{name}' is encrypted, or compressed in an unusual way")

@@ -1,0 +1,164 @@
+"""PneumoniaMNIST: its facts, its file, and the folder of films that is made of it.
+
+The facts are those of the package medmnist 3.0.2, ``INFO["pneumoniamnist"]``. It is no dependency: it brings
+PyTorch and torchvision (3 GB) for a file that NumPy reads, and makes a folder in the user's home when it is
+imported. A test compares the facts where the package is installed.
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.data.facts import LICENCE, SOURCE, Identity
+from covidcnn.errors import DataError
+
+PAGE = "https://zenodo.org/records/10519652"
+COUNTS = {"train": (1214, 3494), "val": (135, 389), "test": (234, 390)}
+"""Films of NORMAL and of PNEUMONIA in each official split: 4,708, 524 and 624."""
+MD5 = {28: "28209eda62fecd6e6a2d98b1501bb15f", 64: "8f4eceb4ccffa70c672198ea285246c6",
+       128: "05b46931834c231683c68f40c47b2971", 224: "d6a3c71de1b945ea11211b03746c1fe1"}
+"""Of the official file, by the films' side in pixels."""
+CITATION = (
+    "Yang J, Shi R, Wei D, Liu Z, Zhao L, Ke B, Pfister H, Ni B (2023): MedMNIST v2 - A large-scale lightweight "
+    "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8"
+)
+MARKER = "PNEUMONIAMNIST.json"
+"""The file by which a reader knows that a folder holds these films."""
+
+# Bytes: of an 8-bit BMP with its palette, and at most of an array in the file.
+_BMP_HEADER, _ARRAY_HEADER = 1078, 1024
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What the marker says."""
+
+    size: int
+    md5: str
+    """Of the file that the films are from."""
+    films: str
+    """SHA-256 over the films' paths and contents."""
+
+    @property
+    def is_official(self) -> bool:
+        return MD5.get(self.size) == self.md5
+
+
+def file_name(size: int) -> str:
+    """The official file of a size."""
+    return "pneumoniamnist.npz" if size == 28 else f"pneumoniamnist_{size}.npz"
+
+
+def folder_bytes(size: int) -> int:
+    """What the folder of a size takes on the disk, in bytes."""
+    return sum(map(sum, COUNTS.values())) * (_BMP_HEADER + size**2)
+
+
+def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
+    """Write the films of a PneumoniaMNIST file into the empty ``folder``, in the published layout.
+
+    A film is named by its split and its place in the file, so that the official order is kept. Films are BMP:
+    its bytes depend on no version of a compressor, so that the content hash, and with it the key of every trial,
+    is the same everywhere.
+
+    Args:
+        file: arrays ``train_images`` (films, size, size), ``train_labels`` (films, 1), and so on; uint8.
+        size: the films' side in pixels.
+        md5: of the file.
+        folder: gets the films and the marker by which ``identify`` knows them.
+
+    Raises:
+        DataError: the file is not PneumoniaMNIST of this size.
+        OSError: ``folder`` cannot be written.
+    """
+    contents = {}
+    for split, counts in COUNTS.items():
+        images, labels = _read_split(file, split, size)
+        if np.bincount(labels, minlength=2).tolist() != list(counts):
+            raise DataError(f"{file}: not {counts[0]:,} NORMAL and {counts[1]:,} PNEUMONIA in {split}; this is not "
+                            "PneumoniaMNIST, download it again")
+        for label in LABELS:
+            (folder / split / label).mkdir(parents=True)
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = f"{split}/{LABELS[label]}/{split}-{number:05d}.bmp"
+            content = cv2.imencode(".bmp", image)[1].tobytes()
+            (folder / path).write_bytes(content)
+            contents[path] = hashlib.sha256(content).hexdigest()
+    origin = _Origin(size, md5, _digest(contents))
+    (folder / MARKER).write_text(json.dumps(asdict(origin), indent=2) + "\n", encoding="utf-8")
+
+
+def identify(root: Path, films: pd.DataFrame) -> Identity | None:
+    """Whether a folder holds PneumoniaMNIST as it was written; None if it does not say so.
+
+    Its test films are the published test set's, cropped and small, so that scoring them opens that set.
+
+    Args:
+        root: the data set's folder.
+        films: a catalogue's films.
+
+    Raises:
+        DataError: the marker is damaged, or the films are no longer those that it was written for.
+    """
+    marker = root / MARKER
+    if not marker.is_file():
+        return None
+    try:
+        origin = _Origin(**json.loads(marker.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{marker}: damaged; fetch the data set again into another folder") from error
+    if _digest(dict(zip(films["path"], films["sha256"], strict=True))) != origin.films:
+        raise DataError(f"{marker}: the films are not those that it was written for; fetch them again into another "
+                        "folder, or remove this file to use the folder as films of your own")
+    counts = ", ".join(f"{sum(counts):,} {split}" for split, counts in COUNTS.items())
+    file = "the official file" if origin.is_official else f"a file that is not the official one (MD5 {origin.md5})"
+    return Identity(
+        is_published=False, has_published_test=True, is_pneumoniamnist=True,
+        sentence=f"This is PneumoniaMNIST of MedMNIST v2 at {origin.size} px, from {file}, with its official split "
+                 f"({counts}; the test films are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
+                 "Its patients are not published: each film counts as a patient of its own, and films of one child may "
+                 "stand in both train and val.",
+        warning="" if origin.is_official else "PneumoniaMNIST from a file that is not the official one: results do not "
+                                              "compare with its published table to the last film")
+
+
+def _digest(contents: dict[str, str]) -> str:
+    lines = sorted(f"{path}\t{sha256}" for path, sha256 in contents.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _read_split(file: Path, split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (films, size, size) and labels (films,), uint8, of a file that is not trusted."""
+    number = sum(COUNTS[split])
+    images = _read_array(file, f"{split}_images", (number, size, size))
+    labels = _read_array(file, f"{split}_labels", (number, 1))[:, 0]
+    if labels.max() > 1:
+        raise DataError(f"{file}: a label {labels.max()} in {split}, beyond 0 and 1; this is not PneumoniaMNIST")
+    return images, labels
+
+
+def _read_array(file: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    expected = f"{name} is not uint8 {shape}"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.getinfo(f"{name}.npy").file_size > np.prod(shape) + _ARRAY_HEADER:
+                raise DataError(expected)
+        with np.load(file, allow_pickle=False) as arrays:
+            values = arrays[name]
+        if values.shape != shape or values.dtype != np.uint8:
+            raise DataError(expected)
+    except DataError as error:
+        raise DataError(f"{file}: {error}; give the PneumoniaMNIST file of this --size") from error
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); give the downloaded file") from error
+    # zipfile and NumPy raise errors of many kinds for a damaged file; all mean the same to the user.
+    except Exception as error:
+        raise DataError(f"{file}: damaged, or no PneumoniaMNIST file ({name}); download it again") from error
+    return values
