@@ -2,12 +2,13 @@
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import encoded, png_that_claims
+from conftest import encoded, png_chunk, png_that_claims
 from dicom_files import POISONED_BYTES, write_dicom
 from model_files import altered, pickled, with_external_link, with_facts, with_layer
 from PIL import Image
@@ -45,6 +46,8 @@ IMAGES = {
     "line.png": encoded(Image.new("L", (3000, 1)), "PNG"),
     "header-only.bmp": encoded(Image.fromarray(NOISE), "BMP")[:54],
     "pdf.jpeg": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "text-that-swells.png": (
+        PNG[:33] + png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 100_000_000)) + PNG[33:]),
     "mark-alone.dcm": b"\0" * 128 + b"DICM",
     "mark-and-noise.dcm": b"\0" * 128 + b"DICM" + np.random.default_rng(3).bytes(3000),
     "no-mark.dcm": b"\0" * 400,
