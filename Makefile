@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report test lab
+.PHONY: report test lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -13,6 +13,16 @@ test: $(READY)  ## check style and types, run every test with coverage
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/covidcnn lab
+
+# Strict: of a package that its service does not know, pip-audit would say no more than 'no known vulnerabilities'.
+audit: $(READY)  ## look up known vulnerabilities of every locked package; needs the network
+	@$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock \
+		--progress-spinner off 2> $(VENV)/audit.txt; code=$$?; said=$$(tail -n 1 $(VENV)/audit.txt); \
+	case "$$said" in \
+		Found*|"No known"*) echo "$$said" ;; \
+		*) echo "audit: not done, because the service cannot be reached or does not know a package; try again online" \
+			"(its words: $(VENV)/audit.txt)" ;; \
+	esac >&2; exit $$code
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

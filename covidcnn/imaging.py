@@ -4,8 +4,10 @@ The paper (Data and image pre-processing) resizes with cv2 to 224 x 224 and show
 equalisation, greyscale inversion and both together (its Fig. 3 and 4).
 """
 
+import ctypes
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,11 @@ from covidcnn.errors import DataError
 # Pillow warns of bombs at a size of its own choice, where LARGEST_AREA below refuses instead, and of odd metadata,
 # which does not matter here and may hold a name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# libtiff would write lines of its own about a damaged file to stderr, past Python; the error is raised besides. Where
+# Pillow is built otherwise, it may.
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 SMALLEST_SIDE = 16
 """Pixels. Anything smaller is an icon or a fault, not a film."""

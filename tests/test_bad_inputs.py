@@ -2,12 +2,13 @@
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import encoded, png_that_claims
+from conftest import encoded, png_chunk, png_that_claims
 from dicom_files import POISONED_BYTES, write_dicom
 from model_files import altered, pickled, with_external_link, with_facts, with_layer
 from PIL import Image
@@ -45,6 +46,8 @@ IMAGES = {
     "line.png": encoded(Image.new("L", (3000, 1)), "PNG"),
     "header-only.bmp": encoded(Image.fromarray(NOISE), "BMP")[:54],
     "pdf.jpeg": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "text-that-swells.png": (
+        PNG[:33] + png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 100_000_000)) + PNG[33:]),
     "mark-alone.dcm": b"\0" * 128 + b"DICM",
     "mark-and-noise.dcm": b"\0" * 128 + b"DICM" + np.random.default_rng(3).bytes(3000),
     "no-mark.dcm": b"\0" * 400,
@@ -255,6 +258,23 @@ CASES |= {
     "trials: no store": lambda it: ("trials", it.folder),
 }
 
+PARAMETERS = {
+    "no value": "SEED", "nothing": "", "unknown": "COLOUR=red", "nearly known": "SEEDS=3", "of another case": "seed=3",
+    "a word for a number": "SEED=three", "a float for a whole number": "SEED=1.5", "a number for a list": "PATCH=0.1",
+    "a list of words": "PATCH=['a', 'b']", "a list of lists": "PATCH=[[0.1]]", "an empty list": "CONTENDERS=[]",
+    "no literal": "SEED=__import__('os').system('touch ran')", "a call": "PATCH=[print(1)]", "open": "PATCH=[0.1",
+    "deep": "PATCH=" + "[" * 9000, "endless": "SEED=" + "9" * 9000, "nan": "SATURATION=nan",
+    "a line break": "OPTIMIZER=SGD\nimport os", "the profile": "PROFILE=smoke", "the data": "DATA=.",
+    "the folder": "OUT=.", "an expression": "SEED=1+1",
+}
+for _name, _given in PARAMETERS.items():
+    CASES[f"parameter: {_name}"] = lambda it, given=_given: (
+        "report", "--data", it.tree, "--out", it.out, "--profile", "smoke", "--parameter", given)
+CASES["parameter: twice"] = lambda it: (
+    "report", "--data", it.tree, "--out", it.out, "--parameter", "SEED=1", "--parameter", "SEED=2")
+CASES["parameter: of a notebook that is not run"] = lambda it: (
+    "report", "--data", it.tree, "--out", it.out, "--only", "06", "--parameter", "CONTENDERS=['SGD']")
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_gives_one_line_and_code_2_and_leaves_nothing(name, tmp_path, tiny_model, tiny_tree, bad_images, run,
@@ -293,5 +313,5 @@ def test_bad_input_gives_one_line_and_code_2_and_leaves_nothing(name, tmp_path, 
 
 def test_corpus_is_large_and_of_every_kind():
     assert len(CASES) >= 40
-    for kind in ("image", "DICOM", "folder", "patients", "sweep", "model", "report"):
+    for kind in ("image", "DICOM", "folder", "patients", "sweep", "model", "report", "parameter"):
         assert sum(name.startswith(kind) for name in CASES) >= 3, kind

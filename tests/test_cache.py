@@ -58,6 +58,17 @@ def test_films_are_decoded_once(small_tree, cache, monkeypatch):
     np.testing.assert_array_equal(load_images(small_tree, films, SETTINGS), first)
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"no array"),
+    lambda file: file.write_bytes(file.read_bytes()[:-9]), lambda file: file.write_bytes(file.read_bytes()[:60])],
+    ids=["empty", "text", "cut", "header cut"])
+def test_damaged_array_is_made_again(small_tree, cache, spoil):
+    films = index_folder(small_tree).films
+    whole = np.array(load_images(small_tree, films, SETTINGS))
+    spoil(arrays(cache)[0])
+    np.testing.assert_array_equal(load_images(small_tree, films, SETTINGS), whole)
+
+
 def test_renamed_folder_uses_the_same_array(small_tree, cache, tmp_path, monkeypatch):
     load_images(small_tree, index_folder(small_tree).films, SETTINGS)
     moved = small_tree.rename(tmp_path / "moved")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,27 @@ def test_lock_pins_every_dependency_with_hashes_and_names_no_index():
     entries = [entry for entry in re.split(r"\n(?=[a-z])", LOCK) if not entry.startswith("#")]
     assert all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", LOCK)
+
+
+@pytest.mark.parametrize(("words", "code", "expected"), [
+    ("No known vulnerabilities found", 0, "No known vulnerabilities found"),
+    ("Found 2 known vulnerabilities in 1 package", 1, "Found 2 known vulnerabilities in 1 package"),
+    ("Traceback (most recent call last):\n  …\nrequests.exceptions.ConnectionError: no route", 1, "audit: not done"),
+    ("ERROR:pip_audit._cli:keras: Dependency not found", 1, "audit: not done")])
+def test_audit_says_in_one_line_what_came_of_it(tmp_path, words, code, expected):
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "words").write_text(words + "\n", encoding="utf-8")
+    (tmp_path / "bin/pip-audit").write_text(f"#!/bin/sh\ncat {tmp_path / 'words'} >&2\nexit {code}\n")
+    (tmp_path / "bin/pip-audit").chmod(0o755)
+    (tmp_path / "ready").touch()
+    done = subprocess.run(["make", "--silent", "audit", f"VENV={tmp_path}"], cwd=PROJECT, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == (2 if code else 0)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1
+    assert lines[0].startswith(expected)
 
 
 def test_style_is_kept():

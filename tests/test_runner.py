@@ -15,7 +15,7 @@ from covidcnn.config import PROFILES
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT
-from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, select_notebooks
+from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, read_parameters, select_notebooks
 from covidcnn.report.run import open_run, report_folder
 from covidcnn.report.runner import run_series, without_machine_paths
 
@@ -150,6 +150,32 @@ def test_unknown_parameter_or_type_is_refused(tmp_path, refused, parameters, wor
     notebook = write_notebook(tmp_path / "01_n.ipynb")
     with refused("01_n.ipynb", *words):
         check_parameters(notebook.path, parameters)
+
+
+def test_parameters_go_to_the_notebooks_that_have_them(tmp_path):
+    notebooks = [write_notebook(tmp_path / "01_n.ipynb", parameters='PROFILE = "quick"\nSEED = 0\nFILM = ""'),
+                 write_notebook(tmp_path / "02_n.ipynb", parameters='PROFILE = "quick"\nFILM = 3\nSHARES = [0.5, 0.1]')]
+    assert read_parameters(notebooks, []) == {}
+    assert read_parameters(notebooks, ["SEED=7", "FILM=5", "SHARES=[1, 0.25]"]) == {
+        "01_n": {"SEED": 7, "FILM": "5"}, "02_n": {"FILM": 5, "SHARES": [1.0, 0.25]}}
+    assert read_parameters(notebooks[:1], ["FILM=a = 'b'"]) == {"01_n": {"FILM": "a = 'b'"}}
+
+
+def test_parameters_reach_the_notebook_and_its_record_and_are_part_of_what_resume_looks_at(tmp_path, tiny):
+    notebook = write_notebook(tmp_path / "01_n.ipynb", "print(WORD, SEED + 1)",
+                              parameters='PROFILE = "quick"\nSEED = 0\nWORD = "none"')
+
+    def series(*given):
+        (outcome,) = run_series([notebook], SMOKE, tiny, tmp_path / "out", resume=True, report=lambda line: None,
+                                parameters=read_parameters([notebook], given))
+        return outcome.status
+
+    both = 'WORD=a "b"', "SEED=4"
+    assert [series(*both), series(*both), series("SEED=4"), series(*both)] == ["done", "kept", "done", "done"]
+    executed = nbformat.read(tmp_path / "out/notebooks/01_n.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == 'a "b" 5\n'
+    record = json.loads((tmp_path / "out/run-record.json").read_text(encoding="utf-8"))
+    assert record["notebooks"]["01_n"]["parameters"] == {"PROFILE": "smoke", "SEED": 4, "WORD": 'a "b"'}
 
 
 @pytest.mark.parametrize("tagged", [0, 2])

@@ -21,18 +21,21 @@ def report(
     resume: Annotated[bool, typer.Option("--resume", help=(
         "Keep notebooks that were done with the same code, data and parameters."))] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
+    parameters: Annotated[list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help=(
+        "A parameter of the notebooks that have it, for example SEED=3 or OPTIMIZER=SGD; may be repeated."))] = None,
     skip_bad: SkipBadOption = False,
     patients: PatientsOption = None,
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
     from covidcnn.config import profile_named
-    from covidcnn.report.notebooks import find_notebooks, select_notebooks
+    from covidcnn.report.notebooks import find_notebooks, read_parameters, select_notebooks
     from covidcnn.report.run import report_folder
     from covidcnn.report.runner import run_series
     from covidcnn.training.precision import resolve_precision
 
     chosen = profile_named(profile)
     notebooks = select_notebooks(find_notebooks(), only, first)
+    given = read_parameters(notebooks, parameters or [])
     dataset = open_data(data, skip_bad, patients)
     if "test" not in set(dataset.films["split"]):
         raise UserError(f"{data}: no test split; a report needs one (train and evaluate do not)")
@@ -42,7 +45,8 @@ def report(
     folder = report_folder(chosen, dataset.name, out or "")
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision('auto')}.")
     try:
-        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients)
+        outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients,
+                              parameters=given)
     except KeyboardInterrupt:
         say("interrupted; --resume goes on with what is not done")
         # At once: kernels end when this process does, and its threads would first wait for them.

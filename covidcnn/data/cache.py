@@ -44,12 +44,12 @@ def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
     path = cache_folder() / "images" / f"{key.hexdigest()}.npy"
     shape = (len(films), settings.size, settings.size)
     # A damaged file is as good as none.
-    with suppress(OSError, ValueError):
-        images = np.load(path, mmap_mode="r")
+    with suppress(OSError, ValueError, EOFError):
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
         if images.shape == shape:
             return images
     _decode(root, films["path"].tolist(), settings, path, progress)
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def release_pages(images: np.ndarray) -> None:

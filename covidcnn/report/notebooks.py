@@ -1,7 +1,9 @@
 """The notebook series: which there are, what they are about, and whether one can be run strictly."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS
 
 PARAMETERS_TAG = "parameters"
+OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out"}
+"""Parameters of every notebook that covidcnn report has an option for."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,44 @@ def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "")
     return notebooks[position(first) :] if first else notebooks
 
 
+def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What ``--parameter NAME=VALUE`` means: each goes to the notebooks that have a parameter of that name.
+
+    Text is taken as it is, anything else as Python writes it: ``SEED=3``, ``CONTENDERS=['SGD']``.
+
+    Args:
+        notebooks: that are to be run.
+        given: as on the command line.
+
+    Returns:
+        The parameters of each notebook that gets any, by its name.
+
+    Raises:
+        UserError: not of this form, given twice, an option of its own, known to no notebook, or of another type.
+    """
+    known = {notebook.name: _defaults(notebook.path) for notebook in notebooks}
+    taken: dict[str, dict[str, Any]] = {}
+    seen = set()
+    for entry in given:
+        name, equals, text = entry.partition("=")
+        if not equals or not text.isprintable():
+            raise UserError(f"--parameter {entry}: give NAME=VALUE on one line, for example OPTIMIZER=SGD")
+        if name in OPTIONS:
+            raise UserError(f"--parameter {name}: give it with {OPTIONS[name]}")
+        if name in seen:
+            raise UserError(f"--parameter {name}: given twice; give it once")
+        seen.add(name)
+        owners = [notebook for notebook, defaults in known.items() if name in defaults]
+        if not owners:
+            names = sorted({own for defaults in known.values() for own in defaults} - OPTIONS.keys())
+            near = get_close_matches(name, names, 1)
+            raise UserError(f"--parameter {name}: no such parameter in the notebooks that are run; "
+                            + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"))
+        for notebook in owners:
+            taken.setdefault(notebook, {})[name] = _value(notebook, name, text, known[notebook][name])
+    return taken
+
+
 def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     """Refuse what papermill would let pass: it only logs a warning for a parameter that the notebook does
     not have, and overwrites given values where no cell, or more than one, is tagged.
@@ -68,20 +110,54 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
         UserError: the notebook has not exactly one parameters cell, or lacks a parameter, or has it with
             a value of another type.
     """
+    known = _defaults(notebook)
+    for name, value in parameters.items():
+        if name not in known:
+            raise UserError(f"{notebook.name}: no parameter '{name}'; it has {', '.join(known)}")
+        if _kind(value) != _kind(known[name]):
+            raise UserError(f"{notebook.name}: parameter '{name}' is {_kind(known[name])}, not {_kind(value)}")
+
+
+def _defaults(notebook: Path) -> dict[str, Any]:
+    """The parameters of a notebook with their defaults.
+
+    Raises:
+        UserError: the notebook has not exactly one parameters cell.
+    """
     from papermill import inspect_notebook
 
     cells = nbformat.read(notebook, as_version=4).cells
     tagged = sum(PARAMETERS_TAG in cell.metadata.get("tags", []) for cell in cells)
     if tagged != 1:
         raise UserError(f"{notebook.name}: {tagged} cells are tagged '{PARAMETERS_TAG}'; tag exactly one")
-    known = inspect_notebook(str(notebook))
-    for name, value in parameters.items():
-        if name not in known:
-            raise UserError(f"{notebook.name}: no parameter '{name}'; it has {', '.join(known)}")
-        default = ast.literal_eval(known[name]["default"])
-        if type(default) is not type(value):
-            raise UserError(f"{notebook.name}: parameter '{name}' is {type(default).__name__}, "
-                            f"not {type(value).__name__}")
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in inspect_notebook(str(notebook)).items()}
+
+
+def _value(notebook: str, name: str, text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
+    try:
+        value = _with_floats(ast.literal_eval(text), default)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        value = text
+    if _kind(value) != _kind(default):
+        raise UserError(f"--parameter {name}={text[:100]}: it is {_kind(default)} in {notebook}; give for example "
+                        f"{name}={default!r}")
+    return value
+
+
+def _with_floats(value: Any, default: Any) -> Any:
+    """Whole numbers are floats where a notebook has floats."""
+    if isinstance(value, list) and isinstance(default, list) and default:
+        return [_with_floats(entry, default[0]) for entry in value]
+    return float(value) if type(value) is int and type(default) is float else value
+
+
+def _kind(value: Any) -> str:
+    """The type of a parameter: 'int', 'list of str'."""
+    if not isinstance(value, list):
+        return type(value).__name__
+    return f"list of {' and '.join(sorted({_kind(entry) for entry in value})) or 'nothing'}"
 
 
 def _title(path: Path) -> str:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -59,7 +60,8 @@ class Outcome:
 
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
-               report: Callable[[str], None] = print, jobs: int = 2, patients: Path | None = None) -> list[Outcome]:
+               report: Callable[[str], None] = print, jobs: int = 2, patients: Path | None = None,
+               parameters: Mapping[str, dict[str, Any]] = MappingProxyType({})) -> list[Outcome]:
     """Execute the notebooks; a failed one does not keep the others from running.
 
     Args:
@@ -72,16 +74,17 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         jobs: notebooks at a time. They do not read from one another, and most of what they do besides
             training keeps one core busy.
         patients: the CSV that ``dataset`` was opened with.
+        parameters: of notebooks, by their names, besides ``PROFILE``.
 
     Returns:
         One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
 
     Raises:
-        UserError: a notebook does not have exactly one parameters cell, or no parameter PROFILE.
+        UserError: a notebook does not have exactly one parameters cell, or lacks a parameter.
     """
-    given = {"PROFILE": profile.name}
+    given = {notebook.name: {"PROFILE": profile.name} | parameters.get(notebook.name, {}) for notebook in notebooks}
     for notebook in notebooks:
-        check_parameters(notebook.path, given)
+        check_parameters(notebook.path, given[notebook.name])
     try:
         for part in ("notebooks", "logs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -99,11 +102,12 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         with writing:
             record["notebooks"][notebook.name] = {
                 "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
-                "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
+                "message": outcome.message, "parameters": given[notebook.name], "key": key,
+                "finished": datetime.now(UTC).isoformat("T", "seconds")}
             write_record(folder, record)
 
     def run(number: int, notebook: Notebook) -> Outcome:
-        key = _key(notebook, given, dataset)
+        key = _key(notebook, given[notebook.name], dataset)
         earlier = record["notebooks"].get(notebook.name, {})
         if resume and earlier.get("status") == "done" and earlier.get("key") == key:
             report(f"[{number}/{total}] {notebook.name}: done before, kept")
@@ -111,7 +115,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         report(f"[{number}/{total}] {notebook.name}: running")
         # Should this process be killed, no earlier run's word stands for what is then half-made.
         enter(notebook, key, Outcome(notebook.name, "unfinished"))
-        outcome = _execute(notebook, given, folder, number)
+        outcome = _execute(notebook, given[notebook.name], folder, number)
         enter(notebook, key, outcome)
         report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
                + (f"; {outcome.message}" if outcome.message else ""))
