@@ -27,7 +27,7 @@ from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
 from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
-from covidcnn.report.site import write_index, write_page
+from covidcnn.report.site import write_site
 
 
 class _LocalKernels(AsyncKernelManager):
@@ -99,8 +99,9 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         outcome = _execute(notebook, given, folder, number)
         with writing:
             record["notebooks"][notebook.name] = {
-                "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
-                "message": outcome.message, "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
+                "title": notebook.title, "question": notebook.question, "status": outcome.status,
+                "seconds": round(outcome.seconds, 1), "message": outcome.message,
+                "key": key, "finished": datetime.now(UTC).isoformat("T", "seconds")}
             write_record(folder, record)
         report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
                + (f"; {outcome.message}" if outcome.message else ""))
@@ -110,7 +111,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(run, range(1, total + 1), notebooks))
     write_record(folder, record)
-    write_index(folder, record)
+    write_site(folder, record)
     return outcomes
 
 
@@ -138,7 +139,6 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, posit
             written.write_text(without_machine_paths(written.read_text(encoding="utf-8")), encoding="utf-8")
     if executed.is_file():
         _drop_run_metadata(executed)
-        write_page(executed, folder / f"{notebook.name}.html")
     message = without_machine_paths(message)
     return Outcome(notebook.name, "failed" if message else "done", seconds, message)
 
