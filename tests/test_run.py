@@ -97,6 +97,29 @@ def test_only_scorings_of_the_published_test_set_are_entered(opened):
     assert [entry["name"] for entry in record(opened)["test openings"]] == ["a model", "a model"]
 
 
+def test_a_figure_is_shown_with_its_caption_and_tied_to_its_file(opened, monkeypatch):
+    shown = []
+    monkeypatch.setattr("covidcnn.report.run.display", shown.append)
+    figure, _ = plt.subplots()
+    opened.save_figure(figure, "f", "caption", "films")
+    _, metadata = shown[0]._repr_mimebundle_()
+    assert metadata["image/png"] == {"width": 700, "alt": "caption", "name": "f", "file": "figures/films/f.png"}
+
+
+def test_scores_are_saved_and_entered_with_their_threshold(opened):
+    scores = pd.DataFrame({"split": ["validation", "test"], "score": [0.25, 1 / 3]})
+    opened.save_scores(scores, "s", "Margins.", threshold=0)
+    assert record(opened)["scores"] == [
+        {"name": "s", "file": "scores/s.csv", "caption": "Margins.", "threshold": 0}]
+    assert (opened.folder / "scores/s.csv").read_text().splitlines()[2] == "test,0.3333333"
+    published = marked(opened, has_published_test=True)
+    published.save_scores(scores, "s", "Both.")
+    published.save_scores(scores[:1], "v", "Validation.")
+    captions = {entry["name"]: entry["caption"] for entry in record(opened)["scores"]}
+    assert "exploratory" in captions["s"]
+    assert "exploratory" not in captions["v"]
+
+
 def test_tables_keep_a_named_index(opened):
     opened.save_table(pd.DataFrame({"n": [1, 2]}, index=pd.Index(["a", "b"], name="kind")), "t", "Numbers.")
     assert (opened.folder / "tables/t.csv").read_text().splitlines() == ["kind,n", "a,1", "b,2"]

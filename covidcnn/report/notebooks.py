@@ -1,6 +1,7 @@
 """The notebook series: which there are, what they are about, and whether one can be run strictly."""
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +24,8 @@ class Notebook:
 
     path: Path
     title: str
+    question: str = ""
+    """What the notebook asks, in the words of its head."""
 
     @property
     def name(self) -> str:
@@ -40,7 +43,7 @@ def find_notebooks(folder: Path = NOTEBOOKS) -> list[Notebook]:
     if not paths:
         raise UserError(f"{folder}: no notebooks here; run from a clone of the project, installed with "
                         "pip install --editable")
-    return [Notebook(path, _title(path)) for path in paths]
+    return [Notebook(path, *_head(path)) for path in paths]
 
 
 def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "") -> list[Notebook]:
@@ -160,6 +163,8 @@ def _kind(value: Any) -> str:
     return f"list of {' and '.join(sorted({_kind(entry) for entry in value})) or 'nothing'}"
 
 
-def _title(path: Path) -> str:
-    first = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
-    return first.lstrip("# ")
+def _head(path: Path) -> tuple[str, str]:
+    """Title and question of a notebook."""
+    head = nbformat.read(path, as_version=4).cells[0].source
+    question = re.search(r"\*\*Question\.\*\* (.+)", head)
+    return head.splitlines()[0].lstrip("# "), question[1] if question else ""

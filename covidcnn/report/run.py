@@ -134,10 +134,12 @@ class Run:
         path = picture.relative_to(self.folder).as_posix()
         self._enter("figures", {"name": name, "file": path, "caption": caption})
         plt.close(figure)
-        display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption))
+        # The metadata ties the picture to its files, for the report's page of this notebook.
+        display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption,
+                      metadata={"name": name, "file": path}))
 
     def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False,
-                   content: Content = "results") -> None:
+                   content: Content = "results", headline: bool = False) -> None:
         """Save a table as CSV and Markdown and enter it in the run record.
 
         Args:
@@ -147,6 +149,7 @@ class Run:
             scores_test: numbers of the test split are in it; for the published test set outside the
                 paper profile the caption then says 'exploratory'.
             content: 'schema' where no film had a part in it.
+            headline: the table stands at the head of the report's index.
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
@@ -158,12 +161,27 @@ class Run:
         with replacing(folder / f"{name}.md") as temporary:
             markdown = table.to_markdown(index=index, floatfmt=".4g", missingval="")
             temporary.write_text(f"{caption}\n\n{markdown}\n", encoding="utf-8")
-        self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption})
+        self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption, "headline": headline})
 
-    def save_scores(self, scores: pd.DataFrame, name: str) -> None:
-        """Save per-image scores as ``scores/NAME.csv``: every table can be computed from them again."""
+    def save_scores(self, scores: pd.DataFrame, name: str, caption: str, threshold: float = 0.5) -> None:
+        """Save per-image scores as ``scores/NAME.csv`` and enter them in the run record.
+
+        Every table can be computed from them again, and the report's threshold explorer shows them.
+
+        Args:
+            scores: a row a film: path, split, label, subtype, patient, score; further columns say which
+                training the score is of, for example ``optimizer`` and ``seed``.
+            name: file name without ending.
+            caption: one or two sentences.
+            threshold: fixed beforehand; a score at or above it is a call of PNEUMONIA.
+        """
+        if self.is_exploratory and (scores["split"] == "test").any():
+            caption = f"{caption} ({EXPLORATORY})"
+        if self.dataset.is_phantom:
+            caption = f"{caption} Phantom films, no patients."
         with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
             scores.to_csv(temporary, index=False, float_format="%.7g")
+        self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold})
 
     @property
     def is_exploratory(self) -> bool:
@@ -233,6 +251,6 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "",
     folder = report_folder(chosen, dataset.name, out)
     path = record_path(folder, notebook)
     openings = json.loads(path.read_text(encoding="utf-8"))["test openings"] if path.is_file() else []
-    write_json(path, {"figures": [], "tables": [], "test openings": openings})
+    write_json(path, {"figures": [], "tables": [], "scores": [], "test openings": openings})
     apply_style()
     return Run(notebook, chosen, dataset, folder)

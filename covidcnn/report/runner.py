@@ -29,7 +29,7 @@ from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
 from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
-from covidcnn.report.site import write_index, write_page
+from covidcnn.report.site import write_site
 
 # Papermill warns that a temporary file is not called .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
@@ -101,8 +101,9 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
         with writing:
             record["notebooks"][notebook.name] = {
-                "title": notebook.title, "status": outcome.status, "seconds": round(outcome.seconds, 1),
-                "message": outcome.message, "parameters": given[notebook.name], "key": key,
+                "title": notebook.title, "question": notebook.question, "status": outcome.status,
+                "seconds": round(outcome.seconds, 1), "message": outcome.message,
+                "parameters": given[notebook.name], "key": key,
                 "finished": datetime.now(UTC).isoformat("T", "seconds")}
             write_record(folder, record)
 
@@ -125,7 +126,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(run, range(1, total + 1), notebooks))
     write_record(folder, record)
-    write_index(folder, record)
+    write_site(folder, record)
     return outcomes
 
 
@@ -141,8 +142,6 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, posit
             message = _run_cells(notebook, parameters, executed, file, position)
         with replacing(log) as draft:
             draft.write_text(without_machine_paths(log.read_text(encoding="utf-8")), encoding="utf-8")
-        if executed.is_file():
-            write_page(executed, page)
     except (OSError, UserError) as error:
         message = message or _in_one_line(error)
     return Outcome(notebook.name, "failed" if message else "done", time.monotonic() - start,

@@ -1,81 +1,108 @@
-"""Pages of a report: each executed notebook as HTML, and an index. They work from disk, with no network."""
+"""Pages of a report: an index, each executed notebook, and a threshold explorer.
+
+They work from disk, with no network: style, scripts and data stand in the page itself, and a content security
+policy lets a browser run those scripts and no other, whatever a file name or a notebook's output may hold.
+"""
 
 import json
-import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import latex2mathml.converter
-import nbformat
 import pandas as pd
 from jinja2 import Environment, PackageLoader
-from nbconvert import HTMLExporter
-from pygments.formatters import HtmlFormatter
+from PIL import Image
 
 from covidcnn.config import DISCLAIMER
 from covidcnn.paths import replacing
+from covidcnn.report.cells import code_colours, label, notebook_html
+from covidcnn.report.explorer import explorer_choices
 from covidcnn.report.run import record_path
 
-_TEMPLATES = Environment(loader=PackageLoader("covidcnn.report"), autoescape=True, trim_blocks=True)
-# Code is left as it is; `$$…$$` before `$…$`; no blank after the opening dollar, so that prices stay text.
-_FORMULA = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S[^$\n]*?)\$", re.DOTALL)
+INDEX, EXPLORER = "index.html", "explorer.html"
+FIGURE_SCALE = 1.5
+"""Pixels of a saved figure for each pixel of a page: ``savefig.dpi`` over the 100 that its size is meant for."""
+_STATIC = Path(__file__).parent / "static"
 
 
-def write_page(executed: Path, page: Path) -> None:
-    """Render an executed notebook as one self-contained page; code cells are folded behind a button."""
-    notebook = nbformat.read(executed, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = formulas_to_mathml(cell.source)
-    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
-    title = notebook.cells[0].source.splitlines()[0].lstrip("# ") if notebook.cells else executed.stem
-    _write(page, "notebook.html.j2", title=title, body=body, highlighting=_highlighting())
+def write_site(folder: Path, record: dict[str, Any]) -> None:
+    """Write every page of a report folder.
+
+    Args:
+        folder: holds what the notebooks left: ``notebooks/``, ``record/``, figures, tables, scores.
+        record: the run record. How each notebook went, and on what data, is read from it.
+    """
+    parts = [_part(folder, name, entry) for name, entry in sorted(record["notebooks"].items())]
+    choices = explorer_choices(folder, [entry for part in parts for entry in part["scores"]])
+    shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else ""}
+    pages = [part for part in parts if part["page"]]
+    for before, part, after in zip([None, *pages], pages, [*pages[1:], None], strict=False):
+        _write(folder / part["page"], "notebook.html.j2", ["tables.js", "code.js"], **shared, part=part, before=before,
+               after=after, body=notebook_html(folder / "notebooks" / f"{part['name']}.ipynb"),
+               code_colours=code_colours())
+    if choices:
+        captions = {entry["name"]: entry["caption"] for part in parts for entry in part["scores"]}
+        _write(folder / EXPLORER, "explorer.html.j2", ["explorer.js"], **shared, choices=choices, captions=captions)
+    _write(folder / INDEX, "index.html.j2", ["tables.js"], **shared)
 
 
-def write_index(folder: Path, record: dict[str, Any]) -> None:
-    """Write ``index.html``: how the run went, and every notebook, figure and table with its caption."""
-    parts = []
-    for name, entry in sorted(record["notebooks"].items()):
-        made = record_path(folder, name)
-        entered = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {"figures": [], "tables": []}
-        tables = [table | {"html": _table_html(folder / table["file"])} for table in entered["tables"]
-                  if (folder / table["file"]).is_file()]
-        figures = [figure | {"svg": str(Path(figure["file"]).with_suffix(".svg"))}
-                   for figure in entered["figures"] if (folder / figure["file"]).is_file()]
-        parts.append(entry | {"name": name, "figures": figures, "tables": tables,
-                              "page": f"{name}.html" if (folder / f"{name}.html").is_file() else ""})
-    _write(folder / "index.html", "index.html.j2", record=record, parts=parts, disclaimer=DISCLAIMER)
+def _part(folder: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """What the pages say of one notebook: its entry in the run record, and what it made that is still there."""
+    path = record_path(folder, name)
+    entered = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    figures, tables, scores = (
+        [made for made in entered.get(kind, []) if (folder / made["file"]).is_file()]
+        for kind in ("figures", "tables", "scores"))
+    return entry | {
+        "name": name,
+        "page": f"{name}.html" if (folder / "notebooks" / f"{name}.ipynb").is_file() else "",
+        "figures": [figure | {"width": _shown_width(folder / figure["file"])} for figure in figures],
+        "tables": [table | _columns_and_rows(folder / table["file"]) for table in tables],
+        "scores": scores,
+    }
 
 
-def formulas_to_mathml(markdown: str) -> str:
-    """Replace ``$…$`` and ``$$…$$`` by MathML, which browsers draw themselves, where MathJax would be
-    fetched from the network."""
-
-    def replacement(match: re.Match[str]) -> str:
-        if match["code"]:
-            return match["code"]
-        display = "block" if match["display"] else "inline"
-        # A number in the margin is a table to latex2mathml and stands close; here it follows at a distance.
-        source = re.sub(r"\\tag\{(.+?)\}", r"\\qquad (\1)", match["display"] or match["inline"])
-        formula = latex2mathml.converter.convert(source.strip(), display=display)
-        # Markdown must not take a formula's stars and underscores for emphasis.
-        return formula.replace("*", "&#x2a;").replace("_", "&#x5f;")
-
-    return _FORMULA.sub(replacement, markdown)
+def _shown_width(picture: Path) -> int:
+    with Image.open(picture) as image:
+        return round(image.width / FIGURE_SCALE)
 
 
-def _table_html(path: Path) -> str:
-    table = pd.read_csv(path, keep_default_na=False)
-    return table.to_html(index=False, border=0, float_format="{:.4g}".format, escape=True)
+def _columns_and_rows(path: Path) -> dict[str, Any]:
+    """A table as text for people; numbers keep their exact value beside it, to be sorted by."""
+    # Only an empty field is missing: 'None' and 'NA' are words. Whole numbers stay whole beside missing ones.
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""]).convert_dtypes()
+    return {"columns": list(table.columns),
+            "rows": [[_cell(value) for value in row] for row in table.itertuples(index=False)]}
 
 
-def _highlighting() -> str:
-    light = HtmlFormatter(style="default").get_style_defs(".highlight")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{ {dark} }}"
+def _cell(value: Any) -> dict[str, Any]:
+    if pd.isna(value):
+        return {"text": ""}
+    return {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
 
 
-def _write(path: Path, template: str, **values: Any) -> None:
+def four_digits(value: float) -> str:
+    """Four significant digits, and all digits before the point: 0.5 is '0.5000', 23456.7 is '23457'."""
+    return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:#.4g}".rstrip(".")
+
+
+def duration(seconds: float) -> str:
+    """'59 s' or '3 min 20 s'."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _write(path: Path, template: str, scripts: list[str], **values: Any) -> None:
+    sources = [(_STATIC / script).read_text(encoding="utf-8") for script in scripts]
+    hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
+    style = (_STATIC / "site.css").read_text(encoding="utf-8")
+    page = _TEMPLATES.get_template(template).render(
+        **values, style=style, scripts=sources, script_hashes=hashes, disclaimer=DISCLAIMER)
     with replacing(path) as temporary:
-        temporary.write_text(_TEMPLATES.get_template(template).render(**values), encoding="utf-8")
+        # Line ends as they are: the hashes are of the scripts with these.
+        temporary.write_text(page, encoding="utf-8", newline="\n")
 
+
+_TEMPLATES = Environment(loader=PackageLoader("covidcnn.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_TEMPLATES.filters |= {"label": label, "duration": duration}

@@ -1,0 +1,205 @@
+"use strict";
+// The threshold explorer: counts calls at a threshold, in the page, from scores that the page holds.
+// Scores arrive in ascending order, by split and class, so that a count is a binary search.
+
+const Z = 1.959963984540054; // two-sided 95 % of the normal distribution
+const BINS = 50;
+const CURVE_POINTS = 400;
+const choices = JSON.parse(document.getElementById("data").textContent);
+const [scoresSelect, splitSelect, numberField, slider, marksGroup, axis, distribution, roc, rocNote, statusLine] =
+  ["scores", "split", "number", "slider", "marks", "axis", "distribution", "roc", "roc-note", "status"]
+    .map((id) => document.getElementById(id));
+
+/** How many of an ascending array's values lie below x. */
+function countBelow(sorted, x) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** A score at or above the threshold is a call of PNEUMONIA. */
+function confusion({ NORMAL, PNEUMONIA }, threshold) {
+  const trueNegatives = countBelow(NORMAL, threshold);
+  const falseNegatives = countBelow(PNEUMONIA, threshold);
+  return {
+    trueNegatives, falsePositives: NORMAL.length - trueNegatives,
+    falseNegatives, truePositives: PNEUMONIA.length - falseNegatives,
+  };
+}
+
+/** [successes, trials] of each metric. */
+function proportions({ trueNegatives: tn, falsePositives: fp, falseNegatives: fn, truePositives: tp }) {
+  return { sensitivity: [tp, tp + fn], specificity: [tn, tn + fp], accuracy: [tp + tn, tp + tn + fp + fn],
+           precision: [tp, tp + fp] };
+}
+
+/** The Wilson score interval of a proportion: [low, high]; trials above 0. */
+function wilson(successes, trials) {
+  const share = successes / trials;
+  const weight = Z * Z / trials;
+  const centre = (share + weight / 2) / (1 + weight);
+  const half = Math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight);
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
+function draw(parent, element, attributes) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", element);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  parent.append(node);
+  return node;
+}
+
+/** Where x lies between low and high, as a position in a drawing of that width. */
+function place(x, [low, high], width) {
+  return width * (x - low) / (high - low);
+}
+
+/** Bars of each class's shares: NORMAL up, PNEUMONIA down, from the middle. */
+function drawDistribution(films, { range, marks }) {
+  distribution.replaceChildren();
+  const edges = Array.from({ length: BINS + 1 }, (_, i) => range[0] + i * (range[1] - range[0]) / BINS);
+  const shares = ["NORMAL", "PNEUMONIA"].map((name) => {
+    const below = edges.map((edge) => countBelow(films[name], edge));
+    below[BINS] = films[name].length; // the last bin holds the highest score too
+    return below.slice(1).map((count, i) => (count - below[i]) / Math.max(1, films[name].length));
+  });
+  const tallest = Math.max(...shares.flat());
+  shares.forEach((heights, down) => heights.forEach((share, i) => {
+    const height = 98 * share / tallest;
+    draw(distribution, "rect", { class: down ? "pneumonia" : "normal", x: i * 600 / BINS, width: 600 / BINS - 1,
+                                 y: down ? 100 : 100 - height, height });
+  }));
+  for (const { threshold } of marks) {
+    const x = place(threshold, range, 600);
+    draw(distribution, "line", { class: "mark", x1: x, x2: x, y1: 0, y2: 200 });
+  }
+  draw(distribution, "line", { id: "line", y1: 0, y2: 200 });
+}
+
+/** [1 - specificity, sensitivity] at a threshold, in per cent of the drawing. */
+function rocPoint(films, threshold) {
+  const { falsePositives, truePositives } = confusion(films, threshold);
+  return [100 * falsePositives / films.NORMAL.length, 100 - 100 * truePositives / films.PNEUMONIA.length];
+}
+
+function drawRoc(films) {
+  roc.replaceChildren();
+  draw(roc, "path", { class: "frame", d: "M0 0H100V100H0ZM0 100L100 0" });
+  const both = films.NORMAL.length > 0 && films.PNEUMONIA.length > 0;
+  rocNote.textContent = both ? "" : "There is no curve: these films are all of one class.";
+  if (!both) return;
+  const thresholds = ["NORMAL", "PNEUMONIA"].flatMap((name) => {
+    const step = Math.ceil(films[name].length / CURVE_POINTS);
+    return films[name].filter((_, i) => i % step === 0);
+  }).sort((a, b) => a - b);
+  const points = [-Infinity, ...thresholds, Infinity].map((threshold) => rocPoint(films, threshold).join(" "));
+  draw(roc, "polyline", { class: "curve", points: points.join(" ") });
+  draw(roc, "circle", { id: "dot", r: 2.5 });
+}
+
+function decimals(value) {
+  return value.toFixed(3);
+}
+
+function showThreshold(films, choice, threshold) {
+  const matrix = confusion(films, threshold);
+  const rows = { NORMAL: matrix.trueNegatives + matrix.falsePositives,
+                 PNEUMONIA: matrix.falseNegatives + matrix.truePositives };
+  for (const [name, count] of Object.entries(matrix)) {
+    const total = name === "trueNegatives" || name === "falsePositives" ? rows.NORMAL : rows.PNEUMONIA;
+    document.getElementById(name).textContent = total ? `${count} (${(100 * count / total).toFixed(1)} %)` : "no films";
+  }
+  for (const [name, [successes, trials]] of Object.entries(proportions(matrix))) {
+    const [value, interval, counts] = document.getElementById(name).querySelectorAll("td");
+    value.textContent = trials ? decimals(successes / trials) : "undefined";
+    interval.textContent = trials ? wilson(successes, trials).map(decimals).join(" to ") : "";
+    counts.textContent = `${successes} of ${trials}`;
+  }
+  const x = place(threshold, choice.range, 600);
+  const line = document.getElementById("line");
+  line.setAttribute("x1", x);
+  line.setAttribute("x2", x);
+  const dot = document.getElementById("dot");
+  if (dot) [dot.cx.baseVal.value, dot.cy.baseVal.value] = rocPoint(films, threshold);
+}
+
+let threshold;
+let announcement = 0;
+
+function shown() {
+  const choice = choices[scoresSelect.value];
+  return { choice, films: choice.splits[splitSelect.value] };
+}
+
+/** What is shown, in a sentence: read aloud by screen readers, and printed in place of the controls. */
+function announce() {
+  const metrics = Object.entries(proportions(confusion(shown().films, threshold))).map(
+    ([name, [successes, trials]]) => `${name} ${trials ? decimals(successes / trials) : "undefined"}`);
+  const scores = scoresSelect.selectedOptions[0].text;
+  statusLine.textContent =
+    `${scores}, ${splitSelect.value} films, threshold ${Number(threshold.toPrecision(6))}: ${metrics.join(", ")}.`;
+}
+
+/** Move the threshold; the numbers follow at once, and are read aloud when the movement has ended. */
+function moveTo(value) {
+  const { choice, films } = shown();
+  threshold = Math.min(Math.max(value, choice.range[0]), choice.range[1]);
+  slider.value = threshold;
+  showThreshold(films, choice, threshold);
+  clearTimeout(announcement);
+  announcement = setTimeout(announce, 400);
+}
+
+function setBoth(value) {
+  moveTo(value);
+  numberField.value = Number(threshold.toPrecision(6));
+}
+
+function showSplit() {
+  const { choice, films } = shown();
+  drawDistribution(films, choice);
+  drawRoc(films);
+  setBoth(threshold);
+}
+
+/** Another training: its splits, the range of its scores, its thresholds. */
+function showChoice() {
+  const choice = choices[scoresSelect.value];
+  const before = splitSelect.value || "validation";
+  splitSelect.replaceChildren(...Object.keys(choice.splits).map((split) => new Option(split, split)));
+  splitSelect.value = before in choice.splits ? before : Object.keys(choice.splits)[0];
+  const sameScale = Number(slider.min) === choice.range[0] && Number(slider.max) === choice.range[1];
+  if (threshold === undefined || !sameScale) threshold = choice.marks[0].threshold;
+  for (const control of [numberField, slider]) {
+    [control.min, control.max] = choice.range;
+    control.step = (choice.range[1] - choice.range[0]) / 1000;
+  }
+  axis.replaceChildren(...[0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const tick = document.createElement("span");
+    tick.textContent = choice.range[0] + share * (choice.range[1] - choice.range[0]);
+    return tick;
+  }));
+  marksGroup.replaceChildren(...choice.marks.map((mark) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${mark.name}: ${Number(mark.threshold.toPrecision(4))}`;
+    button.addEventListener("click", () => setBoth(mark.threshold));
+    return button;
+  }));
+  showSplit();
+}
+
+scoresSelect.addEventListener("change", showChoice);
+splitSelect.addEventListener("change", showSplit);
+slider.addEventListener("input", () => setBoth(slider.valueAsNumber));
+numberField.addEventListener("input", () => {
+  if (Number.isFinite(numberField.valueAsNumber)) moveTo(numberField.valueAsNumber);
+});
+numberField.addEventListener("change", () => setBoth(threshold));
+showChoice();
+announce();
