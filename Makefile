@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report test lab audit
+.PHONY: report paper test lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
+
+paper: $(READY)  ## train what reports/paper still lacks, then ledger and report: make paper DATA=folder
+	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
+	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
 
 test: $(READY)  ## check style and types, run every test with coverage
 	$(VENV)/bin/python -m pytest --cov --cov-report=term

@@ -26,7 +26,11 @@ class Profile:
     """Training images drawn by patient; None takes all."""
     batch_norm_momentum: float
     bootstrap_samples: int
+    precision: str = "auto"
+    """Of trainings; pinned where a store is filled on several machines."""
     requires_published_data: bool = False
+    many_seeds: "Profile | None" = None
+    """The smaller scale at which treatments are compared over more seeds; None where this one serves."""
 
 
 PROFILES = {
@@ -34,7 +38,10 @@ PROFILES = {
     for profile in (
         Profile("smoke", 32, 2, (0,), 96, 0.9, 100),
         Profile("quick", 64, 6, (0, 1), 800, 0.9, 1000),
-        Profile("paper", 224, 8, (0, 1, 2, 3, 4), None, 0.99, 2000, requires_published_data=True),
+        # The scales of the arms of reports/paper/protocol.yaml: the only trainings whose test films may be scored.
+        Profile("paper", 224, 8, (0, 1, 2, 3, 4), None, 0.99, 2000, "bfloat16", requires_published_data=True,
+                many_seeds=Profile("paper", 64, 8, tuple(range(10)), None, 0.9, 2000, "float32",
+                                   requires_published_data=True)),
     )
 }
 

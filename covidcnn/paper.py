@@ -1,7 +1,5 @@
 """The paper's own numbers, as data. Nothing here is computed by this project."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 
 from covidcnn.evaluation.metrics import Confusion
@@ -27,33 +25,6 @@ FINAL_METRICS = {"accuracy": 0.9279, "sensitivity": 0.9589, "precision": 0.9280,
 LAYERS_IN_TEXT = 14
 LAYER_LIST = {"Conv2D": 4, "MaxPooling2D": 4, "BatchNormalization": 4, "Dropout": 2, "Dense": 2}
 """The text says 14 layers; its own list adds up to 16."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of the paper that can be held against data."""
-
-    where: str
-    statement: str
-    finding: str
-    """What the paper itself, or the published files, say to it."""
-
-
-CLAIMS = (
-    Claim("title, abstract", "COVID-19 diagnosed from CT",
-          "the data are children's chest X-rays of 2018, without one case of COVID-19"),
-    Claim("abstract", "accuracy up to 92.80 %", "92.80 % is the precision; the accuracy is 92.79 %"),
-    Claim("Dataset", f"{IMAGES_IN_TEXT:,} images", "the published set has 5,856"),
-    Claim("Dataset", "1,341 / 3,875 training images, 234 / 390 test images", "true of the published set"),
-    Claim("Model structure", "14 layers", "its own list adds up to 16, without input and Flatten"),
-    Claim("Table 1", "Nadam performs best",
-          "one run each, chosen on the test set; its lead over RMSprop is 10 films of 624"),
-    Claim("Pre-processing", "false alarms are caused by imbalance", "asserted, not tested"),
-    Claim("Conclusion", "the data set was balanced", "flips and shifts do not balance classes"),
-    Claim("Evaluation", "validation fluctuates because it is small",
-          "16 images: accuracy moves in steps of 6.25 points"),
-    Claim("Results", "one evaluation", "92.79 % in the text, 92.63 % in the table: two different ones"),
-)
 
 
 def matrices_that_fit(tolerance: float = 1e-4) -> list[Confusion]:

@@ -39,6 +39,16 @@ def test_only_short_profiles_lower_the_batch_norm_momentum():
 def test_profile_changes_nothing_but_scale_and_momentum():
     smoke, paper = (profile_recipe(PROFILES[name]) for name in ("smoke", "paper"))
     changed = {field.name for field in fields(smoke) if getattr(smoke, field.name) != getattr(paper, field.name)}
-    assert changed == {"epochs", "images", "batch_norm_momentum", "max_training_images"}
+    assert changed == {"epochs", "images", "batch_norm_momentum", "max_training_images", "precision"}
     assert {field.name for field in fields(smoke.images)
             if getattr(smoke.images, field.name) != getattr(paper.images, field.name)} == {"size"}
+
+
+def test_treatments_are_compared_over_more_seeds_at_a_smaller_size():
+    paper = PROFILES["paper"]
+    many = paper.many_seeds
+    assert (many.name, many.image_size) == ("paper", 64)
+    assert len(many.seeds) >= 10
+    assert set(paper.seeds) <= set(many.seeds)
+    assert {name: profile.many_seeds for name, profile in PROFILES.items() if name != "paper"} == {
+        "smoke": None, "quick": None}

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from stub import stub_trainer
 
+from covidcnn.config import PROFILES
 from covidcnn.evidence.protocol import (
     PROTOCOL,
     Protocol,
@@ -17,7 +18,10 @@ from covidcnn.evidence.protocol import (
     selection_table,
     write_selection,
 )
+from covidcnn.training.optimizers import OPTIMIZERS
+from covidcnn.training.recipe import profile_recipe
 from covidcnn.training.result import Diverged, Training
+from covidcnn.trials.trial import pin_trial
 
 VALUE = {
     "data": "a" * 64,
@@ -194,3 +198,28 @@ def test_arms_that_choose_score_no_test_film(paper):
 def test_every_optimizer_has_as_many_tries(paper):
     variants = pd.DataFrame(paper.arm("2a-tuning").value["variants"])
     assert variants["optimizer"].value_counts().tolist() == [5] * 6
+
+
+def test_what_notebooks_train_at_the_paper_profile_stands_in_its_arms(paper):
+    """So that a report of the paper profile reads its trainings from the store, and trains nothing of its own."""
+    profile = PROFILES["paper"]
+    wanted = {"1-as-published": [profile_recipe(profile, optimizer=optimizer, augmentation="paper")
+                                 for optimizer in OPTIMIZERS],
+              "4a-treatments": [profile_recipe(profile.many_seeds, **changes) for changes in (
+                  {}, {"balance": "class-weight"}, {"balance": "oversample"}, {"augmentation": "paper"},
+                  {"augmentation": "intensity"})]}
+    for arm, recipes in wanted.items():
+        allowed = {trial.key for trial in paper.sweep(arm).trials(paper.data)}
+        seeds = (profile if arm.startswith("1") else profile.many_seeds).seeds
+        assert {pin_trial(paper.data, recipe, seed, True).key for recipe in recipes for seed in seeds} <= allowed
+
+
+def test_arms_of_one_size_have_one_precision(paper):
+    precisions = {(arm.value["recipe"]["size"], arm.value["recipe"]["precision"]) for arm in paper.arms.values()}
+    assert len(precisions) == len({size for size, _ in precisions})
+
+
+def test_paper_has_as_many_seeds_as_it_promises(paper):
+    least = {"1-as-published": 5, "2b-fair": 10, "3-preprocessing": 10, "4a-treatments": 10, "4b-shares": 10,
+             "4c-treatments-224": 5, "7b-recipe": 5}
+    assert {name: len(paper.arm(name).value["seeds"]) for name in least} == least

@@ -95,8 +95,13 @@ def trials(
 
 def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet") -> None:
     """Run trials into a store with a live table, and say at the end what was done."""
+    from covidcnn.training.precision import resolve_precision
     from covidcnn.trials.sweep import run_sweep
 
+    if any(trial.recipe.precision == "bfloat16" and not store.is_finished(trial) for trial in trials) \
+            and resolve_precision("auto") != "bfloat16":
+        say("warning: this machine does not multiply bfloat16, which these trainings ask for: they will take a hundred "
+            "times as long as on one that does")
     console = Console(stderr=True)
     try:
         with Live(console=console, refresh_per_second=2, transient=True) as live:

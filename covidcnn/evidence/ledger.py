@@ -9,7 +9,7 @@ from covidcnn.errors import UserError
 from covidcnn.evidence.claims import CLAIMS, Claim
 from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.results import DivergedTraining, Evidence
-from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, VERDICTS, Finding
+from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
 from covidcnn.paths import REPORTS, replacing
 
 LEDGER = REPORTS / "paper" / "claims.csv"
@@ -61,6 +61,14 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """How many claims have which verdict: a row a verdict, in the protocol's order, with ``claims``."""
     counts = table["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
     return counts[counts > 0].rename_axis("verdict").rename("claims").to_frame()
+
+
+def summary_sentence(table: pd.DataFrame) -> str:
+    """The summary in words, as the README has it: '57 claims of the paper: 9 reproduced, ...'."""
+    others = {CONTRADICTION: "contradicted by the paper itself or its data", CANNOT_BE_TESTED: "beyond any test",
+              NOT_FINISHED: "waiting for trainings"}
+    counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
+    return f"{len(table)} claims of the paper: {', '.join(counts)}."
 
 
 def read_ledger(path: Path = LEDGER) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
     tables = evidence_tables(evidence)
     if by_arm:
         tables["trials"] = (manifest_table(by_arm), "Every finished trial, a row an arm that it stands in.")
-    _write_tables(tables, folder / "tables")
+    write_tables(tables, folder / "tables")
     claims = ledger(evidence)
     write_ledger(claims, folder)
     apply_style()
@@ -48,7 +48,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
         save_picture(figure, folder / "figures" / "evidence", name)
         plt.close(figure)
         captions[name] = caption
-    write_json(folder / MANIFEST, _manifest(protocol, by_arm, evidence, tables, captions))
+    write_json(folder / MANIFEST, manifest(protocol, by_arm, evidence, tables, captions))
     return claims
 
 
@@ -66,7 +66,8 @@ def finished_by_arm(protocol: Protocol, store: TrialStore) -> dict[str, list[Tri
     return {name: found for name, found in results.items() if found}
 
 
-def _write_tables(tables: Tables, folder: Path) -> None:
+def write_tables(tables: Tables, folder: Path) -> None:
+    """Write each table as CSV, and as Markdown with its caption."""
     for name, (table, caption) in tables.items():
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
@@ -83,7 +84,7 @@ def _markdown(table: pd.DataFrame) -> str:
     return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
 
 
-def _manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence: Evidence, tables: Tables,
+def manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence: Evidence, tables: Tables,
               figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from. A trial that stands in several arms opened
     the test set once; the two models of the floor did so once each."""

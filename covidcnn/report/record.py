@@ -18,7 +18,7 @@ def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
     return {
         "profile": {"name": profile.name, "image size": profile.image_size, "epochs": profile.epochs,
                     "seeds": list(profile.seeds), "most training images": profile.max_training_images,
-                    "batch-norm momentum": profile.batch_norm_momentum,
+                    "batch-norm momentum": profile.batch_norm_momentum, "precision": profile.precision,
                     "bootstrap samples": profile.bootstrap_samples},
         "data": data_facts(dataset),
         **software_facts(),

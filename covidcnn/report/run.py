@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +48,10 @@ class Run:
     profile: Profile
     dataset: DataSet
     folder: Path
+
+    def many_seeds(self) -> "Run":
+        """The same run at the scale at which treatments are compared over more seeds; for short profiles itself."""
+        return replace(self, profile=self.profile.many_seeds or self.profile)
 
     def recipe(self, **changes: Any) -> "Recipe":
         """The paper's recipe at this profile's scale, with ``changes`` to fields of ``Recipe``."""

@@ -97,6 +97,7 @@ def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: objec
         images=ImageSettings(profile.image_size, preprocess),
         batch_norm_momentum=profile.batch_norm_momentum,
         max_training_images=profile.max_training_images,
+        precision=profile.precision,
         **changes,  # type: ignore[arg-type]
     )
 

@@ -1,0 +1,102 @@
+"""What is committed of the paper profile: made from its store, of one piece, and without a trace of a machine."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, summary_sentence
+from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+from covidcnn.evidence.results import read_evidence
+from covidcnn.evidence.tables import evidence_tables
+from covidcnn.evidence.write import MANIFEST, finished_by_arm, manifest, write_tables
+from covidcnn.paths import PROJECT
+
+FOLDER = PROTOCOL.parent
+MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def protocol():
+    return read_protocol()
+
+
+@pytest.fixture(scope="module")
+def evidence(protocol):
+    return read_evidence(protocol, open_store(STORE))
+
+
+def test_manifest_is_that_of_the_store(protocol, evidence):
+    by_arm = finished_by_arm(protocol, open_store(STORE))
+    committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
+    expected = manifest(protocol, by_arm, evidence, evidence_tables(evidence), committed["figures"])
+    if by_arm:
+        expected["tables"]["trials"] = committed["tables"]["trials"]
+    assert committed == expected
+
+
+def test_ledger_is_what_the_store_says(evidence):
+    pd.testing.assert_frame_equal(read_ledger(), ledger(evidence), check_exact=False, rtol=1e-4)
+
+
+def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(protocol, evidence, tmp_path):
+    write_tables(evidence_tables(evidence), tmp_path)
+    committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))["tables"]
+    for name in set(committed) - {"trials"}:
+        pd.testing.assert_frame_equal(pd.read_csv(FOLDER / "tables" / f"{name}.csv"),
+                                      pd.read_csv(tmp_path / f"{name}.csv"), check_exact=False, rtol=1e-4)
+    record = FOLDER / "record"
+    of_notebooks = {table["name"] for path in record.glob("*.json")
+                    for table in json.loads(path.read_text(encoding="utf-8"))["tables"]}
+    assert {path.stem for path in (FOLDER / "tables").glob("*.csv")} == set(committed) | of_notebooks
+
+
+def test_figures_are_those_of_the_manifest():
+    committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))["figures"]
+    found = {path.stem for path in (FOLDER / "figures" / "evidence").iterdir()}
+    assert found == set(committed)
+
+
+def test_every_trial_of_the_store_stands_in_an_arm(protocol):
+    """So that nothing was trained and left out because of what came of it."""
+    store = open_store(STORE)
+    keys = {path.stem for path in (STORE / "trials").glob("*.json")}
+    allowed = {result.trial.key for results in finished_by_arm(protocol, store).values() for result in results}
+    assert keys == allowed
+
+
+def test_readme_says_what_the_ledger_says():
+    readme = " ".join((PROJECT / "README.md").read_text(encoding="utf-8").split())
+    assert summary_sentence(read_ledger()) in readme
+
+
+def test_no_film_and_no_trace_of_a_machine():
+    for path in FOLDER.rglob("*"):
+        relative = path.relative_to(FOLDER).as_posix()
+        if not path.is_file() or relative.startswith(("figures/films/", "logs/", "pilot/", "store/unfinished/",
+                                                      "notebooks/", "scores/")):
+            continue
+        assert path.suffix.lower() not in (".jpeg", ".jpg", ".dcm"), relative
+        if path.suffix not in (".png", ".gz", ".html"):
+            found = MACHINE.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{relative}: {found}"
+
+
+@pytest.mark.parametrize("name", ["checklist.md", LEDGER.with_suffix(".md").name])
+def test_links_of_the_pages_lead_somewhere(name):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\(([^)#]+)", text))
+    assert links
+    unfinished = {"tables/trials.csv"} - {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.csv")}
+    assert {link for link in links - unfinished if not (FOLDER / link).exists()} == set()
+
+
+def test_a_changed_table_is_noticed(evidence, tmp_path):
+    """The comparison above can fail."""
+    copy = shutil.copy(LEDGER, tmp_path / "claims.csv")
+    text = copy.read_text(encoding="utf-8")
+    copy.write_text(text.replace("reproduced", "supported", 1), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        pd.testing.assert_frame_equal(read_ledger(copy), ledger(evidence), check_exact=False, rtol=1e-4)
