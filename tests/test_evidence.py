@@ -18,7 +18,7 @@ from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.ledger import ledger, read_ledger, rows_of, summary
 from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.protocol import open_store, read_protocol
-from covidcnn.evidence.results import Evidence, read_evidence
+from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import arm_table, evidence_tables
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, REFUTED, SUPPORTED
 from covidcnn.evidence.write import write_evidence
@@ -123,6 +123,23 @@ def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
     assert claims.loc["nadam-best", "verdict"] != SUPPORTED
 
 
+def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence):
+    arm = evidence.arms["1-as-published"]
+    pairs = evidence_tables(evidence)["1-as-published-pairs"][0]
+    assert len(pairs) == 5 * len(SEEDS)
+    row = pairs.query("rival == 'SGD' and seed == 1").iloc[0]
+    nadam, rival = (arm.treatment(optimizer=name).values(accuracy)[1] for name in ("Nadam", "SGD"))
+    assert row["only Nadam right"] - row["only the rival right"] == pytest.approx(FILMS * (nadam - rival))
+
+
+def test_what_was_tried_and_chosen_is_a_table(evidence):
+    table = evidence_tables(evidence)["2a-tuning"][0]
+    assert len(table) == 30
+    assert table.groupby("optimizer")["selected"].sum().eq(1).all()
+    for _, tried in table.groupby("optimizer"):
+        assert tried.loc[tried["selected"], "mean loss"].item() == tried["mean loss"].min()
+
+
 def test_table_of_an_arm_holds_its_distribution(evidence):
     arm = evidence.arms["3-preprocessing"]
     table = arm_table(arm).set_index("preprocess")
@@ -219,7 +236,7 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(copy, monkeypatc
 
 
 def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):
-    only = Evidence({"7b-recipe": evidence.arms["7b-recipe"]}, None, evidence.progress)
+    only = replace(evidence, arms={"7b-recipe": evidence.arms["7b-recipe"]})
     (_, (name, figure, caption)) = evidence_figures(only, claims)
     (ax,) = figure.axes
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [

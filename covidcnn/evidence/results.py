@@ -12,7 +12,7 @@ from covidcnn.data.facts import TEST_COPIES
 from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evidence.floor import read_floor
+from covidcnn.evidence.floor import read_floor, read_sizes
 from covidcnn.evidence.measures import Metric
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.statistics import patient_draws
@@ -152,6 +152,10 @@ class Evidence:
     """Those that score test films, by name."""
     floor: pd.DataFrame | None
     """From ``covidcnn.evidence.floor``; None where it is not computed."""
+    sizes: pd.DataFrame | None
+    """What size and aspect of original files tell, from the same place."""
+    selections: Mapping[str, Any]
+    """What was chosen on validation, by arm."""
     progress: pd.DataFrame
     """Columns ``trials`` and ``finished``, a row an arm of the protocol."""
 
@@ -162,7 +166,8 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     Raises:
         DataError: a result is damaged, or trials of an arm were scored on different test films.
     """
-    return Evidence(dict(_finished(protocol, store)), read_floor(store.folder), progress(protocol, store))
+    return Evidence(dict(_finished(protocol, store)), read_floor(store.folder), read_sizes(store.folder),
+                    protocol.selections(), progress(protocol, store))
 
 
 def progress(protocol: Protocol, store: TrialStore) -> pd.DataFrame:

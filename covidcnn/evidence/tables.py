@@ -1,17 +1,19 @@
 """Tables of the evidence: a row a treatment, a comparison, a trial. Each is a function of what the store holds."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.metrics import confusion
+from covidcnn.evaluation.metrics import binary_labels, confusion
 from covidcnn.evidence.findings import nadam_differences
 from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment
 from covidcnn.evidence.statistics import (
     Difference,
     holm,
+    mcnemar_pair,
     minimum_detectable_difference,
     paired_difference,
     patient_error,
@@ -30,21 +32,37 @@ OPTIMIZER_ARMS = ("1-as-published", "2b-fair")
 def evidence_tables(evidence: Evidence) -> Tables:
     """Every table that the finished arms allow."""
     tables: Tables = {}
-    for name, arm in evidence.arms.items():
-        tables[name] = (arm_table(arm), f"{arm.title}, test films, threshold 0.5: accuracy over seeds with the 95 % "
-                        "prediction interval for one new run; accuracy and specificity at each training's own "
-                        "threshold from validation (Youden's); accuracy on the 618 distinct images; then medians.")
-        if len(arm.treatments) > 1:
-            tables[f"{name}-against-first"] = (comparison_table(arm), (
-                f"{arm.title}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
-                "patients; the smallest difference that so many seeds find in four of five cases."))
-        if name in OPTIMIZER_ARMS:
-            tables[f"{name}-ranks"] = (rank_table(arm), f"{arm.title}: probability of each rank by mean test accuracy, "
-                                       "from a Bayesian bootstrap over seeds.")
-            tables[f"{name}-nadam"] = (nadam_table(arm), f"{arm.title}: Nadam less each rival, by test accuracy, "
-                                       "paired by seed; p by Holm over the five.")
+    for arm in evidence.arms.values():
+        tables |= _arm_tables(arm)
+    for name, selection in evidence.selections.items():
+        tables[name] = (selection_losses(selection), f"Arm {name}, validation only: mean loss over tuning seeds of "
+                        "every setting that was tried, and what was chosen.")
     if evidence.floor is not None:
         tables["8-floor"] = (floor_table(evidence.floor), "The floor: simple models on 16 x 16 pixels; no seeds.")
+    if evidence.sizes is not None:
+        tables["8-floor-sizes"] = (evidence.sizes, "The floor: what a property of the file alone tells of training "
+                                   "films at their original sizes; AUC with a 95 % interval by patient.")
+    return tables
+
+
+def _arm_tables(arm: ArmResults) -> Tables:
+    tables = {arm.name: (arm_table(arm), (
+        f"{arm.title}, test films, threshold 0.5: accuracy over seeds with the 95 % prediction interval for a new run; "
+        "accuracy and specificity at each training's own threshold from validation (Youden's); accuracy on the 618 "
+        "distinct images; then medians."))}
+    if len(arm.treatments) > 1:
+        tables[f"{arm.name}-against-first"] = (comparison_table(arm), (
+            f"{arm.title}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
+            "patients; the smallest difference that so many seeds find in four of five cases."))
+    if arm.name in OPTIMIZER_ARMS:
+        tables[f"{arm.name}-ranks"] = (rank_table(arm), (
+            f"{arm.title}: probability of each rank by mean test accuracy, from a Bayesian bootstrap over seeds."))
+        tables[f"{arm.name}-nadam"] = (nadam_table(arm), (
+            f"{arm.title}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five."))
+        tables[f"{arm.name}-pairs"] = (pair_table(arm), (
+            f"{arm.title}: Nadam and each rival as single pairs of models, seed by seed: films that only one of them "
+            "calls rightly, and McNemar's exact p. It describes the pair; it is no test of the optimizers, and is not "
+            "pooled."))
     return tables
 
 
@@ -89,6 +107,23 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
                          for rival, difference in differences.items()])
 
 
+def pair_table(arm: ArmResults) -> pd.DataFrame:
+    """Nadam and each rival, a row a pair of models of the same seed."""
+    nadam, labels = arm.treatment(optimizer="Nadam"), binary_labels(arm.films)
+    return pd.DataFrame([
+        {"rival": rival.recipe.optimizer, "seed": seed} | mcnemar_pair(one, other, labels)
+        for rival in arm.treatments if rival is not nadam
+        for seed, one, other in zip(nadam.seeds, nadam.test_scores, rival.test_scores, strict=True)
+    ]).rename(columns={"only first right": "only Nadam right", "only second right": "only the rival right",
+                       "p_value": "p of the pair"})
+
+
+def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
+    """Every setting that a selection considered, with its mean loss on validation."""
+    return pd.DataFrame(selection["considered"]).drop(columns="losses").rename(
+        columns=lambda name: name.replace("_", " "))
+
+
 def _difference(difference: Difference) -> dict[str, float]:
     detectable = (minimum_detectable_difference(difference.seed_deviation, difference.seeds)
                   if difference.seed_deviation > 0 else 0.0)
@@ -109,7 +144,7 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (model, split), films in scores.groupby(["model", "split"], sort=False):
         matrix = confusion(films)
-        labels, ones = (films["label"] == "PNEUMONIA").to_numpy(int), np.ones(len(films))
+        labels, ones = binary_labels(films), np.ones(len(films))
         rows.append({"model": model, "films": len(films),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
