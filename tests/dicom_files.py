@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from PIL import Image
+from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
+
+from covidcnn.dicom import _ATTRIBUTES
 
 POISON = "Poisonous"
 POISONED = {
@@ -18,6 +21,9 @@ POISONED = {
     "SeriesDescription": POISON, "StudyDate": "19420230", "OperatorsName": POISON, "ImageComments": POISON,
     "DeviceSerialNumber": POISON, "BodyPartExamined": POISON.upper(), "ProtocolName": POISON,
 }
+POISON_BY_KIND = {"PN": f"{POISON}^Jane", "CS": POISON.upper(), "AE": POISON.upper(), "DA": "19420230",
+                  "DT": "19420230101010", "UI": "1.2.4711.19420230", "IS": "4711", "UN": POISON.encode(),
+                  **dict.fromkeys(("LO", "SH", "ST", "LT", "UT", "UC", "UR"), f"{POISON} 4711")}
 POISONED_BYTES = (POISON.encode(), POISON.upper().encode(), b"19420230", b"4711")
 
 
@@ -55,6 +61,30 @@ def dicom_dataset(pixels: np.ndarray, bits: int | None = None, **attributes: obj
             else:
                 setattr(dataset, name, value)
     return dataset
+
+
+def write_poisoned_dicom(path: Path, pixels: np.ndarray, **attributes: object) -> Path:
+    """A DICOM file in which every attribute of the standard that holds text, a date or a number by which somebody or
+    something is known, private elements, the file's own header and its preamble are poison."""
+    dataset, item = dicom_dataset(pixels, **attributes), Dataset()
+    with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for tag, (kind, _, _, retired, keyword) in DicomDictionary.items():
+            # What says how the image is to be read stays; file header (0002) and command sets (0000) are no part of it.
+            if (kind in POISON_BY_KIND and not retired and tag >> 16 not in (0, 2, 4, 0xFFFE)
+                    and keyword not in (*_ATTRIBUTES, "SpecificCharacterSet")):
+                item.add_new(tag, kind, POISON_BY_KIND[kind])
+        dataset.update(item)
+        dataset.RequestAttributesSequence = pydicom.Sequence([item])
+        dataset.add_new(0x00110010, "LO", POISON)
+        dataset.add_new(0x00111001, "UN", POISON.encode())
+        meta = dataset.file_meta
+        meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        meta.SourceApplicationEntityTitle = meta.ImplementationVersionName = POISON.upper()
+        meta.PrivateInformationCreatorUID, meta.PrivateInformation = POISON_BY_KIND["UI"], POISON.encode() + b"\0"
+        dataset.preamble = POISON.encode().ljust(128)
+        dataset.save_as(path, enforce_file_format=True)
+    return path
 
 
 def write_dicom(path: Path, pixels: np.ndarray, bits: int | None = None, compression: str = "",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -305,6 +306,21 @@ def test_predict_on_a_full_or_read_only_disk(tiny_model, films, disk, tmp_path, 
         assert list(disk.path.iterdir()) == []
     assert predict(disk.path)[0] == predict(tmp_path / "elsewhere")[0] == 0
     assert files(disk.path) == files(tmp_path / "elsewhere")
+
+
+def test_model_is_not_blamed_for_a_full_temporary_folder(tiny_model, films, disk, run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+    for spoil, words in ((disk.protect, "Read-only file system"), (lambda: disk.fill(4096), "No space left on device")):
+        spoil()
+        code, out, err = run("predict", tiny_model, films)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"covidcnn: {tiny_model}: no temporary copy")
+        assert words in err
+        assert "TMPDIR" in err
+        disk.protect(False)
+    disk.filler.unlink()
+    assert run("predict", tiny_model, films)[0] == 0
+    assert not list(disk.path.rglob("model.keras"))
 
 
 def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypatch, run):

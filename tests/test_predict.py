@@ -1,10 +1,12 @@
 """``covidcnn predict`` as a user meets it."""
 
 import errno
+import gzip
 import io
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import encoded, make_tree
-from dicom_files import POISONED_BYTES, write_dicom
+from dicom_files import POISONED_BYTES, write_dicom, write_poisoned_dicom
 from PIL import Image
 
 from covidcnn.config import DISCLAIMER
@@ -316,13 +318,28 @@ def test_killed_writing_of_a_folder_leaves_nothing_that_counts(tmp_path):
 
 # ---------------------------------------------------------------- what stands in a DICOM header
 
+def held_by(path):
+    """Everything that a file holds, unpacked too."""
+    held = [path.read_bytes()]
+    if path.suffix == ".gz":
+        held.append(gzip.decompress(held[0]))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            held += [archive.read(name) for name in archive.namelist()]
+    if path.suffix == ".png":
+        with Image.open(path) as picture:
+            picture.load()
+            held += [str(picture.info).encode(), picture.getexif().tobytes()]
+    return b"".join(held)
+
+
 def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_path, run, caplog, recwarn, monkeypatch):
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
     caplog.set_level(0)
     data = make_tree(tmp_path / "data", {"train": (6, 8), "val": (2, 2), "test": (2, 2)})
     for number, path in enumerate(sorted(data.rglob("*.jpeg"))):
-        write_dicom(path.with_suffix(".dcm"), read_grey(path),
-                    PhotometricInterpretation=("MONOCHROME1", "MONOCHROME2")[number % 2])
+        write_poisoned_dicom(path.with_suffix(".dcm"), read_grey(path),
+                             PhotometricInterpretation=("MONOCHROME1", "MONOCHROME2")[number % 2])
         path.unlink()
     bad = tmp_path / "bad"
     shutil.copytree(data, bad)
@@ -331,6 +348,8 @@ def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_pat
     (bad / "test/NORMAL/cut.dcm").write_bytes(whole[:-300])
     write_dicom(bad / "test/NORMAL/kind.dcm", NOISE, PhotometricInterpretation="POISONOUS")
     write_dicom(bad / "test/NORMAL/window.dcm", NOISE, WindowCenter="1", WindowWidth="19420230")
+    spec = tmp_path / "sweep.yaml"
+    spec.write_text("seeds: [0]\nrecipe: {epochs: 1, size: 16, filters: [4]}")
     said = []
     for arguments in (
         ("data", "check", data), ("data", "check", data, "--json"), ("data", "check", bad),
@@ -342,17 +361,20 @@ def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_pat
         ("predict", tiny_model, data, "--out", tmp_path / "out/a.csv", "--explain", tmp_path / "out/overlays"),
         ("predict", tiny_model, data, "--out", tmp_path / "out/a.json"),
         ("report", "--data", bad, "--profile", "smoke", "--out", tmp_path / "out/report"),
+        ("report", "--data", bad, "--profile", "smoke", "--out", tmp_path / "out/report", "--only", "01", "--skip-bad"),
+        ("sweep", spec, "--data", data, "--store", tmp_path / "out/store"), ("trials", tmp_path / "out/store"),
     ):
         code, out, err = run(*arguments)
         assert code == (2 if bad in arguments and "--skip-bad" not in arguments else 0), (arguments, err)
         said += [out, err]
     said += [record.getMessage() for record in caplog.records] + [str(warning.message) for warning in recwarn]
     written = [path for folder in ("out", "cache") for path in (tmp_path / folder).rglob("*") if path.is_file()]
-    assert len(written) > 10
+    for ending in (".csv", ".json", ".png", ".svg", ".html", ".ipynb", ".txt", ".gz", ".keras", ".npy", ".md"):
+        assert any(path.suffix == ending for path in written), ending
     for word in POISONED_BYTES:
         assert word.decode() not in "".join(said)
         for path in written:
-            assert word not in path.read_bytes(), path
+            assert word not in held_by(path), path
 
 
 def test_picture_file_of_a_film_holds_no_metadata_of_it(tiny_model, tmp_path, run):

@@ -17,7 +17,7 @@ from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.data.catalogue import LABELS
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, UserError
 from covidcnn.imaging import ImageSettings
 from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_parts
 from covidcnn.paths import replacing
@@ -52,7 +52,7 @@ def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
         UserError: the file cannot be written.
     """
     # Keras insists on an ending of its own, which the temporary name need not have.
-    with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
+    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "model.keras"
         model.save(archive)
         with zipfile.ZipFile(archive, "a") as members:
@@ -67,6 +67,7 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
 
     Raises:
         DataError: there is no such file, or it is no model of this project, or it is damaged or tampered with.
+        UserError: there is no room for a temporary copy.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such model file; covidcnn train leaves one called model.keras")
@@ -115,13 +116,22 @@ def _read_facts(text: bytes) -> ModelFacts:
 def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
     """The network from an archive that holds these members and no others."""
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # Keras warns of what is odd in a damaged file before it gives up.
-            warnings.simplefilter("ignore")
+        with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "model.keras"
             with zipfile.ZipFile(archive, "w") as members:
                 for name, value in content.items():
                     members.writestr(name, value)
+            return _loaded_by_keras(path, archive)
+    except OSError as error:
+        raise UserError(f"{path}: no temporary copy can be written ({error.strerror or error}); make room, or name "
+                        "another folder with TMPDIR") from error
+
+
+def _loaded_by_keras(path: Path, archive: Path) -> keras.Model:
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of what is odd in a damaged file before it gives up.
+            warnings.simplefilter("ignore")
             return keras.models.load_model(archive, compile=False, safe_mode=True)
     # Keras raises errors of many kinds for a damaged archive; all mean the same to the user.
     except Exception as error:
