@@ -39,14 +39,14 @@ def numbers_table():
 
 
 def film_scores(films=60, seed=0):
-    """Scores of both splits, of two recipes, one of them named to harm; with ties, and a score at 0.5 exactly."""
+    """Scores of both splits, of two recipes, one of them named to harm; with ties, some at 0.5 and one at 1."""
     generator = np.random.default_rng(seed)
     parts = []
     for recipe in ("plain", HOSTILE[1]):
         for split in ("test", "validation"):
             labels = np.where(np.arange(films) % 3 == 0, "NORMAL", "PNEUMONIA")
             scores = generator.beta(np.where(labels == "NORMAL", 2, 4), np.where(labels == "NORMAL", 4, 2)).round(2)
-            scores[:2] = 0.5
+            scores[:3] = 0.5, 0.5, 1
             parts.append(pd.DataFrame({"split": split, "path": HOSTILE[1], "label": labels, "score": scores,
                                        "subtype": "", "patient": "p", "recipe": recipe, "seed": 0}))
     return pd.concat(parts, ignore_index=True)

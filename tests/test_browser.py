@@ -200,7 +200,7 @@ def test_explorer_counts_as_the_library_does(visit, recipe, split):
     page.select_option("#scores", label=f"Trained: recipe {recipe}, seed 0")
     page.select_option("#split", split)
     films = film_scores().query("recipe == @recipe and split == @split")
-    # 0.5 and 0.61 are scores themselves; at 1 no film is called PNEUMONIA.
+    # 0.5, 0.61 and 1 are scores themselves.
     for threshold in (0, 0.25, 0.5, 0.61, 0.615, 1):
         page.fill("#number", str(threshold))
         assert shown_metrics(page) == expected_metrics(films, threshold), threshold
@@ -226,12 +226,21 @@ def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     matrix, metrics = shown_metrics(page)
     assert matrix[1].startswith("0 (")
     assert metrics["specificity"][0] == "1.000"
-    assert metrics["precision"] == ["undefined", "", "0 of 0"]
-    assert page.evaluate("[dot.cx.baseVal.value, dot.cy.baseVal.value]") == [0, 100]
+    assert metrics["precision"] == ["1.000", "0.207 to 1.000", "1 of 1"]
+    assert page.evaluate("[dot.cx.baseVal.value, dot.cy.baseVal.value]") == [0, 97.5]
     page.keyboard.press("Home")
     assert page.evaluate("[dot.cx.baseVal.value, dot.cy.baseVal.value]") == [100, 0]
     # Said once, when the movement has ended.
     expect(page.get_by_role("status")).to_contain_text("threshold 0: sensitivity 1.000, specificity 0.000")
+
+
+def test_bars_hold_every_film_of_both_classes(visit):
+    page = visit("explorer.html")
+    total = "bars => bars.reduce((sum, bar) => sum + bar.height.baseVal.value, 0)"
+    heights = [page.eval_on_selector_all(f"rect.{name}", total)
+               for name in ("normal", "pneumonia")]
+    # As shares of their class both add up to one, the highest score's film among them.
+    assert heights[0] == pytest.approx(heights[1])
 
 
 def test_stored_thresholds_are_taken_to_the_last_digit(visit):

@@ -3,7 +3,7 @@
 // Scores arrive in ascending order, by split and class, so that a count is a binary search.
 
 const Z = 1.959963984540054; // two-sided 95 % of the normal distribution
-const BINS = 50;
+const BINS = 25;
 const CURVE_POINTS = 400;
 const choices = JSON.parse(document.getElementById("data").textContent);
 const [scoresSelect, splitSelect, numberField, slider, marksGroup, axis, distribution, roc, rocNote, statusLine] =
@@ -74,6 +74,7 @@ function drawDistribution(films, { range, marks }) {
     draw(distribution, "rect", { class: down ? "pneumonia" : "normal", x: i * 600 / BINS, width: 600 / BINS - 1,
                                  y: down ? 100 : 100 - height, height });
   }));
+  draw(distribution, "line", { class: "base", x1: 0, x2: 600, y1: 100, y2: 100 });
   for (const { threshold } of marks) {
     const x = place(threshold, range, 600);
     draw(distribution, "line", { class: "mark", x1: x, x2: x, y1: 0, y2: 200 });
