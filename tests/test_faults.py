@@ -323,7 +323,7 @@ def test_model_is_not_blamed_for_a_full_temporary_folder(tiny_model, films, disk
     assert not list(disk.path.rglob("model.keras"))
 
 
-def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypatch, run):
+def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypatch, run, refused):
     folder = disk.path / "report"
     disk.protect()
     code, out, err = run("report", "--profile", "smoke", "--data", small_tree, "--out", folder)
@@ -333,10 +333,14 @@ def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypa
     notebook = write_notebook(tmp_path / "01_n.ipynb", *REPORT_CELLS)
     with monkeypatch.context() as patch:
         patch.setenv("FILLER", str(disk.filler))
-        ((status, message),) = report(notebook, small_tree, folder)
-    assert status == "failed"
-    assert "No space left on device" in message
+        # There is no room for the index.
+        with refused(folder / "index.html", "No space left on device"):
+            report(notebook, small_tree, folder)
+    entry = json.loads((folder / "run-record.json").read_text())["notebooks"]["01_n"]
+    assert entry["status"] == "failed"
+    assert "No space left on device" in entry["message"]
     assert not (folder / "tables/second.csv").exists()
+    assert not (folder / "index.html").exists()
     disk.filler.unlink()
     assert report(notebook, small_tree, folder, resume=True) == [("done", "")]
     assert report(notebook, small_tree, tmp_path / "elsewhere") == [("done", "")]
