@@ -20,7 +20,7 @@ from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.protocol import open_store, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import arm_table, evidence_tables
-from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, REFUTED, SUPPORTED
+from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
 from covidcnn.evidence.write import write_evidence
 
 
@@ -92,23 +92,27 @@ def test_every_claim_has_a_row_and_what_is_finished_a_verdict(claims):
     assert NOT_FINISHED not in set(claims["verdict"])
     assert int(summary(claims)["claims"].sum()) == len(claims)
     rested = claims[claims["arms"] != ""]
+    assert (rested["px"] != "").all()
     assert (rested["seeds"] == len(SEEDS)).all()
     assert (rested["low"] <= rested["value"]).all()
     assert (rested["value"] <= rested["high"]).all()
 
 
 @pytest.mark.parametrize(("name", "verdict"), [
-    ("imbalance", REFUTED), ("false-alarms", SUPPORTED), ("augmentation-over-fitting", SUPPORTED),
-    ("fluctuation", SUPPORTED), ("convergence", SUPPORTED), ("generalisation", REFUTED),
+    ("imbalance", REFUTED), ("imbalance-224", REFUTED), ("imbalance-shares", REFUTED), ("false-alarms", SUPPORTED),
+    ("augmentation-over-fitting", SUPPORTED), ("dropout-over-fitting", SUPPORTED), ("imbalance-over-fitting", OPEN),
+    ("augmentation-improves", OPEN), ("fluctuation", SUPPORTED), ("convergence", SUPPORTED),
+    ("generalisation", REFUTED), ("nadam-converges-faster", SUPPORTED), ("nadam-best", OPEN),
     ("deep-against-simple", SUPPORTED), ("layers", "contradicts itself"), ("training-shares", "reproduced"),
-    ("labels", CANNOT_BE_TESTED)])
+    ("dense", "built as described"), ("labels", CANNOT_BE_TESTED)])
 def test_verdict_is_that_of_the_invented_world(claims, name, verdict):
     assert claims.loc[name, "verdict"] == verdict
 
 
 def test_where_imbalance_is_the_cause_it_is_found(tmp_path):
-    invented_store(tmp_path, "imbalance")
-    assert ledger(read_evidence(*opened(tmp_path))).loc["imbalance", "verdict"] == SUPPORTED
+    invented_store(tmp_path, "imbalance", [0, 1, 2, 3, 4])
+    rows = ledger(read_evidence(*opened(tmp_path)))
+    assert rows.loc[["imbalance", "imbalance-shares"], "verdict"].tolist() == [SUPPORTED, SUPPORTED]
 
 
 def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
@@ -119,8 +123,39 @@ def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
     assert (nadam["p, Holm"] >= nadam["p"]).all()
     ranks = tables["1-as-published-ranks"][0].set_index("optimizer")
     np.testing.assert_allclose(ranks.sum(axis=1), 1)
-    assert ranks.loc["Adadelta", "rank 6"] == 1
+    assert ranks.loc["Adadelta", "rank 6"] > 0.98
     assert claims.loc["nadam-best", "verdict"] != SUPPORTED
+
+
+def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence):
+    (chosen,) = evidence.arms["7b-recipe"].treatments
+    values = chosen.values(accuracy, at_validation_threshold=True)
+    tables = evidence_tables(evidence)
+    assert tables["7b-recipe"][0].loc[0, "accuracy"] == pytest.approx(np.median(values))
+    assert "Youden's): accuracy" in tables["7b-recipe"][1]
+    aim = tables["7b-recipe-aim"][0].set_index("measure")
+    assert aim.loc["accuracy", "reached"] == (np.median(values) >= 0.9279)
+    assert aim["aim"].tolist() == [0.9279, 0.8760]
+
+
+def test_validation_scores_are_those_of_each_trial(evidence):
+    plain = evidence.arms["4a-treatments"].treatment(balance="none", augmentation="none")
+    for result, value, moved, threshold in zip(plain.results, plain.validation_values(specificity),
+                                               plain.validation_values(specificity, True), plain.thresholds,
+                                               strict=True):
+        held_out = result.scores[result.scores["split"] == "validation"]
+        assert value == pytest.approx(confusion(held_out).specificity)
+        assert moved == pytest.approx(confusion(held_out, threshold).specificity)
+    assert 0 < plain.validation_error(specificity) < 0.1
+
+
+def test_tiny_scores_are_called_right_at_tiny_thresholds(evidence):
+    """A threshold near 0 is lost when it is subtracted from a score."""
+    nadam = evidence.arms["1-as-published"].treatment(optimizer="Nadam")
+    changed = replace(nadam)
+    vars(changed)["test_scores"] = np.tile([0.0, 1e-18], (len(SEEDS), FILMS // 2))
+    vars(changed)["thresholds"] = np.full(len(SEEDS), 5e-19)
+    np.testing.assert_array_equal(changed.scores(True), np.tile([0.0, 1.0], (len(SEEDS), FILMS // 2)))
 
 
 def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence):
@@ -149,6 +184,8 @@ def test_table_of_an_arm_holds_its_distribution(evidence):
     assert (row["accuracy"], row["lowest"], row["highest"]) == pytest.approx(
         (np.median(values), values.min(), values.max()))
     assert row["new run, low"] < row["lowest"] < row["highest"] < row["new run, high"]
+    assert row["accuracy, other threshold"] == pytest.approx(np.median(
+        arm.treatment(preprocess="invert").values(accuracy, at_validation_threshold=True)))
     assert row["specificity"] == pytest.approx(np.median(arm.treatment(preprocess="invert").values(specificity)))
 
 
@@ -216,10 +253,9 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(copy, monkeypatc
     first = {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     manifest = json.loads((copy / "manifest.json").read_text())
     keys = {trial.key for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)}
-    scoring = {trial.key for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)
-               if trial.score_test}
     assert manifest["trials"] == len(keys)
-    assert manifest["openings of the published test set"] == len(scoring) + 2
+    # Nothing was scored here: results were invented.
+    assert manifest["openings of the published test set"] == {"trainings": 0, "models of the floor": 2}
     trials = pd.read_csv(copy / "tables" / "trials.csv")
     assert set(trials["key"]) == keys
     assert (trials.groupby("arm")["seed"].nunique() == len(SEEDS)).all()

@@ -267,6 +267,14 @@ def test_drawn_shares_change_training_and_nothing_else(data):
         assert after.loc[after["role"] == role, "path"].tolist() == before.loc[before["role"] == role, "path"].tolist()
 
 
+def test_another_seed_draws_other_training_films_and_the_same_validation(data):
+    drawn = [select_films(data.films, changed(training_draw=(20, 0.6)), seed) for seed in (0, 0, 1)]
+    training, validation = ([set(films.loc[films["role"] == role, "path"]) for films in drawn]
+                            for role in ("train", "validation"))
+    assert training[0] == training[1] != training[2]
+    assert validation[0] == validation[2]
+
+
 def test_published_validation_is_never_drawn_down(data):
     films = select_films(data.films, changed(max_training_images=30, validation="published"))
     assert (films["role"] == "validation").sum() == 8

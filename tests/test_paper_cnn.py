@@ -88,3 +88,11 @@ def test_equal_layers_do_not_start_with_equal_weights():
     model = paper_cnn(16, filters=(4, 4, 4))
     second, third = (model.get_layer(f"convolution_{block}").kernel.numpy() for block in (2, 3))
     assert not np.array_equal(second, third)
+
+
+def test_without_batch_normalisation_the_rest_is_the_same():
+    with_it, without = (paper_cnn(16, filters=(4, 8), batch_norm=choice) for choice in (True, False))
+    names = [layer.name for layer in with_it.layers if not layer.name.startswith("normalisation")]
+    assert [layer.name for layer in without.layers] == names
+    first, second = (model.get_layer("convolution_1").get_weights()[0] for model in (with_it, without))
+    np.testing.assert_array_equal(first, second)

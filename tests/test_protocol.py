@@ -83,6 +83,47 @@ def test_test_scores_are_computed_only_for_trials_of_an_arm(protocol, store, ref
         store.run(None, replace(other, score_test=False), trainer=stub_trainer)
 
 
+def test_openings_of_the_test_set_are_entered_and_stay(protocol, store):
+    run_arm(protocol, store, "tuning")
+    write_selection(protocol, "tuning", store)
+    assert protocol.openings() == 0
+    trials = protocol.sweep("plain").trials(protocol.data)
+    for trial in trials:
+        store.run(None, trial, trainer=stub_trainer)
+    assert protocol.openings() == len(trials) == 2
+    # Removed and run again: opened again.
+    (store.folder / "trials" / f"{trials[0].key}.json").unlink()
+    store.run(None, trials[0], trainer=stub_trainer)
+    assert protocol.openings() == 3
+
+
+def test_arm_that_is_added_or_changed_after_the_first_test_score_is_exploratory(protocol, store, refused):
+    run_arm(protocol, store, "tuning")
+    write_selection(protocol, "tuning", store)
+    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+    late = VALUE["arms"]["plain"] | {"sweep": VALUE["arms"]["plain"]["sweep"] | {"seeds": [7]}}
+
+    def reopened(arms):
+        protocol.path.write_text(yaml.safe_dump(VALUE | {"arms": arms}, sort_keys=False))
+        changed = read_protocol(protocol.path)
+        return changed, open_store(store.folder)
+
+    for name in ("late", "plain"):
+        changed, again = reopened(VALUE["arms"] | {name: late})
+        trial = changed.sweep(name).trials(changed.data)[0]
+        with refused(name, "after the first test score", "exploratory: true"):
+            again.run(None, trial, trainer=stub_trainer)
+        assert not again.is_finished(trial)
+    changed, again = reopened(VALUE["arms"] | {"late": late | {"exploratory": True}})
+    assert again.run(None, changed.sweep("late").trials(changed.data)[0], trainer=stub_trainer)
+    # What the protocol had from the start goes on.
+    assert again.run(None, changed.sweep("plain").trials(changed.data)[1], trainer=stub_trainer)
+    selections = protocol.path.with_name("selections.yaml")
+    selections.write_text(selections.read_text().replace("0.01", "0.02"))
+    with refused("selections.yaml", "changed after the first test score"):
+        again.run(None, changed.sweep("fair").trials(changed.data)[0], trainer=stub_trainer)
+
+
 def test_store_without_a_protocol_beside_it_is_free(tmp_path, protocol):
     trial = replace(protocol.sweep("plain").trials(protocol.data)[0], seed=9)
     free = open_store(tmp_path / "elsewhere" / "store")

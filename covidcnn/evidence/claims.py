@@ -1,8 +1,8 @@
 """The paper's claims, each with the place that shows it and the function that tests it.
 
-What decides about a claim was fixed in ``reports/paper/protocol.yaml``; how it is computed stands in ``findings``. A
-claim with an arm is tested on the trials of that arm, any other on the paper's own text, the published files or the
-network as it is built.
+What decides about a claim was fixed in ``reports/paper/protocol.yaml``; how it is computed stands in ``findings`` and
+``causes``. A claim with an arm is tested on the trials of that arm, any other on the paper's own text, the published
+files or the network as it is built.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from covidcnn import paper
-from covidcnn.evidence import findings
+from covidcnn.evidence import causes, findings
 from covidcnn.evidence.floor import FLOOR
+from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.results import Evidence
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding
 
@@ -53,10 +54,10 @@ _ABOUT = (
     Claim("ct", "title, abstract", "the images are CT images", "", "01_data_inspection#not-covid",
           _known(CONTRADICTION, "its section 'Dataset' says chest X-rays, and so they are")),
     Claim("abstract-accuracy", "abstract", "accuracy of up to 92.80 %", "92.80 %", "06_evaluation#reconstruct",
-          _known(CONTRADICTION, "its results give 92.80 % as the precision, and 92.79 % as the accuracy")),
-    Claim("one-evaluation", "'Tables 2 and 3', results", "the accuracy of the final model, which is Nadam's",
-          "0.9263, 92.79 %", "05_optimizer_comparison#tables-2-3",
-          _known(CONTRADICTION, "578 and 579 films of 624: two evaluations, and only one is the final model's")),
+          _known(CONTRADICTION, "in its results 92.80 % stands where precision is described; the accuracy is 92.79 %")),
+    Claim("one-evaluation", "'Tables 2 and 3', results", "the accuracy of the model with Nadam", "0.9263, 92.79 %",
+          "05_optimizer_comparison#tables-2-3",
+          _known(CANNOT_BE_TESTED, "578 and 579 films of 624: two evaluations, and no word on how they differ")),
     Claim("images", "Dataset", "5,863 images", f"{paper.IMAGES_IN_TEXT:,}", "01_data_inspection#paper-on-data",
           findings.image_count),
     Claim("training-counts", "Dataset", "NORMAL and PNEUMONIA films in the training set", "1341, 3875",
@@ -69,12 +70,16 @@ _ABOUT = (
           "01_data_inspection#fig-02", partial(findings.shares, "test", (37.5, 62.5))),
     Claim("layers", "Model structure", "14 layers", str(paper.LAYERS_IN_TEXT), "04_model_building#layer-count",
           findings.layer_total),
-    Claim("layer-list", "Model structure", "convolution, pooling, batch normalisation, dropout and dense layers",
-          ", ".join(map(str, paper.LAYER_LIST.values())), "04_model_building#layer-count", findings.layer_list),
-    Claim("input-shape", "Model structure", "the input is grey, 224 x 224", "(224, 224, 1)",
-          "04_model_building#fig-10", findings.input_shape),
-    Claim("first-layer", "Model structure", "the first convolution has 32 kernels of 3 x 3", "32 x 3 x 3",
-          "04_model_building#table-1", findings.first_layer),
+    *(Claim(name, "Model structure", statement, value, cell, partial(findings.described, part, value))
+      for name, statement, value, cell, part in (
+          ("input-shape", "shape of the input", "(224, 224, 1)", "04_model_building#fig-10", "input"),
+          ("layer-list", "convolution, pooling, batch normalisation, dropout and dense layers", "4, 4, 4, 2, 2",
+           "04_model_building#layer-count", "layers"),
+          ("first-layer", "kernels of the first convolution, and their size", "32 x 3 x 3",
+           "04_model_building#table-1", "first convolution"),
+          ("pooling", "the window of maximum pooling", "2 x 2", "04_model_building#table-1", "pooling"),
+          ("dense", "the fully connected layer", "128, relu", "04_model_building#table-1", "dense"),
+          ("output", "the output layer", "1, sigmoid", "04_model_building#table-1", "output"))),
     Claim("table-1", "Fig. 10, 'Table 1'", "output shape and parameters of every layer", "",
           "04_model_building#table-1",
           _known(CANNOT_BE_TESTED, "filters of layers two to four, dropout rates and their places are not in the text; "
@@ -84,13 +89,10 @@ _ABOUT = (
     Claim("one-matrix", "Fig. 11", "the five metrics belong to one confusion matrix of 624 films", "",
           "06_evaluation#reconstruct-code", findings.one_matrix),
     Claim("balanced", "Conclusion", "the data set was balanced", "", "03_augmentation#class-weights",
-          _known(CONTRADICTION, "flips and shifts show every film once an epoch, as before: the shares stay 25.7 and "
-                                "74.3 %")),
-    Claim("depth", "Conclusion", "more convolution layers improved the model", "", "04_model_building#assumptions",
-          _known(CANNOT_BE_TESTED, "no shallower network is described that it could be compared with")),
-    Claim("batch-normalisation", "Model structure", "batch normalisation speeds up convergence and stabilises training",
-          "", "04_model_building#tanh-text",
-          _known(CANNOT_BE_TESTED, "the paper shows no run without it, and says neither by how much nor in what")),
+          _known(CONTRADICTION, "the only means it describes, flips and shifts, show every film once an epoch: the "
+                                "shares stay 25.7 and 74.3 %")),
+    Claim("ages", "Dataset", "children of one to five years", "one to five", "01_data_inspection#paper-on-data",
+          _known(CANNOT_BE_TESTED, "the ages of the single children are not published")),
     Claim("deep-against-deep", "Conclusion", "other deep models, EfficientNet among them, may do better", "",
           "06_evaluation#learnt", _known(CANNOT_BE_TESTED, "named as future work; the paper gives no number")),
     Claim("labels", "Conclusion", "a student-teacher model can label films by itself", "", "06_evaluation#learnt",
@@ -112,52 +114,68 @@ _FINAL = tuple(
           partial(findings.final_value, PUBLISHED, metric), (PUBLISHED,))
     for metric, value in paper.FINAL_METRICS.items())
 
-_SUPERIORITY = (
+_RANKING = (
     Claim("nadam-best", "'Tables 2 and 3'", "Nadam is the best optimizer: highest test accuracy", "0.9263",
           "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "accuracy"), (PUBLISHED,)),
     Claim("nadam-lowest-loss", "'Tables 2 and 3'", "Nadam is the best optimizer: lowest test loss", "0.2109",
           "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "loss"), (PUBLISHED,)),
     Claim("nadam-best-tuned", "'Tables 2 and 3'", "Nadam is the best optimizer, each at a learning rate of its own", "",
           "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, FAIR, "accuracy"), (FAIR,)),
-    Claim("rmsprop-overconfident", "'Tables 2 and 3'", "RMSprop has a higher loss than Adadelta, last by accuracy",
-          "0.5744, 0.4621", "05_optimizer_comparison#beside-figure",
+    *(Claim(f"lead-over-{rival.lower()}", "'Tables 2 and 3'", f"Nadam's lead over {rival}, in test accuracy",
+            f"{findings.paper_lead(rival):+.4f}", "05_optimizer_comparison#interval-table",
+            partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,))
+      for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"),
+    Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster", "",
+          "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,)),
+    Claim("rmsprop-overconfident", "'Tables 2 and 3'", "RMSprop has a higher loss than Adadelta, the last by accuracy "
+          "(follows from the table)", "0.5744, 0.4621", "05_optimizer_comparison#beside-figure",
           partial(findings.higher_loss, PUBLISHED, "RMSprop", "Adadelta"), (PUBLISHED,)),
-    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA", "",
-          "03_augmentation#fig-05", partial(findings.many_false_alarms, TREATMENTS), (TREATMENTS,)),
-    Claim("imbalance", "Pre-processing", "imbalance causes these false alarms", "", "03_augmentation#effects-figure",
-          partial(findings.imbalance, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,)),
-    Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms, at 224 px", "",
-          "03_augmentation#effects-figure", partial(findings.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
-          (TREATMENTS_224,)),
-    Claim("imbalance-shares", "Pre-processing", "more NORMAL films in training, of equally many, mean fewer false "
-          "alarms on test, as imbalance predicts", "", "03_augmentation#effects-figure",
-          partial(findings.balanced_share, SHARES), (SHARES,)),
-    Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance: fewer false alarms", "",
-          "03_augmentation#effects-table", partial(findings.augmentation_specificity, TREATMENTS), (TREATMENTS,)),
-    Claim("augmentation-improves", "Conclusion", "augmentation improved the model", "", "03_augmentation#effects-table",
-          partial(findings.augmentation_accuracy, TREATMENTS), (TREATMENTS,)),
-    Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
-          "03_augmentation#over-fitting-table", partial(findings.augmentation_gap, TREATMENTS), (TREATMENTS,)),
-    Claim("dropout-over-fitting", "Model structure", "dropout prevents over-fitting", "", "04_model_building#dropout",
-          partial(findings.dropout_gap, ASSUMPTIONS), (ASSUMPTIONS,)),
-    Claim("equalisation", "Pre-processing, conclusion", "histogram equalisation improves the model", "",
-          "02_preprocessing#fig-04-reading", partial(findings.preprocessing, PREPROCESSING, "equalize"),
-          (PREPROCESSING,)),
-    Claim("inversion", "Pre-processing", "greyscale inversion improves the model", "",
+    Claim("equalisation", "Pre-processing, conclusion", "processing for a better training effect: histogram "
+          "equalisation", "", "02_preprocessing#fig-04-reading",
+          partial(findings.preprocessing, PREPROCESSING, "equalize"), (PREPROCESSING,)),
+    Claim("inversion", "Pre-processing", "processing for a better training effect: greyscale inversion", "",
           "02_preprocessing#inversion-reading", partial(findings.preprocessing, PREPROCESSING, "invert"),
           (PREPROCESSING,)),
-    Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge", "",
-          "06_evaluation#fig-12-figure", partial(findings.training_converges, PUBLISHED), (PUBLISHED,)),
-    Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small", "",
-          "06_evaluation#fig-12", partial(findings.small_validation_fluctuates, DESIGNS), (DESIGNS,)),
-    Claim("generalisation", "Model structure", "the model generalises well: here, accuracy on test is that on "
-          "validation, within two points", "",
-          "06_evaluation#thresholds-table", partial(findings.generalises, PUBLISHED), (PUBLISHED,)),
-    Claim("deep-against-simple", "Literature review", "deep networks beat traditional machine learning", "",
-          "01_data_inspection#floor-scores", partial(findings.beats_the_floor, PUBLISHED), (PUBLISHED, FLOOR)),
+    Claim("augmentation-improves", "Conclusion", "augmentation improved the model", "", "03_augmentation#effects-table",
+          partial(findings.augmentation, TREATMENTS, accuracy), (TREATMENTS,)),
+    Claim("depth", "Conclusion", "more convolution layers improved the model (here: four against three)", "",
+          "04_model_building#assumptions", partial(findings.assumed_against, ASSUMPTIONS, "filters", (32, 64, 128)),
+          (ASSUMPTIONS,)),
+    Claim("batch-normalisation", "Model structure, conclusion", "batch normalisation improved the model", "",
+          "04_model_building#tanh-text", partial(findings.assumed_against, ASSUMPTIONS, "batch_norm", False),
+          (ASSUMPTIONS,)),
+    Claim("dropout", "Model structure", "dropout improves generalisation", "", "04_model_building#dropout",
+          partial(findings.assumed_against, ASSUMPTIONS, "dropout", 0.0), (ASSUMPTIONS,)),
+    Claim("deep-against-simple", "Literature review", "deep networks beat traditional machine learning (here: Nadam's "
+          "network against ridge on 16 x 16 pixels)", "", "01_data_inspection#floor-scores",
+          partial(findings.beats_the_floor, PUBLISHED), (PUBLISHED, FLOOR)),
 )
 
-CLAIMS: tuple[Claim, ...] = _ABOUT + _OPTIMIZERS + _FINAL + _SUPERIORITY
+_CAUSES = (
+    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA", "",
+          "03_augmentation#fig-05", partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,)),
+    Claim("imbalance", "Pre-processing", "imbalance causes these false alarms", "", "03_augmentation#effects-figure",
+          partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,)),
+    Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms", "",
+          "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
+          (TREATMENTS_224,)),
+    Claim("imbalance-shares", "Pre-processing", "imbalance causes these false alarms (so training on equal shares ends "
+          "them)", "", "03_augmentation#effects-figure", partial(causes.equal_shares, SHARES), (SHARES,)),
+    Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance: fewer false alarms", "",
+          "03_augmentation#effects-table", partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,)),
+    Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
+          "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,)),
+    Claim("imbalance-over-fitting", "Pre-processing", "imbalance makes for over-fitting", "",
+          "03_augmentation#over-fitting-table", partial(causes.imbalance_over_fitting, TREATMENTS), (TREATMENTS,)),
+    Claim("dropout-over-fitting", "Model structure", "dropout prevents over-fitting", "", "04_model_building#dropout",
+          partial(causes.dropout_over_fitting, ASSUMPTIONS), (ASSUMPTIONS,)),
+    Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge", "",
+          "06_evaluation#fig-12-figure", partial(causes.training_converges, PUBLISHED), (PUBLISHED,)),
+    Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small", "",
+          "06_evaluation#fig-12", partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,)),
+    Claim("generalisation", "Model structure", "the model generalises well (here: accuracy on test is that on "
+          "validation, within two points)", "", "06_evaluation#thresholds-table",
+          partial(causes.generalises, PUBLISHED), (PUBLISHED,)),
+)
 
-ABOUT_ITS_DATA = ("title, abstract", "Dataset", "Dataset, Fig. 2")
-"""Where the paper speaks of its data."""
+CLAIMS: tuple[Claim, ...] = _ABOUT + _OPTIMIZERS + _FINAL + _RANKING + _CAUSES

@@ -9,13 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcnn import paper
-from covidcnn.evidence.findings import nadam_differences
+from covidcnn.evidence.findings import nadam_differences, paper_lead
 from covidcnn.evidence.ledger import summary
 from covidcnn.evidence.measures import Metric, accuracy, specificity
 from covidcnn.evidence.results import ArmResults, DivergedTraining, Evidence, Treatment
-from covidcnn.evidence.statistics import patient_error, prediction_interval
+from covidcnn.evidence.statistics import prediction_interval
 from covidcnn.evidence.tables import OPTIMIZER_ARMS, rank_table, settings_in_words
 from covidcnn.evidence.verdicts import (
+    AS_DESCRIBED,
     CANNOT_BE_TESTED,
     COMPATIBLE,
     CONTRADICTION,
@@ -36,7 +37,7 @@ from covidcnn.plots.evidence import (
 
 _VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
                     NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
-                    NOT_FINISHED: "0.85"}
+                    AS_DESCRIBED: "0.75", NOT_FINISHED: "0.85"}
 
 Named = tuple[str, Figure, str]
 """File name without ending, figure, caption."""
@@ -68,8 +69,7 @@ def _verdicts(claims: pd.DataFrame) -> Named:
 def _values(arm: ArmResults) -> Named:
     labelled = _labels(arm)
     values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
-    intervals = {label: _new_run(values[label], patient_error(treatment.test_scores, arm.films, accuracy, arm.draws))
-                 for label, treatment in labelled.items()}
+    intervals = {label: _new_run(values[label]) for label in labelled}
     published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.6))
     values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax)
@@ -91,11 +91,10 @@ def _validation_and_test(arm: ArmResults) -> Named:
 
 
 def _nadam(arm: ArmResults) -> Named:
-    table = paper.OPTIMIZER_TABLE["test accuracy"]
     found = nadam_differences(arm, "accuracy")
     figure, ax = plt.subplots(figsize=(7, 3.2))
     differences({f"Nadam - {rival}": difference for rival, difference in found.items()},
-                {f"Nadam - {rival}": float(table["Nadam"] - table[rival]) for rival in found}, "test accuracy", ax)
+                {f"Nadam - {rival}": paper_lead(rival) for rival in found}, "test accuracy", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     return (f"{arm.name}-nadam", figure, f"{arm.title}: Nadam less each rival, mean over seeds, with intervals over "
                                          "seeds and test patients; beside it the paper's one pair of runs.")
@@ -116,8 +115,7 @@ def _recipe(arm: ArmResults) -> Named:
                                 ("accuracy, threshold 0.5", accuracy, False),
                                 ("specificity, threshold 0.5", specificity, False)):
         values[name] = treatment.values(metric, at_validation_threshold=moved)
-        scores = treatment.scores_at_validation_threshold if moved else treatment.test_scores
-        intervals[name] = _new_run(values[name], patient_error(scores, arm.films, metric, arm.draws))
+        intervals[name] = _new_run(values[name])
     published = {name: paper.FINAL_METRICS[name.split(",")[0]] for name in values}
     figure, ax = plt.subplots(figsize=(7.5, 3.4))
     values_by_treatment(values, intervals, "on test", published, ax)
@@ -126,8 +124,8 @@ def _recipe(arm: ArmResults) -> Named:
                                             "every seed, beside the paper's final model.")
 
 
-def _new_run(values: np.ndarray, error: float) -> tuple[float, float]:
-    low, high = np.clip(prediction_interval(values, error), 0, 1)
+def _new_run(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.clip(prediction_interval(values), 0, 1)
     return float(low), float(high)
 
 

@@ -1,11 +1,12 @@
-"""What is held against each kind of claim: counts and layers, values over seeds, differences between treatments.
+"""What is held against claims on numbers and rankings: counts and layers, values over seeds, one better than another.
 
-Every function that tests on trials takes the evidence last, and is called only when the arms it needs are finished.
+Every function takes the evidence last, and is called only when the arms it needs are finished. ``causes`` has the
+claims on why.
 """
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,28 +14,20 @@ import pandas as pd
 from covidcnn import paper
 from covidcnn.data.facts import COUNTS
 from covidcnn.evidence.floor import RIDGE
-from covidcnn.evidence.measures import MEASURES, Metric, accuracy, loss, sensitivity, specificity
+from covidcnn.evidence.measures import MEASURES, Metric, accuracy, loss
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment
-from covidcnn.evidence.statistics import (
-    Difference,
-    contrast,
-    over_seeds,
-    paired_difference,
-    patient_error,
-)
+from covidcnn.evidence.statistics import Difference, contrast, over_seeds, paired_difference
 from covidcnn.evidence.verdicts import (
+    AS_DESCRIBED,
     CONTRADICTION,
-    NEAR,
     NOT_REPRODUCED,
     REPRODUCED,
     Finding,
     direction,
     one_run,
+    size,
     superiority,
 )
-
-if TYPE_CHECKING:
-    from covidcnn.backend import keras
 
 # ---------------------------------------------------------------- the paper, the files, the network
 
@@ -65,25 +58,16 @@ def layer_total(_: Evidence) -> Finding:
                    f"its own list adds up to {total}, without input and Flatten")
 
 
-def layer_list(_: Evidence) -> Finding:
-    """Layers of each kind in the network as it is built here."""
-    kinds = [type(layer).__name__ for layer in _network().layers]
-    found = {kind: kinds.count(kind) for kind in paper.LAYER_LIST}
-    return _equal(found == paper.LAYER_LIST, ", ".join(map(str, found.values())))
+def described(layer: str, claimed: str, _: Evidence) -> Finding:
+    """A part of the network as it is built here, which follows the paper's description.
 
-
-def input_shape(_: Evidence) -> Finding:
-    """The shape of what the network as it is built here takes."""
-    shape = _network().input_shape[1:]
-    return _equal(shape == (224, 224, 1), str(shape))
-
-
-def first_layer(_: Evidence) -> Finding:
-    """The kernels of the first convolution as it is built here."""
-    first = next(layer for layer in _network().layers if type(layer).__name__ == "Conv2D")
-    height, width = first.kernel_size
-    return _equal((first.filters, height, width) == (32, 3, 3),
-                  f"{first.filters} x {height} x {width}, {first.count_params()} parameters")
+    Raises:
+        ValueError: it does not.
+    """
+    found = _built()[layer]
+    if found != claimed:
+        raise ValueError(f"{layer} is built as {found}, and described as {claimed}")
+    return Finding(AS_DESCRIBED, found)
 
 
 def f1_follows(_: Evidence) -> Finding:
@@ -111,10 +95,20 @@ def _equal(equal: bool, ours: str) -> Finding:
 
 
 @cache
-def _network() -> "keras.Model":
+def _built() -> dict[str, str]:
+    """Parts of the network in words."""
     from covidcnn.models.paper_cnn import paper_cnn
 
-    return paper_cnn()
+    model = paper_cnn()
+    by_kind = {kind: [layer for layer in model.layers if type(layer).__name__ == kind] for kind in paper.LAYER_LIST}
+    first, pooling = by_kind["Conv2D"][0], by_kind["MaxPooling2D"][0]
+    dense, output = by_kind["Dense"]
+    return {"input": str(model.input_shape[1:]),
+            "layers": ", ".join(str(len(layers)) for layers in by_kind.values()),
+            "first convolution": " x ".join(map(str, (first.filters, *first.kernel_size))),
+            "pooling": " x ".join(map(str, pooling.pool_size)),
+            "dense": f"{dense.units}, {dense.activation.__name__}",
+            "output": f"{output.units}, {output.activation.__name__}"}
 
 
 # ---------------------------------------------------------------- values of one run
@@ -123,18 +117,19 @@ def _network() -> "keras.Model":
 def optimizer_value(arm: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
     """A row of the paper's optimizer table against our runs: ``quantity`` is 'accuracy' or 'loss'."""
     claimed = float(paper.OPTIMIZER_TABLE.loc[optimizer, f"test {quantity}"])
-    return _value(claimed, evidence.arms[arm], {"optimizer": optimizer}, quantity)
+    return _value(claimed, evidence.arms[arm].treatment(optimizer=optimizer), quantity)
 
 
 def final_value(arm: str, metric: str, evidence: Evidence) -> Finding:
     """A metric of the paper's final model against our runs with Nadam."""
-    return _value(paper.FINAL_METRICS[metric], evidence.arms[arm], {"optimizer": "Nadam"}, metric)
+    return _value(paper.FINAL_METRICS[metric], evidence.arms[arm].treatment(optimizer="Nadam"), metric)
 
 
-def _value(claimed: float, arm: ArmResults, settings: Mapping[str, Any], name: str) -> Finding:
-    treatment, metric = arm.treatment(**settings), MEASURES[name]
-    error = patient_error(treatment.test_scores, arm.films, metric, arm.draws)
-    return one_run(claimed, treatment.values(metric), error, (0, np.inf) if name == "loss" else (0, 1))
+def _value(claimed: float, treatment: Treatment, name: str) -> Finding:
+    if name == "loss":
+        # The loss of a diverged training is none, and one would rule the mean of all.
+        treatment.require_all()
+    return one_run(claimed, treatment.values(MEASURES[name]), (0, np.inf) if name == "loss" else (0, 1))
 
 
 # ---------------------------------------------------------------- one better than another
@@ -146,48 +141,68 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
     Args:
         arm: of optimizers.
         quantity: 'accuracy' or 'loss'.
+
+    Raises:
+        DivergedTraining: by loss, if a training diverged.
     """
     metric, sign = (accuracy, 1) if quantity == "accuracy" else (loss, -1)
-    nadam = arm.treatment(optimizer="Nadam")
-    return {rival.recipe.optimizer: contrast([(sign, nadam.test_scores), (-sign, rival.test_scores)], arm.films, metric,
-                                             arm.draws)
-            for rival in arm.treatments if rival is not nadam}
+    if quantity == "loss":
+        for treatment in arm.treatments:
+            treatment.require_all()
+    nadam, rivals = _nadam_and_rivals(arm)
+    return {name: contrast([(sign, nadam.test_scores), (-sign, rival.test_scores)], arm.films, metric, arm.draws)
+            for name, rival in rivals.items()}
 
 
 def nadam_is_best(arm: str, quantity: str, evidence: Evidence) -> Finding:
     """Nadam against the other five, by test accuracy or test loss."""
-    table = paper.OPTIMIZER_TABLE[f"test {quantity}"]
-    differences = nadam_differences(evidence.arms[arm], quantity)
-    return superiority(differences, {rival: abs(float(table["Nadam"] - table[rival])) for rival in differences})
+    return superiority(nadam_differences(evidence.arms[arm], quantity))
+
+
+def nadam_lead(arm: str, rival: str, evidence: Evidence) -> Finding:
+    """The size of Nadam's lead over one rival, by test accuracy."""
+    return size(nadam_differences(evidence.arms[arm], "accuracy")[rival], paper_lead(rival))
+
+
+def paper_lead(rival: str) -> float:
+    """Nadam's lead over a rival in the paper, in test accuracy."""
+    table = paper.OPTIMIZER_TABLE["test accuracy"]
+    return round(float(table["Nadam"] - table[rival]), 4)
+
+
+def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
+    """Training loss, mean over all epochs: of each rival less that of Nadam."""
+    nadam, rivals = _nadam_and_rivals(evidence.arms[arm])
+    return superiority({name: over_seeds(_mean_losses(rival) - _mean_losses(nadam)) for name, rival in rivals.items()})
 
 
 def higher_loss(arm: str, first: str, second: str, evidence: Evidence) -> Finding:
     """Whether one optimizer's test loss is above another's."""
-    results, table = evidence.arms[arm], paper.OPTIMIZER_TABLE["test loss"]
-    difference = _between(results, {"optimizer": first}, {"optimizer": second}, loss)
-    return direction(difference, float(table[first] - table[second]))
+    results = evidence.arms[arm]
+    one, other = (results.treatment(optimizer=name) for name in (first, second))
+    for treatment in (one, other):
+        treatment.require_all()
+    return direction(between(results, one, other, loss))
 
 
 def preprocessing(arm: str, variant: str, evidence: Evidence) -> Finding:
     """Test accuracy with a grey-level transform against that of plain films."""
-    return direction(_between(evidence.arms[arm], {"preprocess": variant}, {"preprocess": "plain"}, accuracy))
-
-
-def augmentation_specificity(arm: str, evidence: Evidence) -> Finding:
-    """Test specificity with the paper's augmentation against that without, no balancing in both."""
-    return direction(_between(evidence.arms[arm], *_AUGMENTED, specificity))
-
-
-def augmentation_accuracy(arm: str, evidence: Evidence) -> Finding:
-    """Test accuracy with the paper's augmentation against that without, no balancing in both."""
-    return direction(_between(evidence.arms[arm], *_AUGMENTED, accuracy))
-
-
-def balanced_share(arm: str, evidence: Evidence) -> Finding:
-    """Test specificity after training on the most NORMAL films against that after the fewest, sets of equal size."""
     results = evidence.arms[arm]
-    draws = sorted(treatment.settings["training_draw"] for treatment in results.treatments)
-    return direction(_between(results, {"training_draw": draws[-1]}, {"training_draw": draws[0]}, specificity))
+    return direction(between(results, results.treatment(preprocess=variant), results.treatment(preprocess="plain"),
+                             accuracy))
+
+
+def augmentation(arm: str, metric: Metric, evidence: Evidence) -> Finding:
+    """A metric on test with the paper's augmentation against that without, no balancing in both."""
+    results = evidence.arms[arm]
+    return direction(between(results, *augmented_or_not(results), metric))
+
+
+def assumed_against(arm: str, setting: str, value: Any, evidence: Evidence) -> Finding:
+    """Test accuracy of the network as assumed, which is the arm's first treatment, against that with one setting
+    changed."""
+    results = evidence.arms[arm]
+    return direction(between(results, results.treatments[0], results.treatment(**{setting: value}), accuracy))
 
 
 def beats_the_floor(arm: str, evidence: Evidence) -> Finding:
@@ -200,90 +215,21 @@ def beats_the_floor(arm: str, evidence: Evidence) -> Finding:
     return direction(paired_difference(nadam, np.tile(ridge, (len(nadam), 1)), results.films, accuracy, results.draws))
 
 
-_AUGMENTED: tuple[dict[str, Any], dict[str, Any]] = ({"balance": "none", "augmentation": "paper"},
-                                                     {"balance": "none", "augmentation": "none"})
+def between(arm: ArmResults, first: Treatment, second: Treatment, metric: Metric) -> Difference:
+    """The first treatment's metric on test films less the second's."""
+    return paired_difference(first.test_scores, second.test_scores, arm.films, metric, arm.draws)
 
 
-def _between(arm: ArmResults, first: Mapping[str, Any], second: Mapping[str, Any], metric: Metric) -> Difference:
-    return paired_difference(arm.treatment(**first).test_scores, arm.treatment(**second).test_scores, arm.films, metric,
-                             arm.draws)
+def augmented_or_not(arm: ArmResults) -> tuple[Treatment, Treatment]:
+    """Trained with the paper's augmentation, and with none; no balancing in both."""
+    with_it, without = (arm.treatment(balance="none", augmentation=name) for name in ("paper", "none"))
+    return with_it, without
 
 
-# ---------------------------------------------------------------- causes
+def _nadam_and_rivals(arm: ArmResults) -> tuple[Treatment, dict[str, Treatment]]:
+    nadam = arm.treatment(optimizer="Nadam")
+    return nadam, {rival.recipe.optimizer: rival for rival in arm.treatments if rival is not nadam}
 
 
-def many_false_alarms(arm: str, evidence: Evidence) -> Finding:
-    """Share of NORMAL test films called PNEUMONIA less the share of PNEUMONIA called NORMAL, nothing processed."""
-    def excess(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return sensitivity(labels, scores, weights) - specificity(labels, scores, weights)
-
-    results = evidence.arms[arm]
-    plain = results.treatment(balance="none", augmentation="none")
-    return direction(contrast([(1, plain.test_scores)], results.films, excess, results.draws))
-
-
-def imbalance(arm: str, settings: Mapping[str, Any], evidence: Evidence) -> Finding:
-    """Does balancing bring back at least half of the specificity that is lost between validation and test?
-
-    Each seed has specificity v on validation and t on test without balancing, and b on test with class weights. The
-    difference tested is (b - t) - (v - t) / 2. Validation films are not drawn anew in the bootstrap.
-    """
-    results = evidence.arms[arm]
-    plain, balanced = (results.treatment(**settings, balance=balance) for balance in ("none", "class-weight"))
-    held_out = plain.validation_values(specificity)
-    lost = held_out.mean() - plain.values(specificity).mean()
-    effect = paired_difference(balanced.test_scores, plain.test_scores, results.films, specificity, results.draws)
-    beyond_half = contrast([(1, balanced.test_scores), (-0.5, plain.test_scores)], results.films, specificity,
-                           results.draws, fixed=-0.5 * held_out)
-    found = direction(beyond_half)
-    return Finding(found.verdict, f"specificity {held_out.mean():.3f} on validation, {lost:.3f} less on test; class "
-                                  f"weights give {effect.mean:+.3f} ({effect.low:+.3f} to {effect.high:+.3f}) on test",
-                   effect.mean, effect.low, effect.high, effect.seeds)
-
-
-def augmentation_gap(arm: str, evidence: Evidence) -> Finding:
-    """Loss on validation less loss in training, last epoch: without augmentation less with it."""
-    with_it, without = (evidence.arms[arm].treatment(**settings) for settings in _AUGMENTED)
-    return direction(over_seeds(_gaps(without) - _gaps(with_it)))
-
-
-def dropout_gap(arm: str, evidence: Evidence) -> Finding:
-    """Loss on validation less loss in training, last epoch: without dropout less with it."""
-    results = evidence.arms[arm]
-    without = results.treatment(dropout=0.0)
-    with_it = next(treatment for treatment in results.treatments
-                   if treatment.settings | {"dropout": 0.0} == without.settings and treatment is not without)
-    return direction(over_seeds(_gaps(without) - _gaps(with_it)))
-
-
-def training_converges(arm: str, evidence: Evidence) -> Finding:
-    """Training loss of the first epoch less that of the last, with Nadam."""
-    histories = evidence.arms[arm].treatment(optimizer="Nadam").histories
-    return direction(over_seeds(np.array([history["loss"].iloc[0] - history["loss"].iloc[-1]
-                                          for history in histories])))
-
-
-def small_validation_fluctuates(arm: str, evidence: Evidence) -> Finding:
-    """How far validation accuracy jumps between epochs: on the published 16 films less on those cut by patient."""
-    small, large = (evidence.arms[arm].treatment(validation=design) for design in ("published", "patient"))
-    return direction(over_seeds(_jumps(small) - _jumps(large)))
-
-
-def generalises(arm: str, evidence: Evidence) -> Finding:
-    """Accuracy on validation less accuracy on test, with Nadam: does the model keep it, to within two points?"""
-    results = evidence.arms[arm]
-    nadam = results.treatment(optimizer="Nadam")
-    kept = contrast([(1, nadam.test_scores)], results.films, accuracy, results.draws,
-                    fixed=NEAR - nadam.validation_values(accuracy))
-    lost, low, high = NEAR - kept.mean, NEAR - kept.high, NEAR - kept.low
-    return Finding(direction(kept).verdict, f"{lost:.4f} ({low:.4f} to {high:.4f}) lower on test", lost, low, high,
-                   kept.seeds)
-
-
-def _gaps(treatment: Treatment) -> np.ndarray:
-    last = [history.iloc[-1] for history in treatment.histories]
-    return np.array([row["val_loss"] - row["loss"] for row in last])
-
-
-def _jumps(treatment: Treatment) -> np.ndarray:
-    return np.array([history["val_accuracy"].diff().abs().mean() for history in treatment.histories])
+def _mean_losses(treatment: Treatment) -> np.ndarray:
+    return np.array([history["loss"].mean() for history in treatment.histories])

@@ -13,8 +13,8 @@ from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINI
 from covidcnn.paths import REPORTS, replacing
 
 LEDGER = REPORTS / "paper" / "claims.csv"
-TRIALS = "tables/trials.csv"
-"""Beside the ledger: every trial with its arm, seed and settings."""
+TRIALS, FLOOR_TABLE = "tables/trials.csv", "tables/8-floor.csv"
+"""Beside the ledger: every trial with its arm, seed and settings; the floor, which is none."""
 
 
 def ledger(evidence: Evidence) -> pd.DataFrame:
@@ -22,14 +22,15 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
 
     Returns:
         A row a claim, indexed by its name: ``where``, ``claim``, ``paper``, ``ours``, ``value``, ``low``, ``high``,
-        ``seeds``, ``verdict``, ``cell`` (of a notebook), ``arms`` (whose trials it rests on).
+        ``seeds``, ``px`` (size of the films), ``verdict``, ``cell`` (of a notebook), ``arms`` (that it rests on).
     """
     rows = []
     for claim in CLAIMS:
         finding = _find(claim, evidence)
         rows.append({"name": claim.name, "where": claim.where, "claim": claim.statement, "paper": claim.value,
                      "ours": finding.ours, "value": finding.value, "low": finding.low, "high": finding.high,
-                     "seeds": finding.seeds or np.nan, "verdict": finding.verdict, "cell": claim.cell,
+                     "seeds": finding.seeds or np.nan, "px": _sizes(claim, evidence), "verdict": finding.verdict,
+                     "cell": claim.cell,
                      "arms": " ".join(claim.arms)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
@@ -42,6 +43,12 @@ def _find(claim: Claim, evidence: Evidence) -> Finding:
         return claim.find(evidence)
     except DivergedTraining as error:
         return Finding(CANNOT_BE_TESTED, str(error))
+
+
+def _sizes(claim: Claim, evidence: Evidence) -> str:
+    found = {treatment.recipe.images.size for arm in claim.arms if arm in evidence.arms
+             for treatment in evidence.arms[arm].treatments}
+    return " ".join(map(str, sorted(found)))
 
 
 def _is_finished(arm: str, evidence: Evidence) -> bool:
@@ -78,7 +85,7 @@ def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
         UserError: it is not there, or cannot be read.
     """
     try:
-        return pd.read_csv(path, index_col="name", dtype={"seeds": "Int64"},
+        return pd.read_csv(path, index_col="name", dtype={"seeds": "Int64", "px": str},
                            keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high", "seeds"), ""))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no claims ledger ({error}); make it with covidcnn evidence ledger") from error
@@ -105,8 +112,9 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
         table.to_csv(temporary, float_format="%.6g")
     linked = table.assign(
         shown=[_cell_link(cell) for cell in table["cell"]],
-        trials=[", ".join(f"[{arm}]({TRIALS})" for arm in arms.split()) for arms in table["arms"]])
+        trials=[", ".join(_arm_link(arm, folder) for arm in arms.split()) for arms in table["arms"]])
     columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "ours": "here", "seeds": "seeds",
+               "px": "px",
                "verdict": "verdict", "shown": "shown in", "trials": "trials of arm"}
     printed = linked[list(columns)].rename(columns=columns).assign(verdict=lambda rows: "**" + rows["verdict"] + "**")
     with replacing(folder / "claims.md") as temporary:
@@ -114,7 +122,8 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
             "# The claims ledger",
             "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
             "What each verdict means, and which arms there are, stands in [protocol.yaml](protocol.yaml). Intervals "
-            "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients.",
+            "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients. "
+            "Holm's correction is made within a row of several rivals; rows are not corrected for one another.",
             summary(table).to_markdown(),
             printed.to_markdown(index=False, missingval=""),
         ]) + "\n", encoding="utf-8")
@@ -123,3 +132,8 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
 def _cell_link(cell: str) -> str:
     notebook, name = cell.split("#")
     return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#{name})"
+
+
+def _arm_link(arm: str, folder: Path) -> str:
+    table = FLOOR_TABLE if arm == FLOOR else TRIALS
+    return f"[{arm}]({table})" if (folder / table).is_file() else arm

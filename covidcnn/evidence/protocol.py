@@ -5,7 +5,10 @@ sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its v
 arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pandas as pd
 import yaml
 
 from covidcnn.errors import UserError
-from covidcnn.paths import REPORTS, replacing
+from covidcnn.paths import REPORTS, replacing, write_json
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
@@ -25,6 +28,8 @@ PROTOCOL = REPORTS / "paper" / "protocol.yaml"
 STORE = PROTOCOL.with_name("store")
 """The paper profile's trials; every report folder has a store of this name."""
 PILOT_EPOCHS = 2
+OPENINGS, FROZEN = "openings.csv", "frozen.json"
+"""Beside the protocol: when which trial scored the test films, and the arms as they were before the first did."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,12 @@ class Arm:
     selected_from: str
     exploratory: bool
     """Added after test scores were known."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the arm does; its precision, which the protocol may change for a whole arm, left out."""
+        recipe = {name: value for name, value in self.value.get("recipe", {}).items() if name != "precision"}
+        return _digest([self.value | {"recipe": recipe}, self.select, self.selected_from])
 
 
 @dataclass(frozen=True)
@@ -95,12 +106,38 @@ class Protocol:
         if not trial.score_test:
             return
         self.require_selections()
-        for name in self.arms:
+        for name, arm in self.arms.items():
             if trial.key in {allowed.key for allowed in self.sweep(name).trials(self.data)}:
+                if self._frozen_arms().get(name) != arm.digest and not arm.exploratory:
+                    raise UserError(f"{self.path}: arm '{name}' was added or changed after the first test score; mark "
+                                    "it 'exploratory: true', or leave it as it was")
                 return
         raise UserError(f"{self.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
                         f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
                         "'exploratory: true', or leave score_test out")
+
+    def log_opening(self, trial: Trial) -> None:
+        """Enter in ``openings.csv`` that a trial has scored the published test films; lines are only ever added."""
+        if trial.score_test:
+            with self.path.with_name(OPENINGS).open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now(UTC).isoformat('T', 'seconds')},{trial.key}\n")
+
+    def openings(self) -> int:
+        """How often trials have scored the published test films, those that are no longer in the store too."""
+        path = self.path.with_name(OPENINGS)
+        return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
+
+    def _frozen_arms(self) -> dict[str, str]:
+        """The arms as they were when the first test film was about to be scored, by name: written down then."""
+        path = self.path.with_name(FROZEN)
+        if not path.is_file():
+            write_json(path, {"arms": {name: arm.digest for name, arm in self.arms.items() if not arm.exploratory},
+                              "selections": _digest(self.selections())})
+        frozen = json.loads(path.read_text(encoding="utf-8"))
+        if frozen["selections"] != _digest(self.selections()):
+            raise UserError(f"{self.path.with_name('selections.yaml')}: changed after the first test score; bring it "
+                            "back as it was")
+        return frozen["arms"]
 
     def require_selections(self) -> None:
         """Make sure that every choice is made before the first test film is scored.
@@ -142,7 +179,10 @@ def open_store(folder: Path) -> TrialStore:
         UserError: the protocol cannot be read.
     """
     path = folder.parent / PROTOCOL.name
-    return TrialStore(folder, permit=read_protocol(path).require if path.is_file() else None)
+    if not path.is_file():
+        return TrialStore(folder)
+    protocol = read_protocol(path)
+    return TrialStore(folder, protocol.require, protocol.log_opening)
 
 
 def pilot(sweep: Sweep) -> Sweep:
@@ -207,3 +247,7 @@ def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         temporary.write_text("# Written by: covidcnn evidence select. Chosen on validation alone.\n"
                              + yaml.safe_dump(earlier | {name: entry}, sort_keys=False), encoding="utf-8")
     return table
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

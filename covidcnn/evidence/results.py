@@ -15,7 +15,7 @@ from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.floor import read_floor, read_sizes
 from covidcnn.evidence.measures import Metric
 from covidcnn.evidence.protocol import Protocol
-from covidcnn.evidence.statistics import patient_draws
+from covidcnn.evidence.statistics import patient_draws, patient_error
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import TrialResult, TrialStore
 
@@ -58,8 +58,8 @@ class Treatment:
 
     @cached_property
     def scores_at_validation_threshold(self) -> np.ndarray:
-        """``test_scores`` moved so that each training's own threshold lies at 0.5; no probabilities any more."""
-        return self.test_scores - self.thresholds[:, np.newaxis] + 0.5
+        """The calls at each training's own threshold: 1 for PNEUMONIA, else 0; float (seeds, test films)."""
+        return np.where(self.test_scores >= self.thresholds[:, np.newaxis], 1.0, 0.0)
 
     def values(self, metric: Metric, films: np.ndarray | None = None, at_validation_threshold: bool = False
                ) -> np.ndarray:
@@ -72,8 +72,7 @@ class Treatment:
         """
         labels = binary_labels(self.films)
         weights = np.ones(len(labels)) if films is None else films.astype(float)
-        scores = self.scores_at_validation_threshold if at_validation_threshold else self.test_scores
-        return np.array([metric(labels, row, weights) for row in scores])
+        return np.array([metric(labels, row, weights) for row in self.scores(at_validation_threshold)])
 
     @property
     def histories(self) -> list[pd.DataFrame]:
@@ -82,21 +81,53 @@ class Treatment:
         Raises:
             DivergedTraining: there is none, of a seed.
         """
-        self._require_all()
+        self.require_all()
         return [result.history for result in self.results]
 
-    def validation_values(self, metric: Metric) -> np.ndarray:
+    @cached_property
+    def validation_films(self) -> pd.DataFrame:
+        """The validation films, unshifted, the same for every seed: as ``films``.
+
+        Raises:
+            DivergedTraining: a seed has none.
+        """
+        self.require_all()
+        scores = self.results[0].scores
+        return scores.loc[scores["split"] == "validation", FILM_COLUMNS].sort_values("path").reset_index(drop=True)
+
+    def validation_scores(self, at_validation_threshold: bool = False) -> np.ndarray:
+        """Scores, or calls at each training's own threshold: float (seeds, validation films).
+
+        Raises:
+            DivergedTraining: a seed has none.
+        """
+        scores = np.stack([result.scores[result.scores["split"] == "validation"].set_index("path")["score"]
+                           .loc[self.validation_films["path"]].to_numpy(float) for result in self.results])
+        return np.where(scores >= self.thresholds[:, np.newaxis], 1.0, 0.0) if at_validation_threshold else scores
+
+    def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
         """A metric of every seed on its validation films, unshifted: float (seeds,).
 
         Raises:
-            DivergedTraining: they have no scores, of a seed.
+            DivergedTraining: a seed has no scores there.
         """
-        self._require_all()
-        plain = [result.scores[result.scores["split"] == "validation"] for result in self.results]
-        return np.array([metric(binary_labels(scores), scores["score"].to_numpy(float), np.ones(len(scores)))
-                         for scores in plain])
+        labels, ones = binary_labels(self.validation_films), np.ones(len(self.validation_films))
+        return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
 
-    def _require_all(self) -> None:
+    def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
+        """Standard error of the mean of ``validation_values`` from the choice of validation patients."""
+        return patient_error(self.validation_scores(at_validation_threshold), self.validation_films, metric)
+
+    def scores(self, at_validation_threshold: bool = False) -> np.ndarray:
+        """``test_scores``, or the calls at each training's own threshold."""
+        return self.scores_at_validation_threshold if at_validation_threshold else self.test_scores
+
+    def require_all(self) -> None:
+        """Make sure that every training has left scores and history.
+
+        Raises:
+            DivergedTraining: one has not.
+        """
         diverged = sum(bool(result.diverged) for result in self.results)
         if diverged:
             raise DivergedTraining(f"{diverged} of {len(self.results)} trainings diverged")
@@ -111,6 +142,11 @@ class ArmResults:
     """In the order of the protocol."""
     exploratory: bool = False
     """Added after test scores were known."""
+
+    @property
+    def primary_is_validation_threshold(self) -> bool:
+        """As the protocol has it: in arm 7 films are called at the threshold from validation, elsewhere at 0.5."""
+        return self.name.startswith("7")
 
     @property
     def title(self) -> str:

@@ -78,7 +78,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame
 
 
 def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric = accuracy,
-             draws: np.ndarray | None = None, fixed: np.ndarray | float = 0.0) -> Difference:
+             draws: np.ndarray | None = None, fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0) -> Difference:
     """A weighted sum of several treatments' metrics, paired by seed; otherwise like ``paired_difference``.
 
     Args:
@@ -86,11 +86,11 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, met
         films: ``label`` and ``patient`` of each film.
         metric: what is measured.
         draws: from ``patient_draws``.
-        fixed: float (seeds,), added for each seed: what was not measured on these films. It varies over seeds, and not
-            in the bootstrap over patients.
+        fixed: float (seeds,), added for each seed: what was measured on other films.
+        fixed_error: standard error of its mean from the choice of those films' patients.
     """
     per_seed = _by_seed(terms, binary_labels(films), metric, np.ones(len(films))) + fixed
-    return over_seeds(per_seed, _patient_error(terms, films, metric, draws))
+    return over_seeds(per_seed, float(np.hypot(_patient_error(terms, films, metric, draws), fixed_error)))
 
 
 def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metric: Metric, weights: np.ndarray
@@ -133,16 +133,14 @@ def holm(p_values: dict[str, float]) -> dict[str, float]:
     return dict(zip(p_values, map(float, corrected), strict=True))
 
 
-def prediction_interval(values: np.ndarray, patient_error: float = 0.0) -> tuple[float, float]:
-    """Where one new run of the same treatment would lie, with 95 % confidence.
+def prediction_interval(values: np.ndarray) -> tuple[float, float]:
+    """Where one new run of the same treatment would lie on the same test films, with 95 % confidence.
 
     Args:
         values: float (n,), one a seed; n at least 2.
-        patient_error: standard error from the choice of test patients, added to the variance.
     """
     n = len(values)
-    spread = np.sqrt(np.var(values, ddof=1) * (1 + 1 / n) + patient_error**2)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
@@ -159,35 +157,46 @@ def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accu
     return _patient_error([(1, scores)], films, metric, draws)
 
 
-def rank_probabilities(values: pd.DataFrame, samples: int = 10_000, seed: int = 0) -> pd.DataFrame:
-    """The probability of each rank of the mean over seeds, from a Bayesian bootstrap over seeds.
+def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, samples: int = 10_000, seed: int = 0
+                       ) -> pd.DataFrame:
+    """The probability of each rank of the true mean, as far as seeds and test patients leave it open.
+
+    A Bayesian bootstrap over seeds is too narrow where they are few: its deviations are widened to the variance of a
+    mean, and by chi-squared to the tails of t. Deviations of a bootstrap over patients are added.
 
     Args:
         values: a row a seed, a column a treatment; more is better.
+        by_draw: float (draws, treatments), the means over seeds in each draw of ``patient_draws``; None leaves the
+            choice of test patients out.
         samples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
         A row a treatment, a column a rank from 1 (best); rows add up to 1.
     """
-    generator = np.random.default_rng(seed)
+    generator, n = np.random.default_rng(seed), len(values)
+    centre = values.to_numpy(float).mean(axis=0)
     # Weights of a Dirichlet distribution; whole seeds are weighted, so that what is paired stays paired.
-    means = generator.dirichlet(np.ones(len(values)), samples) @ values.to_numpy(float)
+    deviations = generator.dirichlet(np.ones(n), samples) @ values.to_numpy(float) - centre
+    widened = np.sqrt((n + 1) / generator.chisquare(n - 1, (samples, 1)))
+    means = centre + deviations * widened
+    if by_draw is not None:
+        means += (by_draw - by_draw.mean(axis=0))[generator.integers(0, len(by_draw), samples)]
     ranks = means.shape[1] + 1 - stats.rankdata(means, axis=1, method="ordinal")
     shares = {rank: (ranks == rank).mean(axis=0) for rank in range(1, means.shape[1] + 1)}
     return pd.DataFrame(shares, index=values.columns)
 
 
-def minimum_detectable_difference(seed_deviation: float, seeds: int, power: float = 0.8) -> float:
-    """The smallest true difference that a paired t test over so many seeds finds with this power.
+def minimum_detectable_difference(difference: Difference, power: float = 0.8) -> float:
+    """The smallest true difference that a comparison like this one finds with this power, uncorrected for others.
 
     Args:
-        seed_deviation: standard deviation of the difference between seeds, above 0.
-        seeds: at least 2.
+        difference: its seeds, their deviation and the error from patients are taken; 0 if it has neither.
         power: in (0, 1).
     """
-    effect = TTestPower().solve_power(nobs=seeds, alpha=1 - CONFIDENCE, power=power)
-    return float(effect * seed_deviation)
+    deviation = np.hypot(difference.seed_deviation, np.sqrt(difference.seeds) * difference.patient_error)
+    effect = TTestPower().solve_power(nobs=difference.seeds, alpha=1 - CONFIDENCE, power=power)
+    return float(effect * deviation)
 
 
 def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> dict[str, float]:

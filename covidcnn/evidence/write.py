@@ -86,8 +86,7 @@ def _markdown(table: pd.DataFrame) -> str:
 
 def manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence: Evidence, tables: Tables,
               figures: dict[str, str]) -> dict[str, Any]:
-    """What all tables, figures and verdicts of the folder were made from. A trial that stands in several arms opened
-    the test set once; the two models of the floor did so once each."""
+    """What all tables, figures and verdicts of the folder were made from."""
     results = {result.trial.key: result for found in by_arm.values() for result in found}
     floor = evidence.floor["model"].nunique() if evidence.floor is not None else 0
     content = {key: hashlib.sha256(results[key].scores.to_csv(index=False, float_format="%.9g").encode()).hexdigest()
@@ -96,7 +95,7 @@ def manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence:
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
-        "openings of the published test set": sum(result.trial.score_test for result in results.values()) + floor,
+        "openings of the published test set": {"trainings": protocol.openings(), "models of the floor": floor},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
                         "exploratory": protocol.arm(name).exploratory}
                  for name, row in zip(evidence.progress.index, evidence.progress.itertuples(index=False), strict=True)},

@@ -18,7 +18,8 @@ DENSE_UNITS = 128
 
 
 def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, dropout: float = 0.2,
-              batch_norm_momentum: float = 0.99, seed: int = 0, training_policy: str = "") -> "keras.Model":
+              batch_norm: bool = True, batch_norm_momentum: float = 0.99, seed: int = 0, training_policy: str = ""
+              ) -> "keras.Model":
     """Build the network, not yet compiled, with initial weights that depend on the seed alone.
 
     There are two forms with the same layers and weights. The plain form is standard Keras in float32: it is
@@ -30,6 +31,7 @@ def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, drop
         filters: kernels of each convolution block; the paper gives the first, 32 (assumption: doubled
             from block to block).
         dropout: rate after the last block and before the output (assumption: 0.2, in these two places).
+        batch_norm: whether there is batch normalisation, as in the paper.
         batch_norm_momentum: of the moving averages (assumption: Keras's default, 0.99).
         seed: of initial weights and dropout.
         training_policy: 'float32' or 'mixed_bfloat16' builds the training form; empty the plain one.
@@ -57,7 +59,9 @@ def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, drop
         features = layers.Conv2D(kernels, KERNEL, padding="same", activation="relu",
                                  kernel_initializer=initializer(block), dtype=policy,
                                  name=f"convolution_{block}")(features)
-        features = normalisation(momentum=batch_norm_momentum, dtype=policy, name=f"normalisation_{block}")(features)
+        if batch_norm:
+            features = normalisation(momentum=batch_norm_momentum, dtype=policy,
+                                     name=f"normalisation_{block}")(features)
         features = layers.MaxPooling2D(2, dtype=policy, name=f"pooling_{block}")(features)
     features = layers.Dropout(dropout, seed=1000 * seed + 101, dtype=policy, name="dropout_1")(features)
     features = layers.Flatten(dtype=policy, name="flatten")(features)

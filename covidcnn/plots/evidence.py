@@ -1,6 +1,7 @@
 """Figures of many trainings: every seed as a point, what validation promised beside what test kept, differences."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,8 +9,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from covidcnn.evidence.statistics import Difference
 from covidcnn.plots.style import HERE, PAPER, VALIDATION
+
+if TYPE_CHECKING:
+    from covidcnn.evidence.statistics import Difference
 
 
 def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
@@ -58,8 +61,8 @@ def promised_and_kept(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.
     return _finish(ax, rows, quantity)
 
 
-def differences(found: Mapping[str, Difference], claimed: Mapping[str, float] | None = None, quantity: str = "accuracy",
-                ax: Axes | None = None) -> Axes:
+def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None = None,
+                quantity: str = "accuracy", ax: Axes | None = None) -> Axes:
     """Mean differences with their 95 % intervals, a row each; the dotted line is no difference.
 
     Args:

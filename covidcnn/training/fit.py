@@ -87,15 +87,21 @@ def _values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
 
-def select_films(films: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """Films with their ``role``, training films and validation drawn down to the recipe's number."""
+def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0) -> pd.DataFrame:
+    """Films with their ``role``, training films and validation drawn down to the recipe's number.
+
+    Args:
+        films: a catalogue's films.
+        recipe: says which.
+        seed: of the training: with each another ``training_draw`` is drawn, since which films it has is chance too.
+    """
     with_roles = assign_roles(films, recipe.validation, recipe.validation_fraction, recipe.split_seed)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
     kept = with_roles.index.isin(drawn.index) | ~learnt
     if recipe.training_draw:
         is_training = kept & (with_roles["role"] == "train").to_numpy()
-        chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=recipe.split_seed)
+        chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=seed)
         kept &= ~is_training | with_roles.index.isin(chosen.index)
     selected = with_roles.loc[kept].reset_index(drop=True)
     require_both_classes(selected, recipe.validation)
@@ -138,13 +144,13 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         UserError: ``folder`` holds another unfinished training, or cannot be written.
     """
     make_repeatable(seed)
-    films = select_films(dataset.films, recipe)
+    films = select_films(dataset.films, recipe, seed)
     images = load_images(dataset.root, films, recipe.images)
     labels = (films["label"] == "PNEUMONIA").to_numpy(int)
     rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
 
     network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
-                      batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
+                      batch_norm=recipe.batch_norm, batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
     model = network(training_policy=keras_policy(resolve_precision(recipe.precision)))
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)

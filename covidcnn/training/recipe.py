@@ -40,6 +40,8 @@ class Recipe:
     """An assumption: Keras's default."""
     filters: tuple[int, ...] = FILTERS
     dropout: float = 0.2
+    batch_norm: bool = True
+    """Without it the network is not the paper's: to see what batch normalisation does."""
     batch_norm_momentum: float = 0.99
     validation: str = "patient"
     """How validation is cut from train: a design of ``covidcnn.data.splits``."""

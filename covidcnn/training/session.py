@@ -77,7 +77,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
     save_model(folder / MODEL, training.model, ModelFacts(
-        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, recipe)))
+        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, recipe, seed)))
     (folder / UNFINISHED).unlink()
     return training
 
@@ -89,9 +89,9 @@ def _credit(dataset: DataSet) -> dict[str, str]:
     return {"licence of the films": LICENCE, "citation": derived + CITATION}
 
 
-def _training_appearance(dataset: DataSet, recipe: Recipe) -> Appearance:
+def _training_appearance(dataset: DataSet, recipe: Recipe, seed: int) -> Appearance:
     """How the films looked that the model learnt from: those of train, without validation."""
-    films = select_films(dataset.films, recipe)
+    films = select_films(dataset.films, recipe, seed)
     images = load_images(dataset.root, films, recipe.images)
     measures = measure(films, images)
     return describe(measures[films["role"] == "train"])

@@ -62,6 +62,8 @@ class TrialStore:
     folder: Path
     permit: Callable[[Trial], None] | None = None
     """Called before a trial is computed; raises UserError where a protocol forbids it."""
+    written: Callable[[Trial], None] | None = None
+    """Called when a trial was computed and its result is in its place."""
 
     def prepare(self) -> None:
         """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
@@ -217,6 +219,8 @@ class TrialStore:
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
                  **software_facts()}
         self.write(TrialResult(trial, history, scores, diverged, facts))
+        if self.written:
+            self.written(trial)
         _discard(self.unfinished(trial))
         return True
 
