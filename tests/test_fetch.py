@@ -156,6 +156,13 @@ def test_file_that_is_not_the_official_one_is_taken_only_when_told(tmp_path, mni
     assert mnist_file.is_file()
 
 
+def test_what_is_fetched_is_never_taken_unofficially(tmp_path, run):
+    code, out, err = run("data", "fetch", "pneumoniamnist", "--unofficial", "--out", tmp_path / "mnist")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--from" in err
+    assert names_in(tmp_path) == []
+
+
 def test_file_that_is_not_there_is_refused(tmp_path, refused):
     with refused(tmp_path / "absent.npz", "cannot be read"):
         fetch_pneumoniamnist(tmp_path / "mnist", 28, tmp_path / "absent.npz")

@@ -9,6 +9,7 @@ import typer
 
 from covidcnn.cli.common import INTERRUPTED, progress_bar, say
 from covidcnn.cli.data import check
+from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
     from covidcnn.data.fetch.sources import Progress
@@ -40,6 +41,8 @@ def pneumoniamnist(
     """PneumoniaMNIST of MedMNIST v2: the same children, cropped and small, with an official split; from Zenodo."""
     from covidcnn.data.fetch.sources import fetch_pneumoniamnist
 
+    if unofficial and not file:
+        raise UserError("--unofficial: give the file with --from; what is fetched must be the official one")
     folder = out or Path(f"pneumoniamnist_{size}")
     with _transfer() as progress:
         fetch_pneumoniamnist(folder, size, file, unofficial, progress)
