@@ -20,7 +20,7 @@ MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")
 
 @pytest.fixture(scope="module")
 def protocol():
-    return read_protocol()
+    return read_protocol(PROTOCOL)
 
 
 @pytest.fixture(scope="module")

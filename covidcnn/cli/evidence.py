@@ -25,11 +25,11 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 
 def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
     """Run an arm of reports/paper/protocol.yaml into the store beside it."""
-    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
     from covidcnn.evidence.protocol import pilot as pilot_of
     from covidcnn.trials.sweep import shard
 
-    protocol = read_protocol()
+    protocol = read_protocol(PROTOCOL)
     sweep = protocol.sweep(arm)
     dataset = _open_protocols_data(protocol, data)
     if pilot:
@@ -40,9 +40,9 @@ def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", p
 
 def select(arm: ArmArgument) -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
-    from covidcnn.evidence.protocol import STORE, open_store, read_protocol, write_selection
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol, write_selection
 
-    table = write_selection(read_protocol(), arm, open_store(STORE))
+    table = write_selection(read_protocol(PROTOCOL), arm, open_store(STORE))
     printed = Table(*table.columns, title=f"{arm}: chosen on validation")
     for row in table.itertuples(index=False):
         printed.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
@@ -52,9 +52,9 @@ def select(arm: ArmArgument) -> None:
 def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
     """Score the floor, simple models on 16 x 16 pixels, into the store."""
     from covidcnn.evidence.floor import compute_floor, compute_sizes
-    from covidcnn.evidence.protocol import STORE, read_protocol
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 
-    protocol = read_protocol()
+    protocol = read_protocol(PROTOCOL)
     compute_floor(protocol, _open_protocols_data(protocol, data), STORE)
     if originals:
         compute_sizes(open_data(originals, False, None), STORE)
@@ -67,7 +67,7 @@ def ledger() -> None:
     from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
     from covidcnn.evidence.write import write_evidence
 
-    claims = write_evidence(read_protocol(), open_store(STORE), PROTOCOL.parent)
+    claims = write_evidence(read_protocol(PROTOCOL), open_store(STORE), PROTOCOL.parent)
     printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
@@ -79,9 +79,9 @@ def complete(data: DataOption = None, originals: OriginalsOption = None) -> None
     """Run whatever the protocol still lacks, in its order, then make the ledger: hours from an empty store, minutes
     from a full one."""
     from covidcnn.evidence.floor import read_floor
-    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
 
-    protocol = read_protocol()
+    protocol = read_protocol(PROTOCOL)
     dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
     # What is chosen on validation comes before the first test film.
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
@@ -104,9 +104,9 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
 
 def status() -> None:
     """Which trials of the protocol are in the store."""
-    from covidcnn.evidence.protocol import STORE, open_store, read_protocol
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
 
-    protocol, store = read_protocol(), open_store(STORE)
+    protocol, store = read_protocol(PROTOCOL), open_store(STORE)
     table = Table("arm", "trials", "finished", "scores test", "question")
     for name, arm in protocol.arms.items():
         try:

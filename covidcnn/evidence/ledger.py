@@ -58,6 +58,8 @@ def _is_finished(arm: str, evidence: Evidence) -> bool:
 def _standing(arm: str, evidence: Evidence) -> str:
     if arm == FLOOR:
         return f"arm {arm} is not computed"
+    if arm not in evidence.progress.index:
+        return f"arm {arm} is not in the protocol"
     trials, finished = evidence.progress.loc[arm]
     if np.isnan(trials):
         return f"arm {arm}: what it compares is not selected yet"

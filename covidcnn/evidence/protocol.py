@@ -151,7 +151,7 @@ class Protocol:
                                 f"covidcnn evidence select {name}")
 
 
-def read_protocol(path: Path = PROTOCOL) -> Protocol:
+def read_protocol(path: Path) -> Protocol:
     """Read a protocol.
 
     Raises:

@@ -1,0 +1,96 @@
+"""``covidcnn evidence``: from an empty store to the ledger, and what is refused on the way."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from stub import stub_trainer
+
+from covidcnn.data.dataset import open_dataset
+from covidcnn.evidence import protocol as evidence_protocol
+
+RECIPE = {"size": 16, "epochs": 2, "precision": "float32"}
+
+
+@pytest.fixture
+def paper(tiny_tree, tmp_path, monkeypatch):
+    """A folder like reports/paper with a small protocol about the tiny films; training is a stub."""
+    value = {"data": open_dataset(tiny_tree).content_hash, "floor": {"question": "What is the least?"}, "arms": {
+        "plain": {"question": "As it is?", "sweep": {"seeds": [0, 1], "score_test": True, "recipe": RECIPE,
+                                                     "grid": {"optimizer": ["Nadam", "SGD"]}}},
+        "tuning": {"question": "Which rate?", "select": "all", "sweep": {
+            "seeds": [100], "recipe": RECIPE, "grid": {"learning_rate": [0.1, 0.01]}}}}}
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
+    monkeypatch.setattr(evidence_protocol, "PROTOCOL", folder / "protocol.yaml")
+    monkeypatch.setattr(evidence_protocol, "STORE", folder / "store")
+    monkeypatch.setattr("covidcnn.trials.store.train_trial", stub_trainer)
+    return folder
+
+
+def test_complete_goes_from_nothing_to_the_ledger_and_finds_it_all_done_again(paper, tiny_tree, run):
+    code, out, err = run("evidence", "complete", "--data", tiny_tree)
+    assert (code, "not finished" in out) == (0, True)
+    # What is chosen on validation comes first, whatever the order in the file.
+    assert err.index("arm tuning") < err.index("arm plain")
+    claims = pd.read_csv(paper / "claims.csv", index_col="name")
+    assert claims.loc["nadam-accuracy", "ours"] == "arm 1-as-published is not in the protocol"
+    assert yaml.safe_load((paper / "selections.yaml").read_text())["tuning"]["variants"] == [{"learning_rate": 0.01}]
+    assert set(json.loads((paper / "frozen.json").read_text())["arms"]) == {"plain", "tuning"}
+    manifest = json.loads((paper / "manifest.json").read_text())
+    assert manifest["openings of the published test set"] == {"trainings": 4, "models of the floor": 2}
+    assert {"plain", "plain-against-first", "tuning", "8-floor", "trials"} <= set(manifest["tables"])
+    before = {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()}
+    assert run("evidence", "complete", "--data", tiny_tree)[0] == 0
+    assert {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()} == before
+
+
+def test_floor_and_arms_wait_for_what_is_to_be_selected(paper, tiny_tree, run):
+    for command in (("evidence", "floor"), ("evidence", "run", "plain")):
+        code, _, err = run(*command, "--data", tiny_tree)
+        assert code == 2
+        assert "before 'tuning' has selected" in err.splitlines()[-1]
+    assert not (paper / "openings.csv").exists()
+    assert not (paper / "store" / "floor").exists()
+
+
+def test_status_says_what_is_finished(paper, tiny_tree, run):
+    run("evidence", "run", "tuning", "--data", tiny_tree)
+    code, out, _ = run("evidence", "status")
+    assert code == 0
+    rows = {line.split("│")[1].strip(): line for line in out.splitlines() if "│" in line}
+    assert [cell.strip() for cell in rows["tuning"].split("│")[2:4]] == ["2", "2"]
+    assert [cell.strip() for cell in rows["plain"].split("│")[2:4]] == ["4", "0"]
+
+
+def test_other_films_than_the_protocols_are_refused(paper, tmp_path, run):
+    from conftest import make_tree
+
+    code, out, err = run("evidence", "complete", "--data", make_tree(tmp_path / "other", seed=3))
+    assert (code, out) == (2, "")
+    assert "not the films that" in err.splitlines()[-1]
+
+
+def test_sizes_of_original_files_join_the_floor(paper, tiny_tree, run):
+    run("evidence", "run", "tuning", "--data", tiny_tree)
+    run("evidence", "select", "tuning")
+    assert run("evidence", "floor", "--data", tiny_tree, "--originals", tiny_tree)[0] == 0
+    run("evidence", "ledger")
+    table = pd.read_csv(paper / "tables" / "8-floor-sizes.csv")
+    assert {"pixel area", "width / height"} <= set(table["measure"])
+    # All tiny films have one size.
+    assert table.set_index("measure").loc["pixel area", "auc"] == 0.5
+
+
+@pytest.mark.parametrize(("machine", "warned"), [("float32", True), ("bfloat16", False)])
+def test_precision_that_the_machine_lacks_is_warned_of(paper, tiny_tree, run, monkeypatch, machine, warned):
+    path = paper / "protocol.yaml"
+    path.write_text(path.read_text().replace("precision: float32", "precision: bfloat16"))
+    monkeypatch.setattr("covidcnn.training.precision.resolve_precision",
+                        lambda name: machine if name == "auto" else name)
+    code, _, err = run("evidence", "run", "tuning", "--data", tiny_tree)
+    assert (code, "does not multiply bfloat16" in err) == (0, warned)
+    # Nothing is left to train, so there is nothing to warn of.
+    assert "bfloat16" not in run("evidence", "run", "tuning", "--data", tiny_tree)[2]
