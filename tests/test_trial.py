@@ -18,7 +18,7 @@ TRIAL = pin_trial("a" * 64, RECIPE, 0)
 OTHER_RECIPES = {
     "epochs": 5, "images": ImageSettings(64, "equalize"), "optimizer": "Adam", "learning_rate": 0.002,
     "augmentation": "paper", "balance": "oversample", "batch_size": 16, "filters": (32, 64, 128), "dropout": 0.3,
-    "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
+    "batch_norm": False, "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
     "max_training_images": 100, "training_draw": (50, 0.3), "schedule": "cosine", "weight_average": 0.9,
     "choose_by": "last", "precision": "bfloat16",
 }
