@@ -47,4 +47,6 @@ def _git_commit() -> str:
     commit = ask("rev-parse", "HEAD")
     if commit.returncode:
         return "unknown"
-    return commit.stdout.strip() + (" + changes" if ask("status", "--porcelain").stdout.strip() else "")
+    # Of tracked files: films and models that somebody keeps in the clone are no change of it.
+    changed = ask("status", "--porcelain", "--untracked-files=no").stdout.strip()
+    return commit.stdout.strip() + (" + changes" if changed else "")

@@ -266,6 +266,8 @@ PARAMETERS = {
     "deep": "PATCH=" + "[" * 9000, "endless": "SEED=" + "9" * 9000, "nan": "SATURATION=nan",
     "a line break": "OPTIMIZER=SGD\nimport os", "the profile": "PROFILE=smoke", "the data": "DATA=.",
     "the folder": "OUT=.", "an expression": "SEED=1+1",
+    "no optimizer": "OPTIMIZER=Foo", "one of them no optimizer": "CONTENDERS=['SGD', 'Foo']",
+    "no augmentation": "AUGMENTATION=mirrors", "no preprocessing": "PREPROCESS=sharpen",
 }
 for _name, _given in PARAMETERS.items():
     CASES[f"parameter: {_name}"] = lambda it, given=_given: (

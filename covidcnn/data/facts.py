@@ -59,7 +59,7 @@ def identify(films: pd.DataFrame) -> Identity:
     is_published = _names_digest(films) == _NAMES_SHA256
     has_published_test = _names_digest(films[films["split"] == "test"]) == _TEST_NAMES_SHA256
     if is_published:
-        sentence = (f"This is the published set: all {sum(COUNTS.values()):,} images under their names. "
+        sentence = (f"This is the published set: all {sum(COUNTS.values()):,} images, known by their names. "
                     f"{SOURCE}; licence {LICENCE}; {PATIENTS}.")
     else:
         differing = [f"{split} {subtype} {found} (published {published})"

@@ -74,8 +74,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def summary_sentence(table: pd.DataFrame) -> str:
     """The summary in words, as the README has it: '57 claims of the paper: 9 reproduced, ...'."""
-    others = {CONTRADICTION: "contradicted by the paper itself or its data", CANNOT_BE_TESTED: "beyond any test",
-              NOT_FINISHED: "waiting for trainings"}
+    others = {CONTRADICTION: "contradicted by the paper itself or its data",
+              NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
     return f"{len(table)} claims of the paper: {', '.join(counts)}."
 

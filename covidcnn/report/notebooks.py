@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,12 +10,19 @@ from typing import Any
 
 import nbformat
 
+from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError
+from covidcnn.imaging import ImageSettings
 from covidcnn.paths import NOTEBOOKS
+from covidcnn.training.optimizers import optimizer_name
 
 PARAMETERS_TAG = "parameters"
 OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out"}
 """Parameters of every notebook that covidcnn report has an option for."""
+_KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
+    "OPTIMIZER": optimizer_name, "CONTENDERS": lambda names: [optimizer_name(name) for name in names],
+    "AUGMENTATION": augmentation_named, "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
+"""What refuses a wrong value, before a notebook is run: half a report later it would be found out too late."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,13 @@ def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict
             raise UserError(f"--parameter {name}: no such parameter in the notebooks that are run; "
                             + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"))
         for notebook in owners:
-            taken.setdefault(notebook, {})[name] = _value(notebook, name, text, known[notebook][name])
+            value = _value(notebook, name, text, known[notebook][name])
+            if name in _KNOWN_VALUES:
+                try:
+                    _KNOWN_VALUES[name](value)
+                except UserError as error:
+                    raise UserError(f"--parameter {name}: {error}") from error
+            taken.setdefault(notebook, {})[name] = value
     return taken
 
 
