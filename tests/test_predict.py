@@ -150,6 +150,17 @@ def test_what_makes_a_film_unlike_the_training_films_is_told(tiny_model, tmp_pat
     assert small == ["shorter side 16, training films 40 to 80"]
 
 
+def test_further_frames_are_told(tiny_model, tmp_path, run):
+    write_dicom(tmp_path / "1.dcm", np.stack([NOISE] * 3))
+    pages = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+    pages[0].save(tmp_path / "2.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "3.gif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "4.png")
+    _, out, _ = run("predict", tiny_model, tmp_path, "--json")
+    assert [film["warnings"] for film in rows(out)] == [
+        [f"{count} frames, only the first was scored"] for count in (3, 2, 2)] + [[]]
+
+
 # ---------------------------------------------------------------- refusals
 
 def test_unreadable_file_ends_all_before_any_output(tiny_model, films, tmp_path, run):
