@@ -174,6 +174,22 @@ def test_unreadable_file_ends_all_before_any_output(tiny_model, films, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
 
 
+@pytest.mark.parametrize("option", ["--out", "--explain"])
+def test_place_that_cannot_be_written_is_refused_before_anything_is_scored(tiny_model, films, tmp_path, run,
+                                                                           monkeypatch, option):
+    monkeypatch.setattr("covidcnn.prediction.score.predict_films", lambda *arguments: pytest.fail("films were scored"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "a.csv").mkdir()
+    (tmp_path / "a.csv/file").write_text("x")
+    places = [tmp_path / "a.csv", tmp_path / "file/new/b.csv"] + [Path("/proc/b.csv")] * Path("/proc/self").exists()
+    for place in places:
+        code, out, err = run("predict", tiny_model, films, option, place)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"covidcnn: {place}")
+        assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "file", "file"]
+
+
 def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, tmp_path, run):
     (tmp_path / "bad.png").write_bytes(b"bad")
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--json", "--skip-bad")

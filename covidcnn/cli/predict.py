@@ -40,12 +40,15 @@ def predict(
     """
     form = _form(as_json, as_csv, out)
     from covidcnn.models.model_file import load_model
-    from covidcnn.paths import replacing, replacing_folder, require_new_folder
+    from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
     from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_films
 
+    if out:
+        require_writable(out)
     if explain:
         require_new_folder(explain)
+        require_writable(explain / "overlay.png")
     network, facts = load_model(model)
     with progress_bar("scoring films") as progress:
         predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
