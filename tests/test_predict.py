@@ -198,6 +198,11 @@ def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, t
     assert err == f"left out: {tmp_path / 'bad.png'}: not a readable image; copy it again or remove it\n"
     assert json.loads(out)["left out"] == [{"path": str(tmp_path / "bad.png"),
                                             "problem": "not a readable image; copy it again or remove it"}]
+    _, out, _ = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--csv", "--skip-bad")
+    scored, bad = pd.read_csv(io.StringIO(out), keep_default_na=False).to_dict("records")
+    assert scored["path"] == str(films / "a/film.png")
+    assert bad == {"path": str(tmp_path / "bad.png"), "probability": "", "called": "", "threshold": "", "warnings":
+                   "left out: not a readable image; copy it again or remove it", "note": DISCLAIMER}
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", "--skip-bad")
     assert (code, out) == (2, "")
     assert "none of 1 files" in err

@@ -18,6 +18,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
+    from covidcnn.prediction.films import Unreadable
     from covidcnn.prediction.score import Predictions
 
 
@@ -111,13 +112,22 @@ def _as_json(predictions: "Predictions", class_names: tuple[str, ...]) -> str:
     return json.dumps({
         "disclaimer": DISCLAIMER, "probability": f"of {class_names[1]}",
         "films": predictions.films.to_dict("records"),
-        "left out": [{"path": str(film.path), "problem": film.problem.removeprefix(f"{film.path}: ")}
+        "left out": [{"path": str(film.path), "problem": _problem(film)}
                      for film in predictions.unreadable],
     }, indent=2) + "\n"
 
 
 def _as_csv(predictions: "Predictions") -> str:
+    import pandas as pd
+
+    films = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join))
+    left_out = pd.DataFrame([{"path": str(film.path), "warnings": f"left out: {_problem(film)}"}
+                             for film in predictions.unreadable], columns=["path", "warnings"])
     # A column and not a line of its own: every reader of CSV takes it.
-    rows = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join), note=DISCLAIMER,
-                                    path=predictions.films["path"].map(printable))
+    rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
+    rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
     return rows.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+
+
+def _problem(film: "Unreadable") -> str:
+    return film.problem.removeprefix(f"{film.path}: ")
