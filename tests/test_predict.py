@@ -127,6 +127,19 @@ def test_table_and_csv_say_the_same_and_that_this_is_no_medical_device(tiny_mode
     np.testing.assert_allclose(csv["probability"], [film["probability"] for film in rows(out)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_table_breaks_no_path(tiny_model, tmp_path, run, monkeypatch, terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    film = tmp_path / ("long " * 20) / "film.png"
+    film.parent.mkdir()
+    Image.fromarray(NOISE[:16, :19]).save(film)
+    _, table, _ = run("predict", tiny_model, film)
+    assert str(film) in table
+    # Piped, nothing is broken.
+    assert ("shorter side 16, training films 40 to 80" in table) is not terminal
+
+
 @pytest.mark.parametrize("name", ["result.csv", "result.json"])
 def test_out_is_written_in_the_form_of_its_ending(tiny_model, films, tmp_path, run, name):
     code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "new" / name)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from covidcnn.cli.common import printable, progress_bar, say
@@ -98,12 +99,18 @@ def _named(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _print_table(predictions: "Predictions") -> None:
-    table = Table("path", "probability", "called", "threshold", "warnings")
-    for film in predictions.films.itertuples():
-        # As text, because a name in square brackets would be taken for a colour.
-        table.add_row(Text(printable(film.path), overflow="fold"), f"{film.probability:.3f}", film.called,
-                      f"{film.threshold:.3f}", Text("\n".join(film.warnings)))
-    Console().print(table)
+    # As text, because a name in square brackets would be taken for a colour.
+    paths = [Text(printable(path)) for path in predictions.films["path"]]
+    # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
+    table = Table(Column("path", min_width=max(path.cell_len for path in paths)),
+                  "probability", "called", "threshold", "warnings")
+    for path, film in zip(paths, predictions.films.itertuples(), strict=True):
+        table.add_row(path, f"{film.probability:.3f}", film.called, f"{film.threshold:.3f}",
+                      Text("\n".join(film.warnings)))
+    console = Console()
+    needed = Measurement.get(console, console.options.update_width(1_000_000), table)
+    console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
+    console.print(table)
     print(DISCLAIMER)
 
 
