@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import encoded, make_tree
 from dicom_files import POISONED_BYTES, write_dicom, write_poisoned_dicom
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from covidcnn.config import DISCLAIMER
 from covidcnn.imaging import read_grey
@@ -267,6 +267,27 @@ def test_text_stands_below_the_film(monkeypatch):
     picture = overlay(NOISE[:40, :40], np.zeros((40, 40), np.float32), ["PNEUMONIA 0.7", "not a medical device"])
     assert [text for _, text in texts] == ["PNEUMONIA 0.7", "not a medical device"]
     assert all(448 < place[1] < picture.height for place, _ in texts)
+
+
+def test_overlay_bears_the_warnings_and_no_text_leaves_it(tiny_model, tmp_path, run, monkeypatch):
+    drawn, draw = [], ImageDraw.ImageDraw.text
+
+    def record(self, place, text, fill, font):
+        drawn.append((self.textbbox(place, text, font), text))
+        draw(self, place, text, fill, font)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    write_dicom(tmp_path / "film.dcm", np.full((3, 16, 60), 250, np.uint8))
+    _, out, _ = run("predict", tiny_model, tmp_path / "film.dcm", "--explain", tmp_path / "overlays", "--json")
+    (film,) = rows(out)
+    assert len(film["warnings"]) == 5
+    text = " ".join(text for _, text in drawn)
+    assert all(f"warning: {warning}" in text for warning in film["warnings"])
+    with Image.open(tmp_path / "overlays" / film["overlay"]) as picture:
+        assert all(left >= 0 and right <= picture.width for (left, _, right, _), _ in drawn)
+        bottoms = [448, *(box[3] for box, _ in drawn)]
+        assert all(box[1] >= bottom for (box, _), bottom in zip(drawn, bottoms, strict=False))
+        assert bottoms[-1] <= picture.height
 
 
 def test_overlay_without_heat_is_the_film_and_with_heat_is_coloured():
