@@ -32,8 +32,8 @@ LARGEST_FILE = 1_000_000_000
 _ATTRIBUTES = [
     "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "RescaleSlope",
-    "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths", "PixelData",
+    "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData",
 ]
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
@@ -57,6 +57,7 @@ def read_dicom(path: Path) -> np.ndarray:
 
     Where the file states neither, 8 unsigned bits are taken as they are, and more bits from the darkest to the
     brightest value, as viewers do. MONOCHROME1 (0 is white) is inverted; colour is weighted as ITU-R 601.
+    Pixels that the file marks as padding are black and have no say in what is darkest or brightest.
 
     Returns:
         uint8 array (height, width), 0 black to 255 white.
@@ -136,9 +137,15 @@ def _decode(path: Path) -> np.ndarray:
     if header.mode == "RGB":
         return np.array(Image.fromarray(pixels).convert("L"))
     # The transforms are worked out once for each grey level instead of once for each pixel.
-    darkest = int(pixels.min())
-    table = _shown(np.arange(darkest, int(pixels.max()) + 1, dtype=np.int32), image)
-    return table[pixels.astype(np.int32) - darkest]
+    levels = np.arange(int(pixels.min()), int(pixels.max()) + 1, dtype=np.int32)
+    places = pixels.astype(np.int32) - levels[0]
+    in_film = np.zeros(len(levels), bool)
+    in_film[places] = True
+    in_film &= ~_padding(levels, image)
+    table = np.zeros(len(levels), np.uint8)
+    if in_film.any():
+        table[in_film] = _shown(levels[in_film], image)
+    return table[places]
 
 
 def _require_same_size(image: Dataset, header: ImageHeader) -> None:
@@ -156,6 +163,17 @@ def _require_same_size(image: Dataset, header: ImageHeader) -> None:
         samples = inside["nr_components"]
     if (inside["columns"], inside["rows"], samples) != (header.width, header.height, int(image.SamplesPerPixel)):
         raise DataError("its header and its compressed image disagree on the size; copy it again or remove it")
+
+
+def _padding(levels: np.ndarray, image: Dataset) -> np.ndarray:
+    """Which stored levels only fill the frame around the film: int32 (n,) to bool (n,)."""
+    value, limit = image.get("PixelPaddingValue"), image.get("PixelPaddingRangeLimit")
+    if value is None:
+        return np.zeros(len(levels), bool)
+    # Some files state a signed level by the unsigned number of the same 16 bits.
+    stored = np.array([value, value if limit is None else limit]).astype(np.int16 if image.PixelRepresentation
+                                                                          else np.uint16)
+    return (levels >= stored.min()) & (levels <= stored.max())
 
 
 def _shown(levels: np.ndarray, image: Dataset) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from covidcnn.errors import DataError
 
@@ -135,7 +135,8 @@ def read_grey(path: Path) -> np.ndarray:
 
     Colour is weighted as ITU-R 601; transparency is laid on black, the film's background; of several
     frames the first is read; a 16-bit image is scaled by the depth that its largest value needs
-    (12 or 16 bits), because detectors of 12 bits write 16-bit files; a stored orientation is applied.
+    (12 or 16 bits), because detectors of 12 bits write 16-bit files; a TIFF where 0 is white is inverted;
+    a stored orientation is applied.
     DICOM is read as a viewer shows it (see :mod:`covidcnn.dicom`).
 
     Returns:
@@ -154,7 +155,9 @@ def read_grey(path: Path) -> np.ndarray:
             image.draft("L", image.size)
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I") or image.mode == "F":
-                return _to_eight_bits(np.asarray(image))
+                # Pillow inverts where 0 is white, but only up to 8 bits.
+                white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
+                return _to_eight_bits(np.asarray(image), white_is_zero)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 film = image.convert("RGBA")
                 black = Image.new("RGBA", film.size, (0, 0, 0, 255))
@@ -168,13 +171,19 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: damaged or cut short ({error}); copy it again or remove it".replace("\n", " "))
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarray:
     """Scale 12-bit or 16-bit grey levels, or floats of those ranges or of 0 to 1, to uint8."""
     scales = (1, 255, 4095, 65535) if values.dtype.kind == "f" else (255, 4095, 65535)
     values = np.clip(np.nan_to_num(values.astype(np.float32)), 0, None)
+    if white_is_zero:
+        # Before the scaling: of a film of 12 bits the mirror image in 16 bits has values near 65,535.
+        values = _full_scale(values, scales) - values
+    return np.rint(values * (255 / _full_scale(values, scales))).astype(np.uint8)
+
+
+def _full_scale(values: np.ndarray, scales: tuple[int, ...]) -> float:
     largest = float(values.max(initial=0))
-    full_scale = next((scale for scale in scales if largest <= scale), largest)
-    return np.rint(values * (255 / full_scale)).astype(np.uint8)
+    return next((scale for scale in scales if largest <= scale), largest)
 
 
 def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool = False) -> np.ndarray:

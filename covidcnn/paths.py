@@ -1,11 +1,13 @@
 """Where things are kept, and how a file is written so that it is whole or absent."""
 
+import errno
 import glob
 import json
 import os
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,6 +77,22 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def require_writable(path: Path) -> None:
+    """Make sure, as far as it can be told beforehand, that a file can be written at ``path``; nothing is left there.
+
+    Raises:
+        UserError: ``path`` is a folder, or nothing can be written where it would be.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # Tried, because the permissions alone say nothing to root, or of /proc.
+        with tempfile.TemporaryFile(dir=next(folder for folder in path.absolute().parents if folder.exists())):
+            pass
+    except OSError as error:
+        raise _unwritten(path, error) from error
 
 
 def require_new_folder(path: Path) -> None:

@@ -96,9 +96,10 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
 
 def test_full_disk_is_said_before_anything_is_unpacked(tmp_path, monkeypatch, refused):
     monkeypatch.setattr(archive_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
-    with refused("0 MB free", "--out"):
-        unpack_films(zip_of(FILMS, tmp_path / "a.zip"), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    archive, folder = zip_of(FILMS, tmp_path / "a.zip"), tmp_path / "new" / ".out.temporary"
+    with refused(f"{tmp_path / 'new'}: 0 MB free", "--out"):
+        unpack_films(archive, folder)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_encrypted_member_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
@@ -127,6 +128,27 @@ def test_modality_table_is_followed(tmp_path):
     write_dicom(tmp_path / "film.dcm", ramp(0, 1, 2, 3, kind=np.uint8),
                 ModalityLUTSequence=lookup_table([0, 3000, 1500, 6000], 0, 16))
     assert first(tmp_path / "film.dcm", 4) == [0, 128, 64, 255]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("kind", "padding", "stated"), [
+    (np.int16, (-32768,), {"PixelPaddingValue": -32768}),
+    (np.uint16, (9000,), {"PixelPaddingValue": 9000}),
+    (np.uint16, (9000, 9500), {"PixelPaddingValue": 9500, "PixelPaddingRangeLimit": 9000})])
+def test_padding_is_black_and_does_not_stretch_the_greys(tmp_path, syntax, kind, padding, stated):
+    for name, photometric, expected in (("2", "MONOCHROME2", [0, 64, 255]), ("1", "MONOCHROME1", [255, 191, 0])):
+        dataset = dicom_dataset(ramp(100, 200, 500, *padding, kind=kind), PhotometricInterpretation=photometric)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        for keyword, value in stated.items():
+            dataset.add_new(keyword, "SS" if kind == np.int16 else "US", value)
+        dataset["PixelData"].VR = "OW"
+        dataset.save_as(tmp_path / name, enforce_file_format=True)
+        assert first(tmp_path / name, 3 + len(padding)) == expected + [0] * len(padding)
+
+
+def test_film_of_padding_alone_is_black(tmp_path):
+    write_dicom(tmp_path / "film.dcm", ramp(7, 7), PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=7)
+    assert first(tmp_path / "film.dcm", 2) == [0, 0]
 
 
 def test_first_of_several_frames_is_read(tmp_path):

@@ -139,6 +139,17 @@ def test_file_damaged_in_a_later_frame_is_refused_by_the_header(tmp_path, bad_im
         read_header(path)
 
 
+@pytest.mark.parametrize(("film", "largest"), [
+    (np.array([0, 4095, 30000, 65535], np.uint16), 65535), (np.array([0, 819, 2048, 4095], np.uint16), 65535),
+    (np.array([0, 819, 2048, 4095], np.uint16), 4095), (np.array([0, 0.25, 0.5, 1], np.float32), 1)])
+@pytest.mark.parametrize("compression", [None, "tiff_deflate"])
+def test_tiff_where_zero_is_white_is_read_as_its_mirror_image(tmp_path, film, largest, compression):
+    film = np.resize(film, (16, 32))
+    Image.fromarray(film).save(tmp_path / "black.tif")
+    Image.fromarray(largest - film).save(tmp_path / "white.tif", tiffinfo={262: 0}, compression=compression)
+    np.testing.assert_array_equal(read_grey(tmp_path / "white.tif"), read_grey(tmp_path / "black.tif"))
+
+
 def test_missing_file_and_folder_are_refused(tmp_path, refused):
     with refused("nowhere.png", error=DataError):
         read_grey(tmp_path / "nowhere.png")

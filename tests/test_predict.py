@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import encoded, make_tree
 from dicom_files import POISONED_BYTES, write_dicom, write_poisoned_dicom
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from covidcnn.config import DISCLAIMER
 from covidcnn.imaging import read_grey
@@ -127,6 +127,19 @@ def test_table_and_csv_say_the_same_and_that_this_is_no_medical_device(tiny_mode
     np.testing.assert_allclose(csv["probability"], [film["probability"] for film in rows(out)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_table_breaks_no_path(tiny_model, tmp_path, run, monkeypatch, terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    film = tmp_path / ("long " * 20) / "film.png"
+    film.parent.mkdir()
+    Image.fromarray(NOISE[:16, :19]).save(film)
+    _, table, _ = run("predict", tiny_model, film)
+    assert str(film) in table
+    # Piped, nothing is broken.
+    assert ("shorter side 16, training films 40 to 80" in table) is not terminal
+
+
 @pytest.mark.parametrize("name", ["result.csv", "result.json"])
 def test_out_is_written_in_the_form_of_its_ending(tiny_model, films, tmp_path, run, name):
     code, out, err = run("predict", tiny_model, films, "--out", tmp_path / "new" / name)
@@ -150,6 +163,17 @@ def test_what_makes_a_film_unlike_the_training_films_is_told(tiny_model, tmp_pat
     assert small == ["shorter side 16, training films 40 to 80"]
 
 
+def test_further_frames_are_told(tiny_model, tmp_path, run):
+    write_dicom(tmp_path / "1.dcm", np.stack([NOISE] * 3))
+    pages = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+    pages[0].save(tmp_path / "2.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "3.gif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "4.png")
+    _, out, _ = run("predict", tiny_model, tmp_path, "--json")
+    assert [film["warnings"] for film in rows(out)] == [
+        [f"{count} frames, only the first was scored"] for count in (3, 2, 2)] + [[]]
+
+
 # ---------------------------------------------------------------- refusals
 
 def test_unreadable_file_ends_all_before_any_output(tiny_model, films, tmp_path, run):
@@ -163,6 +187,22 @@ def test_unreadable_file_ends_all_before_any_output(tiny_model, films, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
 
 
+@pytest.mark.parametrize("option", ["--out", "--explain"])
+def test_place_that_cannot_be_written_is_refused_before_anything_is_scored(tiny_model, films, tmp_path, run,
+                                                                           monkeypatch, option):
+    monkeypatch.setattr("covidcnn.prediction.score.predict_films", lambda *arguments: pytest.fail("films were scored"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "a.csv").mkdir()
+    (tmp_path / "a.csv/file").write_text("x")
+    places = [tmp_path / "a.csv", tmp_path / "file/new/b.csv"] + [Path("/proc/b.csv")] * Path("/proc/self").exists()
+    for place in places:
+        code, out, err = run("predict", tiny_model, films, option, place)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"covidcnn: {place}")
+        assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "file", "file"]
+
+
 def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, tmp_path, run):
     (tmp_path / "bad.png").write_bytes(b"bad")
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--json", "--skip-bad")
@@ -171,6 +211,11 @@ def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, t
     assert err == f"left out: {tmp_path / 'bad.png'}: not a readable image; copy it again or remove it\n"
     assert json.loads(out)["left out"] == [{"path": str(tmp_path / "bad.png"),
                                             "problem": "not a readable image; copy it again or remove it"}]
+    _, out, _ = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--csv", "--skip-bad")
+    scored, bad = pd.read_csv(io.StringIO(out), keep_default_na=False).to_dict("records")
+    assert scored["path"] == str(films / "a/film.png")
+    assert bad == {"path": str(tmp_path / "bad.png"), "probability": "", "called": "", "threshold": "", "warnings":
+                   "left out: not a readable image; copy it again or remove it", "note": DISCLAIMER}
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", "--skip-bad")
     assert (code, out) == (2, "")
     assert "none of 1 files" in err
@@ -222,6 +267,27 @@ def test_text_stands_below_the_film(monkeypatch):
     picture = overlay(NOISE[:40, :40], np.zeros((40, 40), np.float32), ["PNEUMONIA 0.7", "not a medical device"])
     assert [text for _, text in texts] == ["PNEUMONIA 0.7", "not a medical device"]
     assert all(448 < place[1] < picture.height for place, _ in texts)
+
+
+def test_overlay_bears_the_warnings_and_no_text_leaves_it(tiny_model, tmp_path, run, monkeypatch):
+    drawn, draw = [], ImageDraw.ImageDraw.text
+
+    def record(self, place, text, fill, font):
+        drawn.append((self.textbbox(place, text, font), text))
+        draw(self, place, text, fill, font)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    write_dicom(tmp_path / "film.dcm", np.full((3, 16, 60), 250, np.uint8))
+    _, out, _ = run("predict", tiny_model, tmp_path / "film.dcm", "--explain", tmp_path / "overlays", "--json")
+    (film,) = rows(out)
+    assert len(film["warnings"]) == 5
+    text = " ".join(text for _, text in drawn)
+    assert all(f"warning: {warning}" in text for warning in film["warnings"])
+    with Image.open(tmp_path / "overlays" / film["overlay"]) as picture:
+        assert all(left >= 0 and right <= picture.width for (left, _, right, _), _ in drawn)
+        bottoms = [448, *(box[3] for box, _ in drawn)]
+        assert all(box[1] >= bottom for (box, _), bottom in zip(drawn, bottoms, strict=False))
+        assert bottoms[-1] <= picture.height
 
 
 def test_overlay_without_heat_is_the_film_and_with_heat_is_coloured():

@@ -164,3 +164,9 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path, refused):
     (tmp_path / "file").write_text("x")
     with refused(tmp_path / "file" / "films", "cannot be written", "--out"), reserved(tmp_path / "file" / "films"):
         pytest.fail("the block was entered")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc, where no file can be made")
+def test_place_where_no_file_can_be_made_is_not_another_process(refused):
+    with refused("/proc/films: cannot be written", "--out"), reserved(Path("/proc/films")):
+        pytest.fail("the block was entered")

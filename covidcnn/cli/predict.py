@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from covidcnn.cli.common import printable, progress_bar, say
@@ -18,6 +19,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
+    from covidcnn.prediction.films import Unreadable
     from covidcnn.prediction.score import Predictions
 
 
@@ -40,12 +42,15 @@ def predict(
     """
     form = _form(as_json, as_csv, out)
     from covidcnn.models.model_file import load_model
-    from covidcnn.paths import replacing, replacing_folder, require_new_folder
+    from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
     from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_films
 
+    if out:
+        require_writable(out)
     if explain:
         require_new_folder(explain)
+        require_writable(explain / "overlay.png")
     network, facts = load_model(model)
     with progress_bar("scoring films") as progress:
         predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
@@ -94,12 +99,18 @@ def _named(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _print_table(predictions: "Predictions") -> None:
-    table = Table("path", "probability", "called", "threshold", "warnings")
-    for film in predictions.films.itertuples():
-        # As text, because a name in square brackets would be taken for a colour.
-        table.add_row(Text(printable(film.path), overflow="fold"), f"{film.probability:.3f}", film.called,
-                      f"{film.threshold:.3f}", Text("\n".join(film.warnings)))
-    Console().print(table)
+    # As text, because a name in square brackets would be taken for a colour.
+    paths = [Text(printable(path)) for path in predictions.films["path"]]
+    # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
+    table = Table(Column("path", min_width=max(path.cell_len for path in paths)),
+                  "probability", "called", "threshold", "warnings")
+    for path, film in zip(paths, predictions.films.itertuples(), strict=True):
+        table.add_row(path, f"{film.probability:.3f}", film.called, f"{film.threshold:.3f}",
+                      Text("\n".join(film.warnings)))
+    console = Console()
+    needed = Measurement.get(console, console.options.update_width(1_000_000), table)
+    console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
+    console.print(table)
     print(DISCLAIMER)
 
 
@@ -108,13 +119,22 @@ def _as_json(predictions: "Predictions", class_names: tuple[str, ...]) -> str:
     return json.dumps({
         "disclaimer": DISCLAIMER, "probability": f"of {class_names[1]}",
         "films": predictions.films.to_dict("records"),
-        "left out": [{"path": str(film.path), "problem": film.problem.removeprefix(f"{film.path}: ")}
+        "left out": [{"path": str(film.path), "problem": _problem(film)}
                      for film in predictions.unreadable],
     }, indent=2) + "\n"
 
 
 def _as_csv(predictions: "Predictions") -> str:
+    import pandas as pd
+
+    films = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join))
+    left_out = pd.DataFrame([{"path": str(film.path), "warnings": f"left out: {_problem(film)}"}
+                             for film in predictions.unreadable], columns=["path", "warnings"])
     # A column and not a line of its own: every reader of CSV takes it.
-    rows = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join), note=DISCLAIMER,
-                                    path=predictions.films["path"].map(printable))
+    rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
+    rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
     return rows.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+
+
+def _problem(film: "Unreadable") -> str:
+    return film.problem.removeprefix(f"{film.path}: ")

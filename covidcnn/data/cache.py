@@ -15,7 +15,7 @@ from covidcnn.imaging import ImageSettings, read_grey
 from covidcnn.paths import cache_folder, replacing, require_space
 
 # Raised by hand when the reading or preparing of images changes a pixel.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,

@@ -4,6 +4,7 @@ Selvaraju and others (2017), Grad-CAM: Visual Explanations from Deep Networks vi
 of the last convolution are added up, each weighted by the mean gradient of the output with regard to it.
 """
 
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -58,7 +59,7 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     Args:
         image: uint8 (size, size), as the model sees it.
         heat: float (size, size), 0 to 1.
-        lines: of text, the shorter the better.
+        lines: of text; those that are wider than the film are broken.
     """
     side = max(SMALLEST_PICTURE, len(image))
     film = cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2RGB)
@@ -68,12 +69,15 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     # Where nothing speaks for PNEUMONIA the film is left as it is.
     mixed = np.rint(film * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
     line_height = side // 24
+    font = ImageFont.load_default(0.72 * line_height)
+    # So many letters as fit at the line's own average.
+    lines = [part for line in lines
+             for part in textwrap.wrap(line, int(len(line) * (side - line_height) / font.getlength(line)))]
     picture = Image.new("RGB", (side, side + line_height * (len(lines) + 1)), "white")
     picture.paste(Image.fromarray(mixed), (0, 0))
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
-        draw.text((line_height // 2, side + line_height // 2 + number * line_height), line, "black",
-                  ImageFont.load_default(0.72 * line_height))
+        draw.text((line_height // 2, side + line_height // 2 + number * line_height), line, "black", font)
     return picture
 
 
@@ -103,6 +107,7 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
             name, row = next(rows)
             picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
                 f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} (threshold {row.threshold:.3f})",
+                *(f"warning: {warning}" for warning in row.warnings),
                 f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
                 "for research and teaching, not a medical device"])
             picture.save(folder / name, pnginfo=information)

@@ -21,7 +21,7 @@ class Predictions:
 
     films: pd.DataFrame
     """A row a film: ``path``, ``probability`` (of PNEUMONIA), ``called`` (a class name), ``threshold``, ``warnings``
-    (a list of what makes the film unlike those that the model learnt from)."""
+    (a list: what makes the film unlike those that the model learnt from, and that it has further frames)."""
     unreadable: tuple[Unreadable, ...]
     """Files that were passed over."""
 
@@ -64,6 +64,9 @@ def _score(model: keras.Model, facts: ModelFacts, films: list[Film]) -> list[dic
     headers = pd.DataFrame([(film.header.width, film.header.height, film.header.mode) for film in films],
                            columns=["width", "height", "mode"])
     warnings = differences(measure(headers, images), facts.appearance, facts.images.size)
+    for film, warning in zip(films, warnings, strict=True):
+        if film.header.frames > 1:
+            warning.append(f"{film.header.frames} frames, only the first was scored")
     return [{"path": str(film.path), "probability": float(score),
              "called": facts.class_names[int(score >= facts.threshold)], "threshold": float(facts.threshold),
              "warnings": warning} for film, score, warning in zip(films, scores, warnings, strict=True)]

@@ -45,7 +45,8 @@ def unpack_films(archive: Path, folder: Path) -> None:
     with opened:
         try:
             films = _films(opened.infolist())
-            require_space(folder, sum(member.file_size for member in films.values()), OTHER_FOLDER)
+            # Its parent, which the user knows: the folder itself may bear a temporary name.
+            require_space(folder.parent, sum(member.file_size for member in films.values()), OTHER_FOLDER)
             for place, member in films.items():
                 path = folder / place
                 path.parent.mkdir(parents=True, exist_ok=True)

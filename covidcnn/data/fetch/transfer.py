@@ -51,6 +51,8 @@ def reserved(target: Path) -> Iterator[Path]:
     lock = FileLock(held, timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Where it cannot be made at all, as in /proc, filelock may take that for another process's doing.
+        held.touch()
         lock.acquire()
     except Timeout as error:
         raise UserError(f"{target}: another process is fetching into it; wait for it, or {OTHER_FOLDER}") from error
