@@ -47,6 +47,17 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     _write(folder / INDEX, "index.html.j2", ["tables.js"], **shared)
 
 
+def write_unfinished_index(folder: Path, record: dict[str, Any], notebooks: dict[str, str]) -> None:
+    """Write an index that says that the run is not at its end; ``write_site`` replaces it.
+
+    Args:
+        folder: the report's.
+        record: the run record.
+        notebooks: title and status of each.
+    """
+    _write(folder / INDEX, "unfinished.html.j2", [], record=record, notebooks=notebooks)
+
+
 def _part(folder: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """What the pages say of one notebook: its entry in the run record, and what it made that is still there."""
     path = record_path(folder, name)
