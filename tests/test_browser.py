@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -374,3 +375,43 @@ def test_page_prints_in_black_on_white_without_controls(visit, name):
     document = page.pdf(format="A4")
     assert document.startswith(b"%PDF-")
     assert len(document) > 5000
+
+
+def add_rows(page, table, rows):
+    """Fill a table with so many rows 'row 0', 'row 1', after a paragraph that takes most of a page."""
+    page.evaluate("""([table, rows]) => {
+        const body = document.querySelector(`${table} tbody`);
+        const row = body.rows[0];
+        body.replaceChildren(...Array.from({ length: rows }, (_, i) => {
+            const copy = row.cloneNode(true);
+            for (const cell of copy.cells) cell.textContent = "";
+            copy.cells[0].textContent = `row ${i}`;
+            return copy;
+        }));
+        const before = document.createElement("div");
+        before.style.height = "22cm";
+        document.getElementById("main").replaceChildren(before, document.createElement("p"), body.closest(".scroll"));
+    }""", [table, rows])
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="no pdftotext here; on Debian: apt install poppler-utils")
+def test_short_tables_are_printed_whole_and_long_ones_repeat_their_header(visit, tmp_path):
+    def printed(rows):
+        page = visit("01_first.html")
+        add_rows(page, ".dataframe", rows)
+        page.pdf(format="A4", path=tmp_path / "page.pdf")
+        text = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+        return [(sheet.count("path / what"), sheet.count("row ")) for sheet in text.stdout.split("\f")
+                if "row " in sheet]
+
+    assert printed(15) == [(1, 15)]
+    headers, rows = zip(*printed(80), strict=True)
+    assert len(rows) > 2
+    assert sum(rows) == 80
+    assert set(headers) == {1}
+
+
+def test_names_of_rows_stand_at_the_top_of_their_row(visit):
+    page = visit("01_first.html")
+    assert set(page.eval_on_selector_all(".dataframe tbody :is(th, td)",
+                                         "cells => cells.map(cell => getComputedStyle(cell).verticalAlign)")) == {"top"}
