@@ -1,5 +1,6 @@
 """Pages of a report in a real browser: Debian's chromium, driven by Playwright, from disk and without a network."""
 
+import io
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from report_files import HOSTILE, RECORD, film_scores, make_report, numbers_table
 
@@ -316,6 +318,32 @@ def test_text_has_enough_contrast_in_both_schemes(visit, name, scheme):
 def test_page_fits_a_phone(visit, name):
     page = visit_any(visit, name, viewport=PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_shadow_marks_the_edge_where_columns_are_cut_off(visit, scheme):
+    page = visit("01_first.html", viewport=PHONE, color_scheme=scheme)
+    table = page.locator(".scroll")
+
+    def shadows():
+        # Along the table's bottom, under its last line of text.
+        picture = Image.open(io.BytesIO(table.screenshot())).convert("L")
+        row = [picture.getpixel((x, picture.height - 24)) for x in range(picture.width)]
+        ground = picture.getpixel((picture.width // 2, picture.height - 24))
+        return abs(row[1] - ground) > 20, abs(row[-2] - ground) > 20
+
+    table.evaluate("table => table.querySelectorAll('td, th').forEach(cell => cell.style.color = 'transparent')")
+    assert shadows() == (False, True)
+    table.evaluate("table => table.scrollLeft = 40")
+    assert shadows() == (True, True)
+    table.evaluate("table => table.scrollLeft = table.scrollWidth")
+    assert shadows() == (True, False)
+
+
+def test_a_picture_leads_to_its_file(visit):
+    page = visit("01_first.html", viewport=PHONE)
+    page.get_by_role("link", name="Fig. 1, described by its caption").click()
+    assert page.url.endswith("/figures/fig_01.png")
 
 
 @pytest.mark.parametrize("name", PAGES)
