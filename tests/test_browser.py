@@ -224,6 +224,7 @@ def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     assert page.input_value("#number") == "0.5"
     page.keyboard.press("ArrowRight")
     assert page.input_value("#number") == "0.501"
+    assert slider.get_attribute("aria-valuetext") == "0.501"
     assert page.get_attribute("#line", "x1") == "300.6"
     page.keyboard.press("End")
     matrix, metrics = shown_metrics(page)
@@ -235,6 +236,17 @@ def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     assert page.evaluate("[dot.cx.baseVal.value, dot.cy.baseVal.value]") == [100, 0]
     # Said once, when the movement has ended.
     expect(page.get_by_role("status")).to_contain_text("threshold 0: sensitivity 1.000, specificity 0.000")
+
+
+def test_axes_of_the_roc_curve_have_names_and_numbers_in_the_drawing(visit):
+    page = visit("explorer.html", viewport=PHONE)
+    texts = page.locator("#roc text")
+    assert texts.all_text_contents() == ["0", "0", "0.5", "0.5", "1", "1", "1 − specificity", "sensitivity"]
+    frame = page.locator("#roc").bounding_box()
+    for box in [text.bounding_box() for text in texts.all()]:
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
 
 
 def test_bars_hold_every_film_of_both_classes(visit):
@@ -264,7 +276,8 @@ def test_threshold_outside_the_scale_or_no_number_does_no_harm(visit):
     page.locator("#number").blur()
     assert page.input_value("#number") == "1"
     page.fill("#number", "")
-    page.locator("#number").blur()
+    # Left without a change.
+    page.locator("#number").dispatch_event("blur")
     assert page.input_value("#number") == "1"
 
 
