@@ -104,6 +104,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def counted(number: int, thing: str) -> str:
+    """'1 figure' or '2 figures'."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _write(path: Path, template: str, scripts: list[str], **values: Any) -> None:
     sources = [(_STATIC / script).read_text(encoding="utf-8") for script in scripts]
     hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
@@ -116,4 +121,4 @@ def _write(path: Path, template: str, scripts: list[str], **values: Any) -> None
 
 
 _TEMPLATES = Environment(loader=PackageLoader("covidcnn.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_TEMPLATES.filters |= {"label": label, "duration": duration}
+_TEMPLATES.filters |= {"label": label, "duration": duration, "counted": counted}
