@@ -49,7 +49,7 @@ def visit(browser, report):
     """``visit('index.html')`` opens a page; afterwards nothing may have been fetched, said or refused by it."""
     contexts, heard = [], []
 
-    def open_page(name, expected=(), folder=report, **options):
+    def open_page(name, expected=(), folder=report, fragment="", **options):
         context = browser.new_context(offline=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -57,7 +57,7 @@ def visit(browser, report):
         page.on("dialog", lambda dialog: (heard.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("console", lambda message: any(word in message.text for word in expected) or heard.append(message.text))
-        page.goto((folder / name).as_uri())
+        page.goto((folder / name).as_uri() + fragment)
         return page
 
     yield open_page
@@ -95,6 +95,7 @@ def test_page_opens_from_disk_and_shows_hostile_text_as_text(visit, name):
     if name != "02_second.html":
         assert page.locator("img[src='x']").count() == 0
     if name == "index.html":
+        page.locator(".part > summary").first.click()
         text = page.inner_text("main")
         assert all(hostile in text for hostile in HOSTILE)
         page.get_by_text("Files left out").click()
@@ -109,7 +110,7 @@ def test_what_a_notebook_put_out_cannot_run_a_script(visit):
 
 
 def test_tables_sort_by_click_as_numbers_with_missing_values_last(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
     header = page.locator("#table-numbers th", has_text="share")
     original = column(page, "#table-numbers", 2)
     header.get_by_role("button").click()
@@ -126,7 +127,7 @@ def test_tables_sort_by_click_as_numbers_with_missing_values_last(visit):
 
 
 def test_sorting_keeps_the_order_of_equal_rows_and_knows_words_from_numbers(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
 
     def sorted_by(name, number):
         page.locator("#table-numbers").get_by_role("button", name=name, exact=True).click()
@@ -144,7 +145,7 @@ def test_sorting_keeps_the_order_of_equal_rows_and_knows_words_from_numbers(visi
 
 
 def test_tables_sort_by_keyboard(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
     page.locator("#table-numbers .scroll").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -153,6 +154,18 @@ def test_tables_sort_by_keyboard(visit):
     assert column(page, "#table-numbers", 1)[:2] == ["1", "9"]
     page.keyboard.press("Space")
     assert column(page, "#table-numbers", 1)[:2] == ["100", "10"]
+
+
+def test_index_unfolds_what_a_link_leads_to_and_prints_none_of_it(visit):
+    table = visit("index.html", fragment="#table-numbers").locator("#table-numbers")
+    expect(table).to_be_visible()
+    page = visit("index.html")
+    assert not page.locator("#table-numbers").is_visible()
+    page.get_by_role("link", name="below: 1 figure, 2 tables").click()
+    assert page.locator("#table-numbers").is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator("#table-numbers").is_visible()
+    assert page.locator("#table-final_metrics").is_visible()
 
 
 def test_tables_of_pandas_sort_too_under_one_row_of_names(visit):
@@ -313,6 +326,7 @@ def test_text_has_enough_contrast_in_both_schemes(visit, name, scheme):
     page = visit_any(visit, name, color_scheme=scheme)
     if name == "01_first.html":
         page.get_by_role("button", name="Show code").click()
+    page.eval_on_selector_all("details", "all => all.forEach(details => details.open = true)")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (contrast(ground, "rgb(0, 0, 0)") > 10) == (scheme == "light")
     pairs = page.evaluate("""() => [...document.querySelectorAll("body *")].filter((element) =>
@@ -410,7 +424,8 @@ def test_page_prints_in_black_on_white_without_controls(visit, name):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("header").is_visible()
-    assert page.locator("button:visible, select:visible, input:visible").count() == page.locator("th button").count()
+    controls = page.locator("button:visible, select:visible, input:visible")
+    assert controls.count() == page.locator("th button:not(.part *)").count()
     if name == "explorer.html":
         assert page.locator("#status").inner_text().startswith("Trained: recipe plain, seed 0, validation films")
     document = page.pdf(format="A4")

@@ -164,4 +164,5 @@ def test_scripts_and_styles_are_in_the_wheel():
     packed = {Path(path).relative_to(PROJECT / "covidcnn").as_posix()
               for path in Module("covidcnn", PROJECT).iter_files()}
     assert {"report/static/site.css", "report/static/tables.js", "report/static/explorer.js", "report/static/code.js",
+            "report/static/fold.js",
             "report/templates/base.html.j2"} <= packed

@@ -44,7 +44,7 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     if choices:
         captions = {entry["name"]: entry["caption"] for part in parts for entry in part["scores"]}
         _write(folder / EXPLORER, "explorer.html.j2", ["explorer.js"], **shared, choices=choices, captions=captions)
-    _write(folder / INDEX, "index.html.j2", ["tables.js"], **shared)
+    _write(folder / INDEX, "index.html.j2", ["tables.js", "fold.js"], **shared)
 
 
 def write_unfinished_index(folder: Path, record: dict[str, Any], notebooks: dict[str, str]) -> None:
