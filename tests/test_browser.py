@@ -1,13 +1,16 @@
 """Pages of a report in a real browser: Debian's chromium, driven by Playwright, from disk and without a network."""
 
+import io
 import os
 import re
 import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from report_files import HOSTILE, RECORD, film_scores, make_report, numbers_table
 
@@ -46,7 +49,7 @@ def visit(browser, report):
     """``visit('index.html')`` opens a page; afterwards nothing may have been fetched, said or refused by it."""
     contexts, heard = [], []
 
-    def open_page(name, expected=(), folder=report, **options):
+    def open_page(name, expected=(), folder=report, fragment="", **options):
         context = browser.new_context(offline=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -54,7 +57,7 @@ def visit(browser, report):
         page.on("dialog", lambda dialog: (heard.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("console", lambda message: any(word in message.text for word in expected) or heard.append(message.text))
-        page.goto((folder / name).as_uri())
+        page.goto((folder / name).as_uri() + fragment)
         return page
 
     yield open_page
@@ -92,6 +95,7 @@ def test_page_opens_from_disk_and_shows_hostile_text_as_text(visit, name):
     if name != "02_second.html":
         assert page.locator("img[src='x']").count() == 0
     if name == "index.html":
+        page.locator(".part > summary").first.click()
         text = page.inner_text("main")
         assert all(hostile in text for hostile in HOSTILE)
         page.get_by_text("Files left out").click()
@@ -106,7 +110,7 @@ def test_what_a_notebook_put_out_cannot_run_a_script(visit):
 
 
 def test_tables_sort_by_click_as_numbers_with_missing_values_last(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
     header = page.locator("#table-numbers th", has_text="share")
     original = column(page, "#table-numbers", 2)
     header.get_by_role("button").click()
@@ -123,7 +127,7 @@ def test_tables_sort_by_click_as_numbers_with_missing_values_last(visit):
 
 
 def test_sorting_keeps_the_order_of_equal_rows_and_knows_words_from_numbers(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
 
     def sorted_by(name, number):
         page.locator("#table-numbers").get_by_role("button", name=name, exact=True).click()
@@ -141,7 +145,7 @@ def test_sorting_keeps_the_order_of_equal_rows_and_knows_words_from_numbers(visi
 
 
 def test_tables_sort_by_keyboard(visit):
-    page = visit("index.html")
+    page = visit("index.html", fragment="#table-numbers")
     page.locator("#table-numbers .scroll").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -150,6 +154,18 @@ def test_tables_sort_by_keyboard(visit):
     assert column(page, "#table-numbers", 1)[:2] == ["1", "9"]
     page.keyboard.press("Space")
     assert column(page, "#table-numbers", 1)[:2] == ["100", "10"]
+
+
+def test_index_unfolds_what_a_link_leads_to_and_prints_none_of_it(visit):
+    table = visit("index.html", fragment="#table-numbers").locator("#table-numbers")
+    expect(table).to_be_visible()
+    page = visit("index.html")
+    assert not page.locator("#table-numbers").is_visible()
+    page.get_by_role("link", name="below: 1 figure, 2 tables").click()
+    assert page.locator("#table-numbers").is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator("#table-numbers").is_visible()
+    assert page.locator("#table-final_metrics").is_visible()
 
 
 def test_tables_of_pandas_sort_too_under_one_row_of_names(visit):
@@ -221,6 +237,7 @@ def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     assert page.input_value("#number") == "0.5"
     page.keyboard.press("ArrowRight")
     assert page.input_value("#number") == "0.501"
+    assert slider.get_attribute("aria-valuetext") == "0.501"
     assert page.get_attribute("#line", "x1") == "300.6"
     page.keyboard.press("End")
     matrix, metrics = shown_metrics(page)
@@ -232,6 +249,17 @@ def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     assert page.evaluate("[dot.cx.baseVal.value, dot.cy.baseVal.value]") == [100, 0]
     # Said once, when the movement has ended.
     expect(page.get_by_role("status")).to_contain_text("threshold 0: sensitivity 1.000, specificity 0.000")
+
+
+def test_axes_of_the_roc_curve_have_names_and_numbers_in_the_drawing(visit):
+    page = visit("explorer.html", viewport=PHONE)
+    texts = page.locator("#roc text")
+    assert texts.all_text_contents() == ["0", "0", "0.5", "0.5", "1", "1", "1 − specificity", "sensitivity"]
+    frame = page.locator("#roc").bounding_box()
+    for box in [text.bounding_box() for text in texts.all()]:
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
 
 
 def test_bars_hold_every_film_of_both_classes(visit):
@@ -261,7 +289,8 @@ def test_threshold_outside_the_scale_or_no_number_does_no_harm(visit):
     page.locator("#number").blur()
     assert page.input_value("#number") == "1"
     page.fill("#number", "")
-    page.locator("#number").blur()
+    # Left without a change.
+    page.locator("#number").dispatch_event("blur")
     assert page.input_value("#number") == "1"
 
 
@@ -297,6 +326,7 @@ def test_text_has_enough_contrast_in_both_schemes(visit, name, scheme):
     page = visit_any(visit, name, color_scheme=scheme)
     if name == "01_first.html":
         page.get_by_role("button", name="Show code").click()
+    page.eval_on_selector_all("details", "all => all.forEach(details => details.open = true)")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (contrast(ground, "rgb(0, 0, 0)") > 10) == (scheme == "light")
     pairs = page.evaluate("""() => [...document.querySelectorAll("body *")].filter((element) =>
@@ -315,6 +345,32 @@ def test_text_has_enough_contrast_in_both_schemes(visit, name, scheme):
 def test_page_fits_a_phone(visit, name):
     page = visit_any(visit, name, viewport=PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_shadow_marks_the_edge_where_columns_are_cut_off(visit, scheme):
+    page = visit("01_first.html", viewport=PHONE, color_scheme=scheme)
+    table = page.locator(".scroll")
+
+    def shadows():
+        # Along the table's bottom, under its last line of text.
+        picture = Image.open(io.BytesIO(table.screenshot())).convert("L")
+        row = [picture.getpixel((x, picture.height - 24)) for x in range(picture.width)]
+        ground = picture.getpixel((picture.width // 2, picture.height - 24))
+        return abs(row[1] - ground) > 20, abs(row[-2] - ground) > 20
+
+    table.evaluate("table => table.querySelectorAll('td, th').forEach(cell => cell.style.color = 'transparent')")
+    assert shadows() == (False, True)
+    table.evaluate("table => table.scrollLeft = 40")
+    assert shadows() == (True, True)
+    table.evaluate("table => table.scrollLeft = table.scrollWidth")
+    assert shadows() == (True, False)
+
+
+def test_a_picture_leads_to_its_file(visit):
+    page = visit("01_first.html", viewport=PHONE)
+    page.get_by_role("link", name="Fig. 1, described by its caption").click()
+    assert page.url.endswith("/figures/fig_01.png")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -368,9 +424,50 @@ def test_page_prints_in_black_on_white_without_controls(visit, name):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("header").is_visible()
-    assert page.locator("button:visible, select:visible, input:visible").count() == page.locator("th button").count()
+    controls = page.locator("button:visible, select:visible, input:visible")
+    assert controls.count() == page.locator("th button:not(.part *)").count()
     if name == "explorer.html":
         assert page.locator("#status").inner_text().startswith("Trained: recipe plain, seed 0, validation films")
     document = page.pdf(format="A4")
     assert document.startswith(b"%PDF-")
     assert len(document) > 5000
+
+
+def add_rows(page, table, rows):
+    """Fill a table with so many rows 'row 0', 'row 1', after a paragraph that takes most of a page."""
+    page.evaluate("""([table, rows]) => {
+        const body = document.querySelector(`${table} tbody`);
+        const row = body.rows[0];
+        body.replaceChildren(...Array.from({ length: rows }, (_, i) => {
+            const copy = row.cloneNode(true);
+            for (const cell of copy.cells) cell.textContent = "";
+            copy.cells[0].textContent = `row ${i}`;
+            return copy;
+        }));
+        const before = document.createElement("div");
+        before.style.height = "22cm";
+        document.getElementById("main").replaceChildren(before, document.createElement("p"), body.closest(".scroll"));
+    }""", [table, rows])
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="no pdftotext here; on Debian: apt install poppler-utils")
+def test_short_tables_are_printed_whole_and_long_ones_repeat_their_header(visit, tmp_path):
+    def printed(rows):
+        page = visit("01_first.html")
+        add_rows(page, ".dataframe", rows)
+        page.pdf(format="A4", path=tmp_path / "page.pdf")
+        text = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+        return [(sheet.count("path / what"), sheet.count("row ")) for sheet in text.stdout.split("\f")
+                if "row " in sheet]
+
+    assert printed(15) == [(1, 15)]
+    headers, rows = zip(*printed(80), strict=True)
+    assert len(rows) > 2
+    assert sum(rows) == 80
+    assert set(headers) == {1}
+
+
+def test_names_of_rows_stand_at_the_top_of_their_row(visit):
+    page = visit("01_first.html")
+    assert set(page.eval_on_selector_all(".dataframe tbody :is(th, td)",
+                                         "cells => cells.map(cell => getComputedStyle(cell).verticalAlign)")) == {"top"}

@@ -166,7 +166,10 @@ def kill_report(notebook, tree, folder, halt):
 
 def test_killed_report_says_so_and_resumes_to_that_of_an_undisturbed_run(small_tree, tmp_path):
     def status():
-        assert not (killed_folder / "index.html").exists()
+        index = (killed_folder / "index.html").read_text(encoding="utf-8")
+        assert "This report is not finished" in index
+        assert "<li>01_n: unfinished</li>" in index
+        assert "covidcnn report --resume" in index
         return json.loads((killed_folder / "run-record.json").read_text())["notebooks"]["01_n"]["status"]
 
     def results(folder):
@@ -184,7 +187,7 @@ def test_killed_report_says_so_and_resumes_to_that_of_an_undisturbed_run(small_t
     assert status() == "unfinished"
     assert report(notebook, small_tree, killed_folder, resume=True) == [("done", "")]
     assert results(killed_folder) == results(undisturbed)
-    assert (killed_folder / "index.html").is_file()
+    assert "not finished" not in (killed_folder / "index.html").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------- two at once
@@ -340,7 +343,7 @@ def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypa
     assert entry["status"] == "failed"
     assert "No space left on device" in entry["message"]
     assert not (folder / "tables/second.csv").exists()
-    assert not (folder / "index.html").exists()
+    assert "This report is not finished" in (folder / "index.html").read_text(encoding="utf-8")
     disk.filler.unlink()
     assert report(notebook, small_tree, folder, resume=True) == [("done", "")]
     assert report(notebook, small_tree, tmp_path / "elsewhere") == [("done", "")]

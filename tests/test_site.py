@@ -85,7 +85,20 @@ def test_index_lists_what_was_made_with_the_headline_table_first(report):
     assert "What is first?" in text
     assert text.index("Final metrics") < text.index('id="contents"') < text.index('id="table-numbers"')
     assert "1 of 2 failed" in text
+    assert "they ran for 1 min 3 s in all" in text
+    assert "1 figure, 2 tables" in text
+    assert "not scored outside the paper profile" in text
     assert 'href="explorer.html"' in text
+
+
+def test_index_counts_one_in_the_singular(tmp_path):
+    folder = make_report(tmp_path / "report")
+    record = RECORD | {"notebooks": {"01_first": RECORD["notebooks"]["01_first"]},
+                       "exploratory test openings": {"count": 1, "by notebook": {}}}
+    write_site(folder, record)
+    text = " ".join(page(folder, "index.html").split())
+    assert "<dd>one, done; it ran for 1 min 1 s</dd>" in text
+    assert "scored once outside the paper profile" in text
 
 
 def test_text_from_files_is_escaped(report):
@@ -151,4 +164,5 @@ def test_scripts_and_styles_are_in_the_wheel():
     packed = {Path(path).relative_to(PROJECT / "covidcnn").as_posix()
               for path in Module("covidcnn", PROJECT).iter_files()}
     assert {"report/static/site.css", "report/static/tables.js", "report/static/explorer.js", "report/static/code.js",
+            "report/static/fold.js",
             "report/templates/base.html.j2"} <= packed

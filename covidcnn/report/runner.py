@@ -29,7 +29,7 @@ from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
 from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
-from covidcnn.report.site import write_site
+from covidcnn.report.site import write_site, write_unfinished_index
 
 # Papermill warns that a temporary file is not called .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
@@ -90,13 +90,14 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             (folder / part).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        # The index stands in a finished report only.
-        (folder / "index.html").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
     record = read_record(folder)
     record |= run_facts(profile, dataset)
     total = len(notebooks)
+    statuses = {notebook.title: "unfinished" for notebook in notebooks}
+    # No earlier run's index stands for what this one has not made.
+    write_unfinished_index(folder, record, statuses)
 
     def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
         with writing:
@@ -106,12 +107,15 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
                 "parameters": given[notebook.name], "key": key,
                 "finished": datetime.now(UTC).isoformat("T", "seconds")}
             write_record(folder, record)
+            statuses[notebook.title] = outcome.status
+            write_unfinished_index(folder, record, statuses)
 
     def run(number: int, notebook: Notebook) -> Outcome:
         key = _key(notebook, given[notebook.name], dataset)
         earlier = record["notebooks"].get(notebook.name, {})
         if resume and earlier.get("status") == "done" and earlier.get("key") == key:
             report(f"[{number}/{total}] {notebook.name}: done before, kept")
+            statuses[notebook.title] = "done"
             return Outcome(notebook.name, "kept", earlier["seconds"])
         report(f"[{number}/{total}] {notebook.name}: running")
         # Should this process be killed, no earlier run's word stands for what is then half-made.

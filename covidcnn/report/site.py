@@ -44,7 +44,18 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     if choices:
         captions = {entry["name"]: entry["caption"] for part in parts for entry in part["scores"]}
         _write(folder / EXPLORER, "explorer.html.j2", ["explorer.js"], **shared, choices=choices, captions=captions)
-    _write(folder / INDEX, "index.html.j2", ["tables.js"], **shared)
+    _write(folder / INDEX, "index.html.j2", ["tables.js", "fold.js"], **shared)
+
+
+def write_unfinished_index(folder: Path, record: dict[str, Any], notebooks: dict[str, str]) -> None:
+    """Write an index that says that the run is not at its end; ``write_site`` replaces it.
+
+    Args:
+        folder: the report's.
+        record: the run record.
+        notebooks: title and status of each.
+    """
+    _write(folder / INDEX, "unfinished.html.j2", [], record=record, notebooks=notebooks)
 
 
 def _part(folder: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +104,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def counted(number: int, thing: str) -> str:
+    """'1 figure' or '2 figures'."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _write(path: Path, template: str, scripts: list[str], **values: Any) -> None:
     sources = [(_STATIC / script).read_text(encoding="utf-8") for script in scripts]
     hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
@@ -105,4 +121,4 @@ def _write(path: Path, template: str, scripts: list[str], **values: Any) -> None
 
 
 _TEMPLATES = Environment(loader=PackageLoader("covidcnn.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_TEMPLATES.filters |= {"label": label, "duration": duration}
+_TEMPLATES.filters |= {"label": label, "duration": duration, "counted": counted}

@@ -91,6 +91,12 @@ function rocPoint(films, threshold) {
 function drawRoc(films) {
   roc.replaceChildren();
   draw(roc, "path", { class: "frame", d: "M0 0H100V100H0ZM0 100L100 0" });
+  for (const share of [0, 0.5, 1]) {
+    draw(roc, "text", { x: 100 * share, y: 106, "text-anchor": "middle" }).textContent = share;
+    draw(roc, "text", { x: -2, y: 101.5 - 100 * share, "text-anchor": "end" }).textContent = share;
+  }
+  draw(roc, "text", { x: 50, y: 113, "text-anchor": "middle" }).textContent = "1 − specificity";
+  draw(roc, "text", { transform: "translate(-10 50) rotate(-90)", "text-anchor": "middle" }).textContent = "sensitivity";
   const both = films.NORMAL.length > 0 && films.PNEUMONIA.length > 0;
   rocNote.textContent = both ? "" : "There is no curve: these films are all of one class.";
   if (!both) return;
@@ -105,6 +111,11 @@ function drawRoc(films) {
 
 function decimals(value) {
   return value.toFixed(3);
+}
+
+/** A threshold for people: six digits, fewer if the last are noughts. */
+function written(threshold) {
+  return String(Number(threshold.toPrecision(6)));
 }
 
 function showThreshold(films, choice, threshold) {
@@ -143,7 +154,7 @@ function announce() {
     ([name, [successes, trials]]) => `${name} ${trials ? decimals(successes / trials) : "undefined"}`);
   const scores = scoresSelect.selectedOptions[0].text;
   statusLine.textContent =
-    `${scores}, ${splitSelect.value} films, threshold ${Number(threshold.toPrecision(6))}: ${metrics.join(", ")}.`;
+    `${scores}, ${splitSelect.value} films, threshold ${written(threshold)}: ${metrics.join(", ")}.`;
 }
 
 /** Move the threshold; the numbers follow at once, and are read aloud when the movement has ended. */
@@ -151,14 +162,19 @@ function moveTo(value) {
   const { choice, films } = shown();
   threshold = Math.min(Math.max(value, choice.range[0]), choice.range[1]);
   slider.value = threshold;
+  slider.setAttribute("aria-valuetext", written(threshold));
   showThreshold(films, choice, threshold);
   clearTimeout(announcement);
   announcement = setTimeout(announce, 400);
 }
 
+function showNumber() {
+  numberField.value = written(threshold);
+}
+
 function setBoth(value) {
   moveTo(value);
-  numberField.value = Number(threshold.toPrecision(6));
+  showNumber();
 }
 
 function showSplit() {
@@ -201,6 +217,8 @@ slider.addEventListener("input", () => setBoth(slider.valueAsNumber));
 numberField.addEventListener("input", () => {
   if (Number.isFinite(numberField.valueAsNumber)) moveTo(numberField.valueAsNumber);
 });
-numberField.addEventListener("change", () => setBoth(threshold));
+numberField.addEventListener("change", showNumber);
+// An emptied field may be left without a change.
+numberField.addEventListener("blur", showNumber);
 showChoice();
 announce();
