@@ -96,7 +96,7 @@ function drawRoc(films) {
     draw(roc, "text", { x: -2, y: 101.5 - 100 * share, "text-anchor": "end" }).textContent = share;
   }
   draw(roc, "text", { x: 50, y: 113, "text-anchor": "middle" }).textContent = "1 − specificity";
-  draw(roc, "text", { transform: "translate(-10 50) rotate(-90)", "text-anchor": "middle" }).textContent = "sensitivity";
+  draw(roc, "text", { transform: "translate(-13 50) rotate(-90)", "text-anchor": "middle" }).textContent = "sensitivity";
   const both = films.NORMAL.length > 0 && films.PNEUMONIA.length > 0;
   rocNote.textContent = both ? "" : "There is no curve: these films are all of one class.";
   if (!both) return;
