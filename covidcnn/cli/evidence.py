@@ -63,7 +63,7 @@ def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
 
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper from its store."""
-    from covidcnn.evidence.ledger import summary
+    from covidcnn.evidence.ledger import summary, summary_sentence
     from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
     from covidcnn.evidence.write import write_evidence
 
@@ -72,6 +72,7 @@ def ledger() -> None:
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
     Console().print(printed)
+    say(f"{summary_sentence(claims)} (as the README has it)")
     say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
 
 
