@@ -28,8 +28,10 @@ audit: $(READY)  ## look up known vulnerabilities of every locked package; needs
 			"(its words: $(VENV)/audit.txt)" ;; \
 	esac >&2; exit $$code
 
+# No dependencies are looked for: the lock names all. Some releases of pip would look for the newest release of a package
+# with extras, and then refuse it because the lock has no hash of it.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --require-hashes --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)

@@ -47,6 +47,14 @@ def test_lock_pins_every_dependency_with_hashes_and_names_no_index():
     assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", LOCK)
 
 
+def test_lock_names_all_that_its_packages_need():
+    """It is installed with --no-deps: pip 23 would otherwise refuse coverage, which pytest-cov needs with an extra,
+    from the day on which a newer one than the lock's is released."""
+    assert "install --quiet --no-deps --require-hashes" in (PROJECT / "Makefile").read_text(encoding="utf-8")
+    checked = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
 @pytest.mark.parametrize(("words", "code", "expected"), [
     ("No known vulnerabilities found", 0, "No known vulnerabilities found"),
     ("Found 2 known vulnerabilities in 1 package", 1, "Found 2 known vulnerabilities in 1 package"),
