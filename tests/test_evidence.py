@@ -15,6 +15,7 @@ from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.claims import CLAIMS
 from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.findings import optimizers_at_the_edge
 from covidcnn.evidence.ledger import ledger, read_ledger, rows_of, summary
 from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.protocol import open_store, read_protocol
@@ -173,6 +174,21 @@ def test_what_was_tried_and_chosen_is_a_table(evidence):
     assert table.groupby("optimizer")["selected"].sum().eq(1).all()
     for _, tried in table.groupby("optimizer"):
         assert tried.loc[tried["selected"], "mean loss"].item() == tried["mean loss"].min()
+        chosen = tried.loc[tried["selected"], "learning rate"].item()
+        at_edge = chosen in (tried["learning rate"].min(), tried["learning rate"].max())
+        assert tried["at the edge"].tolist() == (tried["selected"] & at_edge).tolist()
+
+
+def test_learning_rate_at_the_edge_of_those_tried_is_said(evidence):
+    considered = [
+        {"optimizer": name, "learning_rate": rate, "mean loss": 1.0, "losses": [1.0], "selected": rate == best}
+        for name, best in (("SGD", 0.1), ("Nadam", 0.01), ("Adam", 1.0)) for rate in (0.01, 0.1, 1.0)]
+    assert optimizers_at_the_edge({"considered": considered}) == ["Nadam", "Adam"]
+    chosen = replace(evidence, selections={"2a-tuning": {"considered": considered}})
+    said = ledger(chosen).loc["nadam-best-tuned", "ours"]
+    assert said.endswith("; learning rate at the edge of those tried: Nadam, Adam")
+    inside = replace(evidence, selections={"2a-tuning": {"considered": considered[:3]}})
+    assert "edge" not in ledger(inside).loc["nadam-best-tuned", "ours"]
 
 
 def test_table_of_an_arm_holds_its_distribution(evidence):

@@ -11,7 +11,7 @@ from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, summary_senten
 from covidcnn.evidence.protocol import OPENINGS, PROTOCOL, STORE, open_store, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import evidence_tables
-from covidcnn.evidence.write import MANIFEST, finished_by_arm, manifest, write_tables
+from covidcnn.evidence.write import MANIFEST, manifest, write_tables
 from covidcnn.paths import PROJECT
 
 FOLDER = PROTOCOL.parent
@@ -29,22 +29,18 @@ def evidence(protocol):
 
 
 def test_manifest_is_that_of_the_store(protocol, evidence):
-    by_arm = finished_by_arm(protocol, open_store(STORE))
     committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
-    expected = manifest(protocol, by_arm, evidence, evidence_tables(evidence), committed["figures"])
-    if by_arm:
-        expected["tables"]["trials"] = committed["tables"]["trials"]
-    assert committed == expected
+    assert committed == manifest(protocol, evidence, evidence_tables(evidence), committed["figures"])
 
 
 def test_ledger_is_what_the_store_says(evidence):
     pd.testing.assert_frame_equal(read_ledger(), ledger(evidence), check_exact=False, rtol=1e-4)
 
 
-def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(protocol, evidence, tmp_path):
+def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(evidence, tmp_path):
     write_tables(evidence_tables(evidence), tmp_path)
     committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))["tables"]
-    for name in set(committed) - {"trials"}:
+    for name in committed:
         pd.testing.assert_frame_equal(pd.read_csv(FOLDER / "tables" / f"{name}.csv"),
                                       pd.read_csv(tmp_path / f"{name}.csv"), check_exact=False, rtol=1e-4)
     record = FOLDER / "record"
@@ -59,17 +55,14 @@ def test_figures_are_those_of_the_manifest():
     assert found == set(committed)
 
 
-def test_every_trial_of_the_store_stands_in_an_arm(protocol):
+def test_every_trial_of_the_store_stands_in_an_arm(evidence):
     """So that nothing was trained and left out because of what came of it."""
-    store = open_store(STORE)
     keys = {path.stem for path in (STORE / "trials").glob("*.json")}
-    allowed = {result.trial.key for results in finished_by_arm(protocol, store).values() for result in results}
-    assert keys == allowed
+    assert keys == {result.trial.key for results in evidence.finished.values() for result in results}
 
 
-def test_every_scoring_of_the_test_set_was_entered(protocol):
-    store = open_store(STORE)
-    scored = {result.trial.key for results in finished_by_arm(protocol, store).values() for result in results
+def test_every_scoring_of_the_test_set_was_entered(evidence):
+    scored = {result.trial.key for results in evidence.finished.values() for result in results
               if result.trial.score_test}
     path = FOLDER / OPENINGS
     entered = {line.split(",")[1] for line in path.read_text().splitlines()} if path.is_file() else set()

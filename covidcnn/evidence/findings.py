@@ -5,6 +5,7 @@ claims on why.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -157,6 +158,24 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
 def nadam_is_best(arm: str, quantity: str, evidence: Evidence) -> Finding:
     """Nadam against the other five, by test accuracy or test loss."""
     return superiority(nadam_differences(evidence.arms[arm], quantity))
+
+
+def tuned_nadam_is_best(arm: str, tuning: str, evidence: Evidence) -> Finding:
+    """As ``nadam_is_best`` by test accuracy, with a word on learning rates that lie at the edge of those tried in the
+    arm ``tuning``: beyond it there may be a better one."""
+    finding = nadam_is_best(arm, "accuracy", evidence)
+    edges = optimizers_at_the_edge(evidence.selections[tuning])
+    said = f"; learning rate at the edge of those tried: {', '.join(edges)}" if edges else ""
+    return replace(finding, ours=finding.ours + said)
+
+
+def optimizers_at_the_edge(selection: Mapping[str, Any]) -> list[str]:
+    """The optimizers whose selected learning rate is the lowest or highest that was tried."""
+    tried = pd.DataFrame(selection["considered"])
+    rates = tried.groupby("optimizer", sort=False)["learning_rate"]
+    lowest, highest = rates.transform("min"), rates.transform("max")
+    at_edge = (tried["learning_rate"] == lowest) | (tried["learning_rate"] == highest)
+    return tried.loc[tried["selected"] & at_edge, "optimizer"].tolist()
 
 
 def nadam_lead(arm: str, rival: str, evidence: Evidence) -> Finding:

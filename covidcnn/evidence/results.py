@@ -1,6 +1,6 @@
 """What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.statistics import patient_draws, patient_error
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.trial import Trial
 
 FILM_COLUMNS = ["path", "label", "subtype", "patient"]
 
@@ -59,7 +60,7 @@ class Treatment:
     @cached_property
     def scores_at_validation_threshold(self) -> np.ndarray:
         """The calls at each training's own threshold: 1 for PNEUMONIA, else 0; float (seeds, test films)."""
-        return np.where(self.test_scores >= self.thresholds[:, np.newaxis], 1.0, 0.0)
+        return self._calls(self.test_scores)
 
     def values(self, metric: Metric, films: np.ndarray | None = None, at_validation_threshold: bool = False
                ) -> np.ndarray:
@@ -103,7 +104,7 @@ class Treatment:
         """
         scores = np.stack([result.scores[result.scores["split"] == "validation"].set_index("path")["score"]
                            .loc[self.validation_films["path"]].to_numpy(float) for result in self.results])
-        return np.where(scores >= self.thresholds[:, np.newaxis], 1.0, 0.0) if at_validation_threshold else scores
+        return self._calls(scores) if at_validation_threshold else scores
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
         """A metric of every seed on its validation films, unshifted: float (seeds,).
@@ -121,6 +122,9 @@ class Treatment:
     def scores(self, at_validation_threshold: bool = False) -> np.ndarray:
         """``test_scores``, or the calls at each training's own threshold."""
         return self.scores_at_validation_threshold if at_validation_threshold else self.test_scores
+
+    def _calls(self, scores: np.ndarray) -> np.ndarray:
+        return np.where(scores >= self.thresholds[:, np.newaxis], 1.0, 0.0)
 
     def require_all(self) -> None:
         """Make sure that every training has left scores and history.
@@ -194,6 +198,8 @@ class Evidence:
     """What was chosen on validation, by arm."""
     progress: pd.DataFrame
     """Columns ``trials`` and ``finished``, a row an arm of the protocol."""
+    finished: Mapping[str, Sequence[TrialResult]]
+    """The finished trials of each arm, also of arms that are not complete; an arm without any is left out."""
 
 
 def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
@@ -202,21 +208,28 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     Raises:
         DataError: a result is damaged, or trials of an arm were scored on different test films.
     """
-    return Evidence(dict(_finished(protocol, store)), read_floor(store.folder), read_sizes(store.folder),
-                    protocol.selections(), progress(protocol, store))
+    trials = _trials_by_arm(protocol)
+    # A trial that stands in two arms is read once.
+    results = {trial.key: store.read(trial.key)
+               for trial in {trial.key: trial for of_arm in trials.values() for trial in of_arm or []}.values()
+               if store.is_finished(trial)}
+    finished = {name: [results[trial.key] for trial in of_arm or [] if trial.key in results]
+                for name, of_arm in trials.items()}
+    progress = pd.DataFrame.from_dict(
+        {name: (np.nan if of_arm is None else len(of_arm), len(finished[name])) for name, of_arm in trials.items()},
+        orient="index", columns=["trials", "finished"]).rename_axis("arm")
+    complete = progress.index[progress["finished"] == progress["trials"]]
+    arms = {name: _arm_results(protocol, name, finished[name]) for name in complete
+            if protocol.arm(name).value.get("score_test")}
+    return Evidence(arms, read_floor(store.folder), read_sizes(store.folder), protocol.selections(), progress,
+                    {name: found for name, found in finished.items() if found})
 
 
-def progress(protocol: Protocol, store: TrialStore) -> pd.DataFrame:
-    """Trials of each arm and how many are finished: columns ``trials`` and ``finished``, a row an arm. An arm whose
-    selection is not made yet counts the trials of the arm that selects as unknown: no number."""
-    rows = {}
-    for name, arm in protocol.arms.items():
-        if arm.selected_from and arm.selected_from not in protocol.selections():
-            rows[name] = (np.nan, 0)
-            continue
-        trials = protocol.sweep(name).trials(protocol.data)
-        rows[name] = (len(trials), sum(map(store.is_finished, trials)))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["trials", "finished"]).rename_axis("arm")
+def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
+    """The trials of each arm; None where they are not known, because the arm that selects has not."""
+    chosen = protocol.selections()
+    return {name: protocol.sweep(name).trials(protocol.data) if arm.selected_from in chosen or not arm.selected_from
+            else None for name, arm in protocol.arms.items()}
 
 
 def setting(recipe: Recipe, name: str) -> Any:
@@ -231,24 +244,19 @@ def differing(recipes: Sequence[Recipe]) -> list[str]:
     return [name for name in names if len({setting(recipe, name) for recipe in recipes}) > 1]
 
 
-def _finished(protocol: Protocol, store: TrialStore) -> Iterator[tuple[str, ArmResults]]:
-    table = progress(protocol, store)
-    for name, arm in protocol.arms.items():
-        if not arm.value.get("score_test") or table.loc[name, "finished"] != table.loc[name, "trials"]:
-            continue
-        sweep = protocol.sweep(name)
-        by_recipe: dict[Recipe, list[TrialResult]] = {}
-        for trial in sweep.trials(protocol.data):
-            by_recipe.setdefault(trial.recipe, []).append(store.read(trial.key))
-        films = _test_films(name, [result for results in by_recipe.values() for result in results])
-        # Of the recipes as the protocol has them: pinned ones differ in Keras's default learning rates too.
-        names = differing(sweep.recipes)
-        yield name, ArmResults(name, tuple(
-            Treatment({one: setting(recipe, one) for one in names}, recipe, tuple(results), films)
-            for recipe, results in by_recipe.items()), arm.exploratory)
+def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) -> ArmResults:
+    by_recipe: dict[Recipe, list[TrialResult]] = {}
+    for result in results:
+        by_recipe.setdefault(result.trial.recipe, []).append(result)
+    films = _test_films(name, results)
+    # Of the recipes as the protocol has them: pinned ones differ in Keras's default learning rates too.
+    names = differing(protocol.sweep(name).recipes)
+    return ArmResults(name, tuple(
+        Treatment({one: setting(recipe, one) for one in names}, recipe, tuple(of_recipe), films)
+        for recipe, of_recipe in by_recipe.items()), protocol.arm(name).exploratory)
 
 
-def _test_films(arm: str, results: list[TrialResult]) -> pd.DataFrame:
+def _test_films(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
     scored = [result for result in results if not result.diverged]
     first: pd.DataFrame | None = None
     for result in scored:

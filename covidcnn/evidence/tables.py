@@ -1,6 +1,6 @@
 """Tables of the evidence: a row a treatment, a comparison, a trial. Each is a function of what the store holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidcnn import paper
 from covidcnn.evaluation.metrics import binary_labels, confusion
-from covidcnn.evidence.findings import nadam_differences, paper_lead
+from covidcnn.evidence.findings import nadam_differences, optimizers_at_the_edge, paper_lead
 from covidcnn.evidence.measures import MEASURES, PROPORTIONS, Metric, accuracy, sensitivity, specificity
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment
 from covidcnn.evidence.statistics import (
@@ -30,7 +30,7 @@ OPTIMIZER_ARMS = ("1-as-published", "2b-fair")
 
 
 def evidence_tables(evidence: Evidence) -> Tables:
-    """Every table that the finished arms allow."""
+    """Every table that the finished arms allow, and the list of all trials."""
     tables: Tables = {}
     for arm in evidence.arms.values():
         tables |= _arm_tables(arm)
@@ -42,6 +42,8 @@ def evidence_tables(evidence: Evidence) -> Tables:
     if evidence.sizes is not None:
         tables["8-floor-sizes"] = (evidence.sizes, "The floor: what a property of the file alone tells of training "
                                    "films at their original sizes; AUC with a 95 % interval by patient.")
+    if evidence.finished:
+        tables["trials"] = (manifest_table(evidence.finished), "Every finished trial, a row an arm that it stands in.")
     return tables
 
 
@@ -145,9 +147,12 @@ def pair_table(arm: ArmResults) -> pd.DataFrame:
 
 
 def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
-    """Every setting that a selection considered, with its mean loss on validation."""
-    return pd.DataFrame(selection["considered"]).drop(columns="losses").rename(
-        columns=lambda name: name.replace("_", " "))
+    """Every setting that a selection considered, with its mean loss on validation; where learning rates were, also
+    which of those that were selected lie at the edge of what was tried."""
+    table = pd.DataFrame(selection["considered"]).drop(columns="losses")
+    if "learning_rate" in table:
+        table["at the edge"] = table["selected"] & table["optimizer"].isin(optimizers_at_the_edge(selection))
+    return table.rename(columns=lambda name: name.replace("_", " "))
 
 
 def _difference(difference: Difference) -> dict[str, float]:
@@ -180,7 +185,7 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def manifest_table(by_arm: dict[str, list[TrialResult]]) -> pd.DataFrame:
+def manifest_table(by_arm: Mapping[str, Sequence[TrialResult]]) -> pd.DataFrame:
     """Every finished trial, a row an arm that it stands in: key, settings, seed and results at threshold 0.5."""
     tables = {name: trial_table(results).drop(columns=["data", "version"]) for name, results in by_arm.items()}
     return pd.concat(tables, names=["arm", "key"]).reset_index()

@@ -12,10 +12,10 @@ from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.ledger import ledger, write_ledger
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.results import Evidence, read_evidence
-from covidcnn.evidence.tables import Tables, evidence_tables, manifest_table
+from covidcnn.evidence.tables import Tables, evidence_tables
 from covidcnn.paths import replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
 
 MANIFEST = "manifest.json"
 
@@ -35,10 +35,8 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
         DataError: a result is damaged.
         UserError: the folder cannot be written.
     """
-    evidence, by_arm = read_evidence(protocol, store), finished_by_arm(protocol, store)
+    evidence = read_evidence(protocol, store)
     tables = evidence_tables(evidence)
-    if by_arm:
-        tables["trials"] = (manifest_table(by_arm), "Every finished trial, a row an arm that it stands in.")
     write_tables(tables, folder / "tables")
     claims = ledger(evidence)
     write_ledger(claims, folder)
@@ -48,22 +46,8 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
         save_picture(figure, folder / "figures" / "evidence", name)
         plt.close(figure)
         captions[name] = caption
-    write_json(folder / MANIFEST, manifest(protocol, by_arm, evidence, tables, captions))
+    write_json(folder / MANIFEST, manifest(protocol, evidence, tables, captions))
     return claims
-
-
-def finished_by_arm(protocol: Protocol, store: TrialStore) -> dict[str, list[TrialResult]]:
-    """The finished trials of each arm, also of arms that are not complete; an arm without any is left out.
-
-    Raises:
-        DataError: a result is damaged.
-    """
-    chosen = protocol.selections()
-    trials = {name: protocol.sweep(name).trials(protocol.data) for name, arm in protocol.arms.items()
-              if not arm.selected_from or arm.selected_from in chosen}
-    results = {name: [store.read(trial.key) for trial in of_arm if store.is_finished(trial)]
-               for name, of_arm in trials.items()}
-    return {name: found for name, found in results.items() if found}
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -84,10 +68,9 @@ def _markdown(table: pd.DataFrame) -> str:
     return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
 
 
-def manifest(protocol: Protocol, by_arm: dict[str, list[TrialResult]], evidence: Evidence, tables: Tables,
-              figures: dict[str, str]) -> dict[str, Any]:
+def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from."""
-    results = {result.trial.key: result for found in by_arm.values() for result in found}
+    results = {result.trial.key: result for found in evidence.finished.values() for result in found}
     floor = evidence.floor["model"].nunique() if evidence.floor is not None else 0
     content = {key: hashlib.sha256(results[key].scores.to_csv(index=False, float_format="%.9g").encode()).hexdigest()
                for key in sorted(results)}
