@@ -89,7 +89,7 @@ def pipeline(options: argparse.Namespace, size: int) -> dict[str, float]:
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.pipeline import training_batches
     from covidcnn.evaluation.metrics import binary_labels
-    from covidcnn.imaging import ImageSettings
+    from covidcnn.imaging.transforms import ImageSettings
 
     dataset = open_dataset(options.data)
     films = dataset.films[dataset.films["split"] == "train"].reset_index(drop=True)
@@ -118,7 +118,7 @@ def decoding(options: argparse.Namespace, _: int) -> dict[str, float]:
     from covidcnn.backend import tf
     from covidcnn.data.cache import load_images
     from covidcnn.data.dataset import open_dataset
-    from covidcnn.imaging import ImageSettings
+    from covidcnn.imaging.transforms import ImageSettings
 
     # Read once beforehand, so that no one is the first to fetch the files from the disk.
     for path in Path(options.data).rglob("*"):

@@ -52,7 +52,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, float]:
     """The library's whole way from files to metrics."""
     from covidcnn.data.dataset import open_dataset
     from covidcnn.evaluation.folder import evaluate_model
-    from covidcnn.imaging import ImageSettings
+    from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.models.model_file import ModelFacts, save_model
     from covidcnn.models.paper_cnn import paper_cnn
 

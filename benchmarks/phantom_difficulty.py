@@ -19,7 +19,7 @@ from covidcnn.data import phantom
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, floor_table, single_measure_auc
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.comparison import summary
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe

@@ -92,7 +92,7 @@ def small_tree(tmp_path: Path) -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model for films of 16 px, in their files 48 x 40 px and grey. Change a copy, not this."""
     from covidcnn.data.appearance import Appearance
-    from covidcnn.imaging import ImageSettings
+    from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.models.model_file import ModelFacts, save_model
     from covidcnn.models.paper_cnn import paper_cnn
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
 
-from covidcnn.dicom import _ATTRIBUTES
+from covidcnn.imaging.dicom import _ATTRIBUTES
 
 POISON = "Poisonous"
 POISONED = {

@@ -22,7 +22,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import AllTransferSyntaxes, JPEG2000Lossless, RLELossless
 
 from covidcnn.errors import DataError
-from covidcnn.imaging import LARGEST_AREA, read_grey, read_header
+from covidcnn.imaging.files import LARGEST_AREA
+from covidcnn.imaging.reading import read_grey, read_header
 
 SHAPE = (40, 48)
 NUMBERS = (0, 1, 2, 3, 7, 8, 12, 15, 16, 17, 31, 32, 39, 41, 47, 49, 64, 127, 128, 255, 256, 4095, 4096, 9999, 32767,

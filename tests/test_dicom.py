@@ -26,10 +26,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from covidcnn import dicom
 from covidcnn.data.catalogue import index_folder
 from covidcnn.errors import DataError
-from covidcnn.imaging import is_dicom, is_image_file, read_grey, read_header
+from covidcnn.imaging import dicom
+from covidcnn.imaging.files import is_dicom, is_image_file
+from covidcnn.imaging.reading import read_grey, read_header
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 36), np.uint8)
 DEEP = np.random.default_rng(1).integers(0, 4096, (40, 36), np.uint16)

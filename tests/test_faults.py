@@ -20,7 +20,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.catalogue import index_folder
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.phantom import write_phantom
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import PROJECT
 from covidcnn.report.runner import run_series
 

@@ -15,7 +15,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, predict, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS

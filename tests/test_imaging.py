@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from covidcnn.errors import DataError
-from covidcnn.imaging import (
+from covidcnn.imaging.reading import read_grey, read_header
+from covidcnn.imaging.transforms import (
     INTERPOLATIONS,
     PREPROCESSING,
     ImageSettings,
@@ -16,8 +17,6 @@ from covidcnn.imaging import (
     invert,
     invert_equalize,
     plain,
-    read_grey,
-    read_header,
     resize,
 )
 

@@ -12,7 +12,7 @@ import pytest
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.recipe import Recipe

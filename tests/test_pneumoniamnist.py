@@ -13,7 +13,7 @@ from covidcnn.data import pneumoniamnist
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pneumoniamnist import COUNTS, MARKER, MD5, PAGE, file_name, write_folder
 from covidcnn.errors import DataError
-from covidcnn.imaging import read_grey
+from covidcnn.imaging.reading import read_grey
 from covidcnn.provenance import EXPLORATORY
 from covidcnn.training.fit import select_films
 from covidcnn.training.recipe import Recipe, recipe_for

@@ -18,7 +18,7 @@ from dicom_files import POISONED_BYTES, write_dicom, write_poisoned_dicom
 from PIL import Image, ImageDraw
 
 from covidcnn.config import DISCLAIMER
-from covidcnn.imaging import read_grey
+from covidcnn.imaging.reading import read_grey
 from covidcnn.models.inspect import as_input
 from covidcnn.models.model_file import load_model
 from covidcnn.paths import replacing_folder

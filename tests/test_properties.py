@@ -14,16 +14,8 @@ from PIL import Image
 from covidcnn.data.splits import assign_roles, draw_by_patient, hash_fraction
 from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import confusion, evaluate_scores
-from covidcnn.imaging import (
-    INTERPOLATIONS,
-    PREPROCESSING,
-    ImageSettings,
-    equalize,
-    invert,
-    read_grey,
-    read_header,
-    resize,
-)
+from covidcnn.imaging.reading import read_grey, read_header
+from covidcnn.imaging.transforms import INTERPOLATIONS, PREPROCESSING, ImageSettings, equalize, invert, resize
 
 # Derandomised: the same examples each time, and no deadline, because the machine may be busy.
 settings.register_profile("covidcnn", derandomize=True, database=None, deadline=None, max_examples=60,

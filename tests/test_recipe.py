@@ -3,7 +3,7 @@
 import pytest
 
 from covidcnn.config import PROFILES
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.recipe import Recipe, profile_recipe
 
 

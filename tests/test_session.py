@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covidcnn.data.dataset import open_dataset
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe

@@ -14,7 +14,7 @@ from stub import stub_trainer
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged

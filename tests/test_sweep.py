@@ -15,7 +15,7 @@ import yaml
 from stub import stub_trainer
 
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore

@@ -7,7 +7,7 @@ import pytest
 
 from covidcnn import augment
 from covidcnn.augment import Augmentation
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training import precision
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.trial import RECIPE_VERSION, Trial, pin_trial

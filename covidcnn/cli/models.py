@@ -47,7 +47,7 @@ def train(
     patients: PatientsOption = None,
 ) -> None:
     """Train the paper's network once."""
-    from covidcnn.imaging import ImageSettings
+    from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.training.precision import resolve_precision
     from covidcnn.training.recipe import Recipe
     from covidcnn.training.session import MODEL, train_into

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.imaging import COLOUR_MODES
+from covidcnn.imaging.files import COLOUR_MODES
 
 MEASURES = {
     "mean grey": "of the film as the model sees it, 0 to 255",

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.data.threads import in_threads
-from covidcnn.imaging import ImageSettings, read_grey
+from covidcnn.imaging.reading import read_grey
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, replacing, require_space
 
 # Raised by hand when the reading or preparing of images changes a pixel.

@@ -17,7 +17,8 @@ import pandas as pd
 from covidcnn.data.naming import parse_name
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
-from covidcnn.imaging import is_image_file, read_grey, read_header
+from covidcnn.imaging.files import is_image_file
+from covidcnn.imaging.reading import read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
 
 SPLITS = ("train", "val", "test")

@@ -15,7 +15,7 @@ from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, 
 from covidcnn.errors import DataError, UserError
 from covidcnn.evidence.measures import THRESHOLD
 from covidcnn.evidence.protocol import Protocol
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import replacing
 
 FLOOR = "8-floor"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.backend import keras
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import KERNEL, paper_cnn
 from covidcnn.training.recipe import Recipe
 

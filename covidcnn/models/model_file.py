@@ -18,7 +18,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError, UserError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_parts
 from covidcnn.paths import replacing
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from covidcnn.data.catalogue import files_under
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageHeader, ImageSettings, is_image_file, read_grey, read_header
+from covidcnn.imaging.files import ImageHeader, is_image_file
+from covidcnn.imaging.reading import read_grey, read_header
+from covidcnn.imaging.transforms import ImageSettings
 
 BATCH = 64
 """Films in memory at a time."""

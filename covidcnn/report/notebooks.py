@@ -12,7 +12,7 @@ import nbformat
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.training.optimizers import optimizer_name
 

@@ -7,7 +7,7 @@ from covidcnn.augment import BALANCING, augmentation_named
 from covidcnn.config import Profile
 from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
 from covidcnn.training.optimizers import SCHEDULES, optimizer_name
 from covidcnn.training.precision import PRECISIONS

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import Trainer, TrialStore
 from covidcnn.trials.trial import Trial, pin_trial

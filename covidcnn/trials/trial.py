@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from covidcnn.augment import augmentation_named
-from covidcnn.imaging import ImageSettings
+from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe

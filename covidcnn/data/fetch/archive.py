@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from covidcnn.data.catalogue import LABELS, SPLITS, is_litter
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
 from covidcnn.errors import DataError
-from covidcnn.imaging import IMAGE_ENDINGS
+from covidcnn.imaging.files import IMAGE_ENDINGS
 from covidcnn.paths import require_space
 
 MOST_MEMBERS = 100_000

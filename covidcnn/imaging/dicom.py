@@ -24,7 +24,7 @@ from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from covidcnn.errors import DataError
-from covidcnn.imaging import ImageHeader, require_film_size
+from covidcnn.imaging.files import ImageHeader, require_film_size
 
 LARGEST_FILE = 1_000_000_000
 """Bytes. A film of 100 million pixels and 16 bits has 200 million; a larger file is a recording of many frames."""

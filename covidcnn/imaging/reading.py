@@ -1,0 +1,116 @@
+"""Reading image files as greyscale."""
+
+import ctypes
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from covidcnn.errors import DataError
+from covidcnn.imaging.files import ImageHeader, is_dicom, require_film_size
+
+# Pillow warns of bombs at a size of its own choice, where LARGEST_AREA refuses instead, and of odd metadata,
+# which does not matter here and may hold a name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# libtiff would write lines of its own about a damaged file to stderr, past Python; the error is raised besides. Where
+# Pillow is built otherwise, it may.
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+def _open(path: Path) -> Image.Image:
+    """Open an image and refuse what cannot be a film, before a pixel is decoded."""
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty; copy it again or remove it")
+        image = Image.open(path)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: too many pixels for a film; remove it or scale it down") from error
+    # Pillow's readers raise errors of many kinds for damaged headers; all mean the same to the user.
+    except Exception as error:
+        raise DataError(f"{path}: not a readable image; copy it again or remove it") from error
+    try:
+        require_film_size(*image.size)
+    except DataError as error:
+        image.close()
+        raise DataError(f"{path}: {error}") from error
+    return image
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Size, mode and number of frames of an image file.
+
+    Raises:
+        DataError: not an image, empty, smaller than 16 px a side, or beyond 100 million pixels.
+    """
+    if is_dicom(path):
+        # Imported here: few folders hold DICOM, and pydicom takes its time.
+        from covidcnn.imaging.dicom import read_dicom_header
+
+        return read_dicom_header(path)
+    with _open(path) as image:
+        try:
+            return ImageHeader(*image.size, image.mode, getattr(image, "n_frames", 1))
+        except Exception as error:
+            raise _damaged(path, error) from error
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read an image file of any usual kind as greyscale.
+
+    Colour is weighted as ITU-R 601; transparency is laid on black, the film's background; of several
+    frames the first is read; a 16-bit image is scaled by the depth that its largest value needs
+    (12 or 16 bits), because detectors of 12 bits write 16-bit files; a TIFF where 0 is white is inverted;
+    a stored orientation is applied.
+    DICOM is read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
+
+    Returns:
+        uint8 array (height, width), 0 black to 255 white.
+
+    Raises:
+        DataError: the file cannot be decoded to the end, or is no film (see :func:`read_header`).
+    """
+    if is_dicom(path):
+        from covidcnn.imaging.dicom import read_dicom
+
+        return read_dicom(path)
+    with _open(path) as image:
+        try:
+            # A colour JPEG stores the grey weighted as ITU-R 601 beside the colours, which need not be decoded.
+            image.draft("L", image.size)
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I") or image.mode == "F":
+                # Pillow inverts where 0 is white, but only up to 8 bits.
+                white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
+                return _to_eight_bits(np.asarray(image), white_is_zero)
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                film = image.convert("RGBA")
+                black = Image.new("RGBA", film.size, (0, 0, 0, 255))
+                return np.array(Image.alpha_composite(black, film).convert("L"))
+            return np.array(image if image.mode == "L" else image.convert("L"))
+        except Exception as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: damaged or cut short ({error}); copy it again or remove it".replace("\n", " "))
+
+
+def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarray:
+    """Scale 12-bit or 16-bit grey levels, or floats of those ranges or of 0 to 1, to uint8."""
+    scales = (1, 255, 4095, 65535) if values.dtype.kind == "f" else (255, 4095, 65535)
+    values = np.clip(np.nan_to_num(values.astype(np.float32)), 0, None)
+    if white_is_zero:
+        # Before the scaling: of a film of 12 bits the mirror image in 16 bits has values near 65,535.
+        values = _full_scale(values, scales) - values
+    return np.rint(values * (255 / _full_scale(values, scales))).astype(np.uint8)
+
+
+def _full_scale(values: np.ndarray, scales: tuple[int, ...]) -> float:
+    largest = float(values.max(initial=0))
+    return next((scale for scale in scales if largest <= scale), largest)

@@ -1,0 +1,111 @@
+"""Resizing and grey-level transforms: pure functions over uint8 arrays.
+
+The paper (Data and image pre-processing) resizes with cv2 to 224 x 224 and shows histogram
+equalisation, greyscale inversion and both together (its Fig. 3 and 4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from covidcnn.errors import DataError
+from covidcnn.imaging.files import SMALLEST_SIDE
+
+INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "cubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool = False) -> np.ndarray:
+    """Resize to a square with cv2, as the paper does (Fig. 3).
+
+    The paper names only ``resize()``. Its default, 'linear', looks at four pixels and skips the rest
+    when a film of 2,000 px becomes one of 64; 'area' averages them all, so it is the default here.
+
+    Args:
+        image: uint8 (height, width).
+        size: side of the result, in pixels.
+        interpolation: a key of ``INTERPOLATIONS``.
+        pad: keep the aspect ratio and fill the rest with black, instead of stretching.
+
+    Returns:
+        uint8 (size, size), a new array.
+    """
+    method = INTERPOLATIONS[interpolation]
+    if not pad:
+        return cv2.resize(image, (size, size), interpolation=method)
+    height, width = image.shape
+    scale = size / max(height, width)
+    inner = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))),
+                       interpolation=method)
+    top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
+    canvas = np.zeros((size, size), np.uint8)
+    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return canvas
+
+
+def equalize(image: np.ndarray) -> np.ndarray:
+    """Histogram equalisation (Fig. 4): spread the grey levels so that all are used about equally."""
+    return cv2.equalizeHist(image)
+
+
+def invert(image: np.ndarray) -> np.ndarray:
+    """Greyscale inversion (Fig. 4): black becomes white, ``255 - image``."""
+    return cv2.bitwise_not(image)
+
+
+def invert_equalize(image: np.ndarray) -> np.ndarray:
+    """Inversion, then histogram equalisation (Fig. 4, last row)."""
+    return equalize(invert(image))
+
+
+def clahe(image: np.ndarray, clip_limit: float = 2.0, tiles: int = 8) -> np.ndarray:
+    """Contrast-limited adaptive histogram equalisation, in ``tiles`` x ``tiles`` regions (not in the paper)."""
+    return cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(image)
+
+
+def plain(image: np.ndarray) -> np.ndarray:
+    """No grey-level transform: a copy."""
+    return image.copy()
+
+
+PREPROCESSING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "plain": plain,
+    "equalize": equalize,
+    "invert": invert,
+    "invert-equalize": invert_equalize,
+    "clahe": clahe,
+}
+"""Grey-level transforms by name; each takes and gives uint8 (height, width), its input untouched."""
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How a film becomes the model's input: resized first, then transformed (an assumption: the paper
+    does not give the order)."""
+
+    size: int = 224
+    preprocess: str = "plain"
+    interpolation: str = "area"
+    pad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preprocess not in PREPROCESSING:
+            raise DataError(f"unknown preprocessing '{self.preprocess}'; "
+                            f"choose one of {', '.join(PREPROCESSING)}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise DataError(f"unknown interpolation '{self.interpolation}'; "
+                            f"choose one of {', '.join(INTERPOLATIONS)}")
+        if self.size < SMALLEST_SIDE:
+            raise DataError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""
+        return PREPROCESSING[self.preprocess](
+            resize(image, self.size, self.interpolation, self.pad))
