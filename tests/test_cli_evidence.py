@@ -1,6 +1,7 @@
 """``covidcnn evidence``: from an empty store to the ledger, and what is refused on the way."""
 
 import json
+from threading import Event, Thread
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from stub import stub_trainer
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.evidence import protocol as evidence_protocol
+from covidcnn.trials.store import TrialStore
 
 RECIPE = {"size": 16, "epochs": 2, "precision": "float32"}
 
@@ -45,6 +47,31 @@ def test_complete_goes_from_nothing_to_the_ledger_and_finds_it_all_done_again(pa
     before = {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()}
     assert run("evidence", "complete", "--data", tiny_tree)[0] == 0
     assert {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()} == before
+
+
+def test_complete_selects_when_another_process_has_done_its_part(paper, tiny_tree, run, monkeypatch):
+    begun, left_alone = Event(), Event()
+
+    def others(*arguments):
+        begun.set()
+        left_alone.wait()
+        return stub_trainer(*arguments, pause=0.5)
+
+    def own(*arguments):
+        # Of the second trial: the first was met before, and left to the other process.
+        left_alone.set()
+        return stub_trainer(*arguments)
+
+    monkeypatch.setattr("covidcnn.trials.store.train_trial", own)
+    protocol = evidence_protocol.read_protocol(paper / "protocol.yaml")
+    trial = protocol.sweep("tuning").trials(protocol.data)[0]
+    other = Thread(target=TrialStore(paper / "store").run, args=(None, trial), kwargs={"trainer": others})
+    other.start()
+    begun.wait()
+    code, out, _ = run("evidence", "complete", "--data", tiny_tree)
+    other.join()
+    assert (code, "1 being run by another process" in out) == (0, True)
+    assert len(yaml.safe_load((paper / "selections.yaml").read_text())["tuning"]["considered"]) == 2
 
 
 def test_floor_and_arms_wait_for_what_is_to_be_selected(paper, tiny_tree, run):

@@ -87,8 +87,12 @@ def complete(data: DataOption = None, originals: OriginalsOption = None) -> None
     # What is chosen on validation comes before the first test film.
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
         say(f"arm {name}")
-        run_and_watch(protocol.sweep(name).trials(protocol.data), store, dataset)
+        trials = protocol.sweep(name).trials(protocol.data)
+        run_and_watch(trials, store, dataset)
         if protocol.arm(name).select:
+            # What another process has in hand is waited for, or taken over should it die.
+            for trial in trials:
+                store.run(dataset, trial)
             select(name)
     if read_floor(STORE) is None:
         floor(data, originals)

@@ -150,7 +150,7 @@ def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
     """Every setting that a selection considered, with its mean loss on validation; where learning rates were, also
     which of those that were selected lie at the edge of what was tried."""
     table = pd.DataFrame(selection["considered"]).drop(columns="losses")
-    if "learning_rate" in table:
+    if {"optimizer", "learning_rate"} <= set(table):
         table["at the edge"] = table["selected"] & table["optimizer"].isin(optimizers_at_the_edge(selection))
     return table.rename(columns=lambda name: name.replace("_", " "))
 
