@@ -343,6 +343,14 @@ def test_heat_finds_what_the_output_hangs_on():
     np.testing.assert_array_equal(heat, (film[0] > 0).astype(np.float32))
 
 
+def test_table_in_the_folder_of_overlays_is_refused_before_anything_is_written(tiny_model, films, tmp_path, run):
+    code, _, err = run("predict", tiny_model, films, "--explain", tmp_path / "overlays",
+                       "--out", tmp_path / "overlays/p.csv")
+    assert code == 2
+    assert "overlays/p.csv: lies in the folder of --explain" in err.splitlines()[-1]
+    assert not (tmp_path / "overlays").exists()
+
+
 def test_overlays_do_not_join_other_files(tiny_model, films, tmp_path, run):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").write_text("x")

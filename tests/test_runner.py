@@ -220,3 +220,9 @@ def test_machine_paths_are_replaced(monkeypatch):
     monkeypatch.setenv("COVIDCNN_DATA", "/data/of/mine")
     text = without_machine_paths(f"{NOTEBOOKS}/x {sys.prefix}/lib /data/of/mine/train")
     assert text == "<project>/notebooks/x <environment>/lib <data>/train"
+
+
+def test_picture_that_happens_to_spell_a_path_stays_whole(monkeypatch):
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    text = '{"image/png": "iVBORw0K/usrBBBB", "text/plain": "/usr/lib"}'
+    assert without_machine_paths(text) == '{"image/png": "iVBORw0K/usrBBBB", "text/plain": "<python>/lib"}'

@@ -62,6 +62,28 @@ def test_what_is_read_is_what_was_computed_to_the_bit(store):
     pd.testing.assert_frame_equal(stored.scores, computed.scores, check_exact=True)
 
 
+def test_patient_named_by_digits_stays_text(store):
+    def numbered(*arguments):
+        training = stub_trainer(*arguments)
+        return replace(training, scores=training.scores.assign(patient=["001", "2"]))
+
+    assert store.run(None, TRIAL, trainer=numbered).scores["patient"].tolist() == ["001", "2"]
+
+
+def test_scoring_is_told_of_before_the_result_is_in_its_place(store):
+    told = []
+
+    def killed(trial):
+        told.append(trial)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(store, scored=killed))
+    assert (told, store.is_finished(TRIAL)) == ([TRIAL], False)
+    run(replace(store, scored=told.append))
+    assert told == [TRIAL, TRIAL]
+
+
 def test_finished_trial_is_not_run_again(store):
     run(store)
 

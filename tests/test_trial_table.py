@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from stub import stub_trainer
 from typer.testing import CliRunner
@@ -25,6 +26,13 @@ def store(tmp_path):
     for trial in TRIALS:
         made.run(None, trial, trainer=stub_trainer)
     return made
+
+
+def test_simulated_shifts_of_validation_are_no_columns(store):
+    result = store.read(TRIALS[0].key)
+    plain = result.scores[result.scores["split"] == "validation"]
+    shifted = replace(result, scores=pd.concat([plain, plain.assign(split="validation, gamma 0.7")]))
+    assert trial_table([shifted]).columns.tolist() == trial_table([result]).columns.tolist()
 
 
 def test_row_is_a_trial_with_its_settings_and_metrics(store):

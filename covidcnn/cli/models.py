@@ -28,7 +28,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Without it: Keras's default.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the model's input.")] = 224,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     preprocess: Annotated[str, typer.Option(help="plain, equalize, invert, invert-equalize or clahe.")] = "plain",
     interpolation: Annotated[str, typer.Option(help="area, linear, nearest, cubic or lanczos.")] = "area",

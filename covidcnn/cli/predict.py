@@ -46,6 +46,9 @@ def predict(
     from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_films
 
+    if out and explain and out.resolve().is_relative_to(explain.resolve()):
+        raise UserError(f"{printable(str(out))}: lies in the folder of --explain, which has to be a new one; choose "
+                        "another place for --out")
     if out:
         require_writable(out)
     if explain:
@@ -133,7 +136,7 @@ def _as_csv(predictions: "Predictions") -> str:
     # A column and not a line of its own: every reader of CSV takes it.
     rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
-    return rows.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    return rows.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
 def _problem(film: "Unreadable") -> str:

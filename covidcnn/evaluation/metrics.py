@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 POSITIVE = "PNEUMONIA"
@@ -107,9 +107,18 @@ def confusion(scores: pd.DataFrame, threshold: float = 0.5) -> Confusion:
 
 
 def cross_entropy(scores: pd.DataFrame) -> float:
-    """Eq. 5: the mean binary cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does."""
-    labels, score = binary_labels(scores), scores["score"].clip(1e-7, 1 - 1e-7).to_numpy()
-    return float(-np.mean(labels * np.log(score) + (1 - labels) * np.log(1 - score)))
+    """Eq. 5, of films with ``label`` and ``score``: see ``binary_cross_entropy``."""
+    return binary_cross_entropy(binary_labels(scores), scores["score"].to_numpy())
+
+
+def binary_cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Eq. 5: the mean binary cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does.
+
+    Args:
+        labels: int (n,), 1 for PNEUMONIA.
+        scores: float (n,) in 0..1.
+    """
+    return float(log_loss(labels, np.clip(scores.astype(float), 1e-7, 1 - 1e-7), labels=[0, 1]))
 
 
 def wilson(successes: int, trials: int) -> Estimate:

@@ -117,10 +117,19 @@ class Protocol:
                         "'exploratory: true', or leave score_test out")
 
     def log_opening(self, trial: Trial) -> None:
-        """Enter in ``openings.csv`` that a trial has scored the published test films; lines are only ever added."""
+        """Enter in ``openings.csv`` that a trial has scored the published test films; lines are only ever added.
+
+        Raises:
+            UserError: nothing can be written there.
+        """
         if trial.score_test:
-            with self.path.with_name(OPENINGS).open("a", encoding="utf-8") as file:
-                file.write(f"{datetime.now(UTC).isoformat('T', 'seconds')},{trial.key}\n")
+            path = self.path.with_name(OPENINGS)
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(f"{datetime.now(UTC).isoformat('T', 'seconds')},{trial.key}\n")
+            except OSError as error:
+                raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or give it back its rights"
+                                ) from error
 
     def openings(self) -> int:
         """How often trials have scored the published test films, those that are no longer in the store too."""

@@ -184,7 +184,7 @@ class Run:
         if self.dataset.is_phantom:
             caption = f"{caption} Phantom films, no patients."
         with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
-            scores.to_csv(temporary, index=False, float_format="%.7g")
+            scores.to_csv(temporary, index=False, float_format="%.9g")
         self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold})
 
     @property

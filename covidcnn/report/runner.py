@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -183,10 +184,10 @@ def without_machine_paths(text: str) -> str:
     folders = {str(PROJECT): "<project>", sys.prefix: "<environment>", sys.base_prefix: "<python>",
                str(Path.home()): "~", os.environ.get(DATA_VARIABLE) or "\0": "<data>",
                os.environ.get(OUT_VARIABLE) or "\0": "<report>"}
-    for path in sorted(folders, key=len, reverse=True):
-        if len(path) > 1:
-            text = text.replace(path, folders[path])
-    return text
+    known = sorted((path for path in folders if len(path) > 1), key=len, reverse=True)
+    # Pictures are passed over: their base64 may happen to spell a short path such as /usr.
+    pattern = r'"image/[\w.+-]+": "[^"]*"|' + "|".join(map(re.escape, known))
+    return re.sub(pattern, lambda found: folders.get(found[0], found[0]), text)
 
 
 def _drop_traces_of_the_run(executed: Path) -> None:

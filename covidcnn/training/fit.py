@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import log_loss
 
 from covidcnn.augment import SIMULATED_SHIFTS, augmentation_named, class_weights
 from covidcnn.backend import keras, tf
@@ -14,6 +13,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
+from covidcnn.evaluation.metrics import binary_cross_entropy
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
@@ -165,8 +165,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     model.evaluate(validation.take(1), verbose=0)
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
-        return float(np.mean([log_loss(labels[rows["validation"]],
-                                       predict(model, images, labels, rows["validation"], shift))
+        return float(np.mean([binary_cross_entropy(labels[rows["validation"]],
+                                                   predict(model, images, labels, rows["validation"], shift))
                               for shift in SIMULATED_SHIFTS]))
 
     keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, folder / UNFINISHED if folder else None, identity,

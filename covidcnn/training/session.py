@@ -72,7 +72,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     with replacing(folder / HISTORY) as temporary:
         training.history.to_csv(temporary)
     with replacing(folder / SCORES) as temporary:
-        scores.to_csv(temporary, index=False, float_format="%.7g")
+        scores.to_csv(temporary, index=False, float_format="%.9g")
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software_facts() | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.

@@ -62,8 +62,9 @@ class TrialStore:
     folder: Path
     permit: Callable[[Trial], None] | None = None
     """Called before a trial is computed; raises UserError where a protocol forbids it."""
-    written: Callable[[Trial], None] | None = None
-    """Called when a trial was computed and its result is in its place."""
+    scored: Callable[[Trial], None] | None = None
+    """Called when a trial was computed, before its result is put in its place: of a process that is killed between the
+    two, the call is remembered and the trial is computed again."""
 
     def prepare(self) -> None:
         """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
@@ -218,9 +219,9 @@ class TrialStore:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
                  **software_facts()}
+        if self.scored:
+            self.scored(trial)
         self.write(TrialResult(trial, history, scores, diverged, facts))
-        if self.written:
-            self.written(trial)
         _discard(self.unfinished(trial))
         return True
 
@@ -232,7 +233,9 @@ class TrialStore:
 
 
 def _unpacked(packed: bytes) -> pd.DataFrame:
-    scores = pd.read_csv(io.BytesIO(gzip.decompress(packed)), keep_default_na=False, float_precision="round_trip")
+    # A patient may be called 001.
+    scores = pd.read_csv(io.BytesIO(gzip.decompress(packed)), dtype={"patient": str, "subtype": str},
+                         keep_default_na=False, float_precision="round_trip")
     # What was written in nine digits was a float32.
     return scores.astype({"score": "float32"}).astype({"score": float})
 

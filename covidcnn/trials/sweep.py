@@ -172,7 +172,9 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     progress = replace(progress, done=len(finished) - len(problems), before=len(finished) - len(problems),
                        problems=tuple(problems))
     watch(progress)
-    pending = [trial for trial in trials if not store.is_finished(trial)]
+    # By the list above: what another process finished since then is found, and counted, on the way.
+    before = set(finished)
+    pending = [trial for trial in trials if trial not in before]
     begin, epochs_run = time.monotonic(), 0
     # First whatever nobody else runs; then what others ran, should they have died meanwhile.
     waiting = deque(pending)
