@@ -162,6 +162,15 @@ def test_bad_file_is_listed_and_the_others_are_read(small_tree, bad_images, name
     assert "\n" not in problem
 
 
+def test_film_that_a_link_leads_to_is_seen_when_it_changes(small_tree, tmp_path):
+    elsewhere, link = tmp_path / "elsewhere.png", small_tree / "train" / "NORMAL" / "link.png"
+    link.symlink_to(elsewhere)
+    for grey in (0, 200):
+        Image.fromarray(np.full((40, 40 + grey), grey, np.uint8)).save(elsewhere)
+        films = index_folder(small_tree).films.set_index("path")
+        assert films.loc["train/NORMAL/link.png", "width"] == 40 + grey
+
+
 def test_link_to_nothing_is_listed_as_unreadable(small_tree):
     (small_tree / "train" / "NORMAL" / "gone.jpeg").symlink_to(small_tree / "moved-away.jpeg")
     catalogue = index_folder(small_tree)

@@ -340,3 +340,11 @@ def test_only_the_image_is_read_of_a_header(tmp_path):
         assert text.count(word.decode()) > 20
         assert word.decode() not in str(image)
     np.testing.assert_array_equal(read_grey(path), NOISE)
+
+
+def test_empty_function_of_the_window_is_as_none(tmp_path):
+    pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    window = {"bits": 12, "WindowCenter": 800, "WindowWidth": 1000}
+    stated = read_grey(write_dicom(tmp_path / "stated", pixels, **window))
+    empty = read_grey(write_dicom(tmp_path / "empty", pixels, **window, VOILUTFunction=""))
+    np.testing.assert_array_equal(empty, stated)

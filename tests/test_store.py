@@ -84,6 +84,17 @@ def test_scoring_is_told_of_before_the_result_is_in_its_place(store):
     assert told == [TRIAL, TRIAL]
 
 
+def test_code_that_is_recorded_is_that_of_the_beginning(store, monkeypatch):
+    commit = ["before"]
+    monkeypatch.setattr(store_module, "software_facts", lambda: {"git commit": commit[0]})
+
+    def committed_meanwhile(*arguments):
+        commit[0] = "after"
+        return stub_trainer(*arguments)
+
+    assert store.run(None, TRIAL, trainer=committed_meanwhile).facts["git commit"] == "before"
+
+
 def test_finished_trial_is_not_run_again(store):
     run(store)
 

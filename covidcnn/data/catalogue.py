@@ -192,8 +192,9 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]],
     """The index of these images, from the cache if no file changed in size or time since."""
     listing = hashlib.sha256(f"{_INDEX_VERSION}\n{root.resolve()}\n".encode())
     for relative, _, _ in images:
-        # Of the link itself: what it leads to may be missing, and is then listed as unreadable.
-        status = (root / relative).lstat()
+        path = root / relative
+        # Of a link only where what it leads to is missing, and is then listed as unreadable.
+        status = path.stat() if path.exists() else path.lstat()
         listing.update(f"{relative}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
     stored = cache_folder() / "index" / f"{listing.hexdigest()}.csv"
     # A damaged index is as good as none.

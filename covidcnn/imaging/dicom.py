@@ -104,7 +104,11 @@ def _open(path: Path, pixels: bool) -> Dataset:
     # pydicom would inflate such a file in one go, whatever its size is then.
     if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise DataError("deflated DICOM is not read; save it as Explicit VR Little Endian")
-    return dcmread(path, stop_before_pixels=not pixels, specific_tags=_ATTRIBUTES)
+    image = dcmread(path, stop_before_pixels=not pixels, specific_tags=_ATTRIBUTES)
+    if "VOILUTFunction" in image and not image.VOILUTFunction:
+        # Empty it says as little as if it were not there, but pydicom takes it for a function of another name.
+        del image.VOILUTFunction
+    return image
 
 
 def _checked(image: Dataset) -> ImageHeader:

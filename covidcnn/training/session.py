@@ -49,7 +49,8 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
     recipe = recipe_for(dataset, recipe)
-    started, begin = datetime.now(UTC), time.monotonic()
+    # The code as it is now: it may be committed to while the training runs.
+    started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
                          events=folder / EVENTS,
@@ -73,7 +74,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         training.history.to_csv(temporary)
     with replacing(folder / SCORES) as temporary:
         scores.to_csv(temporary, index=False, float_format="%.9g")
-    write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software_facts() | {
+    write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
     save_model(folder / MODEL, training.model, ModelFacts(

@@ -210,7 +210,8 @@ class TrialStore:
             return False
         if self.permit:
             self.permit(trial)
-        begin = time.monotonic()
+        # The code as it is now: it may be committed to while a training of hours runs.
+        begin, software = time.monotonic(), software_facts()
         history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
         try:
             training = (trainer or train_trial)(dataset, trial, self.unfinished(trial), report)
@@ -218,7 +219,7 @@ class TrialStore:
         except Diverged as error:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
-                 **software_facts()}
+                 **software}
         if self.scored:
             self.scored(trial)
         self.write(TrialResult(trial, history, scores, diverged, facts))
