@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -214,6 +215,15 @@ def test_only_the_paper_profile_may_write_into_its_folder(refused, inside):
 def test_paper_profile_needs_the_published_films(tiny_tree, tmp_path, refused):
     with refused("needs the published data set", error=UserError):
         open_run("01_x", "paper", str(tiny_tree), str(tmp_path))
+
+
+def test_notebooks_of_another_scale_are_no_part_of_a_report(tiny, tmp_path):
+    first, second = (write_notebook(tmp_path / f"{name}.ipynb", "1 + 1") for name in ("01_first", "02_second"))
+    for notebook, profile, listed in ((first, SMOKE, ["01_first"]), (second, SMOKE, ["01_first", "02_second"]),
+                                      (second, replace(SMOKE, epochs=3), ["02_second"])):
+        run_series([notebook], profile, tiny, tmp_path / "out", report=lambda line: None)
+        record = json.loads((tmp_path / "out/run-record.json").read_text(encoding="utf-8"))
+        assert (sorted(record["notebooks"]), record["profile"]["epochs"]) == (listed, profile.epochs)
 
 
 def test_machine_paths_are_replaced(monkeypatch):

@@ -93,8 +93,11 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             pass
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
-    record = read_record(folder)
-    record |= run_facts(profile, dataset)
+    record, facts = read_record(folder), run_facts(profile, dataset)
+    if any(record.get(part) != facts[part] for part in ("profile", "data")):
+        # Made at another scale, or from other films: what is left of it is no part of this report.
+        record = {"notebooks": {}}
+    record |= facts
     total = len(notebooks)
     statuses = {notebook.title: "unfinished" for notebook in notebooks}
     # No earlier run's index stands for what this one has not made.
