@@ -52,10 +52,16 @@ def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recip
             which = {by: name, "seed": seed}
             histories.append(training.history.reset_index().assign(**which))
             scores.append(training.scores.assign(**which))
-            results += [which | {"split": split, "best epoch": training.best_epoch} | summary(films)
-                        for split, films in training.scores.groupby("split")]
+            results += [which | {"split": split, "best epoch": training.best_epoch} | figures
+                        for split, figures in summaries(training.scores).items()]
     return Comparison(pd.DataFrame(results), pd.concat(histories, ignore_index=True),
                       pd.concat(scores, ignore_index=True))
+
+
+def summaries(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """``summary`` of each split of a training; simulated shifts of validation are no results of their own."""
+    return {str(split): summary(films) for split, films in scores.groupby("split")
+            if split in ("train", "validation", "test")}
 
 
 def summary(scores: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.training.comparison import summary
+from covidcnn.training.comparison import summaries
 from covidcnn.trials.store import TrialResult, seconds_of
 
 RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "validation sensitivity",
@@ -37,11 +37,8 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
         row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
         if not result.diverged:
             row["best epoch"] = result.best_epoch
-            # Of validation as it is: its simulated shifts are no results of their own.
-            for split in ("validation", "test"):
-                films = result.scores[result.scores["split"] == split]
-                if len(films):
-                    row |= {f"{split} {name}": value for name, value in summary(films).items()}
+            for split, figures in summaries(result.scores).items():
+                row |= {f"{split} {name}": value for name, value in figures.items()}
         rows.append(row | {"key": result.trial.key})
     if not rows:
         return pd.DataFrame(columns=list(RESULT_COLUMNS))
