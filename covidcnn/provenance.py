@@ -1,17 +1,22 @@
 """What a result was made from: films, versions, commit. Nothing here names a path of the machine."""
 
+import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from covidcnn import __version__
 from covidcnn.data.dataset import DataSet
-from covidcnn.paths import PROJECT
+from covidcnn.paths import PROJECT, REPORTS
 
 RECORDED_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
                      "statsmodels", "matplotlib", "papermill")
+CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
 
@@ -27,16 +32,17 @@ def training_versions() -> str:
 
 
 def software_facts() -> dict[str, Any]:
-    """Versions of Python and of the packages that results depend on, and the commit of the clone."""
+    """Versions of Python and of the packages that results depend on, the commit of the clone, the processor."""
     return {
         "versions": {"python": sys.version.split()[0], "covidcnn": __version__,
                      **{package: version(package) for package in RECORDED_PACKAGES}},
-        "git commit": _git_commit(),
+        "git commit": git_commit(),
+        "processor": _processor(),
     }
 
 
-def _git_commit() -> str:
-    """The commit of the clone, with '+ changes' where files differ from it; 'unknown' outside a clone."""
+def git_commit() -> str:
+    """The commit of the clone, with ``CHANGED`` after it where files differ from it; 'unknown' outside a clone."""
     git = shutil.which("git")
     if not git:
         return "unknown"
@@ -47,6 +53,16 @@ def _git_commit() -> str:
     commit = ask("rev-parse", "HEAD")
     if commit.returncode:
         return "unknown"
-    # Of tracked files: films and models that somebody keeps in the clone are no change of it.
-    changed = ask("status", "--porcelain", "--untracked-files=no").stdout.strip()
-    return commit.stdout.strip() + (" + changes" if changed else "")
+    # Of tracked files: films and models that somebody keeps in the clone are no change of it. Nor are results.
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){REPORTS.name}").stdout
+    return commit.stdout.strip() + (CHANGED if changed.strip() else "")
+
+
+@cache
+def _processor() -> str:
+    """Which one it is, as far as the system says."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -51,6 +51,12 @@ def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
     return folder
 
 
+@pytest.fixture
+def committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the code were that of a commit, which while it is being worked on it is not."""
+    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda: "0" * 40)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or writes the user's cache, or is led to the user's data."""

@@ -12,6 +12,8 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.evidence import protocol as evidence_protocol
 from covidcnn.trials.store import TrialStore
 
+pytestmark = pytest.mark.usefixtures("committed")
+
 RECIPE = {"size": 16, "epochs": 2, "precision": "float32"}
 
 

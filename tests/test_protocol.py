@@ -2,17 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from stub import stub_trainer
+from small_protocol import BEST, VALUE, run_arm, tuned, write_protocol
 
 from covidcnn.config import PROFILES
 from covidcnn.evidence.protocol import (
     PROTOCOL,
     Protocol,
-    open_store,
     pilot,
     read_protocol,
     selection_table,
@@ -20,115 +18,21 @@ from covidcnn.evidence.protocol import (
 )
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import profile_recipe
-from covidcnn.training.result import Diverged, Training
+from covidcnn.training.result import Diverged
+from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import pin_trial
-
-VALUE = {
-    "data": "a" * 64,
-    "arms": {
-        "tuning": {"question": "Which rate?", "select": "optimizer", "sweep": {
-            "seeds": [100, 101], "recipe": {"epochs": 3, "precision": "float32"},
-            "grid": {"optimizer": ["Nadam", "SGD"], "learning_rate": [0.1, 0.01, 0.001]}}},
-        "fair": {"question": "Who is best?", "selected_from": "tuning", "sweep": {
-            "seeds": [0, 1], "score_test": True, "recipe": {"epochs": 4, "precision": "float32"}}},
-        "plain": {"question": "As it is.", "sweep": {
-            "seeds": [0, 1], "score_test": True, "recipe": {"epochs": 5, "precision": "float32"}}},
-    },
-}
 
 
 @pytest.fixture
 def protocol(tmp_path):
-    path = tmp_path / "protocol.yaml"
-    path.write_text(yaml.safe_dump(VALUE, sort_keys=False))
-    return read_protocol(path)
+    return write_protocol(tmp_path)
 
 
 @pytest.fixture
 def store(protocol):
-    opened = open_store(protocol.path.parent / "store")
+    opened = TrialStore(protocol.path.parent / "store")
     opened.prepare()
     return opened
-
-
-BEST = {"Nadam": 0.01, "SGD": 0.1}
-
-
-def tuned(dataset, trial, folder, report):
-    """Losses that are lowest at a known learning rate; the highest one of Nadam diverges."""
-    if (trial.recipe.optimizer, trial.recipe.learning_rate) == ("Nadam", 0.1):
-        raise Diverged("no number")
-    distance = abs(np.log10(trial.recipe.learning_rate / BEST[trial.recipe.optimizer]))
-    history = pd.DataFrame({"loss": [1, 1, 1], "val_loss": np.array([3, 1, 2]) + distance + trial.seed / 1000},
-                           index=pd.RangeIndex(1, 4, name="epoch"))
-    return Training(None, history, stub_trainer(dataset, trial, folder, report).scores, interrupted=False)
-
-
-def run_arm(protocol, store, name, trainer=tuned):
-    for trial in protocol.sweep(name).trials(protocol.data):
-        store.run(None, trial, trainer=trainer)
-
-
-def test_test_scores_are_computed_only_for_trials_of_an_arm(protocol, store, refused):
-    run_arm(protocol, store, "tuning")
-    write_selection(protocol, "tuning", store)
-    (allowed, _) = protocol.sweep("plain").trials(protocol.data)
-    assert store.run(None, allowed, trainer=stub_trainer).trial == allowed
-    for other in (replace(allowed, seed=2), replace(allowed, recipe=replace(allowed.recipe, optimizer="SGD")),
-                  replace(allowed, data="b" * 64)):
-        with refused(protocol.path, "exploratory"):
-            store.run(None, other, trainer=stub_trainer)
-        assert not store.is_finished(other)
-        # Validation alone may always be looked at.
-        store.run(None, replace(other, score_test=False), trainer=stub_trainer)
-
-
-def test_openings_of_the_test_set_are_entered_and_stay(protocol, store):
-    run_arm(protocol, store, "tuning")
-    write_selection(protocol, "tuning", store)
-    assert protocol.openings() == 0
-    trials = protocol.sweep("plain").trials(protocol.data)
-    for trial in trials:
-        store.run(None, trial, trainer=stub_trainer)
-    assert protocol.openings() == len(trials) == 2
-    # Removed and run again: opened again.
-    (store.folder / "trials" / f"{trials[0].key}.json").unlink()
-    store.run(None, trials[0], trainer=stub_trainer)
-    assert protocol.openings() == 3
-
-
-def test_arm_that_is_added_or_changed_after_the_first_test_score_is_exploratory(protocol, store, refused):
-    run_arm(protocol, store, "tuning")
-    write_selection(protocol, "tuning", store)
-    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
-    late = VALUE["arms"]["plain"] | {"sweep": VALUE["arms"]["plain"]["sweep"] | {"seeds": [7]}}
-
-    def reopened(arms):
-        protocol.path.write_text(yaml.safe_dump(VALUE | {"arms": arms}, sort_keys=False))
-        changed = read_protocol(protocol.path)
-        return changed, open_store(store.folder)
-
-    for name in ("late", "plain"):
-        changed, again = reopened(VALUE["arms"] | {name: late})
-        trial = changed.sweep(name).trials(changed.data)[0]
-        with refused(name, "after the first test score", "exploratory: true"):
-            again.run(None, trial, trainer=stub_trainer)
-        assert not again.is_finished(trial)
-    changed, again = reopened(VALUE["arms"] | {"late": late | {"exploratory": True}})
-    assert again.run(None, changed.sweep("late").trials(changed.data)[0], trainer=stub_trainer)
-    # What the protocol had from the start goes on.
-    assert again.run(None, changed.sweep("plain").trials(changed.data)[1], trainer=stub_trainer)
-    selections = protocol.path.with_name("selections.yaml")
-    selections.write_text(selections.read_text().replace("0.01", "0.02"))
-    with refused("selections.yaml", "changed after the first test score"):
-        again.run(None, changed.sweep("fair").trials(changed.data)[0], trainer=stub_trainer)
-
-
-def test_store_without_a_protocol_beside_it_is_free(tmp_path, protocol):
-    trial = replace(protocol.sweep("plain").trials(protocol.data)[0], seed=9)
-    free = open_store(tmp_path / "elsewhere" / "store")
-    free.prepare()
-    assert free.run(None, trial, trainer=stub_trainer)
 
 
 def test_selection_is_made_on_validation_within_each_group(protocol, store):
@@ -140,18 +44,27 @@ def test_selection_is_made_on_validation_within_each_group(protocol, store):
     chosen = protocol.sweep("fair").recipes
     assert {recipe.optimizer: recipe.learning_rate for recipe in chosen} == BEST
     assert {recipe.epochs for recipe in chosen} == {4}
-    trial = protocol.sweep("fair").trials(protocol.data)[0]
-    assert store.run(None, trial, trainer=stub_trainer).trial == trial
 
 
-def test_what_is_not_selected_yet_cannot_be_run_or_scored(protocol, store, refused):
+def test_what_is_not_selected_yet_cannot_be_run(protocol, refused):
     with refused("fair", "select tuning"):
         protocol.sweep("fair")
-    # Not even an arm that takes up no selection: what is chosen must not know any test score.
-    trial = protocol.sweep("plain").trials(protocol.data)[0]
-    with refused("before 'tuning' has selected", "covidcnn evidence select tuning"):
-        store.run(None, trial, trainer=stub_trainer)
-    assert not store.is_finished(trial)
+
+
+def test_of_equal_variants_the_first_is_selected_and_of_none_nothing(protocol, store, refused):
+    def equal(dataset, trial, folder, report):
+        if trial.recipe.optimizer == "SGD":
+            raise Diverged("no number")
+        return tuned(None, replace(trial, recipe=replace(trial.recipe, learning_rate=0.01)), folder, report)
+
+    tuning = VALUE["arms"]["tuning"]
+    one = write_protocol(protocol.path.parent, VALUE | {"arms": {"tuning": tuning | {"select": "all"}}})
+    run_arm(one, store, "tuning", equal)
+    table = selection_table(one, "tuning", store)
+    assert table.index[table["selected"]].tolist() == [0]
+    assert table["mean loss"].nunique() == 2
+    with refused("tuning", "trainings of every variant diverged"):
+        selection_table(protocol, "tuning", store)
 
 
 def test_selection_needs_all_trials(protocol, store, refused):
@@ -185,7 +98,7 @@ def test_one_choice_among_all(protocol, store):
     protocol.path.write_text(yaml.safe_dump(value, sort_keys=False))
     one = read_protocol(protocol.path)
     run_arm(one, store, "tuning")
-    assert selection_table(one, "tuning", store)["selected"].sum() <= 2
+    assert selection_table(one, "tuning", store)["selected"].sum() == 1
 
 
 def test_pilot_is_one_seed_two_epochs_and_no_test_film(protocol):
@@ -204,6 +117,13 @@ def test_file_that_is_no_protocol_is_refused(tmp_path, text, refused):
     (tmp_path / "protocol.yaml").write_text(text)
     with refused(tmp_path / "protocol.yaml"):
         read_protocol(tmp_path / "protocol.yaml")
+
+
+def test_arm_of_one_seed_gives_no_interval_and_is_refused(protocol, refused):
+    arm = VALUE["arms"]["plain"]
+    alone = arm | {"sweep": arm["sweep"] | {"seeds": [0]}}
+    with refused(protocol.path, "'plain' has one seed", "two or more"):
+        write_protocol(protocol.path.parent, VALUE | {"arms": {"plain": alone}})
 
 
 def test_arm_with_a_mistake_is_refused_when_the_protocol_is_read(protocol, refused):

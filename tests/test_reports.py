@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, summary_sentence
-from covidcnn.evidence.protocol import OPENINGS, PROTOCOL, STORE, open_store, read_protocol
+from covidcnn.evidence.openings import open_store, openings
+from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import evidence_tables
 from covidcnn.evidence.write import MANIFEST, manifest, write_tables
@@ -61,12 +62,11 @@ def test_every_trial_of_the_store_stands_in_an_arm(evidence):
     assert keys == {result.trial.key for results in evidence.finished.values() for result in results}
 
 
-def test_every_scoring_of_the_test_set_was_entered(evidence):
+def test_every_scoring_of_the_test_set_was_entered_and_none_is_kept_back(protocol, evidence):
     scored = {result.trial.key for results in evidence.finished.values() for result in results
               if result.trial.score_test}
-    path = FOLDER / OPENINGS
-    entered = {line.split(",")[1] for line in path.read_text().splitlines()} if path.is_file() else set()
-    assert scored <= entered
+    floor = set() if evidence.floor is None else set(evidence.floor["model"])
+    assert set(openings(protocol)["scored"]) == scored | floor
 
 
 def test_readme_says_what_the_ledger_says():

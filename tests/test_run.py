@@ -111,7 +111,7 @@ def test_scores_are_saved_and_entered_with_their_threshold(opened):
     opened.save_scores(scores, "s", "Margins.", threshold=0)
     assert record(opened)["scores"] == [
         {"name": "s", "file": "scores/s.csv", "caption": "Margins.", "threshold": 0}]
-    assert (opened.folder / "scores/s.csv").read_text().splitlines()[2] == "test,0.3333333"
+    assert (opened.folder / "scores/s.csv").read_text().splitlines()[2] == "test,0.333333333"
     published = marked(opened, has_published_test=True)
     published.save_scores(scores, "s", "Both.")
     published.save_scores(scores[:1], "v", "Validation.")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covidcnn.evidence.statistics import Difference, over_seeds
+from covidcnn.evidence.statistics import Difference, Untestable, over_seeds
 from covidcnn.evidence.verdicts import (
     COMPATIBLE,
     NOT_REPRODUCED,
@@ -11,10 +11,10 @@ from covidcnn.evidence.verdicts import (
     REFUTED,
     REPRODUCED,
     SUPPORTED,
+    all_hold,
     direction,
     one_run,
     size,
-    superiority,
 )
 
 VALUES = np.array([0.85, 0.86, 0.87, 0.88, 0.89])
@@ -39,7 +39,27 @@ def test_near_is_not_enough_outside_the_interval():
 def test_interval_stays_within_what_can_be():
     finding = one_run(0.99, np.array([0.9, 0.99, 0.95]))
     assert finding.high == 1
-    assert one_run(0.1, np.array([0.2, 1.4]), (0, np.inf)).low == 0
+
+
+def test_interval_of_a_loss_is_that_of_its_logarithm():
+    values = np.array([0.2, 0.4, 0.8])
+    finding = one_run(0.3, values, logarithmic=True)
+    reach = 4.3027 * np.log(2) * np.sqrt(4 / 3)
+    assert (finding.low, finding.high) == pytest.approx((0.4 * np.exp(-reach), 0.4 * np.exp(reach)), rel=1e-4)
+    assert finding.verdict == COMPATIBLE
+
+
+@pytest.mark.parametrize(("values", "logarithmic", "said"), [
+    ([0.85, 0.86, 0.87, 0.88, 0.89], False, False), ([0.8, 0.84, 0.87, 0.9, 0.94], False, True),
+    ([0.86, 0.87, 0.88], True, False), ([0.5, 0.87, 1.5], True, True)])
+def test_interval_that_excludes_little_is_said_to(values, logarithmic, said):
+    assert ("excludes little" in one_run(0.87, np.array(values), logarithmic).ours) == said
+
+
+def test_value_that_is_no_number_is_not_tested():
+    for call in (lambda values: one_run(0.9, values), lambda values: direction(over_seeds(values))):
+        with pytest.raises(Untestable, match="1 of 3 trainings give no number"):
+            call(np.array([0.9, np.nan, 0.8]))
 
 
 def difference(mean, reach, p_value):
@@ -52,36 +72,44 @@ def test_direction(mean, reach, p_value, verdict):
     assert direction(difference(mean, reach, p_value)).verdict == verdict
 
 
-@pytest.mark.parametrize(("claimed", "verdict"), [(0.02, OPEN), (0.04, OPEN), (0.019, REFUTED), (0.15, REFUTED)])
-def test_size_of_a_lead_is_refuted_outside_the_interval_and_never_proven(claimed, verdict):
-    assert size(difference(0.03, 0.01, 0.001), claimed).verdict == verdict
+@pytest.mark.parametrize(("claimed", "verdict"), [(-0.06, OPEN), (0.1, OPEN), (-0.07, REFUTED), (0.13, REFUTED)])
+def test_size_of_a_lead_is_refuted_where_no_new_pair_would_lie_and_never_proven(claimed, verdict):
+    """Mean 0.03, deviation 0.02, three seeds: a new pair lies within 4.30 * 0.02 * sqrt(4 / 3) of the mean."""
+    finding = size(np.array([0.01, 0.03, 0.05]), claimed)
+    assert finding.verdict == verdict
+    assert (finding.value, finding.high - 0.03) == pytest.approx((0.03, 4.3027 * 0.02 * np.sqrt(4 / 3)), abs=1e-5)
 
 
 def test_best_must_beat_every_rival():
     clear, unclear, lost = difference(0.03, 0.01, 1e-4), difference(0.01, 0.05, 0.5), difference(-0.03, 0.01, 1e-4)
-    assert superiority({"Adam": clear, "SGD": clear}).verdict == SUPPORTED
-    assert superiority({"Adam": clear, "SGD": unclear}).verdict == OPEN
-    assert superiority({"Adam": unclear, "SGD": lost}).verdict == REFUTED
+    assert all_hold({"Adam": clear, "SGD": clear}).verdict == SUPPORTED
+    assert all_hold({"Adam": clear, "SGD": unclear}).verdict == OPEN
+    assert all_hold({"Adam": unclear, "SGD": lost}).verdict == REFUTED
 
 
 @pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, REFUTED)])
 def test_family_is_corrected_in_both_directions(sign, verdict):
     """p = 0.03 is significant alone, and not as one of two by Holm."""
     border = difference(sign * 0.03, 0.02, 0.03)
-    assert superiority({"Adam": border}).verdict == verdict
-    finding = superiority({"Adam": border, "SGD": border})
+    assert all_hold({"Adam": border}).verdict == verdict
+    finding = all_hold({"Adam": border, "SGD": border})
     assert finding.verdict == OPEN
     assert "p = 0.060" in finding.ours
 
 
 def test_small_true_lead_is_supported_whatever_the_paper_claims():
     """An order is judged by its sign: half of the claimed lead is a lead."""
-    assert superiority({"Adadelta": difference(0.05, 0.01, 1e-5)}).verdict == SUPPORTED
+    assert all_hold({"Adadelta": difference(0.05, 0.01, 1e-5)}).verdict == SUPPORTED
 
 
-def test_the_hardest_rival_gives_the_interval():
-    finding = superiority({"Adam": difference(0.05, 0.01, 1e-5), "SGD": difference(0.03, 0.01, 1e-5)})
-    assert (finding.value, finding.low) == pytest.approx((0.03, 0.02))
+@pytest.mark.parametrize(("others", "value"), [
+    # Where all hold or some are open, the least sure one; else the surest of those that go the other way.
+    ({"SGD": (0.03, 1e-4)}, 0.03), ({"SGD": (-0.01, 0.4)}, -0.01), ({"SGD": (-0.03, 1e-4), "AdaGrad": (0, 0.9)}, -0.03),
+    ({"SGD": (-0.03, 1e-3), "AdaGrad": (-0.02, 1e-6)}, -0.02)])
+def test_the_comparison_that_decides_gives_the_interval(others, value):
+    clear = difference(0.05, 0.01, 1e-5)
+    finding = all_hold({"Adam": clear, **{name: difference(mean, 0.01, p) for name, (mean, p) in others.items()}})
+    assert (finding.value, finding.low) == pytest.approx((value, value - 0.01))
     assert "p < 0.001" in finding.ours
 
 

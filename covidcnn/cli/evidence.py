@@ -25,7 +25,8 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 
 def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
     """Run an arm of reports/paper/protocol.yaml into the store beside it."""
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+    from covidcnn.evidence.openings import open_store
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
     from covidcnn.evidence.protocol import pilot as pilot_of
     from covidcnn.trials.sweep import shard
 
@@ -40,7 +41,8 @@ def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", p
 
 def select(arm: ArmArgument) -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol, write_selection
+    from covidcnn.evidence.openings import open_store
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, write_selection
 
     table = write_selection(read_protocol(PROTOCOL), arm, open_store(STORE))
     printed = Table(*table.columns, title=f"{arm}: chosen on validation")
@@ -64,7 +66,8 @@ def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper from its store."""
     from covidcnn.evidence.ledger import summary, summary_sentence
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+    from covidcnn.evidence.openings import open_store
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
     from covidcnn.evidence.write import write_evidence
 
     claims = write_evidence(read_protocol(PROTOCOL), open_store(STORE), PROTOCOL.parent)
@@ -80,7 +83,8 @@ def complete(data: DataOption = None, originals: OriginalsOption = None) -> None
     """Run whatever the protocol still lacks, in its order, then make the ledger: hours from an empty store, minutes
     from a full one."""
     from covidcnn.evidence.floor import read_floor
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+    from covidcnn.evidence.openings import open_store
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 
     protocol = read_protocol(PROTOCOL)
     dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
@@ -109,7 +113,8 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
 
 def status() -> None:
     """Which trials of the protocol are in the store."""
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, open_store, read_protocol
+    from covidcnn.evidence.openings import open_store
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 
     protocol, store = read_protocol(PROTOCOL), open_store(STORE)
     table = Table("arm", "trials", "finished", "scores test", "question")

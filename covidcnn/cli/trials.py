@@ -40,7 +40,7 @@ def sweep(
     patients: PatientsOption = None,
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
-    from covidcnn.evidence.protocol import open_store
+    from covidcnn.evidence.openings import open_store
     from covidcnn.training.recipe import recipe_for
     from covidcnn.trials.sweep import read_sweep, shard
 

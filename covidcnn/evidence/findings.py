@@ -24,10 +24,10 @@ from covidcnn.evidence.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
     Finding,
+    all_hold,
     direction,
     one_run,
     size,
-    superiority,
 )
 
 # ---------------------------------------------------------------- the paper, the files, the network
@@ -127,10 +127,11 @@ def final_value(arm: str, metric: str, evidence: Evidence) -> Finding:
 
 
 def _value(claimed: float, treatment: Treatment, name: str) -> Finding:
-    if name == "loss":
+    is_loss = name == "loss"
+    if is_loss:
         # The loss of a diverged training is none, and one would rule the mean of all.
         treatment.require_all()
-    return one_run(claimed, treatment.values(MEASURES[name]), (0, np.inf) if name == "loss" else (0, 1))
+    return one_run(claimed, treatment.values(MEASURES[name]), logarithmic=is_loss)
 
 
 # ---------------------------------------------------------------- one better than another
@@ -144,7 +145,7 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
         quantity: 'accuracy' or 'loss'.
 
     Raises:
-        DivergedTraining: by loss, if a training diverged.
+        Untestable: by loss, if a training diverged.
     """
     metric, sign = (accuracy, 1) if quantity == "accuracy" else (loss, -1)
     if quantity == "loss":
@@ -157,7 +158,7 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
 
 def nadam_is_best(arm: str, quantity: str, evidence: Evidence) -> Finding:
     """Nadam against the other five, by test accuracy or test loss."""
-    return superiority(nadam_differences(evidence.arms[arm], quantity))
+    return all_hold(nadam_differences(evidence.arms[arm], quantity))
 
 
 def tuned_nadam_is_best(arm: str, tuning: str, evidence: Evidence) -> Finding:
@@ -180,7 +181,8 @@ def optimizers_at_the_edge(selection: Mapping[str, Any]) -> list[str]:
 
 def nadam_lead(arm: str, rival: str, evidence: Evidence) -> Finding:
     """The size of Nadam's lead over one rival, by test accuracy."""
-    return size(nadam_differences(evidence.arms[arm], "accuracy")[rival], paper_lead(rival))
+    nadam, rivals = _nadam_and_rivals(evidence.arms[arm])
+    return size(nadam.values(accuracy) - rivals[rival].values(accuracy), paper_lead(rival))
 
 
 def paper_lead(rival: str) -> float:
@@ -192,7 +194,7 @@ def paper_lead(rival: str) -> float:
 def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
     """Training loss, mean over all epochs: of each rival less that of Nadam."""
     nadam, rivals = _nadam_and_rivals(evidence.arms[arm])
-    return superiority({name: over_seeds(_mean_losses(rival) - _mean_losses(nadam)) for name, rival in rivals.items()})
+    return all_hold({name: over_seeds(_mean_losses(rival) - _mean_losses(nadam)) for name, rival in rivals.items()})
 
 
 def higher_loss(arm: str, first: str, second: str, evidence: Evidence) -> Finding:

@@ -14,9 +14,11 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, single_measure_auc
 from covidcnn.errors import DataError, UserError
 from covidcnn.evidence.measures import THRESHOLD
+from covidcnn.evidence.openings import log_opening, permit
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import replacing
+from covidcnn.trials.store import TrialStore
 
 FLOOR = "8-floor"
 RIDGE, NEIGHBOUR = "ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels"
@@ -35,17 +37,19 @@ def compute_floor(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataF
         As ``read_floor``.
 
     Raises:
-        UserError: the protocol has no floor, or not all of its selections are made.
+        UserError: the protocol has no floor, or test films may not be scored yet (``openings.permit``).
     """
     if not protocol.has_floor:
         raise UserError(f"{protocol.path}: it names no floor, so that none is scored on test films")
-    protocol.require_selections()
+    permit(protocol, TrialStore(store))
     films = dataset.films
     pixels = coarse_pixels(load_images(dataset.root, films, ImageSettings()))
     scores = pd.concat([
         # The decision function is 0 where a probability is a half.
         floor_scores(films, pixels).assign(model=RIDGE).assign(score=lambda table: table["score"] + THRESHOLD),
         floor_scores(films, pixels, KNeighborsClassifier(1)).assign(model=NEIGHBOUR)])
+    for model in (RIDGE, NEIGHBOUR):
+        log_opening(protocol, model, FLOOR)
     with replacing(store / _SCORES) as temporary:
         # No time in the archive: same scores, same file.
         scores.to_csv(temporary, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})

@@ -1,5 +1,6 @@
 """The claims ledger: ``reports/paper/claims.csv`` and ``claims.md``, made from the store and the paper's numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pandas as pd
 from covidcnn.errors import UserError
 from covidcnn.evidence.claims import CLAIMS, Claim
 from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.results import DivergedTraining, Evidence
+from covidcnn.evidence.results import Evidence
+from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
 from covidcnn.paths import REPORTS, replacing
 
@@ -22,7 +24,8 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
 
     Returns:
         A row a claim, indexed by its name: ``where``, ``claim``, ``paper``, ``ours``, ``value``, ``low``, ``high``,
-        ``seeds``, ``px`` (size of the films), ``verdict``, ``cell`` (of a notebook), ``arms`` (that it rests on).
+        ``seeds``, ``px`` (size of the films), ``verdict``, ``cell`` (of a notebook), ``arms`` (that it rests on),
+        ``exploratory`` (whether one of these was added after test scores were known).
     """
     rows = []
     for claim in CLAIMS:
@@ -31,7 +34,8 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
                      "ours": finding.ours, "value": finding.value, "low": finding.low, "high": finding.high,
                      "seeds": finding.seeds or np.nan, "px": _sizes(claim, evidence), "verdict": finding.verdict,
                      "cell": claim.cell,
-                     "arms": " ".join(claim.arms)})
+                     "arms": " ".join(claim.arms),
+                     "exploratory": not evidence.exploratory.isdisjoint(claim.arms)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
 
@@ -40,9 +44,24 @@ def _find(claim: Claim, evidence: Evidence) -> Finding:
     if missing:
         return Finding(NOT_FINISHED, "; ".join(_standing(arm, evidence) for arm in missing))
     try:
-        return claim.find(evidence)
-    except DivergedTraining as error:
-        return Finding(CANNOT_BE_TESTED, str(error))
+        finding = claim.find(evidence)
+    except Untestable as error:
+        finding = Finding(CANNOT_BE_TESTED, str(error))
+    return replace(finding, ours="; ".join([finding.ours, *_notes(claim, evidence)]))
+
+
+def _notes(claim: Claim, evidence: Evidence) -> list[str]:
+    """What a reader must know of the arms that a claim rests on."""
+    notes = []
+    for name in claim.arms:
+        results = evidence.finished.get(name, ())
+        diverged = sum(bool(result.diverged) for result in results)
+        if diverged:
+            notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as calling every film "
+                         "PNEUMONIA")
+        if name in evidence.exploratory:
+            notes.append(f"arm {name} is exploratory: added after test scores were known")
+    return notes
 
 
 def _sizes(claim: Claim, evidence: Evidence) -> str:
@@ -77,7 +96,9 @@ def summary_sentence(table: pd.DataFrame) -> str:
     others = {CONTRADICTION: "contradicted by the paper itself or its data",
               NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
-    return f"{len(table)} claims of the paper: {', '.join(counts)}."
+    exploratory = int(table["exploratory"].sum())
+    said = f" {exploratory} of them rest on arms added after test scores were known." if exploratory else ""
+    return f"{len(table)} claims of the paper: {', '.join(counts)}.{said}"
 
 
 def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
@@ -125,7 +146,8 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
             "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
             "What each verdict means, and which arms there are, stands in [protocol.yaml](protocol.yaml). Intervals "
             "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients. "
-            "Holm's correction is made within a row of several rivals; rows are not corrected for one another.",
+            "Where a row makes several comparisons, Holm's correction is made for its p; intervals and other rows are "
+            "not corrected, and the interval listed is that of the comparison that decides.",
             summary(table).to_markdown(),
             printed.to_markdown(index=False, missingval=""),
         ]) + "\n", encoding="utf-8")

@@ -27,6 +27,15 @@ def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> 
     return _share(scores >= THRESHOLD, labels == 1, weights)
 
 
+def accuracy_at(share: float) -> Metric:
+    """Accuracy as it would be if this share of the films were PNEUMONIA: where two sets of films have another mix of
+    classes, the mix alone makes no difference."""
+    def measured(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return share * sensitivity(labels, scores, weights) + (1 - share) * specificity(labels, scores, weights)
+
+    return measured
+
+
 def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Eq. 8: the weighted share of PNEUMONIA among films called so; NaN if none was."""
     return _share(labels == 1, scores >= THRESHOLD, weights)

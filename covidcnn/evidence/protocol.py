@@ -5,10 +5,7 @@ sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its v
 arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +14,20 @@ import pandas as pd
 import yaml
 
 from covidcnn.errors import UserError
-from covidcnn.paths import REPORTS, replacing, write_json
+from covidcnn.paths import REPORTS, replacing
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
-from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
 PROTOCOL = REPORTS / "paper" / "protocol.yaml"
 STORE = PROTOCOL.with_name("store")
 """The paper profile's trials; every report folder has a store of this name."""
 PILOT_EPOCHS = 2
-OPENINGS, FROZEN = "openings.csv", "frozen.json"
-"""Beside the protocol: when which trial scored the test films, and the arms as they were before the first did."""
+_OUTCOMES = ("mean loss", "losses", "selected")
+"""Columns of a selection beside the settings that were tried."""
+_FREE_PARTS = ("arms", "budget in hours", "notes")
+"""Of the file: arms are looked at one by one; what computing costs, and what came to pass later, are no rules."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,11 @@ class Arm:
     """Added after test scores were known."""
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of what the arm does; its precision, which the protocol may change for a whole arm, left out."""
+    def pinned(self) -> list[Any]:
+        """All that may not change once test scores are known: what the arm does, but for its precision, which the
+        protocol may change for a whole arm before it begins."""
         recipe = {name: value for name, value in self.value.get("recipe", {}).items() if name != "precision"}
-        return _digest([self.value | {"recipe": recipe}, self.select, self.selected_from])
+        return [self.value | {"recipe": recipe}, self.select, self.selected_from]
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Protocol:
     data: str
     """Content hash of the films."""
     arms: dict[str, Arm]
+    rules: dict[str, Any]
+    """All other parts of the file that are to stay as they are once test scores are known."""
     has_floor: bool = False
     """Whether the floor (``covidcnn.evidence.floor``), which is no sweep, may be scored on test films."""
 
@@ -97,57 +98,6 @@ class Protocol:
         path = self.path.with_name("selections.yaml")
         return (read_yaml(path) or {}) if path.is_file() else {}
 
-    def require(self, trial: Trial) -> None:
-        """Refuse a trial that would score test films and stands in no arm, or too early.
-
-        Raises:
-            UserError: it does.
-        """
-        if not trial.score_test:
-            return
-        self.require_selections()
-        for name, arm in self.arms.items():
-            if trial.key in {allowed.key for allowed in self.sweep(name).trials(self.data)}:
-                if self._frozen_arms().get(name) != arm.digest and not arm.exploratory:
-                    raise UserError(f"{self.path}: arm '{name}' was added or changed after the first test score; mark "
-                                    "it 'exploratory: true', or leave it as it was")
-                return
-        raise UserError(f"{self.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
-                        f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
-                        "'exploratory: true', or leave score_test out")
-
-    def log_opening(self, trial: Trial) -> None:
-        """Enter in ``openings.csv`` that a trial has scored the published test films; lines are only ever added.
-
-        Raises:
-            UserError: nothing can be written there.
-        """
-        if trial.score_test:
-            path = self.path.with_name(OPENINGS)
-            try:
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(f"{datetime.now(UTC).isoformat('T', 'seconds')},{trial.key}\n")
-            except OSError as error:
-                raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or give it back its rights"
-                                ) from error
-
-    def openings(self) -> int:
-        """How often trials have scored the published test films, those that are no longer in the store too."""
-        path = self.path.with_name(OPENINGS)
-        return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
-
-    def _frozen_arms(self) -> dict[str, str]:
-        """The arms as they were when the first test film was about to be scored, by name: written down then."""
-        path = self.path.with_name(FROZEN)
-        if not path.is_file():
-            write_json(path, {"arms": {name: arm.digest for name, arm in self.arms.items() if not arm.exploratory},
-                              "selections": _digest(self.selections())})
-        frozen = json.loads(path.read_text(encoding="utf-8"))
-        if frozen["selections"] != _digest(self.selections()):
-            raise UserError(f"{self.path.with_name('selections.yaml')}: changed after the first test score; bring it "
-                            "back as it was")
-        return frozen["arms"]
-
     def require_selections(self) -> None:
         """Make sure that every choice is made before the first test film is scored.
 
@@ -171,27 +121,17 @@ def read_protocol(path: Path) -> Protocol:
         arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
-        protocol = Protocol(path, value["data"], arms, "floor" in value)
+        rules = {name: part for name, part in value.items() if name not in _FREE_PARTS}
+        protocol = Protocol(path, value["data"], arms, rules, "floor" in value)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
     for arm in arms.values():
-        parse_sweep(arm.value)
+        sweep = parse_sweep(arm.value)
+        if sweep.score_test and len(sweep.seeds) < 2:
+            raise UserError(f"{path}: arm '{arm.name}' has one seed, which gives no interval; give it two or more")
         if arm.selected_from:
             protocol.arm(arm.selected_from)
     return protocol
-
-
-def open_store(folder: Path) -> TrialStore:
-    """A store; beside a protocol it computes no test score that the protocol does not name.
-
-    Raises:
-        UserError: the protocol cannot be read.
-    """
-    path = folder.parent / PROTOCOL.name
-    if not path.is_file():
-        return TrialStore(folder)
-    protocol = read_protocol(path)
-    return TrialStore(folder, protocol.require, protocol.log_opening)
 
 
 def pilot(sweep: Sweep) -> Sweep:
@@ -213,7 +153,7 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
     """All variants of an arm with their mean loss over the tuning seeds, and which are selected.
 
     Raises:
-        UserError: the arm selects nothing, scores test films, or has unfinished trials.
+        UserError: the arm selects nothing, scores test films, or has unfinished trials; every variant diverged.
     """
     arm = protocol.arm(name)
     if not arm.select:
@@ -230,9 +170,26 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         losses = [selection_loss(store.read(trial.key)) for trial in trials]
         rows.append(variant | {"mean loss": float(np.mean(losses)), "losses": losses})
     table = pd.DataFrame(rows)
-    groups = table.groupby(arm.select, sort=False)["mean loss"] if arm.select != "all" else None
-    best = groups.transform("min") if groups is not None else table["mean loss"].min()
-    return table.assign(selected=table["mean loss"] == best)
+    # A variant of which a training diverged has no mean loss.
+    finite = table[np.isfinite(table["mean loss"])]
+    groups = [group for _, group in table.groupby(arm.select, sort=False)] if arm.select != "all" else [table]
+    chosen = [finite.loc[finite.index.intersection(group.index), "mean loss"] for group in groups]
+    if any(losses.empty for losses in chosen):
+        raise UserError(f"{store.folder}: arm '{name}' has nothing to select, because trainings of every variant "
+                        "diverged; give it other variants")
+    # Of equals the first in the protocol.
+    return table.assign(selected=table.index.isin([losses.idxmin() for losses in chosen]))
+
+
+def selected_variants(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The settings of those that ``selection_table`` marks as selected."""
+    return [{setting: value for setting, value in row.items() if setting not in _OUTCOMES and value is not None}
+            for row in _records(table) if row["selected"]]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A dictionary a row, None where a variant lacks a setting."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
@@ -242,13 +199,9 @@ def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         UserError: as ``selection_table``, or the choice was made before and is another.
     """
     table = selection_table(protocol, name, store)
-    settings = [column for column in table.columns if column not in ("mean loss", "losses", "selected")]
-    records = table.astype(object).where(table.notna(), None).to_dict("records")
-    entry = {
-        "variants": [{setting: row[setting] for setting in settings if row[setting] is not None}
-                     for row in records if row["selected"]],
-        "considered": [{column: row[column] for column in table.columns if row[column] is not None} for row in records],
-    }
+    entry = {"variants": selected_variants(table),
+             "considered": [{column: value for column, value in row.items() if value is not None}
+                            for row in _records(table)]}
     earlier = protocol.selections()
     if earlier.get(name, entry)["variants"] != entry["variants"]:
         raise UserError(f"{protocol.path.with_name('selections.yaml')}: '{name}' was selected before, and otherwise")
@@ -256,7 +209,3 @@ def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         temporary.write_text("# Written by: covidcnn evidence select. Chosen on validation alone.\n"
                              + yaml.safe_dump(earlier | {name: entry}, sort_keys=False), encoding="utf-8")
     return table
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -14,17 +14,14 @@ from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.floor import read_floor, read_sizes
 from covidcnn.evidence.measures import Metric
+from covidcnn.evidence.openings import require_as_frozen
 from covidcnn.evidence.protocol import Protocol
-from covidcnn.evidence.statistics import patient_draws, patient_error
+from covidcnn.evidence.statistics import Untestable, patient_draws, patient_error
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
 FILM_COLUMNS = ["path", "label", "subtype", "patient"]
-
-
-class DivergedTraining(Exception):
-    """A training left neither history nor validation scores, where a finding needs those of every seed."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Treatment:
         """A row an epoch, by seed.
 
         Raises:
-            DivergedTraining: there is none, of a seed.
+            Untestable: there is none, of a seed.
         """
         self.require_all()
         return [result.history for result in self.results]
@@ -90,7 +87,7 @@ class Treatment:
         """The validation films, unshifted, the same for every seed: as ``films``.
 
         Raises:
-            DivergedTraining: a seed has none.
+            Untestable: a seed has none.
         """
         self.require_all()
         scores = self.results[0].scores
@@ -100,7 +97,7 @@ class Treatment:
         """Scores, or calls at each training's own threshold: float (seeds, validation films).
 
         Raises:
-            DivergedTraining: a seed has none.
+            Untestable: a seed has none.
         """
         scores = np.stack([result.scores[result.scores["split"] == "validation"].set_index("path")["score"]
                            .loc[self.validation_films["path"]].to_numpy(float) for result in self.results])
@@ -110,7 +107,7 @@ class Treatment:
         """A metric of every seed on its validation films, unshifted: float (seeds,).
 
         Raises:
-            DivergedTraining: a seed has no scores there.
+            Untestable: a seed has no scores there.
         """
         labels, ones = binary_labels(self.validation_films), np.ones(len(self.validation_films))
         return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
@@ -130,11 +127,11 @@ class Treatment:
         """Make sure that every training has left scores and history.
 
         Raises:
-            DivergedTraining: one has not.
+            Untestable: one has not.
         """
         diverged = sum(bool(result.diverged) for result in self.results)
         if diverged:
-            raise DivergedTraining(f"{diverged} of {len(self.results)} trainings diverged")
+            raise Untestable(f"{diverged} of {len(self.results)} trainings diverged")
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ class ArmResults:
     @property
     def title(self) -> str:
         """For captions."""
-        return f"Arm {self.name}" + (" (exploratory: added after test scores were known)" if self.exploratory else "")
+        return arm_title(self.name, self.exploratory)
 
     def treatment(self, **settings: Any) -> Treatment:
         """The one treatment whose recipe has these settings.
@@ -200,6 +197,8 @@ class Evidence:
     """Columns ``trials`` and ``finished``, a row an arm of the protocol."""
     finished: Mapping[str, Sequence[TrialResult]]
     """The finished trials of each arm, also of arms that are not complete; an arm without any is left out."""
+    exploratory: frozenset[str]
+    """The arms that were added after test scores were known."""
 
 
 def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
@@ -207,7 +206,9 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
 
     Raises:
         DataError: a result is damaged, or trials of an arm were scored on different test films.
+        UserError: the protocol is not what it was when the first test film was scored.
     """
+    require_as_frozen(protocol)
     trials = _trials_by_arm(protocol)
     # A trial that stands in two arms is read once.
     results = {trial.key: store.read(trial.key)
@@ -222,7 +223,8 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     arms = {name: _arm_results(protocol, name, finished[name]) for name in complete
             if protocol.arm(name).value.get("score_test")}
     return Evidence(arms, read_floor(store.folder), read_sizes(store.folder), protocol.selections(), progress,
-                    {name: found for name, found in finished.items() if found})
+                    {name: found for name, found in finished.items() if found},
+                    frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
 
 
 def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
@@ -230,6 +232,11 @@ def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
     chosen = protocol.selections()
     return {name: protocol.sweep(name).trials(protocol.data) if arm.selected_from in chosen or not arm.selected_from
             else None for name, arm in protocol.arms.items()}
+
+
+def arm_title(name: str, exploratory: bool) -> str:
+    """An arm's name for captions, which say what was added after test scores were known."""
+    return f"Arm {name}" + (" (exploratory: added after test scores were known)" if exploratory else "")
 
 
 def setting(recipe: Recipe, name: str) -> Any:

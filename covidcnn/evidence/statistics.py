@@ -19,6 +19,10 @@ from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels
 from covidcnn.evidence.measures import Metric, accuracy
 
 
+class Untestable(Exception):
+    """A training did not leave what a finding needs; the message says what is missing."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A mean difference between two treatments over the same seeds."""
@@ -115,7 +119,9 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
 
     Raises:
         ValueError: fewer than two seeds.
+        Untestable: a difference is no number.
     """
+    _require_numbers(differences)
     seeds = len(differences)
     if seeds < 2:
         raise ValueError("a difference over seeds needs at least two of them")
@@ -138,10 +144,20 @@ def prediction_interval(values: np.ndarray) -> tuple[float, float]:
 
     Args:
         values: float (n,), one a seed; n at least 2.
+
+    Raises:
+        Untestable: a value is no number.
     """
+    _require_numbers(values)
     n = len(values)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
+
+
+def _require_numbers(values: np.ndarray) -> None:
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise Untestable(f"{missing} of {len(values)} trainings give no number")
 
 
 def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
@@ -182,7 +198,8 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
     means = centre + deviations * widened
     if by_draw is not None:
         means += (by_draw - by_draw.mean(axis=0))[generator.integers(0, len(by_draw), samples)]
-    ranks = means.shape[1] + 1 - stats.rankdata(means, axis=1, method="ordinal")
+    # Ties, of treatments that diverged for example, are broken by lot and not by who stands first.
+    ranks = np.lexsort((generator.random(means.shape), -means)).argsort(axis=1) + 1
     shares = {rank: (ranks == rank).mean(axis=0) for rank in range(1, means.shape[1] + 1)}
     return pd.DataFrame(shares, index=values.columns)
 

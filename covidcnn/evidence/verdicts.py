@@ -20,6 +20,8 @@ VERDICTS = (REPRODUCED, COMPATIBLE, NOT_REPRODUCED, SUPPORTED, REFUTED, OPEN, CO
             AS_DESCRIBED, NOT_FINISHED)
 NEAR = 0.02
 """'Within two points of our median'; for a loss, which has no points, the same number."""
+_WIDE, _WIDE_FACTOR = 0.1, 2.0
+"""A prediction interval wider than ten points, of a loss from one value to more than twice it, excludes little."""
 
 
 @dataclass(frozen=True)
@@ -31,65 +33,87 @@ class Finding:
     ours: str
     """In words and numbers, for people to read."""
     value: float = np.nan
-    """The median over seeds, or the mean difference."""
+    """The median over seeds, or the mean difference; of several differences the one that decides."""
     low: float = np.nan
     high: float = np.nan
-    """Of the 95 % interval; for a value of the paper the prediction interval for one new run."""
+    """Of its 95 % interval; for a value of the paper the prediction interval for one new run."""
     seeds: int = 0
 
 
-def one_run(claimed: float, values: np.ndarray, bounds: tuple[float, float] = (0, 1)) -> Finding:
+def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Finding:
     """The verdict on a value that the paper gives from one run, on the same test films as ours.
 
     Args:
         claimed: the paper's.
-        values: float (seeds,), ours.
-        bounds: between which the quantity lies whatever a normal approximation says.
+        values: float (seeds,), ours: shares in 0..1, or greater than 0 if ``logarithmic``.
+        logarithmic: whether the interval is that of the logarithms, as suits a loss, which has no upper bound.
+
+    Raises:
+        Untestable: a value is no number.
     """
-    low, high = np.clip(prediction_interval(values), *bounds)
+    low, high = np.exp(prediction_interval(np.log(values))) if logarithmic else np.clip(prediction_interval(values),
+                                                                                        0, 1)
     median = float(np.median(values))
     inside = low <= claimed <= high
     # Rounded, so that a difference of exactly two points in decimals counts as two points.
     near = round(abs(claimed - median), 9) <= NEAR
     verdict = (REPRODUCED if near else COMPATIBLE) if inside else NOT_REPRODUCED
+    is_wide = high > _WIDE_FACTOR * low if logarithmic else high - low > _WIDE
+    warning = "; so wide an interval excludes little" if inside and is_wide else ""
     return Finding(verdict, f"median {median:.4f} ({values.min():.4f} to {values.max():.4f}); a new run {low:.4f} to "
-                            f"{high:.4f}", median, float(low), float(high), len(values))
+                            f"{high:.4f}{warning}", median, float(low), float(high), len(values))
 
 
-def superiority(differences: Mapping[str, Difference]) -> Finding:
-    """The verdict on 'better than each of these': supported if it is, refuted if any of them is better.
+def all_hold(predictions: Mapping[str, Difference]) -> Finding:
+    """The verdict on a claim that predicts several differences, such as 'better than each of these': supported if each
+    is there, refuted if any goes the other way, else open.
 
     Args:
-        differences: by rival; positive where the claim holds. They are one family for Holm's correction.
+        predictions: each positive where the claim holds. They are one family for Holm's correction, in both
+            directions.
+
+    Returns:
+        With the value and interval of the difference that decides: of those that go the other way the surest, else the
+        one that is least sure to be there.
     """
-    corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
-    found = {_direction(difference, corrected[rival]) for rival, difference in differences.items()}
-    verdict = REFUTED if REFUTED in found else OPEN if OPEN in found else SUPPORTED
-    # The rival that decides: the one that is hardest to beat.
-    hardest = min(differences.values(), key=lambda difference: difference.low)
-    listed = "; ".join(f"{name} {difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f}), "
-                       f"{_p(corrected[name])}" for name, difference in differences.items())
-    return Finding(verdict, listed, hardest.mean, hardest.low, hardest.high, hardest.seeds)
+    corrected = holm({name: difference.p_value for name, difference in predictions.items()})
+    found = {name: _direction(difference, corrected[name]) for name, difference in predictions.items()}
+    against = [predictions[name] for name, verdict in found.items() if verdict == REFUTED]
+    if against:
+        verdict, decides = REFUTED, min(against, key=lambda difference: difference.p_value)
+    else:
+        verdict = OPEN if OPEN in found.values() else SUPPORTED
+        decides = max(predictions.values(), key=lambda difference: difference.p_value)
+    listed = "; ".join(f"{name} {shown(difference)}, {_p(corrected[name])}" for name, difference in predictions.items())
+    return Finding(verdict, listed, decides.mean, decides.low, decides.high, decides.seeds)
 
 
 def direction(difference: Difference) -> Finding:
     """The verdict on one difference that the paper says is positive: only its sign decides."""
-    return _of(difference, _direction(difference, difference.p_value))
+    return Finding(_direction(difference, difference.p_value), shown(difference), difference.mean, difference.low,
+                   difference.high, difference.seeds)
 
 
-def size(difference: Difference, claimed: float) -> Finding:
-    """The verdict on the size of a difference that the paper gives from one pair of runs.
+def size(differences: np.ndarray, claimed: float) -> Finding:
+    """The verdict on the size of a difference that the paper gives from one pair of runs, on the same test films.
 
     Args:
-        difference: ours.
-        claimed: the paper's: refuted if our interval leaves it out, else open, for one pair proves no size.
+        differences: float (seeds,), ours.
+        claimed: the paper's: refuted if one new pair of ours would lie elsewhere, else open, for one pair proves no
+            size.
+
+    Raises:
+        Untestable: a difference is no number.
     """
-    return _of(difference, OPEN if difference.low <= claimed <= difference.high else REFUTED)
+    low, high = prediction_interval(differences)
+    mean = float(np.mean(differences))
+    return Finding(OPEN if low <= claimed <= high else REFUTED,
+                   f"mean {mean:+.4f}; a new pair of runs {low:+.4f} to {high:+.4f}", mean, low, high, len(differences))
 
 
-def _of(difference: Difference, verdict: str) -> Finding:
-    return Finding(verdict, f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})",
-                   difference.mean, difference.low, difference.high, difference.seeds)
+def shown(difference: Difference) -> str:
+    """A difference and its interval, for people to read."""
+    return f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
 
 
 def _direction(difference: Difference, p_value: float) -> str:

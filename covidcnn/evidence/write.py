@@ -9,7 +9,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.ledger import ledger, write_ledger
+from covidcnn.evidence.openings import openings
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.evidence.tables import Tables, evidence_tables
@@ -71,14 +73,15 @@ def _markdown(table: pd.DataFrame) -> str:
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from."""
     results = {result.trial.key: result for found in evidence.finished.values() for result in found}
-    floor = evidence.floor["model"].nunique() if evidence.floor is not None else 0
+    of_floor = openings(protocol)["arm"] == FLOOR
     content = {key: hashlib.sha256(results[key].scores.to_csv(index=False, float_format="%.9g").encode()).hexdigest()
                for key in sorted(results)}
     return {
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
-        "openings of the published test set": {"trainings": protocol.openings(), "models of the floor": floor},
+        "openings of the published test set": {"trainings": int((~of_floor).sum()),
+                                               "models of the floor": int(of_floor.sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
                         "exploratory": protocol.arm(name).exploratory}
                  for name, row in zip(evidence.progress.index, evidence.progress.itertuples(index=False), strict=True)},

@@ -77,7 +77,7 @@ class Run:
         Raises:
             UserError: the training diverged.
         """
-        from covidcnn.evidence.protocol import open_store
+        from covidcnn.evidence.openings import open_store
         from covidcnn.trials.store import train_trial
         from covidcnn.trials.trial import pin_trial
 

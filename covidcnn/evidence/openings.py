@@ -1,0 +1,180 @@
+"""When the published test set may be opened for the trial store of a protocol, and what has opened it.
+
+Beside the protocol lie two files. ``frozen.json`` keeps rules, arms and selections, as digests, as they were just
+before the first test film was scored. ``openings.csv`` has a line for everything that scored them; lines are only ever
+added.
+"""
+
+import csv
+import hashlib
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from covidcnn.errors import UserError
+from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
+from covidcnn.paths import write_json
+from covidcnn.provenance import CHANGED, git_commit
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.trial import Trial
+
+OPENINGS, FROZEN = "openings.csv", "frozen.json"
+_COLUMNS = ("time", "scored", "arm", "precision")
+
+
+def open_store(folder: Path) -> TrialStore:
+    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each.
+
+    Raises:
+        UserError: the protocol cannot be read.
+    """
+    store = TrialStore(folder)
+    path = folder.parent / PROTOCOL.name
+    if not path.is_file():
+        return store
+    protocol = read_protocol(path)
+    return TrialStore(folder, partial(permit_trial, protocol, store), partial(log_trial, protocol))
+
+
+def permit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
+    """Refuse a trial that would score test films and stands in no arm, too early, or in another precision than the
+    trials of its arm before it. The first that is allowed freezes the protocol.
+
+    Raises:
+        UserError: it is refused.
+    """
+    if not trial.score_test:
+        return
+    arm = _arm_of(protocol, trial)
+    permit(protocol, store)
+    begun = openings(protocol).query("arm == @arm")["precision"]
+    if (begun != trial.recipe.precision).any():
+        raise UserError(f"{protocol.path}: arm '{arm}' was begun in {begun.iloc[0]}; bring its precision back, one arm "
+                        "has one")
+
+
+def permit(protocol: Protocol, store: TrialStore) -> None:
+    """Make sure that every choice is made, that the protocol is as it was at the first opening, and that the code is
+    that of a commit, before test films are scored.
+
+    Raises:
+        UserError: one of these does not hold.
+    """
+    protocol.require_selections()
+    commit = git_commit()
+    if commit.endswith(CHANGED):
+        raise UserError(f"{protocol.path.with_name(OPENINGS)}: no test film is scored by code that differs from its "
+                        "commit; commit the changes, or take them back")
+    if not protocol.path.with_name(FROZEN).is_file() and openings(protocol).empty:
+        _freeze(protocol, store)
+    require_as_frozen(protocol)
+
+
+def require_as_frozen(protocol: Protocol) -> None:
+    """Make sure that rules, arms and selections are as they were when the first test film was scored.
+
+    Raises:
+        UserError: they are not, or one of the two files is gone.
+    """
+    frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, OPENINGS))
+    if not frozen_path.is_file():
+        if len(openings(protocol)):
+            raise UserError(f"{frozen_path}: gone, though test films were scored; bring it back as it was")
+        return
+    if not log.is_file():
+        raise UserError(f"{log}: gone, though the protocol is frozen; bring it back as it was")
+    frozen, now = json.loads(frozen_path.read_text(encoding="utf-8")), _state(protocol)
+    for part, path in (("rules", protocol.path), ("selections", protocol.path.with_name("selections.yaml"))):
+        if frozen[part] != now[part]:
+            raise UserError(f"{path}: {part} changed after the first test score; bring them back as they were"
+                            + ("; what is to be added stands under 'notes'" if part == "rules" else ""))
+    for name in {**frozen["arms"], **now["arms"]}:
+        if name not in frozen["arms"]:
+            raise UserError(f"{protocol.path}: arm '{name}' was added after the first test score; mark it "
+                            "'exploratory: true'")
+        if frozen["arms"][name] != now["arms"].get(name):
+            raise UserError(f"{protocol.path}: arm '{name}' was changed or taken away after the first test score; "
+                            "bring it back as it was, and add what is new as an arm of its own with 'exploratory: "
+                            "true'")
+
+
+def log_trial(protocol: Protocol, trial: Trial) -> None:
+    """Enter that a trial has scored the published test films.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    if trial.score_test:
+        log_opening(protocol, trial.key, _arm_of(protocol, trial), trial.recipe.precision)
+
+
+def log_opening(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
+    """Enter what has scored the published test films: the key of a trial, or a model's name.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    path = protocol.path.with_name(OPENINGS)
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(
+                [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision])
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or give it back its rights"
+                        ) from error
+
+
+def openings(protocol: Protocol) -> pd.DataFrame:
+    """Everything that has scored the published test films, that which is no longer in the store too: ``time``,
+    ``scored``, ``arm``, ``precision``.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = protocol.path.with_name(OPENINGS)
+    if not path.is_file():
+        return pd.DataFrame(columns=list(_COLUMNS))
+    try:
+        return pd.read_csv(path, keep_default_na=False, dtype=str)[list(_COLUMNS)]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: no list of openings ({error}); bring it back as it was") from error
+
+
+def _arm_of(protocol: Protocol, trial: Trial) -> str:
+    protocol.require_selections()
+    for name in protocol.arms:
+        if trial.key in {allowed.key for allowed in protocol.sweep(name).trials(protocol.data)}:
+            return name
+    raise UserError(f"{protocol.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
+                    f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
+                    "'exploratory: true', or leave score_test out")
+
+
+def _freeze(protocol: Protocol, store: TrialStore) -> None:
+    """Write the two files, once it is sure that the selections are what the trials of the store select.
+
+    Raises:
+        UserError: they are not.
+    """
+    for name, entry in protocol.selections().items():
+        if selected_variants(selection_table(protocol, name, store)) != entry["variants"]:
+            raise UserError(f"{protocol.path.with_name('selections.yaml')}: '{name}' is not what its trials select; "
+                            f"remove the entry, then covidcnn evidence select {name}")
+    # The list first: another process that finds it empty and nothing frozen does the same once more.
+    with suppress(FileExistsError), protocol.path.with_name(OPENINGS).open("x", encoding="utf-8") as file:
+        file.write(",".join(_COLUMNS) + "\n")
+    write_json(protocol.path.with_name(FROZEN), _state(protocol))
+
+
+def _state(protocol: Protocol) -> dict[str, Any]:
+    return {"rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
+            "arms": {name: _digest(arm.pinned) for name, arm in protocol.arms.items() if not arm.exploratory}}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
