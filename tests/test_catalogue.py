@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -327,3 +328,15 @@ def test_damaged_index_is_made_again(small_tree, own_cache, damage):
     newest = max((own_cache / "index").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
     newest.write_text(damage)
     pd.testing.assert_frame_equal(index_folder(small_tree).films, before)
+
+
+def test_name_that_is_no_text_is_named_and_refused(tiny_tree, tmp_path, refused):
+    """Tables and pages are UTF-8: a name that is not would break them half-way."""
+    tree = shutil.copytree(tiny_tree, tmp_path / "tree")
+    source = next((tree / "train" / "NORMAL").iterdir())
+    try:
+        source.rename(source.with_name(os.fsdecode(b"film-\xff.jpeg")))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with refused(r"film-\xff.jpeg", "not UTF-8", "rename it"):
+        index_folder(tree)

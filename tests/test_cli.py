@@ -80,6 +80,16 @@ def test_evaluate_prints_json_alone(trained, tiny_tree, run):
         assert estimate["low"] - 1e-9 <= estimate["value"] <= estimate["high"] + 1e-9
 
 
+def test_evaluate_prints_null_for_what_is_no_number(trained, tiny_tree, run, monkeypatch):
+    """NaN is no JSON: other programs refuse it."""
+    def nothing_called(*arguments):
+        return {"metrics": {"precision": {"value": float("nan")}}, "scores": None}
+
+    monkeypatch.setattr("covidcnn.evaluation.folder.evaluate_model", nothing_called)
+    _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree, "--json")
+    assert json.loads(out, parse_constant=pytest.fail)["metrics"]["precision"]["value"] is None
+
+
 def test_evaluate_agrees_with_the_scores_that_training_left(trained, tiny_tree, run):
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
     result = json.loads(out)

@@ -123,3 +123,10 @@ def test_precision_that_the_machine_lacks_is_warned_of(paper, tiny_tree, run, mo
     assert (code, "does not multiply bfloat16" in err) == (0, warned)
     # Nothing is left to train, so there is nothing to warn of.
     assert "bfloat16" not in run("evidence", "run", "tuning", "--data", tiny_tree)[2]
+
+
+def test_brackets_in_the_name_of_a_store_are_no_markup(paper, tiny_tree, run):
+    run("evidence", "run", "tuning", "--data", tiny_tree)
+    (paper / "store").rename(paper.parent / "a[bold]b")
+    code, out, _ = run("trials", paper.parent / "a[bold]b")
+    assert (code, "2 trials of" in out, "a[bold]b" in "".join(out.split())) == (0, True, True)

@@ -40,6 +40,15 @@ def test_set_without_one_test_film_has_not_the_published_test(published):
     assert not identity.has_published_test
 
 
+def test_published_test_folder_by_itself_has_the_published_test(published):
+    """Given as --data chest_xray/test, it has no splits."""
+    films = published.films
+    alone = films[films["split"] == "test"].assign(split="all")
+    assert identify(alone).has_published_test
+    assert not identify(alone.iloc[1:]).has_published_test
+    assert not identify(films.assign(split="all")).has_published_test
+
+
 def test_set_with_one_film_renamed_or_moved_is_not_the_published_one(published):
     renamed, moved = published.films.copy(), published.films.copy()
     renamed.loc[0, "path"] = renamed.loc[0, "path"].replace("IM-", "IM-9")

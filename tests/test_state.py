@@ -42,3 +42,15 @@ def test_no_state_and_a_damaged_one_mean_beginning_anew(tmp_path, caplog, conten
     assert not caplog.messages
     assert load_state(file, "me") is None
     assert caplog.messages == [f"{file}: damaged; the training begins anew"]
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x20, 0x40])
+def test_state_of_which_a_bit_says_that_it_is_encrypted_or_patched_is_damaged(tmp_path, flag):
+    file = tmp_path / "state.npz"
+    save_state(file, "me", STATE)
+    content = bytearray(file.read_bytes())
+    # General purpose flags, in the first entry of the archive and in its directory.
+    for place in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
+        content[place] |= flag
+    file.write_bytes(content)
+    assert load_state(file, "me") is None

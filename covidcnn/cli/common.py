@@ -42,6 +42,11 @@ def open_data(data: Path | None, skip_bad: bool, patients: Path | None) -> "Data
     return dataset
 
 
+def plain_console() -> Console:
+    """Where tables are printed as they are: [x] in a folder's name is no markup."""
+    return Console(markup=False)
+
+
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr that shows itself once there is progress; none where stderr is no terminal."""

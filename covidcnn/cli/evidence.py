@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from covidcnn.cli.common import DataOption, open_data, say
+from covidcnn.cli.common import DataOption, open_data, plain_console, say
 from covidcnn.cli.trials import run_and_watch
 from covidcnn.errors import UserError
 
@@ -48,7 +47,7 @@ def select(arm: ArmArgument) -> None:
     printed = Table(*table.columns, title=f"{arm}: chosen on validation")
     for row in table.itertuples(index=False):
         printed.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console().print(printed)
+    plain_console().print(printed)
 
 
 def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
@@ -74,7 +73,7 @@ def ledger() -> None:
     printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
-    Console().print(printed)
+    plain_console().print(printed)
     say(f"{summary_sentence(claims)} (as the README has it)")
     say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
 
@@ -128,4 +127,4 @@ def status() -> None:
         trials = sweep.trials(protocol.data)
         table.add_row(name, str(len(trials)), str(sum(map(store.is_finished, trials))),
                       "yes" if sweep.score_test else "no", arm.question)
-    Console().print(table)
+    plain_console().print(table)

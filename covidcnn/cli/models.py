@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from covidcnn.cli.common import (
@@ -15,6 +14,7 @@ from covidcnn.cli.common import (
     PrecisionOption,
     SkipBadOption,
     open_data,
+    plain_console,
     say,
     say_epoch,
 )
@@ -80,7 +80,8 @@ def evaluate(
     result = evaluate_model(model, open_data(data, skip_bad, patients), split, bootstrap_samples)
     del result["scores"]
     if as_json:
-        print(json.dumps(result, indent=2))
+        # NaN, of a precision where nothing was called for example, is no JSON.
+        print(json.dumps(json.loads(json.dumps(result), parse_constant=lambda _: None), indent=2))
         return
     table = Table("metric", "value", "95 % interval", "made by",
                   title=f"{result['n']} films of {result['data']} ({result['split']}), threshold "
@@ -88,7 +89,7 @@ def evaluate(
     for name, estimate in result["metrics"].items():
         table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
                       estimate["interval"])
-    Console().print(table)
+    plain_console().print(table)
     _print_distance(result["distance from the training films"])
     for line in (result["identity"], result["note"], result["disclaimer"]):
         if line:
@@ -108,6 +109,6 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
     colour = distance["in colour"]
     table.add_row("stored in colour", f"{colour['training']:.1%}", f"{colour['here']:.1%}", "")
     table.add_row("any of these", "", "", f"{distance['share outside in any']:.1%}")
-    Console().print(table)
+    plain_console().print(table)
     print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
           "of films.")

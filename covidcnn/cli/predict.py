@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from covidcnn.cli.common import printable, progress_bar, say
+from covidcnn.cli.common import plain_console, printable, progress_bar, say
 from covidcnn.config import DISCLAIMER
 from covidcnn.errors import UserError
 
@@ -110,7 +109,7 @@ def _print_table(predictions: "Predictions") -> None:
     for path, film in zip(paths, predictions.films.itertuples(), strict=True):
         table.add_row(path, f"{film.probability:.3f}", film.called, f"{film.threshold:.3f}",
                       Text("\n".join(film.warnings)))
-    console = Console()
+    console = plain_console()
     needed = Measurement.get(console, console.options.update_width(1_000_000), table)
     console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
     console.print(table)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, say
+from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, plain_console, say
 from covidcnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def trials(
         printed = Table("trial", *shown.columns, title=f"{len(table)} trials of {store}")
         for key, row in shown.iterrows():
             printed.add_row(str(key)[:8], *(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
-        Console().print(printed)
+        plain_console().print(printed)
     if problems:
         for problem in problems[1:]:
             say(f"covidcnn: {problem}")

@@ -80,12 +80,13 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
         progress: called with (images done, images in all).
 
     Raises:
-        DataError: see :func:`find_root`.
+        DataError: see :func:`find_root`; or the name of a film is not UTF-8.
     """
     root = find_root(folder)
     images, ignored = [], []
     for split, label, class_folder in _class_folders(root):
         for path in files_under(class_folder):
+            _require_text(path)
             relative = path.relative_to(root).as_posix()
             if is_image_file(path):
                 images.append((relative, split, label))
@@ -151,6 +152,14 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _unopened(error: OSError) -> DataError:
     return DataError(f"{error.filename}: cannot be opened ({error.strerror}); change its permissions or move it away")
+
+
+def _require_text(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        readable = os.fsencode(path).decode(errors="backslashreplace")
+        raise DataError(f"{readable}: its name is not UTF-8, as tables and pages are; rename it") from error
 
 
 def is_litter(name: str) -> bool:

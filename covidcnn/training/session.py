@@ -17,7 +17,7 @@ from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.model_file import ModelFacts, save_model
-from covidcnn.paths import replacing, write_json
+from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.precision import resolve_precision
@@ -44,10 +44,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
     if (folder / MODEL).exists():
         raise UserError(f"{folder / MODEL}: there is a model already; choose another folder for --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be created ({error.strerror}); choose another for --out") from error
+    require_writable(folder / MODEL)
     recipe = recipe_for(dataset, recipe)
     # The code as it is now: it may be committed to while the training runs.
     started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
@@ -99,6 +96,8 @@ def _training_appearance(dataset: DataSet, recipe: Recipe, seed: int) -> Appeara
 
 
 def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:
-    opened = dataset.has_published_test and (training.scores["split"] == "test").any()
+    # Where there are no splits, all films were scored, and the published test set may be all there is.
+    opened = dataset.has_published_test and ((training.scores["split"] == "test").any()
+                                             or "all" in set(dataset.films["split"]))
     return {"threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
             "test openings": [EXPLORATORY] if opened else []}

@@ -62,7 +62,8 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
             history = pd.DataFrame(arrays["history"], columns=arrays["columns"].tolist())
             parts = {part: [arrays[f"{part} {place}"] for place in range(_count(arrays, part))]
                      for part in ("weights", "optimizer", "best_weights")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    # RuntimeError: a bit of the archive says that it is encrypted, or of a kind that zipfile does not know.
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
         _log.warning("%s: damaged; the training begins anew", path)
         return None
     if found != identity:

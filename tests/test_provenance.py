@@ -1,0 +1,43 @@
+"""What is said of the code that made a result."""
+
+import subprocess
+
+import pytest
+
+from covidcnn import provenance
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone with code and results, all committed."""
+    def git(*arguments):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True,
+                       capture_output=True)
+
+    for name in ("covidcnn/code.py", "reports/paper/openings.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("a\n")
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "all")
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "changed"), [
+    ("covidcnn/code.py", True), ("reports/paper/openings.csv", False), ("covidcnn/film.png", False)])
+def test_changed_code_is_said_and_results_and_new_files_are_no_change_of_it(clone, name, changed):
+    assert len(provenance.git_commit()) == 40
+    (clone / name).write_text("b\n")
+    assert provenance.git_commit().endswith(provenance.CHANGED) == changed
+
+
+def test_outside_a_clone_the_commit_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
+    assert provenance.git_commit() == "unknown"
+
+
+def test_facts_name_the_processor_and_no_path():
+    facts = provenance.software_facts()
+    assert facts["processor"]
+    assert set(facts) == {"versions", "git commit", "processor"}
