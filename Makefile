@@ -13,7 +13,7 @@ paper: $(READY)  ## train what reports/paper still lacks, then ledger and report
 	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
 
 test: $(READY)  ## check style and types, run every test with coverage
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/covidcnn lab

@@ -1,6 +1,5 @@
 """From a store of invented scores to findings, ledger, tables, figures and manifest."""
 
-import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -52,6 +51,11 @@ def evidence(folder):
 @pytest.fixture(scope="module")
 def claims(evidence):
     return ledger(evidence)
+
+
+@pytest.fixture(scope="module")
+def tables(evidence):
+    return evidence_tables(evidence)
 
 
 def test_every_arm_that_scores_test_films_is_read_with_all_its_seeds(evidence, folder):
@@ -122,8 +126,7 @@ def test_where_imbalance_is_the_cause_it_is_found(tmp_path, cause, beyond):
     assert set(rows[["imbalance-beyond-threshold", "shares-beyond-threshold"]]) <= beyond
 
 
-def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
-    tables = evidence_tables(evidence)
+def test_adadelta_is_beaten_and_equal_rivals_are_not(tables, claims):
     nadam = tables["1-as-published-nadam"][0].set_index("rival")
     assert nadam.loc["Adadelta", "low"] > 0
     assert abs(nadam.loc["Adam", "mean difference"]) < 0.1
@@ -134,10 +137,9 @@ def test_adadelta_is_beaten_and_equal_rivals_are_not(evidence, claims):
     assert claims.loc["nadam-best", "verdict"] != SUPPORTED
 
 
-def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence):
+def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence, tables):
     (chosen,) = evidence.arms["7b-recipe"].treatments
     values = chosen.values(accuracy, at_validation_threshold=True)
-    tables = evidence_tables(evidence)
     assert tables["7b-recipe"][0].loc[0, "accuracy"] == pytest.approx(np.median(values))
     assert "Youden's): accuracy" in tables["7b-recipe"][1]
     aim = tables["7b-recipe-aim"][0].set_index("measure")
@@ -184,17 +186,17 @@ def test_tiny_scores_are_called_right_at_tiny_thresholds(evidence):
     np.testing.assert_array_equal(changed.scores(True), np.tile([0.0, 1.0], (len(SEEDS), FILMS // 2)))
 
 
-def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence):
+def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence, tables):
     arm = evidence.arms["1-as-published"]
-    pairs = evidence_tables(evidence)["1-as-published-pairs"][0]
+    pairs = tables["1-as-published-pairs"][0]
     assert len(pairs) == 5 * len(SEEDS)
     row = pairs.query("rival == 'SGD' and seed == 1").iloc[0]
     nadam, rival = (arm.treatment(optimizer=name).values(accuracy)[1] for name in ("Nadam", "SGD"))
     assert row["only Nadam right"] - row["only the rival right"] == pytest.approx(FILMS * (nadam - rival))
 
 
-def test_what_was_tried_and_chosen_is_a_table(evidence):
-    table = evidence_tables(evidence)["2a-tuning"][0]
+def test_what_was_tried_and_chosen_is_a_table(tables):
+    table = tables["2a-tuning"][0]
     assert len(table) == 30
     assert table.groupby("optimizer")["selected"].sum().eq(1).all()
     for _, tried in table.groupby("optimizer"):
@@ -280,23 +282,17 @@ def test_scores_of_other_films_do_not_mix(copy, refused):
         read_evidence(protocol, store)
 
 
-def test_exploratory_arms_are_marked_in_every_table(copy):
-    path = copy / "protocol.yaml"
-    path.write_text(path.read_text().replace("  3-preprocessing:\n", "  3-preprocessing:\n    exploratory: true\n"))
-    tables = evidence_tables(read_evidence(*opened(copy)))
-    for name, (_, caption) in tables.items():
-        # Of the list of all trials a column says it.
-        assert ("exploratory" in caption) == name.startswith("3-preprocessing"), name
-    trials = tables["trials"][0]
-    assert set(trials.loc[trials["exploratory"], "arm"]) == {"3-preprocessing"}
-
-
-def test_choice_and_claims_of_an_exploratory_arm_are_marked(copy):
+def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
     path = copy / "protocol.yaml"
     for name in ("2a-tuning", "3-preprocessing"):
         path.write_text(path.read_text().replace(f"  {name}:\n", f"  {name}:\n    exploratory: true\n"))
     evidence = read_evidence(*opened(copy))
-    assert "exploratory" in evidence_tables(evidence)["2a-tuning"][1]
+    tables = evidence_tables(evidence)
+    for name, (_, caption) in tables.items():
+        # Of the list of all trials a column says it.
+        assert ("exploratory" in caption) == name.startswith(("2a-tuning", "3-preprocessing")), name
+    trials = tables["trials"][0]
+    assert set(trials.loc[trials["exploratory"], "arm"]) == {"2a-tuning", "3-preprocessing"}
     rows = ledger(evidence)
     assert set(rows.index[rows["exploratory"]]) == {"equalisation", "inversion"}
     assert rows.loc["inversion", "ours"].endswith("exploratory: added after test scores were known")
@@ -304,34 +300,33 @@ def test_choice_and_claims_of_an_exploratory_arm_are_marked(copy):
 
 
 @pytest.mark.usefixtures("committed")
-def test_all_is_written_and_the_same_store_gives_the_same_files(copy, monkeypatch):
-    # The verdicts, the values of an arm, validation beside test, Nadam's differences, ranks: drawing all takes long.
-    monkeypatch.setattr("covidcnn.evidence.write.evidence_figures",
-                        lambda *arguments: itertools.islice(evidence_figures(*arguments), 5))
-    protocol, store = opened(copy)
+def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
+    """Of one arm: all of them would take long."""
+    protocol, store = invented_store(tmp_path, arms="1")
+    invented_floor(store.folder)
     permit(protocol, store)
     for scored, arm in (("a trial", "1-as-published"), ("ridge", "8-floor"), ("neighbour", "8-floor")):
         log_opening(protocol, scored, arm)
-    written = write_evidence(protocol, store, copy)
-    first = {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    manifest = json.loads((copy / "manifest.json").read_text())
+    written = write_evidence(protocol, store, tmp_path)
+    first = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
     keys = {trial.key for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)}
     assert manifest["trials"] == len(keys)
     # As many as were entered, whatever the store holds: results here were invented.
     assert manifest["openings of the published test set"] == {"trainings": 1, "models of the floor": 2}
-    trials = pd.read_csv(copy / "tables" / "trials.csv")
+    trials = pd.read_csv(tmp_path / "tables" / "trials.csv")
     assert set(trials["key"]) == keys
     assert (trials.groupby("arm")["seed"].nunique() == len(SEEDS)).all()
     for name in manifest["tables"]:
-        assert (copy / "tables" / f"{name}.csv").is_file()
+        assert (tmp_path / "tables" / f"{name}.csv").is_file()
     for name in manifest["figures"]:
-        assert (copy / "figures" / "evidence" / f"{name}.png").stat().st_size > 5000
-    pd.testing.assert_frame_equal(read_ledger(copy / "claims.csv"), written, check_exact=False, rtol=1e-4)
-    assert len(rows_of("03_augmentation", copy / "claims.csv")) >= 5
+        assert (tmp_path / "figures" / "evidence" / f"{name}.png").stat().st_size > 5000
+    pd.testing.assert_frame_equal(read_ledger(tmp_path / "claims.csv"), written, check_exact=False, rtol=1e-4)
+    assert len(rows_of("03_augmentation", tmp_path / "claims.csv")) >= 5
     for name in ("tables", "figures"):
-        shutil.rmtree(copy / name)
-    write_evidence(protocol, store, copy)
-    assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()} == first
+        shutil.rmtree(tmp_path / name)
+    write_evidence(protocol, store, tmp_path)
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
 
 
 def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):
