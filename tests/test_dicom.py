@@ -29,7 +29,7 @@ from pydicom.uid import (
 from covidcnn.data.catalogue import index_folder
 from covidcnn.errors import DataError
 from covidcnn.imaging import dicom
-from covidcnn.imaging.files import is_dicom, is_image_file
+from covidcnn.imaging.files import COLOUR_MODES, is_dicom, is_image_file
 from covidcnn.imaging.reading import read_grey, read_header
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 36), np.uint8)
@@ -163,7 +163,7 @@ def test_colour_is_weighted_as_in_other_files(tmp_path):
     colours[:4, :, 0], colours[4:8, :, 1], colours[8:12, :, 2], colours[12:] = 255, 255, 255, 255
     write_dicom(tmp_path / "film.dcm", colours)
     assert read_grey(tmp_path / "film.dcm")[::4, 0].tolist() == [76, 150, 29, 255]
-    assert read_header(tmp_path / "film.dcm").in_colour
+    assert read_header(tmp_path / "film.dcm").mode in COLOUR_MODES
 
 
 # ---------------------------------------------------------------- transfer syntaxes

@@ -4,7 +4,7 @@ A network answers for any picture. Whether its answer can mean anything depends 
 it saw; these few measures find the coarse differences (another hospital's detector, a photo, an icon), not all.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,6 @@ class Appearance:
         if not (0 <= appearance.colour_share <= 1 and all(low <= high for low, high in ranges.values())):
             raise ValueError("appearance out of range")
         return appearance
-
-    def to_json(self) -> dict[str, Any]:
-        """The value that :meth:`from_json` takes."""
-        return asdict(self)
 
 
 def measure(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:

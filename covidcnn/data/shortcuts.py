@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from covidcnn.data.catalogue import LABELS
 from covidcnn.evaluation.metrics import POSITIVE, bootstrap_by_patient, confusion
+from covidcnn.imaging.files import COLOUR_MODES
 
 TRAINING_SPLITS = ("train", "all")
 """Films of a folder without split folders ('all') count as training, as in ``assign_roles``."""
@@ -47,7 +48,7 @@ def film_measures(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
     table = _described(films)
     table["pixel area"] = films["width"] * films["height"]
     table["width / height"] = films["width"] / films["height"]
-    table["stored in colour"] = (~films["mode"].isin(["1", "L", "LA", "I", "I;16", "F"])).astype(int)
+    table["stored in colour"] = films["mode"].isin(COLOUR_MODES).astype(int)
     # Film by film: the images may be mapped from disk, and as floats they would not fit in memory.
     table["mean grey"] = [float(image.mean()) for image in images]
     table["contrast"] = [float(image.std()) for image in images]

@@ -10,7 +10,7 @@ SMALLEST_SIDE = 16
 LARGEST_AREA = 100_000_000
 """Pixels. The largest detectors give about 20 million; more is a decompression bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
-"""Pillow's modes of colour; a palette ('P') is as often one of greys."""
+"""Pillow's modes of colour, whether or not the pixels are grey; a palette ('P') is as often one of greys."""
 IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"}
 
 
@@ -23,11 +23,6 @@ class ImageHeader:
     mode: str
     """Pillow's mode, for example 'L', 'RGB', 'I;16', 'RGBA' or 'CMYK'."""
     frames: int
-
-    @property
-    def in_colour(self) -> bool:
-        """Stored in colour, whether or not its pixels are grey."""
-        return self.mode in COLOUR_MODES
 
 
 def is_dicom(path: Path) -> bool:
