@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 from covidcnn.config import PROFILES
 from covidcnn.data.dataset import open_dataset
@@ -236,3 +237,15 @@ def test_picture_that_happens_to_spell_a_path_stays_whole(monkeypatch):
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     text = '{"image/png": "iVBORw0K/usrBBBB", "text/plain": "/usr/lib"}'
     assert without_machine_paths(text) == '{"image/png": "iVBORw0K/usrBBBB", "text/plain": "<python>/lib"}'
+
+
+def test_second_report_into_one_folder_is_refused_and_writes_nothing(tmp_path, tiny, refused):
+    notebook = write_notebook(tmp_path / "01_n.ipynb", "1")
+    folder = tmp_path / "out"
+    (folder / "logs").mkdir(parents=True)
+    with FileLock(folder / "logs" / "report.lock"):
+        with refused(folder, "another report is being written there", "--out"):
+            run_series([notebook], SMOKE, tiny, folder, report=lambda line: None)
+        assert not (folder / "index.html").exists()
+    # What a killed process left of its lock holds nothing.
+    assert run_series([notebook], SMOKE, tiny, folder, report=lambda line: None)[0].status == "done"

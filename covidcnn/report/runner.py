@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from uuid import uuid4
 
 import nbformat
+from filelock import FileLock, Timeout
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import default
 
@@ -81,11 +82,61 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         One outcome a notebook. The run record in ``folder`` holds them, and all earlier ones.
 
     Raises:
-        UserError: a notebook does not have exactly one parameters cell, or lacks a parameter.
+        UserError: a notebook does not have exactly one parameters cell, or lacks a parameter; the folder cannot be
+            written, or another report is being written there.
     """
     given = {notebook.name: {"PROFILE": profile.name} | parameters.get(notebook.name, {}) for notebook in notebooks}
     for notebook in notebooks:
         check_parameters(notebook.path, given[notebook.name])
+    with _alone_in(folder):
+        record, facts = read_record(folder), run_facts(profile, dataset)
+        if any(record.get(part) != facts[part] for part in ("profile", "data")):
+            # Made at another scale, or from other films: what is left of it is no part of this report.
+            record = {"notebooks": {}}
+        record |= facts
+        total = len(notebooks)
+        statuses = {notebook.title: "unfinished" for notebook in notebooks}
+        # No earlier run's index stands for what this one has not made.
+        write_unfinished_index(folder, record, statuses)
+
+        def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
+            with writing:
+                record["notebooks"][notebook.name] = {
+                    "title": notebook.title, "question": notebook.question, "status": outcome.status,
+                    "seconds": round(outcome.seconds, 1), "message": outcome.message,
+                    "parameters": given[notebook.name], "key": key,
+                    "finished": datetime.now(UTC).isoformat("T", "seconds")}
+                write_record(folder, record)
+                statuses[notebook.title] = outcome.status
+                write_unfinished_index(folder, record, statuses)
+
+        def run(number: int, notebook: Notebook) -> Outcome:
+            key = _key(notebook, given[notebook.name], dataset)
+            earlier = record["notebooks"].get(notebook.name, {})
+            if resume and earlier.get("status") == "done" and earlier.get("key") == key:
+                report(f"[{number}/{total}] {notebook.name}: done before, kept")
+                statuses[notebook.title] = "done"
+                return Outcome(notebook.name, "kept", earlier["seconds"])
+            report(f"[{number}/{total}] {notebook.name}: running")
+            # Should this process be killed, no earlier run's word stands for what is then half-made.
+            enter(notebook, key, Outcome(notebook.name, "unfinished"))
+            outcome = _execute(notebook, given[notebook.name], folder, number)
+            enter(notebook, key, outcome)
+            report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
+                   + (f"; {outcome.message}" if outcome.message else ""))
+            return outcome
+
+        writing = Lock()
+        with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
+            outcomes = list(pool.map(run, range(1, total + 1), notebooks))
+        write_record(folder, record)
+        write_site(folder, record)
+        return outcomes
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make a report's folder, and keep other processes from writing theirs there while the block runs."""
     try:
         for part in ("notebooks", "logs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -93,49 +144,17 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             pass
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
-    record, facts = read_record(folder), run_facts(profile, dataset)
-    if any(record.get(part) != facts[part] for part in ("profile", "data")):
-        # Made at another scale, or from other films: what is left of it is no part of this report.
-        record = {"notebooks": {}}
-    record |= facts
-    total = len(notebooks)
-    statuses = {notebook.title: "unfinished" for notebook in notebooks}
-    # No earlier run's index stands for what this one has not made.
-    write_unfinished_index(folder, record, statuses)
-
-    def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
-        with writing:
-            record["notebooks"][notebook.name] = {
-                "title": notebook.title, "question": notebook.question, "status": outcome.status,
-                "seconds": round(outcome.seconds, 1), "message": outcome.message,
-                "parameters": given[notebook.name], "key": key,
-                "finished": datetime.now(UTC).isoformat("T", "seconds")}
-            write_record(folder, record)
-            statuses[notebook.title] = outcome.status
-            write_unfinished_index(folder, record, statuses)
-
-    def run(number: int, notebook: Notebook) -> Outcome:
-        key = _key(notebook, given[notebook.name], dataset)
-        earlier = record["notebooks"].get(notebook.name, {})
-        if resume and earlier.get("status") == "done" and earlier.get("key") == key:
-            report(f"[{number}/{total}] {notebook.name}: done before, kept")
-            statuses[notebook.title] = "done"
-            return Outcome(notebook.name, "kept", earlier["seconds"])
-        report(f"[{number}/{total}] {notebook.name}: running")
-        # Should this process be killed, no earlier run's word stands for what is then half-made.
-        enter(notebook, key, Outcome(notebook.name, "unfinished"))
-        outcome = _execute(notebook, given[notebook.name], folder, number)
-        enter(notebook, key, outcome)
-        report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
-               + (f"; {outcome.message}" if outcome.message else ""))
-        return outcome
-
-    writing = Lock()
-    with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(run, range(1, total + 1), notebooks))
-    write_record(folder, record)
-    write_site(folder, record)
-    return outcomes
+    # The system frees it when the process dies.
+    lock = FileLock(folder / "logs" / "report.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{folder}: another report is being written there; wait for it, or choose another folder for "
+                        "--out") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, position: int) -> Outcome:
