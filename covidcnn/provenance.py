@@ -41,8 +41,12 @@ def software_facts() -> dict[str, Any]:
     }
 
 
-def git_commit() -> str:
-    """The commit of the clone, with ``CHANGED`` after it where files differ from it; 'unknown' outside a clone."""
+def git_commit(*results: Path) -> str:
+    """The commit of the clone, with ``CHANGED`` after it where files differ from it; 'unknown' outside a clone.
+
+    Args:
+        results: files under reports/ that are to be as committed too; the others there are no change of the code.
+    """
     git = shutil.which("git")
     if not git:
         return "unknown"
@@ -55,6 +59,10 @@ def git_commit() -> str:
         return "unknown"
     # Of tracked files: films and models that somebody keeps in the clone are no change of it. Nor are results.
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){REPORTS.name}").stdout
+    own = [path for path in map(str, results) if ask("check-ignore", "--quiet", path).returncode == 1]
+    changed += ask("status", "--porcelain", "--", *own).stdout if own else ""
+    # A new module is a change of the code, which imports it.
+    changed += ask("status", "--porcelain", "--", "covidcnn/*.py").stdout
     return commit.stdout.strip() + (CHANGED if changed.strip() else "")
 
 

@@ -54,7 +54,7 @@ def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the code were that of a commit, which while it is being worked on it is not."""
-    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda: "0" * 40)
+    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda *results: "0" * 40)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,13 +2,23 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
-from covidcnn.evidence.openings import log_opening, open_store, openings, permit, require_as_frozen
+from covidcnn.evidence.openings import (
+    log_opening,
+    open_store,
+    openings,
+    permit,
+    require_as_frozen,
+    verdict_code_was_changed,
+)
 from covidcnn.evidence.protocol import read_protocol, write_selection
+from covidcnn.training.result import Diverged
+from covidcnn.trials.store import TrialStore
 
 
 @pytest.fixture
@@ -74,8 +84,8 @@ def test_no_test_film_is_scored_before_all_is_selected(protocol, store, refused)
 
 @pytest.mark.usefixtures("selected")
 def test_no_test_film_is_scored_by_code_that_is_not_committed(protocol, store, refused, monkeypatch):
-    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda: "0" * 40 + " + changes")
-    with refused("commit the changes"):
+    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda *results: "0" * 40 + " + changes")
+    with refused("are committed", "commit them"):
         store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
     assert openings(protocol).empty
 
@@ -125,7 +135,7 @@ def test_arm_that_is_added_later_is_exploratory(protocol, refused):
 def test_arm_that_was_there_stays_as_it_was(protocol, refused, arms):
     other, _ = changed(protocol, arms)
     with refused(f"'{next(iter(arms))}'", "changed or taken away", "arm of its own"):
-        require_as_frozen(other)
+        require_as_frozen(other, TrialStore(protocol.path.parent / "store"))
 
 
 @pytest.mark.usefixtures("frozen")
@@ -133,9 +143,9 @@ def test_rules_and_data_stay_as_they_were_and_notes_may_be_added(protocol, refus
     for parts in ({"rules": {"epoch": "the last"}}, {"data": "b" * 64}, {"floor": {"question": "?"}}):
         other, _ = changed(protocol, **parts)
         with refused(protocol.path, "rules changed after the first test score", "'notes'"):
-            require_as_frozen(other)
+            require_as_frozen(other, TrialStore(protocol.path.parent / "store"))
     noted, _ = changed(protocol, notes=["the machine was replaced"], **{"budget in hours": {"plain": 2}})
-    require_as_frozen(noted)
+    require_as_frozen(noted, TrialStore(protocol.path.parent / "store"))
 
 
 @pytest.mark.usefixtures("frozen")
@@ -150,10 +160,10 @@ def test_selections_stay_as_they_were(protocol, store, refused):
 @pytest.mark.parametrize("name", ["frozen.json", "openings.csv"])
 def test_file_that_is_gone_is_missed(protocol, store, refused, name):
     protocol.path.with_name(name).unlink()
-    with refused(name, "bring it back"):
+    with refused(name, "back as it was"):
         permit(protocol, store)
-    with refused(name, "bring it back"):
-        require_as_frozen(protocol)
+    with refused(name, "back as it was"):
+        require_as_frozen(protocol, store)
 
 
 @pytest.mark.usefixtures("frozen")
@@ -182,9 +192,59 @@ def test_freezing_keeps_digests_of_all_that_is_pinned(protocol, store, selected)
     permit(protocol, store)
     state = json.loads(protocol.path.with_name("frozen.json").read_text())
     assert set(state["arms"]) == set(VALUE["arms"])
-    assert set(state) == {"arms", "rules", "selections"}
+    assert set(state) == {"arms", "rules", "selections", "commit", "verdict code"}
     assert openings(protocol).empty
     # Written once: what it was then is compared ever after.
     before = protocol.path.with_name("frozen.json").read_bytes()
     permit(read_protocol(protocol.path), store)
     assert protocol.path.with_name("frozen.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("selected")
+def test_store_is_guarded_however_its_folder_is_named(protocol, store, refused, monkeypatch, tmp_path):
+    late = replace(protocol.sweep("plain").trials(protocol.data)[0], seed=9)
+    (tmp_path / "link").symlink_to(store.folder, target_is_directory=True)
+    monkeypatch.chdir(store.folder)
+    for name in (Path(), tmp_path / "link", Path("..") / "store"):
+        with refused("exploratory"):
+            open_store(name).run(None, late, trainer=stub_trainer)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_test_score_that_was_not_entered_is_found(protocol, store, refused):
+    """A line taken out, both files taken away, or a score brought in from a store without a guard."""
+    log = protocol.path.with_name("openings.csv")
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text(lines[0])
+    with refused(log, "is not in the list"):
+        require_as_frozen(protocol, store)
+    for name in ("openings.csv", "frozen.json"):
+        protocol.path.with_name(name).unlink()
+    with refused(log, "is not in the list"):
+        permit(protocol, store)
+    assert not protocol.path.with_name("frozen.json").exists()
+
+
+@pytest.mark.usefixtures("selected")
+def test_protocol_that_changed_under_a_running_process_is_not_frozen(protocol, store, refused):
+    changed(protocol, rules={"epoch": "the last"})
+    with refused(protocol.path, "changed since this process began"):
+        store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+    assert not protocol.path.with_name("frozen.json").exists()
+
+
+@pytest.mark.usefixtures("selected")
+def test_training_that_diverged_has_scored_nothing(protocol, store):
+    def diverging(*arguments):
+        raise Diverged("no number")
+
+    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=diverging)
+    assert openings(protocol).empty
+    require_as_frozen(protocol, store)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_changed_verdict_code_is_told(protocol, monkeypatch):
+    assert not verdict_code_was_changed(protocol)
+    monkeypatch.setattr("covidcnn.evidence.openings.verdict_code", lambda: "other")
+    assert verdict_code_was_changed(protocol)

@@ -32,6 +32,18 @@ def test_changed_code_is_said_and_results_and_new_files_are_no_change_of_it(clon
     assert provenance.git_commit().endswith(provenance.CHANGED) == changed
 
 
+def test_results_are_asked_about_where_they_are_to_be_committed_and_new_modules_are_changes(clone, tmp_path_factory):
+    log, new = clone / "reports/paper/openings.csv", clone / "reports/paper/selections.yaml"
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "protocol.yaml"
+    elsewhere.write_text("a\n")
+    assert not provenance.git_commit(log, elsewhere).endswith(provenance.CHANGED)
+    new.write_text("a\n")
+    assert provenance.git_commit(log, new).endswith(provenance.CHANGED)
+    new.unlink()
+    (clone / "covidcnn/new.py").write_text("b\n")
+    assert provenance.git_commit().endswith(provenance.CHANGED)
+
+
 def test_outside_a_clone_the_commit_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "PROJECT", tmp_path)
     assert provenance.git_commit() == "unknown"

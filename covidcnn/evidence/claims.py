@@ -125,7 +125,7 @@ _RANKING = (
             f"{findings.paper_lead(rival):+.4f}", "05_optimizer_comparison#interval-table",
             partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,))
       for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"),
-    Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster", "",
+    Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster (here: fastest of the six)", "",
           "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,)),
     Claim("rmsprop-overconfident", "'Tables 2 and 3'", "RMSprop has a higher loss than Adadelta, the last by accuracy "
           "(follows from the table)", "0.5744, 0.4621", "05_optimizer_comparison#beside-figure",
@@ -152,11 +152,13 @@ _RANKING = (
 )
 
 _CAUSES = (
-    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA", "",
-          "03_augmentation#fig-05", partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,)),
-    Claim("imbalance", "Pre-processing", "imbalance causes these false alarms", "", "03_augmentation#effects-figure",
-          partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,)),
-    Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms", "",
+    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA (here: more "
+          "than by its final model)", "", "03_augmentation#fig-05",
+          partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,)),
+    Claim("imbalance", "Pre-processing", "imbalance causes these false alarms (here: at least half of them)", "",
+          "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}),
+          (TREATMENTS,)),
+    Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms (the same at 224 px)", "",
           "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
           (TREATMENTS_224,)),
     Claim("imbalance-shares", "Pre-processing", "imbalance causes these false alarms (so training on equal shares ends "
@@ -167,16 +169,18 @@ _CAUSES = (
     Claim("shares-beyond-threshold", "Pre-processing", "imbalance causes these false alarms (here: those left when the "
           "threshold is set on validation, so that equal shares end them)", "", "03_augmentation#effects-figure",
           partial(causes.shares_beyond_threshold, SHARES), (SHARES,)),
-    Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance: fewer false alarms", "",
-          "03_augmentation#effects-table", partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,)),
+    Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance (here: fewer false "
+          "alarms)", "", "03_augmentation#effects-table",
+          partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,)),
     Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
           "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,)),
     Claim("imbalance-over-fitting", "Pre-processing", "imbalance makes for over-fitting", "",
           "03_augmentation#over-fitting-table", partial(causes.imbalance_over_fitting, TREATMENTS), (TREATMENTS,)),
     Claim("dropout-over-fitting", "Model structure", "dropout prevents over-fitting", "", "04_model_building#dropout",
           partial(causes.dropout_over_fitting, ASSUMPTIONS), (ASSUMPTIONS,)),
-    Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge", "",
-          "06_evaluation#fig-12-figure", partial(causes.training_converges, PUBLISHED), (PUBLISHED,)),
+    Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge (here: both end better than "
+          "they begin)", "", "06_evaluation#fig-12-figure",
+          partial(causes.training_converges, PUBLISHED), (PUBLISHED,)),
     Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small "
           "(so a larger one halves it)", "", "06_evaluation#fig-12",
           partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,)),

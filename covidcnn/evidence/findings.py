@@ -15,7 +15,7 @@ import pandas as pd
 from covidcnn import paper
 from covidcnn.data.facts import COUNTS
 from covidcnn.evidence.floor import RIDGE
-from covidcnn.evidence.measures import MEASURES, Metric, accuracy, loss
+from covidcnn.evidence.measures import MEASURES, Metric, accuracy, log_loss
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment
 from covidcnn.evidence.statistics import Difference, contrast, over_seeds, paired_difference
 from covidcnn.evidence.verdicts import (
@@ -142,12 +142,12 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
 
     Args:
         arm: of optimizers.
-        quantity: 'accuracy' or 'loss'.
+        quantity: 'accuracy' or 'loss', of which logarithms are compared.
 
     Raises:
         Untestable: by loss, if a training diverged.
     """
-    metric, sign = (accuracy, 1) if quantity == "accuracy" else (loss, -1)
+    metric, sign = (accuracy, 1) if quantity == "accuracy" else (log_loss, -1)
     if quantity == "loss":
         for treatment in arm.treatments:
             treatment.require_all()
@@ -203,7 +203,7 @@ def higher_loss(arm: str, first: str, second: str, evidence: Evidence) -> Findin
     one, other = (results.treatment(optimizer=name) for name in (first, second))
     for treatment in (one, other):
         treatment.require_all()
-    return direction(between(results, one, other, loss))
+    return direction(between(results, one, other, log_loss))
 
 
 def preprocessing(arm: str, variant: str, evidence: Evidence) -> Finding:

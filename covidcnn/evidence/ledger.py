@@ -25,6 +25,7 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
     Returns:
         A row a claim, indexed by its name: ``where``, ``claim``, ``paper``, ``ours``, ``value``, ``low``, ``high``,
         ``seeds``, ``px`` (size of the films), ``verdict``, ``cell`` (of a notebook), ``arms`` (that it rests on),
+        ``says_little`` (whether the interval holds the paper's value and is so wide that it excludes little),
         ``exploratory`` (whether one of these was added after test scores were known).
     """
     rows = []
@@ -35,6 +36,7 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
                      "seeds": finding.seeds or np.nan, "px": _sizes(claim, evidence), "verdict": finding.verdict,
                      "cell": claim.cell,
                      "arms": " ".join(claim.arms),
+                     "says_little": finding.says_little,
                      "exploratory": not evidence.exploratory.isdisjoint(claim.arms)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
@@ -96,8 +98,9 @@ def summary_sentence(table: pd.DataFrame) -> str:
     others = {CONTRADICTION: "contradicted by the paper itself or its data",
               NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
-    exploratory = int(table["exploratory"].sum())
-    said = f" {exploratory} of them rest on arms added after test scores were known." if exploratory else ""
+    wide, exploratory = int(table["says_little"].sum()), int(table["exploratory"].sum())
+    said = f" Of those reproduced or compatible {wide} have an interval that excludes little." if wide else ""
+    said += f" {exploratory} of all rest on arms added after test scores were known." if exploratory else ""
     return f"{len(table)} claims of the paper: {', '.join(counts)}.{said}"
 
 
@@ -129,8 +132,14 @@ def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
     return table.loc[table["cell"].str.startswith(f"{notebook}#"), ["where", "claim", "paper", "ours", "verdict"]]
 
 
-def write_ledger(table: pd.DataFrame, folder: Path) -> None:
-    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder."""
+def write_ledger(table: pd.DataFrame, folder: Path, code_was_changed: bool) -> None:
+    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
+
+    Args:
+        table: from ``ledger``.
+        folder: of the report.
+        code_was_changed: whether what gives the verdicts is another than before the first test score.
+    """
     with replacing(folder / LEDGER.name) as temporary:
         table.to_csv(temporary, float_format="%.6g")
     linked = table.assign(
@@ -148,6 +157,9 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
             "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients. "
             "Where a row makes several comparisons, Holm's correction is made for its p; intervals and other rows are "
             "not corrected, and the interval listed is that of the comparison that decides.",
+            *(["**The code that gives the verdicts was changed after the first test score**: the history of "
+               "`covidcnn/evidence/` since the commit that [frozen.json](frozen.json) names says how."]
+              if code_was_changed else []),
             summary(table).to_markdown(),
             printed.to_markdown(index=False, missingval=""),
         ]) + "\n", encoding="utf-8")

@@ -59,6 +59,11 @@ def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndar
     return weights @ -np.log(np.where(labels == 1, kept, 1 - kept)) / weights.sum(-1)
 
 
+def log_loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The logarithm of ``loss``, in which losses are compared: one bad seed would rule the mean of what is not."""
+    return np.log(loss(labels, scores, weights))
+
+
 def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return (weights @ (part & whole)) / (weights @ whole)

@@ -9,13 +9,16 @@ import csv
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
+from covidcnn import paper
 from covidcnn.errors import UserError
 from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
 from covidcnn.paths import write_json
@@ -34,7 +37,8 @@ def open_store(folder: Path) -> TrialStore:
         UserError: the protocol cannot be read.
     """
     store = TrialStore(folder)
-    path = folder.parent / PROTOCOL.name
+    # Of a link, or of '.', where it leads.
+    path = folder.resolve().parent / PROTOCOL.name
     if not path.is_file():
         return store
     protocol = read_protocol(path)
@@ -52,10 +56,11 @@ def permit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
         return
     arm = _arm_of(protocol, trial)
     permit(protocol, store)
-    begun = openings(protocol).query("arm == @arm")["precision"]
-    if (begun != trial.recipe.precision).any():
-        raise UserError(f"{protocol.path}: arm '{arm}' was begun in {begun.iloc[0]}; bring its precision back, one arm "
-                        "has one")
+    scored = set(openings(protocol)["scored"])
+    for other in ("float32", "bfloat16"):
+        if other != trial.recipe.precision and scored & _keys(protocol, arm, other):
+            raise UserError(f"{protocol.path}: arm '{arm}' was begun in {other}; bring its precision back, one arm has "
+                            "one")
 
 
 def permit(protocol: Protocol, store: TrialStore) -> None:
@@ -66,38 +71,45 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
         UserError: one of these does not hold.
     """
     protocol.require_selections()
-    commit = git_commit()
-    if commit.endswith(CHANGED):
-        raise UserError(f"{protocol.path.with_name(OPENINGS)}: no test film is scored by code that differs from its "
-                        "commit; commit the changes, or take them back")
+    chosen = protocol.path.with_name("selections.yaml")
+    if git_commit(protocol.path, chosen).endswith(CHANGED):
+        raise UserError(f"{protocol.path}: no test film is scored before the code, the protocol and {chosen.name} are "
+                        "committed; commit them, or take the changes back")
+    if read_protocol(protocol.path) != protocol:
+        raise UserError(f"{protocol.path}: changed since this process began; begin again")
+    _require_entered(protocol, store)
     if not protocol.path.with_name(FROZEN).is_file() and openings(protocol).empty:
-        _freeze(protocol, store)
-    require_as_frozen(protocol)
+        freeze(protocol, store)
+    require_as_frozen(protocol, store)
 
 
-def require_as_frozen(protocol: Protocol) -> None:
-    """Make sure that rules, arms and selections are as they were when the first test film was scored.
+def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
+    """Make sure that rules, arms and selections are as they were when the first test film was scored, and that every
+    test score of the store was entered.
 
     Raises:
         UserError: they are not, or one of the two files is gone.
     """
     frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, OPENINGS))
+    _require_entered(protocol, store)
     if not frozen_path.is_file():
         if len(openings(protocol)):
             raise UserError(f"{frozen_path}: gone, though test films were scored; bring it back as it was")
         return
     if not log.is_file():
         raise UserError(f"{log}: gone, though the protocol is frozen; bring it back as it was")
-    frozen, now = json.loads(frozen_path.read_text(encoding="utf-8")), _state(protocol)
-    for part, path in (("rules", protocol.path), ("selections", protocol.path.with_name("selections.yaml"))):
-        if frozen[part] != now[part]:
+    frozen = json.loads(frozen_path.read_text(encoding="utf-8"))
+    chosen = protocol.path.with_name("selections.yaml")
+    for part, now, path in (("rules", protocol.rules, protocol.path), ("selections", protocol.selections(), chosen)):
+        if frozen[part] != _digest(now):
             raise UserError(f"{path}: {part} changed after the first test score; bring them back as they were"
                             + ("; what is to be added stands under 'notes'" if part == "rules" else ""))
-    for name in {**frozen["arms"], **now["arms"]}:
+    arms = _arms(protocol)
+    for name in {**frozen["arms"], **arms}:
         if name not in frozen["arms"]:
             raise UserError(f"{protocol.path}: arm '{name}' was added after the first test score; mark it "
                             "'exploratory: true'")
-        if frozen["arms"][name] != now["arms"].get(name):
+        if frozen["arms"][name] != arms.get(name):
             raise UserError(f"{protocol.path}: arm '{name}' was changed or taken away after the first test score; "
                             "bring it back as it was, and add what is new as an arm of its own with 'exploratory: "
                             "true'")
@@ -155,7 +167,29 @@ def _arm_of(protocol: Protocol, trial: Trial) -> str:
                     "'exploratory: true', or leave score_test out")
 
 
-def _freeze(protocol: Protocol, store: TrialStore) -> None:
+def _keys(protocol: Protocol, arm: str, precision: str) -> set[str]:
+    """The keys of an arm's trials if they were of this precision."""
+    return {replace(trial, recipe=replace(trial.recipe, precision=precision)).key
+            for trial in protocol.sweep(arm).trials(protocol.data)}
+
+
+def _require_entered(protocol: Protocol, store: TrialStore) -> None:
+    """Make sure that every test score of the store was entered. An arm that waits for a selection cannot have any.
+
+    Raises:
+        UserError: one was not.
+    """
+    chosen = protocol.selections()
+    scored = {trial.key for name, arm in protocol.arms.items() if arm.selected_from in chosen or not arm.selected_from
+              for trial in protocol.sweep(name).trials(protocol.data)
+              if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
+    missing = scored - set(openings(protocol)["scored"])
+    if missing:
+        raise UserError(f"{protocol.path.with_name(OPENINGS)}: trial {min(missing)} of the store has test scores and "
+                        "is not in the list; bring the list back as it was, or take the trial out of the store")
+
+
+def freeze(protocol: Protocol, store: TrialStore) -> None:
     """Write the two files, once it is sure that the selections are what the trials of the store select.
 
     Raises:
@@ -168,12 +202,34 @@ def _freeze(protocol: Protocol, store: TrialStore) -> None:
     # The list first: another process that finds it empty and nothing frozen does the same once more.
     with suppress(FileExistsError), protocol.path.with_name(OPENINGS).open("x", encoding="utf-8") as file:
         file.write(",".join(_COLUMNS) + "\n")
-    write_json(protocol.path.with_name(FROZEN), _state(protocol))
+    # Of two processes the first one's word stands.
+    lock = store.folder / "unfinished" / "frozen.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if not protocol.path.with_name(FROZEN).is_file():
+            write_json(protocol.path.with_name(FROZEN), {
+                "rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
+                "arms": _arms(protocol), "commit": git_commit(), "verdict code": verdict_code()})
 
 
-def _state(protocol: Protocol) -> dict[str, Any]:
-    return {"rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
-            "arms": {name: _digest(arm.pinned) for name, arm in protocol.arms.items() if not arm.exploratory}}
+def verdict_code() -> str:
+    """SHA-256 of the files that turn scores into verdicts: a mistake in them may be mended after the first test score,
+    but not without a word."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(paper.__file__)]
+    return _digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
+
+
+def verdict_code_was_changed(protocol: Protocol) -> bool:
+    """Whether it is another than when the first test film was scored."""
+    path = protocol.path.with_name(FROZEN)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["verdict code"] != verdict_code()
+
+
+def _arms(protocol: Protocol) -> dict[str, str]:
+    """A digest of each arm that is not exploratory. Keys of its trials change with what a name in a recipe stands for.
+    """
+    return {name: _digest([*arm.pinned, sorted(_keys(protocol, name, "float32"))])
+            for name, arm in protocol.arms.items() if not arm.exploratory}
 
 
 def _digest(value: Any) -> str:

@@ -208,7 +208,7 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
         DataError: a result is damaged, or trials of an arm were scored on different test films.
         UserError: the protocol is not what it was when the first test film was scored.
     """
-    require_as_frozen(protocol)
+    require_as_frozen(protocol, store)
     trials = _trials_by_arm(protocol)
     # A trial that stands in two arms is read once.
     results = {trial.key: store.read(trial.key)

@@ -38,6 +38,8 @@ class Finding:
     high: float = np.nan
     """Of its 95 % interval; for a value of the paper the prediction interval for one new run."""
     seeds: int = 0
+    says_little: bool = False
+    """A prediction interval that holds the paper's value, and so wide that it would hold most others too."""
 
 
 def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Finding:
@@ -58,10 +60,10 @@ def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Fi
     # Rounded, so that a difference of exactly two points in decimals counts as two points.
     near = round(abs(claimed - median), 9) <= NEAR
     verdict = (REPRODUCED if near else COMPATIBLE) if inside else NOT_REPRODUCED
-    is_wide = high > _WIDE_FACTOR * low if logarithmic else high - low > _WIDE
-    warning = "; so wide an interval excludes little" if inside and is_wide else ""
+    says_little = bool(inside and (high > _WIDE_FACTOR * low if logarithmic else high - low > _WIDE))
+    warning = "; so wide an interval excludes little" if says_little else ""
     return Finding(verdict, f"median {median:.4f} ({values.min():.4f} to {values.max():.4f}); a new run {low:.4f} to "
-                            f"{high:.4f}{warning}", median, float(low), float(high), len(values))
+                            f"{high:.4f}{warning}", median, float(low), float(high), len(values), says_little)
 
 
 def all_hold(predictions: Mapping[str, Difference]) -> Finding:

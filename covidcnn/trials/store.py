@@ -63,8 +63,8 @@ class TrialStore:
     permit: Callable[[Trial], None] | None = None
     """Called before a trial is computed; raises UserError where a protocol forbids it."""
     scored: Callable[[Trial], None] | None = None
-    """Called when a trial was computed, before its result is put in its place: of a process that is killed between the
-    two, the call is remembered and the trial is computed again."""
+    """Called when a trial was computed and has scores, before its result is put in its place: of a process that is
+    killed between the two, the call is remembered and the trial is computed again."""
 
     def prepare(self) -> None:
         """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
@@ -92,6 +92,10 @@ class TrialStore:
     def is_finished(self, trial: Trial) -> bool:
         """Whether there is a result, read or not."""
         return self._json(trial.key).exists()
+
+    def has_scores(self, trial: Trial) -> bool:
+        """Whether a finished trial has scores, which a diverged one has not."""
+        return self._scores(trial.key).exists()
 
     def read(self, key: str) -> TrialResult:
         """The result of a finished trial.
@@ -220,7 +224,7 @@ class TrialStore:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
                  **software}
-        if self.scored:
+        if self.scored and not diverged:
             self.scored(trial)
         self.write(TrialResult(trial, history, scores, diverged, facts))
         _discard(self.unfinished(trial))
