@@ -71,10 +71,9 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
         UserError: one of these does not hold.
     """
     protocol.require_selections()
-    chosen = protocol.path.with_name("selections.yaml")
-    if git_commit(protocol.path, chosen).endswith(CHANGED):
-        raise UserError(f"{protocol.path}: no test film is scored before the code, the protocol and {chosen.name} are "
-                        "committed; commit them, or take the changes back")
+    if git_commit(protocol.path, protocol.selections_path).endswith(CHANGED):
+        raise UserError(f"{protocol.path}: no test film is scored before the code, the protocol and "
+                        f"{protocol.selections_path.name} are committed; commit them, or take the changes back")
     if read_protocol(protocol.path) != protocol:
         raise UserError(f"{protocol.path}: changed since this process began; begin again")
     _require_entered(protocol, store)
@@ -99,8 +98,8 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
     if not log.is_file():
         raise UserError(f"{log}: gone, though the protocol is frozen; bring it back as it was")
     frozen = json.loads(frozen_path.read_text(encoding="utf-8"))
-    chosen = protocol.path.with_name("selections.yaml")
-    for part, now, path in (("rules", protocol.rules, protocol.path), ("selections", protocol.selections(), chosen)):
+    for part, now, path in (("rules", protocol.rules, protocol.path),
+                            ("selections", protocol.selections(), protocol.selections_path)):
         if frozen[part] != _digest(now):
             raise UserError(f"{path}: {part} changed after the first test score; bring them back as they were"
                             + ("; what is to be added stands under 'notes'" if part == "rules" else ""))
@@ -197,7 +196,7 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
     """
     for name, entry in protocol.selections().items():
         if selected_variants(selection_table(protocol, name, store)) != entry["variants"]:
-            raise UserError(f"{protocol.path.with_name('selections.yaml')}: '{name}' is not what its trials select; "
+            raise UserError(f"{protocol.selections_path}: '{name}' is not what its trials select; "
                             f"remove the entry, then covidcnn evidence select {name}")
     # The list first: another process that finds it empty and nothing frozen does the same once more.
     with suppress(FileExistsError), protocol.path.with_name(OPENINGS).open("x", encoding="utf-8") as file:

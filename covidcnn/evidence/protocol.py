@@ -93,9 +93,14 @@ class Protocol:
             {setting: value for setting, value in variant.items() if setting not in arm.value.get("recipe", {})}
             for variant in chosen["variants"]]})
 
+    @property
+    def selections_path(self) -> Path:
+        """Where what was selected is kept, beside the protocol."""
+        return self.path.with_name("selections.yaml")
+
     def selections(self) -> dict[str, Any]:
         """What was selected so far, by arm."""
-        path = self.path.with_name("selections.yaml")
+        path = self.selections_path
         return (read_yaml(path) or {}) if path.is_file() else {}
 
     def require_selections(self) -> None:
@@ -204,8 +209,8 @@ def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
                             for row in _records(table)]}
     earlier = protocol.selections()
     if earlier.get(name, entry)["variants"] != entry["variants"]:
-        raise UserError(f"{protocol.path.with_name('selections.yaml')}: '{name}' was selected before, and otherwise")
-    with replacing(protocol.path.with_name("selections.yaml")) as temporary:
+        raise UserError(f"{protocol.selections_path}: '{name}' was selected before, and otherwise")
+    with replacing(protocol.selections_path) as temporary:
         temporary.write_text("# Written by: covidcnn evidence select. Chosen on validation alone.\n"
                              + yaml.safe_dump(earlier | {name: entry}, sort_keys=False), encoding="utf-8")
     return table
