@@ -157,7 +157,8 @@ def _rises(treatment: Treatment) -> np.ndarray:
 def _fewer_rises(without: Treatment, with_it: Treatment) -> Finding:
     """How much more validation loss rises without a treatment. Supported only where it rises at all without: a loss
     that merely falls more slowly is no over-fitting."""
-    rising, found = over_seeds(_rises(without)), direction(over_seeds(_rises(without) - _rises(with_it)))
+    rises = _rises(without)
+    rising, found = over_seeds(rises), direction(over_seeds(rises - _rises(with_it)))
     verdict = OPEN if found.verdict == SUPPORTED and rising.low <= 0 else found.verdict
     return replace(found, verdict=verdict, ours=f"{found.ours}; without it the loss rises by {shown(rising)}")
 

@@ -76,10 +76,11 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
                         f"{protocol.selections_path.name} are committed; commit them, or take the changes back")
     if read_protocol(protocol.path) != protocol:
         raise UserError(f"{protocol.path}: changed since this process began; begin again")
-    _require_entered(protocol, store)
-    if not protocol.path.with_name(FROZEN).is_file() and openings(protocol).empty:
-        freeze(protocol, store)
     require_as_frozen(protocol, store)
+    if not protocol.path.with_name(FROZEN).is_file():
+        freeze(protocol, store)
+        # Another process may have been faster, with other rules.
+        require_as_frozen(protocol, store)
 
 
 def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
