@@ -65,7 +65,8 @@ def invented_result(trial: Trial, cause: str = "shift") -> TrialResult:
     history = pd.DataFrame({
         "loss": 1 / epochs + slower + noise.uniform(0, 0.02, len(epochs)), "accuracy": 1 - 0.3 / epochs,
         "val_loss": 1 / epochs + overfits * 0.1 * epochs + noise.uniform(0, 0.02, len(epochs)),
-        "val_accuracy": 0.9 + jump * (epochs % 2) + noise.uniform(0, 0.005, len(epochs)),
+        **dict.fromkeys(("val_accuracy", "val_sensitivity"),
+                        0.9 + jump * (epochs % 2) + noise.uniform(0, 0.005, len(epochs))),
         "shifted_val_loss": 1 / epochs + noise.uniform(0, 0.02, len(epochs))},
         index=pd.RangeIndex(1, len(epochs) + 1, name="epoch"))
     kept = films if trial.score_test else films[films["split"] == "validation"]

@@ -58,9 +58,15 @@ def trained(data, folder, reports):
 def test_history_has_a_row_an_epoch(trained):
     assert trained.history.index.tolist() == [1, 2]
     assert trained.history.index.name == "epoch"
-    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(trained.history.columns)
+    assert trained.history.columns.tolist() == ["accuracy", "loss", "sensitivity", "val_accuracy", "val_loss",
+                                                "val_sensitivity"]
     assert trained.history.notna().all().all()
     assert not trained.interrupted
+
+
+def test_history_holds_sensitivity_on_validation(trained):
+    positive = trained.scores.query("split == 'validation' and label == 'PNEUMONIA'")["score"]
+    assert trained.history.loc[trained.best_epoch, "val_sensitivity"] == pytest.approx((positive > 0.5).mean())
 
 
 def test_scores_have_a_row_a_film_with_its_role(trained, data):

@@ -157,7 +157,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     # XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate, recipe.schedule,
                                            steps * recipe.epochs, recipe.weight_average),
-                  loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
+                  loss="binary_crossentropy", metrics=["accuracy", keras.metrics.Recall(name="sensitivity")],
+                  jit_compile=False)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred films tracing takes longer than training.
     validation = scoring_batches(images, labels, rows["validation"])

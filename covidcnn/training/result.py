@@ -26,7 +26,8 @@ class Training:
     model: "keras.Model"
     """Plain Keras in float32, with the weights of the best epoch."""
     history: pd.DataFrame
-    """A row an epoch, from 1: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``."""
+    """A row an epoch, from 1: ``loss``, ``accuracy`` and ``sensitivity`` at threshold 0.5, and those of validation:
+    ``val_loss``, ``val_accuracy`` and ``val_sensitivity``."""
     scores: pd.DataFrame
     """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability
     of PNEUMONIA), ``subtype``, ``patient``."""
