@@ -8,13 +8,15 @@ import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
+from covidcnn.evidence.ledger import read_ledger, write_ledger
 from covidcnn.evidence.openings import (
+    changed_verdict_code,
     log_opening,
     open_store,
     openings,
     permit,
     require_as_frozen,
-    verdict_code_was_changed,
+    verdict_code,
 )
 from covidcnn.evidence.protocol import read_protocol, write_selection
 from covidcnn.training.result import Diverged
@@ -244,7 +246,21 @@ def test_training_that_diverged_has_scored_nothing(protocol, store):
 
 
 @pytest.mark.usefixtures("frozen")
-def test_changed_verdict_code_is_told(protocol, monkeypatch):
-    assert not verdict_code_was_changed(protocol)
-    monkeypatch.setattr("covidcnn.evidence.openings.verdict_code", lambda: "other")
-    assert verdict_code_was_changed(protocol)
+def test_changed_verdict_code_is_told_by_file(protocol, store, selected, monkeypatch):
+    assert changed_verdict_code(protocol) == []
+    permit(protocol, store)
+    assert changed_verdict_code(protocol) == []
+    before = verdict_code()
+    assert {"evidence/causes.py", "evaluation/threshold.py", "paper.py"} <= set(before)
+    now = before | {"evidence/causes.py": "other", "evidence/new.py": "new"}
+    del now["paper.py"]
+    monkeypatch.setattr("covidcnn.evidence.openings.verdict_code", lambda: now)
+    assert changed_verdict_code(protocol) == ["evidence/causes.py", "evidence/new.py", "paper.py"]
+
+
+def test_ledger_names_what_was_changed(tmp_path):
+    write_ledger(read_ledger(), tmp_path, ["evidence/causes.py"])
+    assert "after the first test score, of the code that gives the verdicts:** `covidcnn/evidence/causes.py`" in (
+        tmp_path / "claims.md").read_text(encoding="utf-8")
+    write_ledger(read_ledger(), tmp_path, [])
+    assert "after the first" not in (tmp_path / "claims.md").read_text(encoding="utf-8")

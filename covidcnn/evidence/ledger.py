@@ -1,5 +1,6 @@
 """The claims ledger: ``reports/paper/claims.csv`` and ``claims.md``, made from the store and the paper's numbers."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,13 +133,13 @@ def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
     return table.loc[table["cell"].str.startswith(f"{notebook}#"), ["where", "claim", "paper", "ours", "verdict"]]
 
 
-def write_ledger(table: pd.DataFrame, folder: Path, code_was_changed: bool) -> None:
+def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> None:
     """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
 
     Args:
         table: from ``ledger``.
         folder: of the report.
-        code_was_changed: whether what gives the verdicts is another than before the first test score.
+        changed_code: the files that give the verdicts and are others than before the first test score.
     """
     with replacing(folder / LEDGER.name) as temporary:
         table.to_csv(temporary, float_format="%.6g")
@@ -157,9 +158,9 @@ def write_ledger(table: pd.DataFrame, folder: Path, code_was_changed: bool) -> N
             "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients. "
             "Where a row makes several comparisons, Holm's correction is made for its p; intervals and other rows are "
             "not corrected, and the interval listed is that of the comparison that decides.",
-            *(["**The code that gives the verdicts was changed after the first test score**: the history of "
-               "`covidcnn/evidence/` since the commit that [frozen.json](frozen.json) names says how."]
-              if code_was_changed else []),
+            *(["**Changed after the first test score, of the code that gives the verdicts:** "
+               f"{', '.join(f'`covidcnn/{name}`' for name in changed_code)}. Their history since the commit that "
+               "[frozen.json](frozen.json) names says how."] if changed_code else []),
             summary(table).to_markdown(),
             printed.to_markdown(index=False, missingval=""),
         ]) + "\n", encoding="utf-8")

@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from covidcnn import paper
 from covidcnn.errors import UserError
 from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
 from covidcnn.paths import write_json
@@ -28,6 +27,7 @@ from covidcnn.trials.trial import Trial
 
 OPENINGS, FROZEN = "openings.csv", "frozen.json"
 _COLUMNS = ("time", "scored", "arm", "precision")
+_HERE = Path(__file__).parent
 
 
 def open_store(folder: Path) -> TrialStore:
@@ -212,17 +212,21 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
                 "arms": _arms(protocol), "commit": git_commit(), "verdict code": verdict_code()})
 
 
-def verdict_code() -> str:
-    """SHA-256 of the files that turn scores into verdicts: a mistake in them may be mended after the first test score,
-    but not without a word."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(paper.__file__)]
-    return _digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
+def verdict_code() -> dict[str, str]:
+    """SHA-256 of each file that turns scores into verdicts: a mistake in them may be mended after the first test score,
+    but not without a word. Tables and figures show results and decide nothing."""
+    files = [*sorted(set(_HERE.glob("*.py")) - {_HERE / name for name in ("figures.py", "tables.py", "write.py")}),
+             *(_HERE.parent / name for name in ("evaluation/metrics.py", "evaluation/threshold.py", "paper.py"))]
+    return {file.relative_to(_HERE.parent).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def verdict_code_was_changed(protocol: Protocol) -> bool:
-    """Whether it is another than when the first test film was scored."""
+def changed_verdict_code(protocol: Protocol) -> list[str]:
+    """The files of ``verdict_code`` that are others than when the first test film was scored, by name."""
     path = protocol.path.with_name(FROZEN)
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["verdict code"] != verdict_code()
+    if not path.is_file():
+        return []
+    frozen, now = json.loads(path.read_text(encoding="utf-8"))["verdict code"], verdict_code()
+    return sorted(name for name in {**frozen, **now} if frozen.get(name) != now.get(name))
 
 
 def _arms(protocol: Protocol) -> dict[str, str]:

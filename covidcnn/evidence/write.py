@@ -11,7 +11,7 @@ import pandas as pd
 from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.ledger import ledger, write_ledger
-from covidcnn.evidence.openings import openings, verdict_code_was_changed
+from covidcnn.evidence.openings import changed_verdict_code, openings
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.evidence.tables import Tables, evidence_tables
@@ -41,7 +41,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")
     claims = ledger(evidence)
-    write_ledger(claims, folder, verdict_code_was_changed(protocol))
+    write_ledger(claims, folder, changed_verdict_code(protocol))
     apply_style()
     captions = {}
     for name, figure, caption in evidence_figures(evidence, claims):
@@ -80,7 +80,7 @@ def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: di
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
-        "verdict code changed since the first test score": verdict_code_was_changed(protocol),
+        "verdict code changed since the first test score": changed_verdict_code(protocol),
         "openings of the published test set": {"trainings": int((~of_floor).sum()),
                                                "models of the floor": int(of_floor.sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
