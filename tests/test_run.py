@@ -8,6 +8,7 @@ import pytest
 from stub import stub_trainer
 
 from covidcnn.report.run import STORE, open_run
+from covidcnn.training import fit
 from covidcnn.training.result import Diverged
 from covidcnn.trials import store
 
@@ -163,3 +164,14 @@ def test_trial_that_diverges_is_refused(opened, monkeypatch, refused):
     monkeypatch.setattr(store, "train_trial", diverge)
     with refused("lower learning rate"):
         opened.trial(opened.recipe(), 0)
+
+
+def test_training_of_a_cell_that_is_interrupted_gives_no_model(opened, monkeypatch):
+    """Its later cells would show what was trained for less as the recipe's result."""
+    def interrupt(epoch, *_):
+        raise KeyboardInterrupt
+
+    train = fit.train
+    monkeypatch.setattr(fit, "train", lambda *given, **named: train(*given, report=interrupt, **named))
+    with pytest.raises(KeyboardInterrupt):
+        opened.train(opened.recipe(filters=(4,)), seed=0)

@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from _thread import interrupt_main
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import nbformat
 import pytest
@@ -17,6 +19,7 @@ from covidcnn.config import PROFILES
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.report import runner
 from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, read_parameters, select_notebooks
 from covidcnn.report.run import open_run, report_folder
 from covidcnn.report.runner import run_series, without_machine_paths
@@ -98,8 +101,9 @@ def test_run_record_tells_what_was_run(smoke_report):
     assert record["profile"]["name"] == "smoke"
     assert record["data"]["films"] == 200
     assert len(record["data"]["content hash"]) == 64
-    assert {"python", "tensorflow", "keras", "covidcnn"} <= record["versions"].keys()
-    assert all(entry["status"] == "done" for entry in record["notebooks"].values())
+    for entry in record["notebooks"].values():
+        assert entry["status"] == "done"
+        assert {"python", "tensorflow", "keras", "covidcnn"} <= entry["versions"].keys()
     assert record["exploratory test openings"]["count"] == 0
 
 
@@ -249,3 +253,50 @@ def test_second_report_into_one_folder_is_refused_and_writes_nothing(tmp_path, t
         assert not (folder / "index.html").exists()
     # What a killed process left of its lock holds nothing.
     assert run_series([notebook], SMOKE, tiny, folder, report=lambda line: None)[0].status == "done"
+
+
+@pytest.mark.parametrize("inside", [["notebooks/01_n.ipynb", "README.md"], ["index.html"]])
+def test_folder_with_something_else_is_no_report_folder(tmp_path, refused, inside):
+    """In the clone itself a report would take the place of the notebooks that it is made from."""
+    for name in inside:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    with refused(tmp_path, "there is something already", error=UserError):
+        report_folder(SMOKE, "phantom", tmp_path)
+    assert all((tmp_path / name).read_text() == "mine" for name in inside)
+
+
+def test_report_goes_on_in_its_own_folder(tmp_path, tiny):
+    notebook = write_notebook(tmp_path / "01_n.ipynb", "1")
+    assert report_folder(SMOKE, "tiny", tmp_path / "out") == tmp_path / "out"
+    run_series([notebook], SMOKE, tiny, tmp_path / "out", report=lambda line: None)
+    assert report_folder(SMOKE, "tiny", tmp_path / "out") == tmp_path / "out"
+
+
+def test_each_notebook_says_with_what_it_was_made(tmp_path, tiny, monkeypatch):
+    first, second = (write_notebook(tmp_path / f"{name}.ipynb", "1") for name in ("01_first", "02_second"))
+    for commit, notebook in (("before", first), ("after", second)):
+        monkeypatch.setattr(runner, "software_facts", lambda commit=commit: {"git commit": commit})
+        run_series([notebook], SMOKE, tiny, tmp_path / "out", report=lambda line: None)
+    record = json.loads((tmp_path / "out/run-record.json").read_text(encoding="utf-8"))
+    assert {name: entry["git commit"] for name, entry in record["notebooks"].items()} == {
+        "01_first": "before", "02_second": "after"}
+
+
+def test_interrupt_waits_for_no_running_notebook(tmp_path, tiny, monkeypatch):
+    running, let_go = Event(), Event()
+
+    def execute(notebook, *_):
+        running.set()
+        interrupt_main()
+        let_go.wait()
+        return runner.Outcome(notebook.name, "done")
+
+    monkeypatch.setattr(runner, "_execute", execute)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_series([write_notebook(tmp_path / "01_n.ipynb", "1")], SMOKE, tiny, tmp_path / "out",
+                       report=lambda line: None)
+        assert running.is_set()
+    finally:
+        let_go.set()

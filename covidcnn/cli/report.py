@@ -38,7 +38,7 @@ def report(
     given = read_parameters(notebooks, parameters or [])
     dataset = open_data(data, skip_bad, patients)
     if "test" not in set(dataset.films["split"]):
-        raise UserError(f"{data}: no test split; a report needs one (train and evaluate do not)")
+        raise UserError(f"{dataset.root}: no test split; a report needs one (train and evaluate do not)")
     if chosen.requires_published_data and not dataset.is_published:
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")

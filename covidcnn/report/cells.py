@@ -9,7 +9,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-# Code is left as it is; `$$…$$` before `$…$`; no blank after the opening dollar, so that prices stay text.
+# Code is left as it is; `$$…$$` before `$…$`; no blank after the opening dollar, so that a single price stays text.
 _FORMULA = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S[^$\n]*?)\$", re.DOTALL)
 _TEMPLATE = Path(__file__).parent / "templates" / "cells.html.j2"
 

@@ -7,21 +7,18 @@ from typing import Any
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DataSet
 from covidcnn.paths import write_json
-from covidcnn.provenance import data_facts, software_facts
-from covidcnn.report.run import record_path
-
-RUN_RECORD = "run-record.json"
+from covidcnn.provenance import data_facts
+from covidcnn.report.run import RUN_RECORD, record_path
 
 
 def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
-    """Scale, data, versions and commit of a run; no path of the machine."""
+    """Scale and data of a report; no path of the machine."""
     return {
         "profile": {"name": profile.name, "image size": profile.image_size, "epochs": profile.epochs,
                     "seeds": list(profile.seeds), "most training images": profile.max_training_images,
                     "batch-norm momentum": profile.batch_norm_momentum, "precision": profile.precision,
                     "bootstrap samples": profile.bootstrap_samples},
         "data": data_facts(dataset),
-        **software_facts(),
     }
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from covidcnn.config import Profile, profile_named
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
-from covidcnn.paths import REPORTS, replacing, write_json
+from covidcnn.paths import REPORTS, replacing, require_new_folder, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
 
@@ -35,6 +35,8 @@ PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
 PAPER = "paper"
 STORE = "store"
 """Folder of a report's trials, within the report folder."""
+RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
+"""Of a report folder: what the report was made from; held while one is being written."""
 
 Content = Literal["films", "results", "schema"]
 """What a figure shows: films themselves, results measured on films, or neither."""
@@ -66,7 +68,8 @@ class Run:
         """
         from covidcnn.training.fit import train
 
-        return train(self.dataset, recipe, seed, score_roles=("validation",))
+        # In JupyterLab an interrupted cell is to end there, not with a model that was trained for less.
+        return train(self.dataset, recipe, seed, score_roles=("validation",), keep_interrupted=False)
 
     def trial(self, recipe: "Recipe", seed: int) -> "TrialResult":
         """History and scores (validation and test) of one training, from the report's store of trials.
@@ -219,7 +222,8 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
     ``reports/paper/`` is the paper profile's alone, whatever ``out`` says.
 
     Raises:
-        UserError: ``out`` is the paper profile's folder, or inside it, and the profile is another.
+        UserError: ``out`` is the paper profile's folder, or inside it, and the profile is another; or there is
+            something that is no report.
     """
     chosen = str(out) or os.environ.get(OUT_VARIABLE, "")
     if chosen:
@@ -229,6 +233,9 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
     kept = (REPORTS / PAPER).resolve()
     if profile.name != PAPER and folder.resolve().is_relative_to(kept):
         raise UserError(f"{folder}: kept for the paper profile; choose another folder for '{profile.name}'")
+    # In the clone itself, for example, a report would take the place of the notebooks it is made from.
+    if folder.resolve() != kept and not any((folder / own).exists() for own in (RUN_RECORD, LOCK, "record")):
+        require_new_folder(folder)
     return folder
 
 

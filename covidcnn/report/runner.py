@@ -28,9 +28,10 @@ from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
 from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
+from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
-from covidcnn.report.run import OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
+from covidcnn.report.run import LOCK, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_site, write_unfinished_index
 
 # Papermill warns that a temporary file is not called .ipynb.
@@ -89,8 +90,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     for notebook in notebooks:
         check_parameters(notebook.path, given[notebook.name])
     with _alone_in(folder):
-        record, facts = read_record(folder), run_facts(profile, dataset)
-        if any(record.get(part) != facts[part] for part in ("profile", "data")):
+        record, facts, software = read_record(folder), run_facts(profile, dataset), software_facts()
+        if any(record.get(part) != fact for part, fact in facts.items()):
             # Made at another scale, or from other films: what is left of it is no part of this report.
             record = {"notebooks": {}}
         record |= facts
@@ -104,7 +105,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
                 record["notebooks"][notebook.name] = {
                     "title": notebook.title, "question": notebook.question, "status": outcome.status,
                     "seconds": round(outcome.seconds, 1), "message": outcome.message,
-                    "parameters": given[notebook.name], "key": key,
+                    "parameters": given[notebook.name], "key": key, **software,
                     "finished": datetime.now(UTC).isoformat("T", "seconds")}
                 write_record(folder, record)
                 statuses[notebook.title] = outcome.status
@@ -127,11 +128,23 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             return outcome
 
         writing = Lock()
-        with _environment(dataset, folder, patients), ThreadPoolExecutor(jobs) as pool:
+        with _environment(dataset, folder, patients), _threads(jobs) as pool:
             outcomes = list(pool.map(run, range(1, total + 1), notebooks))
         write_record(folder, record)
         write_site(folder, record)
         return outcomes
+
+
+@contextmanager
+def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that nobody waits for where the block is left early: their notebooks may take hours."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 @contextmanager
@@ -145,7 +158,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
     # The system frees it when the process dies.
-    lock = FileLock(folder / "logs" / "report.lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
