@@ -77,3 +77,21 @@ def test_folder_holds_what_the_readme_says(data, tmp_path):
     assert run["recipe"]["precision"] == "float32"
     assert run["best epoch"] == training.best_epoch
     assert len(pd.read_csv(tmp_path / HISTORY)) == 3
+
+
+@pytest.mark.parametrize("name", [MODEL, HISTORY, SCORES, RUN, EVENTS])
+def test_folder_with_something_of_another_is_refused_and_left_alone(data, tmp_path, refused, name):
+    (tmp_path / name).write_text("somebody else's")
+    with refused(tmp_path / name, "there is one already", "--out"):
+        train_into(tmp_path, data, RECIPE, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "somebody else's"
+
+
+def test_second_training_in_one_folder_is_refused(data, tmp_path, refused):
+    def second(*_):
+        with refused(tmp_path, "another training goes on there", "--out"):
+            train_into(tmp_path, data, RECIPE, 0)
+
+    train_into(tmp_path, data, RECIPE, 0, report=second)
+    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}

@@ -2,11 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from covidcnn.config import DISCLAIMER
 from covidcnn.data import pneumoniamnist
@@ -26,6 +29,7 @@ from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import pin_trial
 
 MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"
+_LOCK = "unfinished.lock"
 
 
 def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str = "0.5",
@@ -37,15 +41,40 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     same files, made from its best finished epoch; one that was killed goes on when it is called again.
 
     Raises:
-        UserError: ``folder`` holds a model already, or cannot be written.
+        UserError: ``folder`` holds a model or anything else that would be overwritten, another training goes on
+            there, or it cannot be written.
         DataError: the films do not allow the recipe's validation.
     """
     if threshold_rule not in RULES:
         raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
-    if (folder / MODEL).exists():
-        raise UserError(f"{folder / MODEL}: there is a model already; choose another folder for --out")
+    with _alone_in(folder):
+        return _train_into(folder, dataset, recipe_for(dataset, recipe), seed, threshold_rule, report)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make a model's folder, and keep other trainings out of it while the block runs."""
+    # What a training that was killed may have left is its own.
+    begun = (folder / UNFINISHED).exists()
+    for name in (MODEL, *([] if begun else [HISTORY, SCORES, RUN, EVENTS])):
+        if (folder / name).exists():
+            raise UserError(f"{folder / name}: there is one already; choose another folder for --out")
     require_writable(folder / MODEL)
-    recipe = recipe_for(dataset, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{folder}: another training goes on there; choose another folder for --out") from error
+    try:
+        yield
+    finally:
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str,
+                report: Callable[[int, int, dict], None] | None) -> Training:
     # The code as it is now: it may be committed to while the training runs.
     started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
     try:
