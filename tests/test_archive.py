@@ -138,3 +138,15 @@ def test_damaged_archive_is_refused(tmp_path, damage):
 
 def test_archive_that_is_not_there_is_refused(tmp_path):
     refuse(tmp_path, tmp_path / "absent.zip", "cannot be read (No such file or directory)")
+
+
+@pytest.mark.parametrize(("place", "value", "words"), [
+    # In the archive's directory: the version that it asks for; patched data; names said to be UTF-8 that are not.
+    (6, b"\xff\x00", "no ZIP archive"), (8, b"\x20\x00", "damaged"), (8, b"\x00\x08", "no ZIP archive")])
+def test_archive_that_zipfile_cannot_read_is_refused_in_one_line(tmp_path, place, value, words):
+    content = bytearray(zip_of({"train/NORMAL/a\u00e9.jpeg": b"a"}))
+    entry = content.index(b"PK\x01\x02")
+    content[entry + place:entry + place + 2] = value
+    path = tmp_path / "a.zip"
+    path.write_bytes(bytes(content[:entry]) + bytes(content[entry:]).replace(b"\xc3\xa9", b"\xc3\x28"))
+    refuse(tmp_path, path, words)

@@ -340,3 +340,26 @@ def test_name_that_is_no_text_is_named_and_refused(tiny_tree, tmp_path, refused)
         pytest.skip("this file system takes UTF-8 names only")
     with refused(r"film-\xff.jpeg", "not UTF-8", "rename it"):
         index_folder(tree)
+
+
+@pytest.mark.parametrize("name", ["line\rbreak.jpeg", "line\nbreak.jpeg", "escape\x1b[31m.jpeg"])
+def test_name_with_a_control_character_is_refused(tiny_tree, tmp_path, refused, name):
+    tree = shutil.copytree(tiny_tree, tmp_path / "tree")
+    source = next((tree / "train" / "NORMAL").iterdir())
+    source.rename(source.with_name(name))
+    with refused(ascii(name)[1:-1], "control character", "rename it"):
+        index_folder(tree)
+
+
+def test_films_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
+    tree = shutil.copytree(tiny_tree, tmp_path / "tree")
+    before = len(index_folder(tree).films)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(next((tree / "train" / "NORMAL").iterdir()), elsewhere / "IM-9999-0001.jpeg")
+    # Two links to one folder, and one that leads back up.
+    for link, target in (("study", elsewhere), ("same", elsewhere), ("loop", tree / "train" / "NORMAL")):
+        (tree / "train" / "NORMAL" / link).symlink_to(target)
+    found = set(index_folder(tree).films["path"])
+    assert len(found) == before + 1
+    assert "train/NORMAL/same/IM-9999-0001.jpeg" in found

@@ -138,10 +138,9 @@ def test_folder_of_bad_files_only_is_an_error_and_no_crash(small_tree, bad_image
     assert findings.counts.to_numpy().sum() == 0
 
 
-def test_damaged_phantom_marker_is_an_error_and_no_crash(small_tree, refused):
+def test_damaged_phantom_marker_is_an_error_and_no_crash(small_tree):
     (small_tree / MARKER).write_text("{")
-    with refused(MARKER):
-        look(small_tree)
+    only(look(small_tree).errors, MARKER, "damaged")
 
 
 def test_published_set_has_its_30_duplicate_groups_as_a_warning_and_no_error(published):

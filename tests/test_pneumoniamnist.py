@@ -169,3 +169,12 @@ def test_rebuilt_copy_has_the_official_counts_and_eight_films_in_two_splits(tmp_
     assert code == 0
     assert "(4,708 train, 524 val, 624 test;" in out
     assert "8 groups of identical files lie in more than one split" in out
+
+
+def test_check_names_the_damaged_film(mnist_folder, run):
+    film = next(mnist_folder.glob("train/NORMAL/*.bmp"))
+    film.write_bytes(b"BM")
+    code, out, _ = run("data", "check", mnist_folder)
+    assert code == 2
+    assert f"error: train/NORMAL/{film.name}: " in out
+    assert "not those that it was written for" in out

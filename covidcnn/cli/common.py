@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA in each). "
-    "Without it: the embedded phantom films."))]
+    "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom films."))]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
     "Go on without files that cannot be read; they are listed in the run record."))]
 PatientsOption = Annotated[Path | None, typer.Option("--patients", metavar="CSV", help=(
@@ -76,7 +76,7 @@ def printable(text: str) -> str:
 
 def say(line: str) -> None:
     """A line for the person at the terminal: stdout is for results."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def say_epoch(epoch: int, epochs: int, logs: dict) -> None:

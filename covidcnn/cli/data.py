@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import PatientsOption, progress_bar
+from covidcnn.cli.common import PatientsOption, printable, progress_bar
 
 
 def check(
@@ -31,7 +31,7 @@ def check(
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
         for kind, lines in (("warning", findings.warnings), ("error", findings.errors)):
             for line in lines:
-                print(f"{kind}: {line}")
+                print(f"{kind}: {printable(line)}")
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
     if findings.errors:
         raise typer.Exit(2)

@@ -105,7 +105,7 @@ def complete(data: DataOption = None, originals: OriginalsOption = None) -> None
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     dataset = open_data(data, False, None)
     if dataset.content_hash != protocol.data:
-        raise UserError(f"{data or 'phantom films'}: not the films that {protocol.path} is about; give the published "
+        raise UserError(f"{dataset.root}: not the films that {protocol.path} is about; give the published "
                         "data set with --data")
     return dataset
 

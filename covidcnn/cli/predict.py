@@ -46,7 +46,7 @@ def predict(
     from covidcnn.prediction.score import predict_films
 
     if out and explain and out.resolve().is_relative_to(explain.resolve()):
-        raise UserError(f"{printable(str(out))}: lies in the folder of --explain, which has to be a new one; choose "
+        raise UserError(f"{out}: lies in the folder of --explain, which has to be a new one; choose "
                         "another place for --out")
     if out:
         require_writable(out)
@@ -57,7 +57,7 @@ def predict(
     with progress_bar("scoring films") as progress:
         predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
     for unreadable in predictions.unreadable:
-        say(f"left out: {printable(unreadable.problem)}")
+        say(f"left out: {unreadable.problem}")
     if not facts.appearance:
         say("warning: the model file does not say how its training films looked, so only sizes are looked at")
     # The folder is moved into place last: one that is there would keep the same command from being run again.
@@ -69,9 +69,9 @@ def predict(
             with replacing(out) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
     if explain:
-        say(f"overlays: {printable(str(explain))}")
+        say(f"overlays: {explain}")
     if out:
-        say(f"{len(predictions.films)} films: {printable(str(out))}")
+        say(f"{len(predictions.films)} films: {out}")
     elif form == "table":
         _print_table(predictions)
     else:

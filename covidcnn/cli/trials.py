@@ -47,7 +47,7 @@ def sweep(
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients)
     if wanted.score_test and "test" not in set(dataset.films["split"]):
-        raise UserError(f"{spec}: score_test, but {data} has no test split; leave score_test out")
+        raise UserError(f"{spec}: score_test, but {dataset.root} has no test split; leave score_test out")
     wanted = replace(wanted, recipes=tuple(recipe_for(dataset, recipe) for recipe in wanted.recipes))
     trials = shard(wanted.trials(dataset.content_hash), share)
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))

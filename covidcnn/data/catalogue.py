@@ -7,6 +7,7 @@ behind is passed over.
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
         progress: called with (images done, images in all).
 
     Raises:
-        DataError: see :func:`find_root`; or the name of a film is not UTF-8.
+        DataError: see :func:`find_root`; or the name of a film is not UTF-8, or holds a control character.
     """
     root = find_root(folder)
     images, ignored = [], []
@@ -160,6 +161,9 @@ def _require_text(path: Path) -> None:
     except UnicodeEncodeError as error:
         readable = os.fsencode(path).decode(errors="backslashreplace")
         raise DataError(f"{readable}: its name is not UTF-8, as tables and pages are; rename it") from error
+    # A line break would end the film's line in a table.
+    if any(unicodedata.category(character) == "Cc" for character in str(path)):
+        raise DataError(f"{str(path)!a}: a control character in its name; rename it")
 
 
 def is_litter(name: str) -> bool:
@@ -179,7 +183,8 @@ def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
 
 
 def files_under(folder: Path) -> Iterable[Path]:
-    """Every file at any depth in the order of names, but for what systems leave behind.
+    """Every file at any depth in the order of names, but for what systems leave behind; each folder once, though
+    several links lead to it.
 
     Raises:
         DataError: a folder cannot be opened.
@@ -189,8 +194,13 @@ def files_under(folder: Path) -> Iterable[Path]:
         # os.walk would pass over the folder in silence, and its films with it.
         raise _unopened(error) from error
 
-    for parent, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = sorted(name for name in folders if not is_litter(name))
+    seen = {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, onerror=stop, followlinks=True):
+        # Of several links to one folder the first by name.
+        first = {os.path.realpath(Path(parent, name)): name for name in sorted(folders, reverse=True)
+                 if not is_litter(name)}
+        folders[:] = sorted(first[real] for real in first.keys() - seen)
+        seen |= first.keys()
         for name in sorted(names):
             if not is_litter(name):
                 yield Path(parent, name)

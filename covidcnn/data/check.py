@@ -55,11 +55,15 @@ def patients_across_splits(films: pd.DataFrame) -> pd.DataFrame:
 def examine(catalogue: Catalogue) -> Findings:
     """Look for everything that makes a data set unusable or a result doubtful."""
     films = catalogue.films
-    published = pneumoniamnist.identify(catalogue.root, films) or identify(films)
     marker = catalogue.root / phantom.MARKER
     errors = [f"{path}: {problem}" for path, problem in
               catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
     errors += _missing_classes(catalogue)
+    published = identify(films)
+    try:
+        published = pneumoniamnist.identify(catalogue.root, films) or published
+    except DataError as error:
+        errors.append(str(error))
     duplicates = duplicate_groups(films)
     by_content = duplicates.groupby("sha256")
     for _, group in by_content:
@@ -87,15 +91,15 @@ def examine(catalogue: Catalogue) -> Findings:
         warnings.append(f"{len(catalogue.ignored)} files are no images by their ending and are passed over, "
                         f"the first {catalogue.ignored[0]}")
     is_phantom = marker.is_file()
+    identity = published.sentence
     if is_phantom:
+        seed = "unknown"
         try:
             seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{marker}: damaged; draw the phantom films again") from error
+        except (OSError, ValueError, KeyError, TypeError):
+            errors.append(f"{marker}: damaged; draw the phantom films again")
         identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged, and "
                     "no number measured on them says anything of medicine.")
-    else:
-        identity = published.sentence
     return Findings(identity, is_phantom, published.is_published, published.has_published_test,
                     published.is_pneumoniamnist, counts_table(films), tuple(errors), tuple(warnings))
 

@@ -22,6 +22,8 @@ MOST_MEMBERS = 100_000
 LARGEST_SET = 3_000_000_000
 """Bytes of all films; the published ones have 1.2 billion."""
 _ENCRYPTED = 0x1
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+"""What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
 def unpack_films(archive: Path, folder: Path) -> None:
@@ -40,7 +42,7 @@ def unpack_films(archive: Path, folder: Path) -> None:
         opened = zipfile.ZipFile(archive)
     except OSError as error:
         raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         raise DataError(f"{archive}: no ZIP archive ({error}); download it again") from error
     with opened:
         try:
@@ -55,7 +57,7 @@ def unpack_films(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file)
         except DataError as error:
             raise DataError(f"{archive}: {error}; nothing was unpacked, download the published archive") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{archive}: damaged ({error}); download it again") from error
 
 

@@ -9,19 +9,15 @@ from types import MappingProxyType
 
 import numpy as np
 
+from covidcnn.data.catalogue import SPLITS
+from covidcnn.data.facts import COUNTS
+
 DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 560, "val": 16, "test": 224})
 """Images of each split in the embedded data set."""
 
-SPLITS = ("train", "val", "test")
 SMALLEST_SIDE = 120
 SHORTEST_LONG_SIDE, LONGEST_LONG_SIDE = 300, 2000
 
-# Images of the published set, from which the shares are taken.
-_PUBLISHED = {
-    "train": {"normal": 1341, "bacteria": 2530, "virus": 1345},
-    "val": {"normal": 8, "bacteria": 8, "virus": 0},
-    "test": {"normal": 234, "bacteria": 242, "virus": 148},
-}
 # Patient numbers of each split, in the published blocks; a larger phantom set goes on above them.
 _NUMBER_BLOCKS = {
     ("train", "IM"): (range(115, 767),),
@@ -140,7 +136,7 @@ def subtype_counts(split: str, images: int) -> dict[str, int]:
     Classes first, then the kinds of pneumonia, by largest remainders; of two images or more, each
     class has one at least.
     """
-    published = _PUBLISHED[split]
+    published = {subtype: COUNTS.get((split, subtype), 0) for subtype in ("normal", "bacteria", "virus")}
     pneumonia = published["bacteria"] + published["virus"]
     exact = images * published["normal"] / (published["normal"] + pneumonia)
     # Of two remainders the larger wins; the tie of an odd val split goes to PNEUMONIA.
