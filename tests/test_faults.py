@@ -21,6 +21,7 @@ from covidcnn.data.catalogue import index_folder
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.phantom import write_phantom
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.model_file import load_model, save_model
 from covidcnn.paths import PROJECT
 from covidcnn.report.runner import run_series
 
@@ -351,3 +352,18 @@ def test_report_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypa
     assert found.keys() == elsewhere.keys()
     for name in ("notebooks/01_n.ipynb", "01_n.html", "run-record.json", "tables/first.csv", "tables/second.md"):
         assert found[name] == elsewhere[name]
+
+
+def test_saved_model_is_not_blamed_for_a_full_temporary_folder(tiny_model, disk, tmp_path, monkeypatch, refused):
+    model, facts = load_model(tiny_model)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(disk.path))
+        disk.protect()
+        try:
+            with refused(tmp_path / "model.keras", "no temporary copy", "TMPDIR"):
+                save_model(tmp_path / "model.keras", model, facts)
+        finally:
+            disk.protect(False)
+    assert not (tmp_path / "model.keras").exists()
+    save_model(tmp_path / "model.keras", model, facts)
+    assert load_model(tmp_path / "model.keras")[1] == facts

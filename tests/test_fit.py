@@ -16,8 +16,9 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.scoring import predict
 from covidcnn.training import fit
-from covidcnn.training.fit import UNFINISHED, predict, select_films, train
+from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged, chosen_epoch
@@ -367,9 +368,8 @@ def test_folder_of_another_unfinished_training_is_refused(data, folder, trained,
 def test_prediction_keeps_the_order_of_the_rows(trained, data):
     films = select_films(data.films, RECIPE)
     images = load_images(data.root, films, RECIPE.images)
-    labels = (films["label"] == "PNEUMONIA").to_numpy(int)
-    forwards = predict(trained.model, images, labels, np.arange(10))
-    backwards = predict(trained.model, images, labels, np.arange(10)[::-1])
+    forwards = predict(trained.model, images, np.arange(10))
+    backwards = predict(trained.model, images, np.arange(10)[::-1])
     np.testing.assert_allclose(forwards[::-1], backwards, rtol=1e-5)
     assert forwards.shape == (10,)
     assert forwards.dtype == float

@@ -10,10 +10,10 @@ from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError
-from covidcnn.evaluation.metrics import binary_labels, confusion, evaluate_scores
+from covidcnn.evaluation.metrics import confusion, evaluate_scores
 from covidcnn.models.model_file import load_model
+from covidcnn.models.scoring import predict
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.training.fit import predict
 from covidcnn.training.result import SCORE_COLUMNS
 
 
@@ -43,8 +43,7 @@ def evaluate_model(model_path: Path, dataset: DataSet, split: str = "", samples:
         raise DataError(f"{dataset.root}: only {films['label'].iloc[0]} films in '{chosen}'; specificity and "
                         "AUC need both classes")
     images = load_images(dataset.root, films, facts.images)
-    labels = binary_labels(films)
-    scores = films.assign(score=predict(model, images, labels, np.arange(len(films))))
+    scores = films.assign(score=predict(model, images, np.arange(len(films))))
     matrix = confusion(scores, facts.threshold)
     opens_test = dataset.has_published_test and chosen in ("test", "all")
     return {

@@ -170,7 +170,7 @@ def receptive_fields(model: keras.Model) -> pd.DataFrame:
 def assumptions(model: keras.Model) -> pd.DataFrame:
     """What the paper leaves open about its network, with what is taken here.
 
-    Everything is read from the model as it was built, or from the library's defaults, not typed.
+    All but the division by 255 is read from the model as it was built, or from the library's defaults.
 
     Returns:
         Columns ``left open by the paper``, ``taken here``.
@@ -191,7 +191,7 @@ def assumptions(model: keras.Model) -> pd.DataFrame:
         "stride of convolutions, of pooling": f"{second.strides[0]}, {pooling.strides[0]}",
         "order within a block": block,
         "activation of convolutions 2 to 4": second.activation.__name__,
-        "from maps to a vector": "Flatten" if "flatten" in names else "global pooling",
+        "from maps to a vector": type(model.get_layer("flatten")).__name__,
         "dropout rate": default["dropout"],
         "places of the two dropouts": dropouts,
         "momentum of batch normalisation": (

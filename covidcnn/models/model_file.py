@@ -5,10 +5,11 @@ where the threshold lies and what the model was trained on. Keras passes over th
 """
 
 import json
-import shutil
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,16 @@ def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
     """Write the model and its facts as one .keras archive, whole or not at all.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file, or a temporary copy, cannot be written.
     """
-    # Keras insists on an ending of its own, which the temporary name need not have.
-    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "model.keras"
+    # Keras insists on an ending of its own, which the name of a file in the making need not have.
+    with _temporary_archive(path) as archive:
         model.save(archive)
         with zipfile.ZipFile(archive, "a") as members:
             members.writestr(MEMBER, json.dumps(asdict(facts), indent=2))
-        shutil.copyfile(archive, temporary)
+        content = archive.read_bytes()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
@@ -115,13 +117,19 @@ def _read_facts(text: bytes) -> ModelFacts:
 
 def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
     """The network from an archive that holds these members and no others."""
+    with _temporary_archive(path) as archive:
+        with zipfile.ZipFile(archive, "w") as members:
+            for name, value in content.items():
+                members.writestr(name, value)
+        return _loaded_by_keras(path, archive)
+
+
+@contextmanager
+def _temporary_archive(path: Path) -> Iterator[Path]:
+    """A place for Keras to write or read a copy of ``path`` in."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / "model.keras"
-            with zipfile.ZipFile(archive, "w") as members:
-                for name, value in content.items():
-                    members.writestr(name, value)
-            return _loaded_by_keras(path, archive)
+            yield Path(folder) / "model.keras"
     except OSError as error:
         raise UserError(f"{path}: no temporary copy can be written ({error.strerror or error}); make room, or name "
                         "another folder with TMPDIR") from error

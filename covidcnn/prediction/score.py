@@ -11,8 +11,8 @@ from covidcnn.backend import keras
 from covidcnn.data.appearance import differences, measure
 from covidcnn.errors import DataError
 from covidcnn.models.model_file import ModelFacts
+from covidcnn.models.scoring import predict
 from covidcnn.prediction.films import Film, Unreadable, find_films, read_films
-from covidcnn.training.fit import predict
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _score(model: keras.Model, facts: ModelFacts, films: list[Film]) -> list[dic
     if not films:
         return []
     images = np.stack([film.image for film in films])
-    scores = predict(model, images, np.zeros(len(films), int), np.arange(len(films)))
+    scores = predict(model, images, np.arange(len(films)))
     headers = pd.DataFrame([(film.header.width, film.header.height, film.header.mode) for film in films],
                            columns=["width", "height", "mode"])
     warnings = differences(measure(headers, images), facts.appearance, facts.images.size)

@@ -13,8 +13,9 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
-from covidcnn.evaluation.metrics import binary_cross_entropy
+from covidcnn.evaluation.metrics import binary_cross_entropy, binary_labels
 from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.models.scoring import predict
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe
@@ -120,8 +121,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
           events: Path | None = None, identity: str = "") -> Training:
     """Train on ``dataset`` and score its films.
 
-    The epoch is chosen by the loss on validation; test films have no part in any choice. Scores are those of
-    the plain model that is returned, in float32, whatever the precision of the training.
+    The epoch is chosen as the recipe says (``choose_by``); test films have no part in any choice. Scores are those
+    of the plain model that is returned, in float32, whatever the precision of the training.
 
     A training that was killed goes on after its last finished epoch if it is called again with the same
     ``folder``, and ends with the same bits as an undisturbed one on the same machine.
@@ -146,7 +147,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     make_repeatable(seed)
     films = select_films(dataset.films, recipe, seed)
     images = load_images(dataset.root, films, recipe.images)
-    labels = (films["label"] == "PNEUMONIA").to_numpy(int)
+    labels = binary_labels(films)
     rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
 
     network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
@@ -167,7 +168,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
         return float(np.mean([binary_cross_entropy(labels[rows["validation"]],
-                                                   predict(model, images, labels, rows["validation"], shift))
+                                                   predict(model, images, rows["validation"], shift))
                               for shift in SIMULATED_SHIFTS]))
 
     keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, folder / UNFINISHED if folder else None, identity,
@@ -198,20 +199,11 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     plain = network()
     plain.set_weights(keeper.state.best_weights)
     scored = np.flatnonzero(films["role"].isin(score_roles))
-    scores = [films.iloc[scored].assign(split=films["role"], score=predict(plain, images, labels, scored))]
+    scores = [films.iloc[scored].assign(split=films["role"], score=predict(plain, images, scored))]
     if recipe.choose_by == "shifted validation":
         validated = rows["validation"]
         scores += [films.iloc[validated].assign(split=f"validation, {shift}",
-                                                score=predict(plain, images, labels, validated, shift))
+                                                score=predict(plain, images, validated, shift))
                    for shift in SIMULATED_SHIFTS]
     return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True)[SCORE_COLUMNS], interrupted,
                     recipe.choose_by)
-
-
-def predict(model: keras.Model, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, shift: str = ""
-            ) -> np.ndarray:
-    """The probability of PNEUMONIA for the films of ``rows``: float (len(rows),) in 0..1.
-
-    ``shift`` names one of ``SIMULATED_SHIFTS`` that all films are given.
-    """
-    return model.predict(scoring_batches(images, labels, rows, shift=shift), verbose=0)[:, 0].astype(float)
