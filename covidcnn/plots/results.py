@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from covidcnn.evaluation.metrics import Confusion, Estimate, binary_labels, confusion, wilson
@@ -58,17 +57,17 @@ def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10) ->
     """Share of PNEUMONIA among films of similar score, with Wilson intervals; on the diagonal a score
     means what it says."""
     ax = ax or plt.gca()
-    labels, score = binary_labels(scores), scores["score"].to_numpy()
-    shares, means = calibration_curve(labels, score, n_bins=bins)
-    films = np.histogram(score, np.linspace(0, 1, bins + 1))[0]
-    films = films[films > 0]
-    intervals = [wilson(round(share * n), int(n)) for share, n in zip(shares, films, strict=True)]
-    errors = np.array([[share - interval.low, interval.high - share]
-                       for share, interval in zip(shares, intervals, strict=True)]).clip(0)
-    ax.errorbar(means, shares, errors.T, fmt="o-", color=HERE, capsize=3, label="films, with 95 % interval")
+    # As in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
+    which = np.minimum((scores["score"] * bins).astype(int), bins - 1)
+    binned = scores.assign(label=binary_labels(scores)).groupby(which).agg(
+        mean=("score", "mean"), positive=("label", "sum"), films=("label", "size"))
+    share = binned["positive"] / binned["films"]
+    intervals = [wilson(row.positive, row.films) for row in binned.itertuples()]
+    errors = np.array([share - [one.low for one in intervals], [one.high for one in intervals] - share]).clip(0)
+    ax.errorbar(binned["mean"], share, errors, fmt="o-", color=HERE, capsize=3, label="films, with 95 % interval")
     ax.plot([0, 1], [0, 1], ":", color="0.6", label="perfectly calibrated")
-    for mean, interval, n in zip(means, intervals, films, strict=True):
-        ax.annotate(str(n), (mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
+    for row, interval in zip(binned.itertuples(), intervals, strict=True):
+        ax.annotate(str(row.films), (row.mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
                     size=8, color="0.35")
     ax.set(xlabel="score, mean of the bin", ylabel="share of PNEUMONIA", title="Calibration (films per bin)",
            xlim=(-0.03, 1.03), ylim=(-0.03, 1.12))

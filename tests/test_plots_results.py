@@ -1,0 +1,117 @@
+"""Figures of results: what stands in them are the numbers they were given."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from covidcnn.evaluation.metrics import Confusion, wilson
+from covidcnn.evidence.statistics import Difference
+from covidcnn.plots import evidence as evidence_plots
+from covidcnn.plots import results as plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.figure().add_subplot()
+
+
+def points(line) -> list[tuple[float, float]]:
+    return [(round(float(x), 6), round(float(y), 6)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+def scores(*of_normal: float, pneumonia: tuple[float, ...] = ()) -> pd.DataFrame:
+    return pd.DataFrame({"label": ["NORMAL"] * len(of_normal) + ["PNEUMONIA"] * len(pneumonia),
+                         "score": [*of_normal, *pneumonia]})
+
+
+def test_confusion_matrix_gives_films_and_their_share_of_the_row(ax):
+    plots.confusion_matrix(Confusion(true_negatives=3, false_positives=1, false_negatives=2, true_positives=6), "t", ax)
+    assert [text.get_text() for text in ax.texts] == ["3\n75.0%", "1\n25.0%", "2\n25.0%", "6\n75.0%"]
+
+
+def test_roc_has_the_operating_point_of_its_threshold(ax):
+    plots.roc(scores(0.1, 0.5, pneumonia=(0.4, 0.6, 0.8)), 0.5, ax)
+    assert (0.5, round(2 / 3, 6)) in [point for line in ax.lines if len(points(line)) == 1 for point in points(line)]
+
+
+def test_calibration_counts_a_score_on_an_edge_where_the_calibration_error_does(ax):
+    plots.calibration(scores(0.5, 0.05, pneumonia=(0.55, 0.9, 1.0)), ax)
+    assert points(ax.lines[0]) == [(0.05, 0.0), (0.525, 0.5), (0.95, 1.0)]
+    assert [text.get_text() for text in ax.texts] == ["1", "2", "2"]
+    (bars,) = [collection for container in ax.containers for collection in container[2]]
+    low, high = wilson(1, 2).low, wilson(1, 2).high
+    assert bars.get_segments()[1] == pytest.approx(np.array([[0.525, low], [0.525, high]]))
+
+
+def test_training_curves_draw_each_seed_of_both_sets():
+    history = pd.DataFrame({"accuracy": [0.6, 0.7], "val_accuracy": [0.5, 0.6], "loss": [0.7, 0.5],
+                            "val_loss": [0.8, 0.6]}, index=pd.RangeIndex(1, 3, name="epoch"))
+    _, axes = plt.subplots(1, 2)
+    plots.training_curves({0: history, 1: history + 0.1}, axes)
+    assert [points(line)[-1] for line in axes[0].lines] == [(2, 0.7), (2, 0.8), (2, 0.6), (2, 0.7)]
+    assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_paper_stands_in_the_row_of_its_optimizer(ax):
+    here = pd.DataFrame({"optimizer": ["Nadam", "Nadam", "SGD"], "accuracy": [0.8, 0.9, 0.7]})
+    plots.paper_beside_here(here, pd.Series({"Nadam": 0.93, "SGD": 0.91}), "accuracy", ax)
+    seeds, medians, paper = map(points, ax.lines)
+    assert seeds == [(0.8, 1), (0.9, 1), (0.7, 0)]
+    assert medians == [(0.85, 1), (0.7, 0)]
+    assert paper == [(0.93, 1), (0.91, 0)]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["SGD", "Nadam"]
+
+
+def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
+    films = scores(0.1, 0.2, 0.9, pneumonia=(0.9,))
+    table = pd.concat([films.assign(recipe="plain", seed=0), films.assign(recipe="plain", seed=1),
+                       films.assign(recipe="weights", seed=0, score=0.1)])
+    plots.by_recipe(table, "specificity", ax)
+    found = sorted(points(container[0])[0] for container in ax.containers)
+    assert [value for value, _ in found] == pytest.approx([2 / 3, 2 / 3, 1.0], abs=1e-6)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["weights", "plain"]
+    assert all(row > 0.5 for value, row in found if value < 1)
+
+
+def test_values_by_treatment_have_the_first_above_and_the_paper_in_its_row(ax):
+    evidence_plots.values_by_treatment({"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])},
+                                       {"a": (0.5, 1.0), "b": (0.6, 0.6)}, "accuracy", {"b": 0.93}, ax)
+    drawn = [points(line) for line in ax.lines]
+    assert [(0.5, 1), (1.0, 1)] in drawn
+    assert [(0.8, 1), (0.9, 1), (0.7, 1)] in drawn
+    assert [(0.8, 1)] in drawn
+    assert [(0.93, 0)] in drawn
+
+
+def test_promised_and_kept_join_the_medians(ax):
+    evidence_plots.promised_and_kept({"a": np.array([0.9, 0.95, 1.0])}, {"a": np.array([0.4, 0.5, 0.9])}, "x", ax)
+    assert [(0.5, 0), (0.95, 0)] in [points(line) for line in ax.lines]
+
+
+def test_difference_has_its_own_interval_and_the_papers_value(ax):
+    found = {"a": Difference(mean=0.02, low=-0.01, high=0.05, p_value=0.1, seeds=5, seed_deviation=0.01,
+                             patient_error=0.01)}
+    evidence_plots.differences(found, {"a": 0.04}, "accuracy", ax)
+    (bars,) = [collection for container in ax.containers for collection in container[2]]
+    assert bars.get_segments()[0] == pytest.approx(np.array([[-0.01, 0], [0.05, 0]]))
+    assert [(0.04, 0)] in [points(line) for line in ax.lines]
+
+
+def test_rank_probabilities_and_verdict_counts_print_their_numbers(ax):
+    evidence_plots.rank_probabilities(pd.DataFrame({"1": [0.75, 0.001], "2": [0.25, 0.999]}, index=["a", "b"]), ax)
+    assert [text.get_text() for text in ax.texts] == ["0.75", "0.25", "", "1.00"]
+    other = plt.figure().add_subplot()
+    evidence_plots.verdict_counts({"open": 3, "refuted": 12}, {"open": "0.5", "refuted": "0.2"}, other)
+    assert [text.get_text() for text in other.texts] == ["3", "12"]
+    assert [bar.get_width() for bar in other.patches] == [3, 12]
