@@ -144,5 +144,5 @@ def oversampled(labels: np.ndarray, generator: np.random.Generator) -> np.ndarra
     rows = np.flatnonzero(labels == rarer)
     surplus = int(counts.max() - counts.min())
     # Whole repetitions first: no film is drawn a third time before each was drawn twice.
-    extra = np.concatenate([generator.permutation(rows) for _ in range(surplus // max(len(rows), 1) + 1)])
+    extra = np.concatenate([generator.permutation(rows) for _ in range(surplus // len(rows) + 1)])
     return np.concatenate([np.arange(len(labels)), extra[:surplus]])

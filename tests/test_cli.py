@@ -62,7 +62,7 @@ def test_train_does_not_overwrite_a_model(trained, tiny_tree, run):
     before = (trained / "model.keras").read_bytes()
     code, _, err = run("train", "--data", tiny_tree, "--out", trained, "--size", 32, "--epochs", 1)
     assert code == 2
-    assert "there is a model already" in err
+    assert "model.keras: there is one already" in err
     assert (trained / "model.keras").read_bytes() == before
 
 
@@ -178,7 +178,7 @@ def test_report_folder_that_cannot_be_one_is_refused(tiny_tree, tmp_path, run):
     (tmp_path / "file").write_text("mine")
     code, _, err = run("report", "--data", tiny_tree, "--profile", "smoke", "--out", tmp_path / "file")
     assert code == 2
-    assert "choose another folder for --out" in err
+    assert "file: there is something already; choose a new or empty folder" in err
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -1,11 +1,13 @@
 """The project's own files: dependencies in step, style, types, nothing of the machine."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 import yaml
@@ -29,6 +31,19 @@ def test_environment_and_pyproject_name_the_same_packages():
     by_pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert sorted(by_pip) == sorted(DECLARED)
     assert f"python{PYPROJECT['project']['requires-python']}" in environment["dependencies"]
+
+
+def test_every_import_is_of_a_declared_package():
+    """What only another package brings along may go when that one changes."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "covidcnn").rglob("*.py")]
+    imported = {alias.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import)
+                for alias in node.names}
+    imported |= {node.module for tree in trees for node in ast.walk(tree)
+                 if isinstance(node, ast.ImportFrom) and node.level == 0}
+    packages = packages_distributions()
+    needed = {packages[name][0].lower() for name in {name.split(".")[0] for name in imported}
+              - set(sys.stdlib_module_names) - {"covidcnn"}}
+    assert needed <= {re.match(r"[A-Za-z0-9_-]+", one)[0].lower() for one in PYPROJECT["project"]["dependencies"]}
 
 
 def test_every_dependency_has_its_reason_beside_it():

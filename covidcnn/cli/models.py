@@ -33,7 +33,9 @@ def train(
     preprocess: Annotated[str, typer.Option(help="plain, equalize, invert, invert-equalize or clahe.")] = "plain",
     interpolation: Annotated[str, typer.Option(help="area, linear, nearest, cubic or lanczos.")] = "area",
     pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
-    augment: Annotated[str, typer.Option(help="none, paper (flips and shifts) or intensity.")] = "none",
+    augment: Annotated[str, typer.Option(help=(
+        "none, paper (flips and shifts), intensity (grey levels), paper and intensity, paper and strong intensity."))]
+    = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: PrecisionOption = "auto",
     validation: Annotated[str, typer.Option(help=(

@@ -27,9 +27,10 @@ class Training:
     """Plain Keras in float32, with the weights of the best epoch."""
     history: pd.DataFrame
     """A row an epoch, from 1: ``loss``, ``accuracy`` and ``sensitivity`` at threshold 0.5, and those of validation:
-    ``val_loss``, ``val_accuracy`` and ``val_sensitivity``."""
+    ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it."""
     scores: pd.DataFrame
-    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability
+    """A row a film: ``split`` (train, validation or test; also 'validation, SHIFT' of each simulated shift where the
+    recipe chooses by them), ``path``, ``label``, ``score`` (probability
     of PNEUMONIA), ``subtype``, ``patient``."""
     interrupted: bool
 

@@ -26,7 +26,7 @@ class TrainingState:
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
     best_weights: list[np.ndarray]
-    """Of the epoch with the lowest loss on validation."""
+    """Of the epoch that the recipe keeps, as far as it is known yet."""
 
 
 def save_state(path: Path, identity: str, state: TrainingState) -> None:

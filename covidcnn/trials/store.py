@@ -42,8 +42,8 @@ class TrialResult:
     history: pd.DataFrame
     """A row an epoch, from 1; empty if the training diverged."""
     scores: pd.DataFrame
-    """A row a film: ``split`` (validation, and test where the trial says so), ``path``, ``label``,
-    ``score``, ``subtype``, ``patient``; empty if the training diverged."""
+    """A row a film, as ``Training.scores``: of validation, and of test where the trial says so; empty if the training
+    diverged."""
     diverged: str
     """Why there are no scores; empty if there are."""
     facts: dict[str, Any]

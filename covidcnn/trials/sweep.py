@@ -204,7 +204,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
                 diverged = how == "run" and bool(store.read(trial.key).diverged)
                 progress = replace(progress, done=progress.done + 1, before=progress.before + (how == "found"),
                                    diverged=progress.diverged + diverged)
-        except (DataError, UserError) as error:
+        except UserError as error:
             # The others may be sound: what this one lacks is said at the end.
             progress = replace(progress, problems=(*progress.problems, str(error)))
     progress = replace(progress, running=None, elsewhere=len(left_to_others))
