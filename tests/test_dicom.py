@@ -72,6 +72,14 @@ def test_more_bits_without_a_window_are_shown_from_darkest_to_brightest(tmp_path
     assert read_header(tmp_path / "film.dcm").mode == "I;16"
 
 
+def test_rescaling_that_changes_nothing_changes_nothing(tmp_path):
+    """Of eight bits, so that the film is taken as it is, and not stretched from its darkest to its brightest."""
+    for name, rescaling in (("with.dcm", {"RescaleSlope": 1, "RescaleIntercept": 0}), ("without.dcm", {})):
+        write_dicom(tmp_path / name, ramp(50, 100, 200, kind=np.uint8), **rescaling)
+    np.testing.assert_array_equal(read_grey(tmp_path / "with.dcm"), read_grey(tmp_path / "without.dcm"))
+    assert read_grey(tmp_path / "with.dcm").max() == 200
+
+
 def test_signed_values_with_a_rescale_keep_their_order(tmp_path):
     write_dicom(tmp_path / "film.dcm", ramp(-1000, -500, 0, 1000, kind=np.int16), RescaleSlope=2, RescaleIntercept=-10)
     assert first(tmp_path / "film.dcm", 4) == [0, 64, 128, 255]

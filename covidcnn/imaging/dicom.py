@@ -195,7 +195,7 @@ def _shown(levels: np.ndarray, image: Dataset) -> np.ndarray:
         # What lies far below and far above the window is shown as black and white.
         black, white = apply_windowing(np.array([-1e30, 1e30]), image)
         values = apply_windowing(values, image)
-    elif stored <= 8 and image.PixelRepresentation == 0 and values is levels:
+    elif stored <= 8 and image.PixelRepresentation == 0 and np.array_equal(values, levels):
         black, white = 0, 2**stored - 1
     else:
         black, white = values.min(), values.max()
