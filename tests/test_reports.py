@@ -101,3 +101,8 @@ def test_a_changed_table_is_noticed(evidence, tmp_path):
     copy.write_text(text.replace("reproduced", "supported", 1), encoding="utf-8")
     with pytest.raises(AssertionError):
         pd.testing.assert_frame_equal(read_ledger(copy), ledger(evidence), check_exact=False, rtol=1e-4)
+
+
+def test_tables_for_people_have_no_endless_numbers():
+    for path in (FOLDER / "tables").glob("*.md"):
+        assert not re.search(r"\d\.\d{7}", path.read_text(encoding="utf-8")), path.name

@@ -215,7 +215,7 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
         rows.append({"model": model, "films": len(films),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-                     "AUC": MEASURES["AUC"](labels, films["score"].to_numpy(float), ones)})
+                     "AUC": float(MEASURES["AUC"](labels, films["score"].to_numpy(float), ones))})
     return pd.DataFrame(rows)
 
 
