@@ -29,11 +29,12 @@ def page(folder, name):
 
 
 def test_formulas_become_mathml_and_code_and_prices_stay():
-    text = formulas_to_mathml("A $x_1$ and $$\\frac{a}{b}$$ but `$PATH` and 5 $ or 6 $.")
-    assert text.count("<math") == 2
+    text = formulas_to_mathml("A $x_1$ and $$\\frac{a}{b}$$ but `$PATH` and 5 $ or 6 $, and $5 to $6 for $n$.")
+    assert text.count("<math") == 3
     assert 'display="block"' in text
     assert "`$PATH`" in text
     assert "5 $ or 6 $" in text
+    assert "$5 to $6" in text
     assert "<mfrac>" in text
     assert "_" not in text.split("<math")[1].split("</math>")[0]
 

@@ -9,8 +9,10 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-# Code is left as it is; `$$…$$` before `$…$`; no blank after the opening dollar, so that a single price stays text.
-_FORMULA = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S[^$\n]*?)\$", re.DOTALL)
+# Code is left as it is; `$$…$$` before `$…$`. Pandoc's rule for the latter keeps prices text: no blank after the
+# opening dollar, none before the closing one and no digit after it.
+_FORMULA = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<display>.+?)\$\$"
+                      r"|\$(?P<inline>\S(?:[^$\n]*?\S)??)\$(?!\d)", re.DOTALL)
 _TEMPLATE = Path(__file__).parent / "templates" / "cells.html.j2"
 
 
