@@ -73,8 +73,8 @@ def invented_result(trial: Trial, cause: str = "shift") -> TrialResult:
     return TrialResult(trial, history, kept[SCORE_COLUMNS].reset_index(drop=True), "", FACTS)
 
 
-def invented_store(folder, cause: str = "shift", seeds: list[int] = SEEDS, arms: str = "") -> tuple[Protocol,
-                                                                                                     TrialStore]:
+def invented_store(folder, cause: str = "shift", seeds: list[int] = SEEDS, arms: str | tuple[str, ...] = ""
+                   ) -> tuple[Protocol, TrialStore]:
     """The paper's protocol with fewer seeds an arm, all arms finished and selected; or those whose names begin so."""
     value = yaml.safe_load(PROTOCOL.read_text(encoding="utf-8"))
     value["arms"] = {name: arm for name, arm in value["arms"].items() if name.startswith(arms)}

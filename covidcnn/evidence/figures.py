@@ -13,9 +13,9 @@ from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evidence.findings import nadam_differences, paper_lead
 from covidcnn.evidence.ledger import summary
 from covidcnn.evidence.measures import accuracy, accuracy_at, specificity
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment
+from covidcnn.evidence.results import ArmResults, Evidence
 from covidcnn.evidence.statistics import Untestable, prediction_interval
-from covidcnn.evidence.tables import DESIGNS, OPTIMIZER_ARMS, rank_table, settings_in_words
+from covidcnn.evidence.tables import DESIGNS, OPTIMIZER_ARMS, rank_table, treatments_by_name
 from covidcnn.evidence.verdicts import (
     AS_DESCRIBED,
     CANNOT_BE_TESTED,
@@ -68,7 +68,7 @@ def _verdicts(claims: pd.DataFrame) -> Named:
 
 
 def _values(arm: ArmResults) -> Named:
-    labelled = _labels(arm)
+    labelled = treatments_by_name(arm)
     values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
     intervals = {label: _new_run(values[label]) for label in labelled}
     published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
@@ -83,8 +83,8 @@ def _validation_and_test(arm: ArmResults) -> Named:
     # Designs differ in the class shares of their validation films.
     quantity, metric = (("accuracy at the class shares of test", accuracy_at(binary_labels(arm.films).mean()))
                         if arm.name == DESIGNS else ("specificity", specificity))
-    promised = {label: treatment.validation_values(metric) for label, treatment in _labels(arm).items()}
-    kept = {label: treatment.values(metric) for label, treatment in _labels(arm).items()}
+    promised = {label: treatment.validation_values(metric) for label, treatment in treatments_by_name(arm).items()}
+    kept = {label: treatment.values(metric) for label, treatment in treatments_by_name(arm).items()}
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(kept) + 1.6))
     promised_and_kept(promised, kept, f"{quantity}, threshold 0.5", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
@@ -129,16 +129,3 @@ def _recipe(arm: ArmResults) -> Named:
 def _new_run(values: np.ndarray) -> tuple[float, float]:
     low, high = np.clip(prediction_interval(values), 0, 1)
     return float(low), float(high)
-
-
-def _labels(arm: ArmResults) -> dict[str, Treatment]:
-    """The arm's treatments by what sets them apart, in one line. Where three settings or more differ, only what
-    differs from the first treatment is said."""
-    words = [settings_in_words(treatment) for treatment in arm.treatments]
-    if len(words[0]) < 3:
-        named = [", ".join(one.values() if len(one) == 1 or "optimizer" in one else
-                           [f"{name} {value}" for name, value in one.items()]) for one in words]
-    else:
-        named = [", ".join(f"{name} {value}" for name, value in one.items() if value != words[0][name]) or "as assumed"
-                 for one in words]
-    return dict(zip(named, arm.treatments, strict=True))

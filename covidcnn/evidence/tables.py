@@ -242,3 +242,49 @@ def _in_words(name: str, value: Any) -> str:
         films, share = value
         return f"{films:,} films, {share:.0%} NORMAL"
     return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
+    """The arm's treatments by what sets them apart, in one line. Where three settings or more differ, only what
+    differs from the first treatment is said."""
+    words = [settings_in_words(treatment) for treatment in arm.treatments]
+    if len(words[0]) < 3:
+        named = [", ".join(one.values() if len(one) == 1 or "optimizer" in one else
+                           [f"{name} {value}" for name, value in one.items()]) for one in words]
+    else:
+        named = [", ".join(f"{name} {value}" for name, value in one.items() if value != words[0][name]) or "as assumed"
+                 for one in words]
+    return dict(zip(named, arm.treatments, strict=True))
+
+
+def auc_table(arm: ArmResults) -> pd.DataFrame:
+    """A row a treatment, medians over seeds: AUC on validation and on test, and the threshold that validation sets."""
+    auc = MEASURES["AUC"]
+    return pd.DataFrame([{
+        "treatment": name, "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(
+            one.values(auc)), "threshold from validation": np.median(one.thresholds)}
+        for name, one in treatments_by_name(arm).items()]).set_index("treatment")
+
+
+def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The same treatments at several sizes: medians over seeds of specificity and sensitivity at 0.5.
+
+    Args:
+        arms: by size of the films in pixels.
+        twins: settings of treatments that each arm has, by the treatment's name.
+    """
+    return pd.DataFrame([
+        {"treatment": name, "px": size, "seeds": len(one.seeds)} | {
+            f"{quantity}, {films}": np.median(values(metric))
+            for films, values in (("validation", one.validation_values), ("test", one.values))
+            for quantity, metric in (("specificity", specificity), ("sensitivity", sensitivity))}
+        for name, settings in twins.items() for size, arm in arms.items()
+        for one in [arm.treatment(**settings)]]).set_index("treatment")
+
+
+def moved_rates(treatment: Treatment) -> dict[str, np.ndarray]:
+    """Sensitivity and specificity of each seed at 0.5 and at its own threshold from validation, on 'validation' and
+    'test': float (seeds, 2 thresholds, 2 rates)."""
+    return {films: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
+                             for moved in (False, True)]).transpose(2, 0, 1)
+            for films, values in (("validation", treatment.validation_values), ("test", treatment.values))}

@@ -98,6 +98,49 @@ def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def by_share(shares: Sequence[float], promised: np.ndarray, kept: np.ndarray, quantity: str, ax: Axes | None = None
+             ) -> Axes:
+    """A quantity over the share of NORMAL films in training, on validation and on test: each seed, joined medians.
+
+    Args:
+        shares: of NORMAL in training, in 0..1, ascending.
+        promised: float (shares, seeds), on validation.
+        kept: likewise on test.
+        quantity: the axis label.
+    """
+    ax = ax or plt.gca()
+    percent = 100 * np.asarray(shares)
+    for values, colour, marker, style, offset, label in ((promised, VALIDATION, "s", "--", -0.4, "validation"),
+                                                         (kept, HERE, "o", "-", 0.4, "test")):
+        ax.plot(np.repeat(percent + offset, values.shape[1]), values.ravel(), marker, color=colour, alpha=0.45, ms=4)
+        ax.plot(percent + offset, np.median(values, axis=1), style, marker=marker, color=colour, ms=8, mec="white",
+                label=f"{label}, median (small: seeds)")
+    ax.set(xlabel="NORMAL films in training [%]", ylabel=quantity, xticks=percent)
+    ax.grid(axis="y", color="0.9")
+    return ax
+
+
+def moved_calls(moves: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes:
+    """Where a threshold from validation moves each training's calls, from those at 0.5, in the plane of the ROC curve.
+
+    Args:
+        moves: for 'validation' and 'test', float (seeds, 2, 2): at 0.5 and at the other threshold, each as
+            (sensitivity, specificity).
+    """
+    ax = ax or plt.gca()
+    for (name, of_seeds), colour, marker in zip(moves.items(), (VALIDATION, HERE), ("s", "o"), strict=True):
+        for seed, ((from_sensitivity, from_specificity), (sensitivity, specificity)) in enumerate(of_seeds):
+            ax.plot([1 - from_specificity, 1 - specificity], [from_sensitivity, sensitivity], color=colour, lw=1,
+                    alpha=0.6)
+            ax.plot(1 - from_specificity, from_sensitivity, marker, color=colour, mfc="white", ms=6,
+                    label=f"{name}, at 0.5" if seed == 0 else None)
+            ax.plot(1 - specificity, sensitivity, marker, color=colour, ms=6,
+                    label=f"{name}, at the threshold from validation" if seed == 0 else None)
+    ax.set(xlabel="1 - specificity", ylabel="sensitivity")
+    ax.grid(color="0.9")
+    return ax
+
+
 def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Axes | None = None) -> Axes:
     """How many claims have which verdict, a bar each, in the order given."""
     ax = ax or plt.gca()

@@ -38,8 +38,8 @@ STORE = "store"
 RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
 """Of a report folder: what the report was made from; held while one is being written."""
 
-Content = Literal["films", "results", "schema"]
-"""What a figure shows: films themselves, results measured on films, or neither."""
+Content = Literal["films", "results", "evidence", "schema"]
+"""What a figure shows: films themselves, results measured on them, the paper profile's results, or no films at all."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ class Run:
             figure: complete; what is read in the notebook is the file of the report, drawn once.
             name: file name without ending; the paper's number where it has one, for example 'fig_01'.
             caption: one or two sentences.
-            content: 'films', 'results' (measured on films) or 'schema'.
+            content: 'films', 'results' (measured on films), 'evidence' (of the paper profile, on the published films,
+                whatever films the notebook runs on) or 'schema'.
             scores_test: results of the test split are in it; for the published test set outside the paper
                 profile the figure and its caption then say 'exploratory'.
         """
@@ -155,12 +156,12 @@ class Run:
             caption: one or two sentences.
             scores_test: numbers of the test split are in it; for the published test set outside the
                 paper profile the caption then says 'exploratory'.
-            content: 'schema' where no film had a part in it.
+            content: 'schema' where no film had a part in it, 'evidence' as for a figure.
             headline: the table stands at the head of the report's index.
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
-        if self.dataset.is_phantom and content != "schema":
+        if self.dataset.is_phantom and content not in ("schema", "evidence"):
             caption = f"{caption} Phantom films, no patients."
         folder, index = self.folder / "tables", table.index.name is not None
         with replacing(folder / f"{name}.csv") as temporary:
@@ -196,6 +197,8 @@ class Run:
         return self.dataset.has_published_test and self.profile.name != PAPER
 
     def _origin_note(self, content: Content, scores_test: bool) -> str:
+        if content == "evidence":
+            return "evidence of the paper profile: published films"
         if self.dataset.is_phantom and content != "schema":
             return "phantom films, drawn by a program: no patients"
         if content == "films" and (self.dataset.is_published or self.dataset.has_published_test):

@@ -1,0 +1,90 @@
+"""Notebook 07 on an invented store: what it says where arms are finished, and where they are not."""
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from invented import SEEDS, invented_floor, invented_store
+
+from covidcnn.evidence.measures import sensitivity, specificity
+from covidcnn.evidence.openings import log_opening
+from covidcnn.evidence.results import read_evidence
+from covidcnn.paths import NOTEBOOKS
+from covidcnn.plots.evidence import by_share, moved_calls
+
+FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds"}
+
+
+@pytest.fixture
+def run_notebook(tiny_tree, tmp_path, monkeypatch):
+    """Execute the code cells of notebook 07 on a protocol and its store; gives the report folder."""
+    def run(protocol, store):
+        monkeypatch.setattr("covidcnn.report.evidence.PROTOCOL", protocol.path)
+        monkeypatch.setattr("covidcnn.report.evidence.STORE", store.folder)
+        out = tmp_path / "out"
+        names = {}
+        for cell in nbformat.read(NOTEBOOKS / "07_false_alarms.ipynb", as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= {"PROFILE": "smoke", "DATA": str(tiny_tree), "OUT": str(out)}
+        plt.close("all")
+        return out
+
+    return run
+
+
+def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
+    protocol, store = invented_store(tmp_path, arms=("1", "4"))
+    invented_floor(store.folder)
+    for model in ("ridge", "neighbour"):
+        log_opening(protocol, model, "8-floor")
+    out = run_notebook(protocol, store)
+    assert {path.stem for path in (out / "figures").glob("*.png")} == FIGURES
+    assert "waits for the others" not in capsys.readouterr().out
+    evidence = read_evidence(protocol, store)
+    small, large = evidence.arms["4a-treatments"], evidence.arms["4c-treatments-224"]
+    sizes = pd.read_csv(out / "tables" / "sizes_compared.csv")
+    assert sizes["px"].tolist() == [64, 224] * 2
+    assert sizes["seeds"].tolist() == [len(SEEDS)] * 4
+    for row, arm, balance in ((0, small, "none"), (3, large, "class-weight")):
+        one = arm.treatment(balance=balance, augmentation="paper")
+        assert sizes.loc[row, "specificity, test"] == pytest.approx(np.median(one.values(specificity)))
+        assert sizes.loc[row, "sensitivity, validation"] == pytest.approx(np.median(one.validation_values(sensitivity)))
+    auc = pd.read_csv(out / "tables" / "thresholds_auc.csv", index_col="treatment")
+    assert len(auc) == 9
+    assert auc.to_numpy().min() > 0
+    # Nothing of it was measured on the films that the notebook was run on.
+    assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
+    assert "evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
+
+
+def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_notebook, capsys):
+    protocol, store = invented_store(tmp_path, arms=("1", "4"))
+    for name in ("1-as-published", "4a-treatments", "4b-shares", "4c-treatments-224"):
+        trial = protocol.sweep(name).trials(protocol.data)[0]
+        # Arms 1 and 4c have it in common.
+        (store.folder / "trials" / f"{trial.key}.json").unlink(missing_ok=True)
+    out = run_notebook(protocol, store)
+    said = capsys.readouterr().out
+    assert f"Arm 4b-shares: {4 * len(SEEDS) - 1} of {4 * len(SEEDS)} trainings are finished" in said
+    assert said.count("waits for the others") == 4
+    assert not (out / "figures").exists()
+    assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects"}
+
+
+def test_by_share_joins_medians_beside_their_share():
+    promised, kept = np.array([[0.8, 0.9, 1.0], [0.9, 0.9, 0.9]]), np.array([[0.2, 0.3, 0.7], [0.6, 0.7, 0.8]])
+    ax = by_share([0.1, 0.5], promised, kept, "specificity", plt.figure().add_subplot())
+    lines = [[tuple(map(float, point)) for point in zip(*line.get_data(), strict=True)] for line in ax.lines]
+    assert [(9.6, 0.9), (49.6, 0.9)] in lines
+    assert [(10.4, 0.3), (50.4, 0.7)] in lines
+
+
+def test_moved_calls_lead_from_half_to_the_other_threshold():
+    one = np.array([[[0.95, 0.4], [0.9, 0.75]]])
+    ax = moved_calls({"validation": one, "test": one - 0.25}, plt.figure().add_subplot())
+    lines = [np.column_stack(line.get_data()).tolist() for line in ax.lines]
+    assert pytest.approx(np.array([[0.6, 0.95], [0.25, 0.9]])) == np.array(lines[0])
+    assert pytest.approx(np.array([[0.85, 0.7], [0.5, 0.65]])) == np.array(lines[3])
