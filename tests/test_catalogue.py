@@ -357,8 +357,9 @@ def test_films_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(next((tree / "train" / "NORMAL").iterdir()), elsewhere / "IM-9999-0001.jpeg")
-    # Two links to one folder, and one that leads back up.
-    for link, target in (("study", elsewhere), ("same", elsewhere), ("loop", tree / "train" / "NORMAL")):
+    # Two links to one folder, and two that lead back up.
+    for link, target in (("study", elsewhere), ("same", elsewhere), ("loop", tree / "train" / "NORMAL"),
+                         ("up", tree / "train")):
         (tree / "train" / "NORMAL" / link).symlink_to(target)
     found = set(index_folder(tree).films["path"])
     assert len(found) == before + 1

@@ -95,3 +95,18 @@ def test_second_training_in_one_folder_is_refused(data, tmp_path, refused):
 
     train_into(tmp_path, data, RECIPE, 0, report=second)
     assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+
+
+@pytest.mark.parametrize("kind", ["killed", "interrupted"])
+def test_training_that_ended_in_its_first_epoch_can_begin_again(data, tmp_path, monkeypatch, kind):
+    with monkeypatch.context() as patch:
+        killed = kill_in_epoch(patch, 0)
+        with pytest.raises(killed):
+            train_into(tmp_path, data, RECIPE, 0)
+    assert list(tmp_path.iterdir()) == []
+    if kind == "killed":
+        # As it is left where nothing is done any more.
+        (tmp_path / EVENTS / "train").mkdir(parents=True)
+        (tmp_path / "unfinished.lock").touch()
+    train_into(tmp_path, data, RECIPE, 0)
+    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}

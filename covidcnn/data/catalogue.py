@@ -194,12 +194,14 @@ def files_under(folder: Path) -> Iterable[Path]:
         # os.walk would pass over the folder in silence, and its films with it.
         raise _unopened(error) from error
 
-    seen = {os.path.realpath(folder)}
+    # What lies above is no part of it, should a link lead there.
+    real = Path(os.path.realpath(folder))
+    seen = {str(real), *map(str, real.parents)}
     for parent, folders, names in os.walk(folder, onerror=stop, followlinks=True):
         # Of several links to one folder the first by name.
         first = {os.path.realpath(Path(parent, name)): name for name in sorted(folders, reverse=True)
                  if not is_litter(name)}
-        folders[:] = sorted(first[real] for real in first.keys() - seen)
+        folders[:] = sorted(first[place] for place in first.keys() - seen)
         seen |= first.keys()
         for name in sorted(names):
             if not is_litter(name):

@@ -18,9 +18,15 @@ def paper_evidence() -> Evidence:
 
 
 def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
-    """An arm of the evidence; None, and a line that says how far it is, if trainings are missing."""
+    """An arm of the evidence; None, and a line that says why, if trainings are missing or left no validation scores."""
     if name not in evidence.arms:
         trials, finished = evidence.progress.loc[name]
         of = "" if np.isnan(trials) else f" of {trials:.0f}"
         print(f"Arm {name}: {finished:.0f}{of} trainings are finished; what belongs here waits for the others.")
-    return evidence.arms.get(name)
+        return None
+    arm = evidence.arms[name]
+    diverged = sum(bool(result.diverged) for treatment in arm.treatments for result in treatment.results)
+    if diverged:
+        print(f"Arm {name}: {diverged} trainings diverged and left no validation scores; nothing is shown here.")
+        return None
+    return arm

@@ -35,6 +35,8 @@ PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
 PAPER = "paper"
 STORE = "store"
 """Folder of a report's trials, within the report folder."""
+EVIDENCE = "Evidence of the paper profile: published films"
+"""Said of what a notebook shows of it, whatever films it runs on."""
 RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
 """Of a report folder: what the report was made from; held while one is being written."""
 
@@ -161,7 +163,9 @@ class Run:
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
-        if self.dataset.is_phantom and content not in ("schema", "evidence"):
+        if content == "evidence":
+            caption = f"{caption} {EVIDENCE}."
+        elif self.dataset.is_phantom and content != "schema":
             caption = f"{caption} Phantom films, no patients."
         folder, index = self.folder / "tables", table.index.name is not None
         with replacing(folder / f"{name}.csv") as temporary:
@@ -198,7 +202,7 @@ class Run:
 
     def _origin_note(self, content: Content, scores_test: bool) -> str:
         if content == "evidence":
-            return "evidence of the paper profile: published films"
+            return EVIDENCE
         if self.dataset.is_phantom and content != "schema":
             return "phantom films, drawn by a program: no patients"
         if content == "films" and (self.dataset.is_published or self.dataset.has_published_test):
@@ -237,7 +241,7 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
     if profile.name != PAPER and folder.resolve().is_relative_to(kept):
         raise UserError(f"{folder}: kept for the paper profile; choose another folder for '{profile.name}'")
     # In the clone itself, for example, a report would take the place of the notebooks it is made from.
-    if folder.resolve() != kept and not any((folder / own).exists() for own in (RUN_RECORD, LOCK, "record")):
+    if folder.resolve() != kept and not any(any(folder.glob(own)) for own in (RUN_RECORD, LOCK, "record/[0-9]*.json")):
         require_new_folder(folder)
     return folder
 

@@ -27,7 +27,7 @@ from traitlets import default
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
 from covidcnn.errors import UserError
-from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
+from covidcnn.paths import NOTEBOOKS, PROJECT, REPORTS, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
@@ -137,7 +137,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
 
 @contextmanager
 def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that nobody waits for where the block is left early: their notebooks may take hours."""
+    """Threads that nobody waits for where the block is left early: their notebooks may take hours. The process is then
+    to end at once, before they write on."""
     pool = ThreadPoolExecutor(jobs)
     try:
         yield pool
@@ -258,8 +259,10 @@ def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Itera
 
 
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
-    """What a notebook's result follows from: itself, the library, its parameters, the data."""
+    """What a notebook's result follows from: itself, the library, its parameters, the data, the evidence it shows."""
     digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
-    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py"))]:
+    evidence = [path for name in ("claims.csv", "manifest.json", "openings.csv")
+                if (path := REPORTS / "paper" / name).is_file()]
+    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *evidence]:
         digest.update(source.read_bytes())
     return digest.hexdigest()

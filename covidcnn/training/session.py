@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -54,11 +54,9 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Make a model's folder, and keep other trainings out of it while the block runs."""
-    # What a training that was killed may have left is its own.
-    begun = (folder / UNFINISHED).exists()
-    for name in (MODEL, *([] if begun else [HISTORY, SCORES, RUN, EVENTS])):
-        if (folder / name).exists():
-            raise UserError(f"{folder / name}: there is one already; choose another folder for --out")
+    # What a training that was killed, even in its first epoch, has left is its own.
+    begun = (folder / UNFINISHED).exists() or (folder / _LOCK).exists()
+    _require_none(folder, [MODEL] if begun else [MODEL, HISTORY, SCORES, RUN, EVENTS])
     require_writable(folder / MODEL)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK, timeout=0)
@@ -67,10 +65,21 @@ def _alone_in(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise UserError(f"{folder}: another training goes on there; choose another folder for --out") from error
     try:
+        # Another one may have ended just now.
+        _require_none(folder, [MODEL])
         yield
     finally:
+        if not any((folder / name).exists() for name in (UNFINISHED, MODEL)):
+            # Of a first epoch that did not end: nothing to go on from.
+            shutil.rmtree(folder / EVENTS, ignore_errors=True)
         (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
+
+
+def _require_none(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if (folder / name).exists():
+            raise UserError(f"{folder / name}: there is one already; choose another folder for --out")
 
 
 def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str,
@@ -84,7 +93,6 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
         (folder / UNFINISHED).unlink(missing_ok=True)
-        shutil.rmtree(folder / EVENTS, ignore_errors=True)
         raise
     scores = training.scores
     threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)

@@ -22,7 +22,7 @@ MOST_MEMBERS = 100_000
 LARGEST_SET = 3_000_000_000
 """Bytes of all films; the published ones have 1.2 billion."""
 _ENCRYPTED = 0x1
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
