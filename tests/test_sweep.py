@@ -273,7 +273,10 @@ def test_interrupted_sweep_says_so_in_one_line_and_can_go_on(tmp_path, tiny_tree
 
 def _end_after(command, kill, line):
     """Start a sweep, send it a signal when it has said ``line``, and give its exit code and what it said."""
+    # Ignored where tests run in the background of a shell, and a process would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    signal.signal(signal.SIGINT, before)
     said, deadline = "", time.monotonic() + 120
     for text in process.stderr:
         said += text
