@@ -150,3 +150,12 @@ def test_archive_that_zipfile_cannot_read_is_refused_in_one_line(tmp_path, place
     path = tmp_path / "a.zip"
     path.write_bytes(bytes(content[:entry]) + bytes(content[entry:]).replace(b"\xc3\xa9", b"\xc3\x28"))
     refuse(tmp_path, path, words)
+
+
+def test_archive_whose_end_points_elsewhere_is_refused_in_one_line(tmp_path):
+    content = bytearray(zip_of({"train/NORMAL/a.jpeg": b"a"}))
+    # The last 22 bytes say where the directory begins: 256 bytes later than it does, here.
+    content[-5] += 1
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+    assert refuse(tmp_path, path, "lies outside the archive") == set()

@@ -22,7 +22,7 @@ MOST_MEMBERS = 100_000
 LARGEST_SET = 3_000_000_000
 """Bytes of all films; the published ones have 1.2 billion."""
 _ENCRYPTED = 0x1
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
@@ -93,6 +93,9 @@ def _require_harmless(member: zipfile.ZipInfo) -> None:
     name = member.orig_filename
     if "\0" in name or "\\" in name or name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
         raise DataError(f"the member '{name}' leads outside the folder")
+    # Of an archive whose end says wrongly where its directory begins.
+    if member.header_offset < 0:
+        raise DataError(f"the member '{name}' lies outside the archive")
     # Unix keeps the kind of a file here; archives of other systems have zero.
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"the member '{name}' is a link or a device")
