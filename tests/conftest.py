@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from covidcnn.errors import UserError
+
+# No test opens a window.
+matplotlib.use("agg")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -65,6 +71,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("COVIDCNN_CACHE", str(cache))
         patch.delenv("COVIDCNN_DATA", raising=False)
         yield cache
+
+
+@pytest.fixture
+def close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax(close_figures: None) -> Axes:
+    return plt.figure().add_subplot()
 
 
 @pytest.fixture(scope="session", name="make_tree")

@@ -1,10 +1,5 @@
 """Figures of films: what was drawn, not its pixels."""
 
-import matplotlib
-
-matplotlib.use("agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,16 +8,7 @@ from matplotlib.colors import to_hex
 from covidcnn.plots import films as plots
 from covidcnn.plots.style import LABEL_COLOURS
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax():
-    return plt.figure().add_subplot()
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def drawn(ax) -> list[str]:

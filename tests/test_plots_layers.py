@@ -13,10 +13,7 @@ from covidcnn.plots import architecture, layers
 SIZE = 32
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 @pytest.fixture(scope="module")

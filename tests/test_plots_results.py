@@ -1,9 +1,5 @@
 """Figures of results: what stands in them are the numbers they were given."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -14,16 +10,7 @@ from covidcnn.evidence.statistics import Difference
 from covidcnn.plots import evidence as evidence_plots
 from covidcnn.plots import results as plots
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax():
-    return plt.figure().add_subplot()
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def points(line) -> list[tuple[float, float]]:
