@@ -120,6 +120,15 @@ def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, 
     assert done.returncode == 0, done.stdout[-5000:]
 
 
+def test_kernel_that_hands_over_late_fails_no_notebook(tmp_path, tiny):
+    """By default four seconds are enough to fail it, as happens on a burdened machine."""
+    stall = ("import sys, time; sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0; "
+             "get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))")
+    outcomes = run_series([write_notebook(tmp_path / "01_late.ipynb", stall)], SMOKE, tiny, tmp_path / "out",
+                          report=lambda line: None)
+    assert [(outcome.status, outcome.message) for outcome in outcomes] == [("done", "")]
+
+
 def test_failed_notebook_leaves_the_others_and_a_message(tmp_path, tiny):
     notebooks = [write_notebook(tmp_path / "01_breaks.ipynb", "open('/nowhere')"),
                  write_notebook(tmp_path / "02_works.ipynb", "print(PROFILE)")]

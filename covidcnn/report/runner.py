@@ -37,6 +37,10 @@ from covidcnn.report.site import write_site, write_unfinished_index
 # Papermill warns that a temporary file is not called .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
 
+# Seconds for a kernel to start, and to hand over what a cell shows when the cell is done. The defaults, 60 and 4, fail
+# sound notebooks on a burdened machine.
+_PATIENCE = 600
+
 
 class _LocalKernels(AsyncKernelManager):
     """Talks to kernels through files that only this user can open: over TCP, others on a shared machine
@@ -201,7 +205,8 @@ def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path, l
                 papermill.execute_notebook(
                     str(notebook.path), str(draft), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
                     progress_bar=progress, stdout_file=log, stderr_file=log, autosave_cell_every=0,
-                    kernel_manager_class=_LocalKernels)
+                    kernel_manager_class=_LocalKernels, start_timeout=_PATIENCE,
+                    iopub_timeout=_PATIENCE)
             except papermill.PapermillExecutionError as error:
                 message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
             _drop_traces_of_the_run(draft)
