@@ -22,7 +22,7 @@ from covidcnn.evidence.openings import log_opening, open_store
 from covidcnn.evidence.protocol import read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.statistics import Untestable
-from covidcnn.evidence.tables import aim_table, arm_table, evidence_tables
+from covidcnn.evidence.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
 from covidcnn.evidence.write import write_evidence
 
@@ -203,6 +203,15 @@ def test_adadelta_is_beaten_and_equal_rivals_are_not(tables, claims):
     np.testing.assert_allclose(ranks.sum(axis=1), 1)
     assert ranks.loc["Adadelta", "rank 6"] > 0.98
     assert claims.loc["nadam-best", "verdict"] != SUPPORTED
+
+
+def test_what_a_seed_does_to_both_runs_cancels_only_in_pairs_of_one_seed():
+    first = np.array([0.90, 0.92, 0.94])
+    of_one_seed, of_two = new_pair(first, first - 0.01)
+    assert of_one_seed == pytest.approx((0.01, 0.01))
+    # t(2) 4.3027, deviation 0.02 of each.
+    half = 4.3027 * 0.02 * np.sqrt(2) * np.sqrt(4 / 3)
+    assert of_two == pytest.approx((0.01 - half, 0.01 + half), abs=1e-5)
 
 
 def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence, tables):

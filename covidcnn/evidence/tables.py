@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from covidcnn import paper
-from covidcnn.evaluation.metrics import binary_labels, confusion
+from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels, confusion
 from covidcnn.evidence.causes import kept_on_test
 from covidcnn.evidence.findings import nadam_differences, optimizers_at_the_edge, paper_lead
 from covidcnn.evidence.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
@@ -74,7 +75,9 @@ def _arm_tables(arm: ArmResults) -> Tables:
         tables[f"{arm.name}-ranks"] = (rank_table(arm), (
             f"{arm.title}: probability of each rank by mean test accuracy, as far as seeds and patients allow."))
         tables[f"{arm.name}-nadam"] = (nadam_table(arm), (
-            f"{arm.title}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five."))
+            f"{arm.title}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five. Then the "
+            "paper's pair of runs, and where a new pair of ours would lie with 95 % probability, both of one seed or "
+            "each of its own: which the paper's were is not known."))
         tables[f"{arm.name}-pairs"] = (pair_table(arm), (
             f"{arm.title}: Nadam and each rival as single pairs of models, seed by seed: films that only one of them "
             "calls rightly, and McNemar's exact p. It describes the pair; it is no test of the optimizers, and is not "
@@ -161,12 +164,33 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam less each other optimizer, by test accuracy: one family for Holm's correction."""
     differences = nadam_differences(arm, "accuracy")
     corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
-    nadam = arm.treatment(optimizer="Nadam").values(accuracy, arm.distinct)
-    return pd.DataFrame([
-        {"rival": rival} | _difference(difference) | {
-            "p, Holm": corrected[rival], "paper": paper_lead(rival), "on distinct images": float(np.mean(
-                nadam - arm.treatment(optimizer=rival).values(accuracy, arm.distinct)))}
-        for rival, difference in differences.items()])
+    nadam, distinct = (arm.treatment(optimizer="Nadam").values(accuracy, films) for films in (None, arm.distinct))
+    rows = []
+    for name, difference in differences.items():
+        rival = arm.treatment(optimizer=name)
+        of_one_seed, of_two = new_pair(nadam, rival.values(accuracy))
+        rows.append({"rival": name} | _difference(difference) | {
+            "p, Holm": corrected[name],
+            "on distinct images": float(np.mean(distinct - rival.values(accuracy, arm.distinct))),
+            "paper": paper_lead(name), "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high":
+            of_one_seed[1], "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
+    return pd.DataFrame(rows)
+
+
+def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the difference of two new runs would lie with 95 % probability, on the same films.
+
+    Args:
+        first: float (seeds,), of the runs of one treatment.
+        second: of the other, the same seeds.
+
+    Returns:
+        If both runs have one seed, and if each has its own, where what the seed does to both does not cancel.
+    """
+    seeds = len(first)
+    centre, spread = float(np.mean(first - second)), float(np.hypot(np.std(first, ddof=1), np.std(second, ddof=1)))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * spread * np.sqrt(1 + 1 / seeds)
+    return prediction_interval(first - second), (centre - half, centre + half)
 
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
@@ -255,36 +279,3 @@ def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
         named = [", ".join(f"{name} {value}" for name, value in one.items() if value != words[0][name]) or "as assumed"
                  for one in words]
     return dict(zip(named, arm.treatments, strict=True))
-
-
-def auc_table(arm: ArmResults) -> pd.DataFrame:
-    """A row a treatment, medians over seeds: AUC on validation and on test, and the threshold that validation sets."""
-    auc = MEASURES["AUC"]
-    return pd.DataFrame([{
-        "treatment": name, "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(
-            one.values(auc)), "threshold from validation": np.median(one.thresholds)}
-        for name, one in treatments_by_name(arm).items()]).set_index("treatment")
-
-
-def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The same treatments at several sizes: medians over seeds of specificity and sensitivity at 0.5.
-
-    Args:
-        arms: by size of the films in pixels.
-        twins: settings of treatments that each arm has, by the treatment's name.
-    """
-    return pd.DataFrame([
-        {"treatment": name, "px": size, "seeds": len(one.seeds)} | {
-            f"{quantity}, {films}": np.median(values(metric))
-            for films, values in (("validation", one.validation_values), ("test", one.values))
-            for quantity, metric in (("specificity", specificity), ("sensitivity", sensitivity))}
-        for name, settings in twins.items() for size, arm in arms.items()
-        for one in [arm.treatment(**settings)]]).set_index("treatment")
-
-
-def moved_rates(treatment: Treatment) -> dict[str, np.ndarray]:
-    """Sensitivity and specificity of each seed at 0.5 and at its own threshold from validation, on 'validation' and
-    'test': float (seeds, 2 thresholds, 2 rates)."""
-    return {films: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
-                             for moved in (False, True)]).transpose(2, 0, 1)
-            for films, values in (("validation", treatment.validation_values), ("test", treatment.values))}

@@ -1,10 +1,16 @@
 """The paper profile's evidence as notebooks show it: results on the published films, whatever films they run on."""
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from covidcnn.evidence.measures import MEASURES, sensitivity, specificity
 from covidcnn.evidence.openings import open_store
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
-from covidcnn.evidence.results import ArmResults, Evidence, read_evidence
+from covidcnn.evidence.results import ArmResults, Evidence, Treatment, read_evidence
+from covidcnn.evidence.tables import treatments_by_name
 
 
 def paper_evidence() -> Evidence:
@@ -30,3 +36,36 @@ def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
         print(f"Arm {name}: {diverged} trainings diverged and left no validation scores; nothing is shown here.")
         return None
     return arm
+
+
+def auc_table(arm: ArmResults) -> pd.DataFrame:
+    """A row a treatment, medians over seeds: AUC on validation and on test, and the threshold that validation sets."""
+    auc = MEASURES["AUC"]
+    return pd.DataFrame([{
+        "treatment": name, "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(
+            one.values(auc)), "threshold from validation": np.median(one.thresholds)}
+        for name, one in treatments_by_name(arm).items()]).set_index("treatment")
+
+
+def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The same treatments at several sizes: medians over seeds of specificity and sensitivity at 0.5.
+
+    Args:
+        arms: by size of the films in pixels.
+        twins: settings of treatments that each arm has, by the treatment's name.
+    """
+    return pd.DataFrame([
+        {"treatment": name, "px": size, "seeds": len(one.seeds)} | {
+            f"{quantity}, {films}": np.median(values(metric))
+            for films, values in (("validation", one.validation_values), ("test", one.values))
+            for quantity, metric in (("specificity", specificity), ("sensitivity", sensitivity))}
+        for name, settings in twins.items() for size, arm in arms.items()
+        for one in [arm.treatment(**settings)]]).set_index("treatment")
+
+
+def moved_rates(treatment: Treatment) -> dict[str, np.ndarray]:
+    """Sensitivity and specificity of each seed at 0.5 and at its own threshold from validation, on 'validation' and
+    'test': float (seeds, 2 thresholds, 2 rates)."""
+    return {films: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
+                             for moved in (False, True)]).transpose(2, 0, 1)
+            for films, values in (("validation", treatment.validation_values), ("test", treatment.values))}
