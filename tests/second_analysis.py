@@ -259,6 +259,8 @@ def number(claimed: float, runs: list[float], of_loss: bool = False) -> Row:
     median = np.median(runs)
     if of_loss:
         low, high, median = np.exp(low), np.exp(high), np.median(np.exp(runs))
+    else:
+        low, high = max(low, 0.0), min(high, 1.0)
     near = abs(claimed - median) < 0.02 + 1e-9
     verdict = "not reproduced" if not low <= claimed <= high else "reproduced" if near else "compatible"
     return Row(median, low, high, verdict)

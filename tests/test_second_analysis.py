@@ -38,7 +38,7 @@ def assert_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("cause", ["shift", "imbalance", "hard films"])
 def test_invented_stores_are_judged_alike(tmp_path, cause, committed):
-    protocol, store = invented_store(tmp_path, cause, [0, 1, 2, 3, 4])
+    protocol, store = invented_store(tmp_path, cause)
     invented_floor(tmp_path / "store")
     assert_same(ledger(read_evidence(protocol, store)), second_ledger(tmp_path, read_ledger()))
 
