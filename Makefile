@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
 
-paper: $(READY)  ## train what reports/paper still lacks, then ledger and report: make paper DATA=folder
+paper: $(READY)  ## train what reports/paper still lacks, then ledger and report: make paper DATA=chest_xray_224
 	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
 	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
 

@@ -20,7 +20,7 @@ DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA in each). "
     "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom films."))]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
-    "Go on without files that cannot be read; they are listed in the run record."))]
+    "Go on without files that cannot be read; they are printed, and kept in the record of a report or training."))]
 PatientsOption = Annotated[Path | None, typer.Option("--patients", metavar="CSV", help=(
     "Columns path and patient: who is on which film, for file names of another scheme."))]
 

@@ -1,4 +1,4 @@
-"""``covidcnn data``: look at a data set, or draw one."""
+"""``covidcnn data``: look at a data set, copy one at 224 px, or draw one."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import PatientsOption, printable, progress_bar
+from covidcnn.cli.common import PatientsOption, open_data, printable, progress_bar, say
 
 
 def check(
@@ -35,6 +35,26 @@ def check(
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
     if findings.errors:
         raise typer.Exit(2)
+
+
+def resize(
+    folder: Annotated[Path, typer.Argument(help="The published films, or others in their layout; JPEG files.")],
+    copy: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Copy films at 224 x 224 px: of the published set, the films that the evidence of reports/paper rests on."""
+    from covidcnn.data.dataset import open_dataset
+    from covidcnn.data.resized import SIDE, write_resized
+    from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+
+    dataset = open_data(folder, False, None)
+    with progress_bar("resizing films") as progress:
+        write_resized(dataset, copy, progress)
+    is_evidence = open_dataset(copy).content_hash == read_protocol(PROTOCOL).data
+    print(f"{len(dataset.films)} films of {SIDE} px: {copy}" + (
+        ", byte for byte those of the evidence" if is_evidence else ""))
+    if dataset.is_published and not is_evidence:
+        say("warning: they are not byte for byte those of the evidence, which will refuse them; start from the files "
+            "that 'covidcnn data fetch chest-xray' brings, in an environment of requirements.lock")
 
 
 def phantom(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from covidcnn.cli.common import DataOption, open_data, plain_console, say
+from covidcnn.cli.common import open_data, plain_console, say
 from covidcnn.cli.trials import run_and_watch
 from covidcnn.errors import UserError
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
     from covidcnn.evidence.protocol import Protocol
 
+DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
+    "The films that the protocol is about; covidcnn data resize makes them of the published ones. "
+    "Without it: the folder that COVIDCNN_DATA names."))]
 ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yaml names it; covidcnn evidence status.")]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
-    "Films of train at their original sizes: what file size and aspect alone tell."))]
+    "Films of train at their original sizes: what pixel area and aspect alone tell."))]
 PilotOption = Annotated[bool, typer.Option("--pilot", help=(
     "One seed, two epochs, validation only, into a store of its own: what the arm will cost."))]
 
@@ -79,8 +82,8 @@ def ledger() -> None:
 
 
 def complete(data: DataOption = None, originals: OriginalsOption = None) -> None:
-    """Run whatever the protocol still lacks, in its order, then make the ledger: hours from an empty store, minutes
-    from a full one."""
+    """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
+    store, minutes from a full one."""
     from covidcnn.evidence.floor import read_floor
     from covidcnn.evidence.openings import open_store
     from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
@@ -105,8 +108,8 @@ def complete(data: DataOption = None, originals: OriginalsOption = None) -> None
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     dataset = open_data(data, False, None)
     if dataset.content_hash != protocol.data:
-        raise UserError(f"{dataset.root}: not the films that {protocol.path} is about; give the published "
-                        "data set with --data")
+        raise UserError(f"{dataset.root}: not the films that {protocol.path} is about; give the published data set at "
+                        "224 px with --data ('covidcnn data resize' makes it of the originals)")
     return dataset
 
 

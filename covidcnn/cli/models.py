@@ -43,7 +43,7 @@ def train(
     = "patient",
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
     batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(
-        "0.99 needs about a thousand steps before its averages mean anything; take 0.9 for short trainings."))]
+        "0.99 needs about 600 steps before its averages mean anything; take 0.9 for short trainings."))]
     = 0.99,
     skip_bad: SkipBadOption = False,
     patients: PatientsOption = None,

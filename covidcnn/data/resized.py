@@ -1,0 +1,49 @@
+"""The copy of the published films that the evidence of ``reports/paper`` rests on: 224 x 224 pixels."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from covidcnn.data.dataset import DataSet
+from covidcnn.data.threads import in_threads
+from covidcnn.errors import DataError
+from covidcnn.paths import replacing_folder
+
+SIDE, _QUALITY = 224, 75
+
+
+def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Copy a data set's films at 224 x 224 px, under their names.
+
+    In colour as they are, bilinear, the aspect ratio not kept, JPEG of quality 75: of the published originals this
+    makes the evidence's films byte for byte.
+
+    Args:
+        dataset: of JPEG files.
+        folder: a new or empty one. It appears whole or not at all.
+        progress: called with (films done, films in all).
+
+    Raises:
+        DataError: a film is no JPEG file.
+        UserError: there is something in ``folder``, or it cannot be written.
+    """
+    paths = dataset.films["path"].tolist()
+    with replacing_folder(folder) as draft:
+        small = in_threads(lambda path: _resized(dataset.root / path), paths)
+        for done, (path, content) in enumerate(zip(paths, small, strict=True), start=1):
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            (draft / path).write_bytes(content)
+            if progress:
+                progress(done, len(paths))
+
+
+def _resized(path: Path) -> bytes:
+    content = BytesIO()
+    with Image.open(path) as image:
+        if image.format != "JPEG":
+            raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
+        small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    small.save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
