@@ -63,6 +63,15 @@ def test_what_cannot_be_copied_leaves_all_as_it_was(small_tree, tmp_path, run, s
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_film_that_vanished_is_named_and_nothing_is_left(small_tree, tmp_path, refused):
+    dataset = open_dataset(small_tree)
+    film = next(small_tree.rglob("*.jpeg"))
+    film.unlink()
+    with refused(film, "can no longer be read"):
+        write_resized(dataset, tmp_path / "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
 def test_published_films_that_do_not_become_the_evidence_are_warned_of(shared_films, tmp_path, run):
     """Their copy at 224 px, made again, is not what it was."""
     small = shutil.copytree(shared_films, tmp_path / "films")

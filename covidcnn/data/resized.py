@@ -26,7 +26,7 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
         progress: called with (films done, films in all).
 
     Raises:
-        DataError: a film is no JPEG file.
+        DataError: a film is no JPEG file, or can no longer be read.
         UserError: there is something in ``folder``, or it cannot be written.
     """
     paths = dataset.films["path"].tolist()
@@ -41,9 +41,13 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
 
 def _resized(path: Path) -> bytes:
     content = BytesIO()
-    with Image.open(path) as image:
-        if image.format != "JPEG":
-            raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
-        small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    try:
+        with Image.open(path) as image:
+            if image.format != "JPEG":
+                raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
+            small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    # It could be when the data set was opened. Not to be taken for a copy that cannot be written.
+    except OSError as error:
+        raise DataError(f"{path}: can no longer be read ({error}); copy it again or remove it") from error
     small.save(content, "JPEG", quality=_QUALITY)
     return content.getvalue()
