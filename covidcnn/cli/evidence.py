@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
     from covidcnn.evidence.protocol import Protocol
 
-DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
+FilmsOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "The films that the protocol is about; covidcnn data resize makes them of the published ones. "
     "Without it: the folder that COVIDCNN_DATA names."))]
 ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yaml names it; covidcnn evidence status.")]
@@ -25,7 +25,7 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
     "One seed, two epochs, validation only, into a store of its own: what the arm will cost."))]
 
 
-def run(arm: ArmArgument, data: DataOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
+def run(arm: ArmArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
     """Run an arm of reports/paper/protocol.yaml into the store beside it."""
     from covidcnn.evidence.openings import open_store
     from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
@@ -53,7 +53,7 @@ def select(arm: ArmArgument) -> None:
     plain_console().print(printed)
 
 
-def floor(data: DataOption = None, originals: OriginalsOption = None) -> None:
+def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     """Score the floor, simple models on 16 x 16 pixels, into the store."""
     from covidcnn.evidence.floor import compute_floor, compute_sizes
     from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
@@ -81,7 +81,7 @@ def ledger() -> None:
     say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
 
 
-def complete(data: DataOption = None, originals: OriginalsOption = None) -> None:
+def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
     from covidcnn.evidence.floor import read_floor
