@@ -72,6 +72,12 @@ def test_film_that_vanished_is_named_and_nothing_is_left(small_tree, tmp_path, r
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
+def test_copy_among_the_films_is_refused(small_tree, refused):
+    with refused("lies among the films"):
+        write_resized(open_dataset(small_tree), small_tree / "train/NORMAL/copy")
+    assert not (small_tree / "train/NORMAL/copy").exists()
+
+
 def test_published_films_that_do_not_become_the_evidence_are_warned_of(shared_films, tmp_path, run):
     """Their copy at 224 px, made again, is not what it was."""
     small = shutil.copytree(shared_films, tmp_path / "films")

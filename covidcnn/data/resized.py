@@ -4,12 +4,12 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.threads import in_threads
-from covidcnn.errors import DataError
-from covidcnn.paths import replacing_folder
+from covidcnn.errors import DataError, UserError
+from covidcnn.paths import replacing_folder, require_new_folder
 
 SIDE, _QUALITY = 224, 75
 
@@ -17,7 +17,7 @@ SIDE, _QUALITY = 224, 75
 def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a data set's films at 224 x 224 px, under their names.
 
-    In colour as they are, bilinear, the aspect ratio not kept, JPEG of quality 75: of the published originals this
+    As RGB, grey films too, bilinear, the aspect ratio not kept, JPEG of quality 75: of the published originals this
     makes the evidence's films byte for byte.
 
     Args:
@@ -27,8 +27,11 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
 
     Raises:
         DataError: a film is no JPEG file, or can no longer be read.
-        UserError: there is something in ``folder``, or it cannot be written.
+        UserError: there is something in ``folder``, it lies among the films, or it cannot be written.
     """
+    if folder.resolve().is_relative_to(dataset.root.resolve()):
+        raise UserError(f"{folder}: lies among the films that are copied; choose a folder outside {dataset.root}")
+    require_new_folder(folder)
     paths = dataset.films["path"].tolist()
     with replacing_folder(folder) as draft:
         small = in_threads(lambda path: _resized(dataset.root / path), paths)
@@ -46,6 +49,8 @@ def _resized(path: Path) -> bytes:
             if image.format != "JPEG":
                 raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
             small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are") from error
     # It could be when the data set was opened. Not to be taken for a copy that cannot be written.
     except OSError as error:
         raise DataError(f"{path}: can no longer be read ({error}); copy it again or remove it") from error
