@@ -210,8 +210,11 @@ def test_what_a_seed_does_to_both_runs_cancels_only_in_pairs_of_one_seed():
     of_one_seed, of_two = new_pair(first, first - 0.01)
     assert of_one_seed == pytest.approx((0.01, 0.01))
     # t(2) 4.3027, deviation 0.02 of each.
-    half = 4.3027 * 0.02 * np.sqrt(2) * np.sqrt(4 / 3)
+    half = 4.3027 * 0.02 * np.sqrt(2)
     assert of_two == pytest.approx((0.01 - half, 0.01 + half), abs=1e-5)
+    # Opposite seeds: differences of -0.04, 0, 0.04, their mean of variance 0.0016 / 3.
+    half = 4.3027 * np.sqrt(2 * 0.02**2 + 0.04**2 / 3)
+    assert new_pair(first, first[::-1])[1] == pytest.approx((-half, half), abs=1e-5)
 
 
 def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence, tables):

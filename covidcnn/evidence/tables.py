@@ -164,16 +164,18 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam less each other optimizer, by test accuracy: one family for Holm's correction."""
     differences = nadam_differences(arm, "accuracy")
     corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
-    nadam, distinct = (arm.treatment(optimizer="Nadam").values(accuracy, films) for films in (None, arm.distinct))
+    nadam, nadam_distinct = (arm.treatment(optimizer="Nadam").values(accuracy, films)
+                             for films in (None, arm.distinct))
     rows = []
     for name, difference in differences.items():
         rival = arm.treatment(optimizer=name)
         of_one_seed, of_two = new_pair(nadam, rival.values(accuracy))
         rows.append({"rival": name} | _difference(difference) | {
             "p, Holm": corrected[name],
-            "on distinct images": float(np.mean(distinct - rival.values(accuracy, arm.distinct))),
-            "paper": paper_lead(name), "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high":
-            of_one_seed[1], "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
+            "on distinct images": float(np.mean(nadam_distinct - rival.values(accuracy, arm.distinct))),
+            "paper": paper_lead(name),
+            "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high": of_one_seed[1],
+            "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
     return pd.DataFrame(rows)
 
 
@@ -185,12 +187,14 @@ def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float]
         second: of the other, the same seeds.
 
     Returns:
-        If both runs have one seed, and if each has its own, where what the seed does to both does not cancel.
+        If both runs have one seed, and if each has its own, where what the seed does to both does not cancel: the
+        variances of both runs, and of the mean difference, which is paired. Of degrees of freedom the fewest that are
+        possible, seeds - 1.
     """
-    seeds = len(first)
-    centre, spread = float(np.mean(first - second)), float(np.hypot(np.std(first, ddof=1), np.std(second, ddof=1)))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * spread * np.sqrt(1 + 1 / seeds)
-    return prediction_interval(first - second), (centre - half, centre + half)
+    differences, seeds = first - second, len(first)
+    variance = np.var(first, ddof=1) + np.var(second, ddof=1) + np.var(differences, ddof=1) / seeds
+    centre, half = float(differences.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.sqrt(variance))
+    return prediction_interval(differences), (centre - half, centre + half)
 
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
