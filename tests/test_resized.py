@@ -1,9 +1,10 @@
 """The copy at 224 px: byte for byte the evidence's films, whole or not at all."""
 
-import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_files import write_dicom
 from PIL import Image
 
 from covidcnn.data.dataset import open_dataset
@@ -22,8 +23,12 @@ def test_originals_become_the_films_of_the_evidence(shared_originals, shared_fil
 def test_names_colour_and_nothing_else_are_kept(small_tree, tmp_path):
     described = Image.Exif()
     described[270] = "somebody's name"
+    # Stored lying on its side.
+    described[274] = 6
     colour = next(small_tree.rglob("*.jpeg"))
-    Image.fromarray(np.full((40, 60, 3), (200, 60, 30), np.uint8)).save(colour, exif=described)
+    pixels = np.full((40, 60, 3), (200, 60, 30), np.uint8)
+    pixels[:, :30] = 0
+    Image.fromarray(pixels).save(colour, exif=described, comment=b"somebody")
     seen = []
     write_resized(open_dataset(small_tree), tmp_path / "copy", lambda *done: seen.append(done))
     assert seen[-1] == (20, 20)
@@ -32,23 +37,43 @@ def test_names_colour_and_nothing_else_are_kept(small_tree, tmp_path):
     with Image.open(tmp_path / "copy" / colour.relative_to(small_tree)) as film:
         assert (film.size, film.mode) == ((224, 224), "RGB")
         assert not film.getexif()
-        np.testing.assert_allclose(np.asarray(film, float).mean(axis=(0, 1)), (200, 60, 30), atol=3)
+        assert "comment" not in film.info
+        # Turned upright: what was on the left is above.
+        shown = np.asarray(film, float)
+        np.testing.assert_allclose(shown[120:].mean(axis=(0, 1)), (200, 60, 30), atol=6)
+        np.testing.assert_allclose(shown[:104].mean(axis=(0, 1)), 0, atol=6)
 
 
-def test_copy_says_whether_it_is_the_evidence(small_tree, tmp_path, run, monkeypatch):
+@pytest.mark.parametrize("same", [True, False])
+def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, tmp_path, run, monkeypatch, same):
     write_resized(open_dataset(small_tree), tmp_path / "first")
+    content = open_dataset(tmp_path / "first").content_hash if same else "another"
     monkeypatch.setattr("covidcnn.evidence.protocol.read_protocol",
-                        lambda path: type("Protocol", (), {"data": open_dataset(tmp_path / "first").content_hash}))
-    code, out, _ = run("data", "resize", small_tree, tmp_path / "second")
-    assert (code, out) == (0, f"20 films of 224 px: {tmp_path / 'second'}, byte for byte those of the evidence\n")
+                        lambda path: type("Protocol", (), {"data": content}))
+    published = replace(open_dataset(small_tree), is_published=True)
+    monkeypatch.setattr("covidcnn.cli.data.open_data", lambda *_: published)
+    code, out, err = run("data", "resize", small_tree, tmp_path / "second")
+    first, *others = out.splitlines()
+    assert (code, first) == (0, f"20 films of 224 px: {tmp_path / 'second'}")
+    assert others == (["byte for byte those of the evidence"] if same else [])
+    assert ("not byte for byte those of the evidence" in err) != same
 
 
-@pytest.mark.parametrize("spoil", ["no JPEG", "taken"])
+def test_copied_phantoms_are_phantoms(phantom_films, tmp_path):
+    write_resized(open_dataset(phantom_films), tmp_path / "copy")
+    assert open_dataset(tmp_path / "copy").is_phantom
+
+
+@pytest.mark.parametrize("spoil", ["no JPEG", "DICOM", "taken"])
 def test_what_cannot_be_copied_leaves_all_as_it_was(small_tree, tmp_path, run, spoil):
     (tmp_path / "small_copy").mkdir()
     if spoil == "taken":
         (tmp_path / "small_copy/mine").write_text("kept")
         named = f"{tmp_path / 'small_copy'}: there is something already"
+    elif spoil == "DICOM":
+        film = next(small_tree.rglob("*.jpeg"))
+        write_dicom(film, np.random.default_rng(0).integers(0, 4096, (40, 48), np.uint16), 12)
+        named = f"{film}: no JPEG file"
     else:
         film = next(small_tree.rglob("*.jpeg"))
         with Image.open(film) as image:
@@ -63,11 +88,15 @@ def test_what_cannot_be_copied_leaves_all_as_it_was(small_tree, tmp_path, run, s
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_film_that_vanished_is_named_and_nothing_is_left(small_tree, tmp_path, refused):
+@pytest.mark.parametrize("how", ["vanished", "cut"])
+def test_film_that_went_bad_is_named_and_nothing_is_left(small_tree, tmp_path, refused, how):
     dataset = open_dataset(small_tree)
     film = next(small_tree.rglob("*.jpeg"))
+    content = film.read_bytes()
     film.unlink()
-    with refused(film, "can no longer be read"):
+    if how == "cut":
+        film.write_bytes(content[:-300])
+    with refused(film, "copy it again or remove it"):
         write_resized(dataset, tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
@@ -76,11 +105,3 @@ def test_copy_among_the_films_is_refused(small_tree, refused):
     with refused("lies among the films"):
         write_resized(open_dataset(small_tree), small_tree / "train/NORMAL/copy")
     assert not (small_tree / "train/NORMAL/copy").exists()
-
-
-def test_published_films_that_do_not_become_the_evidence_are_warned_of(shared_films, tmp_path, run):
-    """Their copy at 224 px, made again, is not what it was."""
-    small = shutil.copytree(shared_films, tmp_path / "films")
-    code, out, err = run("data", "resize", small, tmp_path / "again")
-    assert (code, out) == (0, f"5856 films of 224 px: {tmp_path / 'again'}\n")
-    assert "not byte for byte those of the evidence" in err

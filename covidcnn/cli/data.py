@@ -39,20 +39,27 @@ def check(
 
 def resize(
     folder: Annotated[Path, typer.Argument(help="The published films, or others in their layout; JPEG files.")],
-    copy: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    target: Annotated[Path, typer.Argument(help="A new or empty folder.")],
 ) -> None:
     """Copy films at 224 x 224 px: of the published set, the films that the evidence of reports/paper rests on."""
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+    from covidcnn.paths import require_new_folder
 
+    require_new_folder(target)
+    protocol = read_protocol(PROTOCOL)
     dataset = open_data(folder, False, None)
     with progress_bar("resizing films") as progress:
-        write_resized(dataset, copy, progress)
-    is_evidence = open_dataset(copy).content_hash == read_protocol(PROTOCOL).data
-    print(f"{len(dataset.films)} films of {SIDE} px: {copy}" + (
-        ", byte for byte those of the evidence" if is_evidence else ""))
-    if dataset.is_published and not is_evidence:
+        write_resized(dataset, target, progress)
+    print(f"{len(dataset.films)} films of {SIDE} px: {target}")
+    if not dataset.is_published:
+        return
+    with progress_bar("reading the copy") as progress:
+        is_evidence = open_dataset(target, progress=progress).content_hash == protocol.data
+    if is_evidence:
+        print("byte for byte those of the evidence")
+    else:
         say("warning: they are not byte for byte those of the evidence, which will refuse them; start from the files "
             "that 'covidcnn data fetch chest-xray' brings, in an environment of requirements.lock")
 

@@ -1,14 +1,18 @@
 """The copy of the published films that the evidence of ``reports/paper`` rests on: 224 x 224 pixels."""
 
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from covidcnn.data import phantom
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError, UserError
+from covidcnn.imaging.files import is_dicom
+from covidcnn.imaging.reading import damaged, open_image
 from covidcnn.paths import replacing_folder, require_new_folder
 
 SIDE, _QUALITY = 224, 75
@@ -17,8 +21,8 @@ SIDE, _QUALITY = 224, 75
 def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a data set's films at 224 x 224 px, under their names.
 
-    As RGB, grey films too, bilinear, the aspect ratio not kept, JPEG of quality 75: of the published originals this
-    makes the evidence's films byte for byte.
+    As RGB, grey films too, upright, bilinear, the aspect ratio not kept, JPEG of quality 75 without comments: of the
+    published originals this makes the evidence's films byte for byte.
 
     Args:
         dataset: of JPEG files.
@@ -40,19 +44,28 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
             (draft / path).write_bytes(content)
             if progress:
                 progress(done, len(paths))
+        # What is drawn stays known as such.
+        if dataset.is_phantom:
+            shutil.copy(dataset.root / phantom.MARKER, draft)
 
 
 def _resized(path: Path) -> bytes:
     content = BytesIO()
-    try:
-        with Image.open(path) as image:
-            if image.format != "JPEG":
-                raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
+    if is_dicom(path):
+        raise _no_jpeg(path)
+    with open_image(path) as image:
+        if image.format != "JPEG":
+            raise _no_jpeg(path)
+        try:
+            ImageOps.exif_transpose(image, in_place=True)
             small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are") from error
-    # It could be when the data set was opened. Not to be taken for a copy that cannot be written.
-    except OSError as error:
-        raise DataError(f"{path}: can no longer be read ({error}); copy it again or remove it") from error
+        except Exception as error:
+            raise damaged(path, error) from error
+    # A comment may hold a name, and would be written again.
+    small.info.clear()
     small.save(content, "JPEG", quality=_QUALITY)
     return content.getvalue()
+
+
+def _no_jpeg(path: Path) -> DataError:
+    return DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")

@@ -21,7 +21,7 @@ with suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """Open an image and refuse what cannot be a film, before a pixel is decoded."""
     try:
         if path.stat().st_size == 0:
@@ -53,11 +53,11 @@ def read_header(path: Path) -> ImageHeader:
         from covidcnn.imaging.dicom import read_dicom_header
 
         return read_dicom_header(path)
-    with _open(path) as image:
+    with open_image(path) as image:
         try:
             return ImageHeader(*image.size, image.mode, getattr(image, "n_frames", 1))
         except Exception as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -79,7 +79,7 @@ def read_grey(path: Path) -> np.ndarray:
         from covidcnn.imaging.dicom import read_dicom
 
         return read_dicom(path)
-    with _open(path) as image:
+    with open_image(path) as image:
         try:
             # A colour JPEG stores the grey weighted as ITU-R 601 beside the colours, which need not be decoded.
             image.draft("L", image.size)
@@ -94,10 +94,11 @@ def read_grey(path: Path) -> np.ndarray:
                 return np.array(Image.alpha_composite(black, film).convert("L"))
             return np.array(image if image.mode == "L" else image.convert("L"))
         except Exception as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception) -> DataError:
+    """What to raise when an image cannot be decoded to its end; Pillow raises errors of many kinds for that."""
     return DataError(f"{path}: damaged or cut short ({error}); copy it again or remove it".replace("\n", " "))
 
 
