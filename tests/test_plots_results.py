@@ -73,12 +73,15 @@ def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
 
 def test_values_by_treatment_have_the_first_above_and_the_paper_in_its_row(ax):
     evidence_plots.values_by_treatment({"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])},
-                                       {"a": (0.5, 1.0), "b": (0.6, 0.6)}, "accuracy", {"b": 0.93}, ax)
+                                       {"a": (0.5, 1.0), "b": (0.6, 0.6)}, "accuracy", {"b": 0.93}, ax,
+                                       ("ridge", 0.8))
     drawn = [points(line) for line in ax.lines]
     assert [(0.5, 1), (1.0, 1)] in drawn
     assert [(0.8, 1), (0.9, 1), (0.7, 1)] in drawn
     assert [(0.8, 1)] in drawn
     assert [(0.93, 0)] in drawn
+    assert [(0.8, 0), (0.8, 1)] in drawn
+    assert "ridge" in ax.get_legend_handles_labels()[1]
 
 
 def test_promised_and_kept_join_the_medians(ax):

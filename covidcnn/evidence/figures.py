@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcnn import paper
-from covidcnn.evaluation.metrics import binary_labels
+from covidcnn.evaluation.metrics import binary_labels, confusion
 from covidcnn.evidence.findings import nadam_differences, paper_lead
+from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import summary
 from covidcnn.evidence.measures import accuracy, accuracy_at, specificity
 from covidcnn.evidence.results import ArmResults, Evidence
@@ -51,7 +52,7 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
         if len(arm.treatments) == 1:
             yield _recipe(arm)
             continue
-        yield _values(arm)
+        yield _values(arm, evidence.floor)
         # What validation promised is not known of a training that diverged.
         with suppress(Untestable):
             yield _validation_and_test(arm)
@@ -67,16 +68,18 @@ def _verdicts(claims: pd.DataFrame) -> Named:
     return "verdicts", figure, f"The {len(claims)} claims of the paper by verdict."
 
 
-def _values(arm: ArmResults) -> Named:
+def _values(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
     labelled = treatments_by_name(arm)
     values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
     intervals = {label: _new_run(values[label]) for label in labelled}
     published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
-    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.6))
-    values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    simple = None if floor is None else ("ridge on 16 × 16 pixels", confusion(
+        floor[(floor["model"] == RIDGE) & (floor["split"] == "test")]).accuracy)
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
+    values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax, simple)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return (f"{arm.name}-accuracy", figure, f"{arm.title}: test accuracy of every seed, and where one new run would "
-                                            "lie with 95 % probability.")
+                                            "lie with 95 % probability; dashed, a linear model that sees no lung.")
 
 
 def _validation_and_test(arm: ArmResults) -> Named:

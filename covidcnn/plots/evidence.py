@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from covidcnn.plots.style import HERE, PAPER, VALIDATION
+from covidcnn.plots.style import FLOOR, HERE, PAPER, VALIDATION
 
 if TYPE_CHECKING:
     from covidcnn.evidence.statistics import Difference
 
 
 def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
-                        quantity: str, paper: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
+                        quantity: str, paper: Mapping[str, float] | None = None, ax: Axes | None = None,
+                        floor: tuple[str, float] | None = None) -> Axes:
     """Each seed's value, their median and where one new run would lie, a row a treatment, the first above.
 
     Args:
@@ -24,9 +26,12 @@ def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str
         intervals: by treatment, the 95 % prediction interval.
         quantity: the axis label.
         paper: the paper's value of a treatment, where it gives one.
+        floor: name and value of a simple model, a dashed line through all rows.
     """
     ax = ax or plt.gca()
     rows = _rows(list(values))
+    if floor is not None:
+        ax.axvline(floor[1], ls="--", lw=1.2, color=FLOOR, label=floor[0])
     for name, row in rows.items():
         ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
                 label="one new run, 95 %" if row == 0 else None)
@@ -150,6 +155,7 @@ def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Ax
         ax.text(counts[name] + 0.3, row, str(counts[name]), va="center")
     ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel="claims of the paper",
            xlim=(0, 1.12 * max(counts.values())), ylim=(-0.6, len(rows) - 0.4))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
