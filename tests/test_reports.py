@@ -7,16 +7,12 @@ import shutil
 import pandas as pd
 import pytest
 
-from covidcnn import paper
-from covidcnn.evidence.floor import RIDGE
-from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, summary_sentence
+from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger
 from covidcnn.evidence.openings import open_store, openings
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import evidence_tables
-from covidcnn.evidence.verdicts import NOT_REPRODUCED
 from covidcnn.evidence.write import MANIFEST, manifest, write_tables
-from covidcnn.paths import PROJECT
 
 FOLDER = PROTOCOL.parent
 MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")
@@ -70,41 +66,6 @@ def test_every_scoring_of_the_test_set_was_entered_and_none_is_kept_back(protoco
               if result.trial.score_test and not result.diverged}
     floor = set() if evidence.floor is None else set(evidence.floor["model"])
     assert set(openings(protocol)["scored"]) == scored | floor
-
-
-def test_readme_says_what_the_ledger_says():
-    readme = " ".join((PROJECT / "README.md").read_text(encoding="utf-8").split())
-    assert summary_sentence(read_ledger()) in readme
-
-
-def test_numbers_of_the_readmes_results_are_those_of_the_tables():
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    results = readme[readme.index("Six optimizers as the paper describes"):readme.index("What is not finished")]
-
-    def table(name: str, index: str = "optimizer") -> pd.DataFrame:
-        return pd.read_csv(FOLDER / "tables" / f"{name}.csv", index_col=index)
-
-    reached, ranks = table("1-as-published"), table("1-as-published-ranks")["rank 1"]
-    nadam, floor = reached.loc["Nadam"], table("8-floor", "model")
-    ridge = floor[floor["scored on"] == "test"].loc[RIDGE]
-    said = [
-        f"at 224 px, {('zero', 'one', 'two', 'three', 'four', 'five')[int(nadam['seeds'])]} seeds each",
-        f"Nadam's median is {nadam['accuracy']:.3f}, its seeds range from {nadam['lowest']:.3f} to "
-        f"{nadam['highest']:.3f}, and a new run would lie between {nadam['new run, low']:.3f} and "
-        f"{nadam['new run, high']:.3f}; the paper has {paper.OPTIMIZER_TABLE.loc['Nadam', 'test accuracy']:.3f}",
-        f"16 × 16 pixels reaches {ridge['accuracy']:.3f}",
-        f"lies {100 * (nadam['highest'] - nadam['lowest']):.1f} points above its worst",
-        f"{ranks.idxmax()} comes first with a probability of {ranks.max():.2f}, Nadam with {ranks['Nadam']:.2f}",
-        f"calls {nadam['specificity, validation']:.3f} healthy on validation and {nadam['specificity']:.3f} on test",
-    ]
-    for words in said:
-        assert words in results
-        results = results.replace(words, "")
-    assert not re.search(r"\d", re.sub(r"\(reports/[^)]*\)", "", results))
-    verdicts = read_ledger()["verdict"]
-    assert verdicts["nadam-accuracy"] == NOT_REPRODUCED
-    assert (table("1-as-published-nadam", "rival")["p, Holm"] > 0.05).all()
-    assert 0.3 < nadam["specificity"] < 0.37, "two of three healthy children are called ill"
 
 
 def test_no_film_and_no_trace_of_a_machine():
