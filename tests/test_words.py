@@ -8,7 +8,7 @@ from covidcnn import paper
 from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import read_ledger, summary_sentence
 from covidcnn.evidence.protocol import PROTOCOL
-from covidcnn.evidence.verdicts import NOT_REPRODUCED
+from covidcnn.evidence.verdicts import COMPATIBLE, NOT_REPRODUCED
 from covidcnn.paths import PROJECT
 
 
@@ -66,3 +66,20 @@ def test_notebook_05_on_pairs_of_models():
     pairs = table("1-as-published-pairs", "rival").loc["RMSprop"]
     assert (pairs["p of the pair"] < 0.001).all()
     assert (pairs["only Nadam right"] > pairs["only the rival right"]).tolist() == [False, True, False, True, True]
+
+
+def test_notebook_06_on_the_final_model():
+    claims = read_ledger()
+    verdicts = claims.loc[[f"final-{name}" for name in paper.FINAL_METRICS], "verdict"]
+    assert verdicts.pop("final-sensitivity") == COMPATIBLE
+    assert set(verdicts) == {NOT_REPRODUCED}
+    assert len(verdicts) == 4
+    assert round(claims.loc["generalisation", "value"], 2) == -0.19
+    assert table("1-as-published").loc["Nadam", "sensitivity"] > paper.FINAL_METRICS["sensitivity"]
+
+
+def test_notebook_01_on_the_floor():
+    found = read_ledger().loc["deep-against-simple"]
+    assert round(found["value"], 2) == -0.06
+    assert 0 < found["high"] < 0.02
+    assert found["seeds"] == 5
