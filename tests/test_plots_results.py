@@ -78,6 +78,8 @@ def test_values_by_treatment_have_the_first_above_and_the_paper_in_its_row(ax):
     drawn = [points(line) for line in ax.lines]
     assert [(0.5, 1), (1.0, 1)] in drawn
     assert [(0.8, 1), (0.9, 1), (0.7, 1)] in drawn
+    assert [value for value, _ in drawn[5]] == [0.6, 0.6, 0.6]
+    assert [row for _, row in drawn[5]] == pytest.approx([0, 0.15, 0.3])
     assert [(0.8, 1)] in drawn
     assert [(0.93, 0)] in drawn
     assert [(0.8, 0), (0.8, 1)] in drawn

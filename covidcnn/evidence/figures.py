@@ -78,8 +78,8 @@ def _values(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
     values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax, simple)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return (f"{arm.name}-accuracy", figure, f"{arm.title}: test accuracy of every seed, and where one new run would "
-                                            "lie with 95 % probability; dashed, a linear model that sees no lung.")
+    caption = f"{arm.title}: test accuracy of every seed, and where one new run would lie with 95 % probability"
+    return f"{arm.name}-accuracy", figure, caption + ("." if simple is None else "; dashed, a linear model.")
 
 
 def _validation_and_test(arm: ArmResults) -> Named:

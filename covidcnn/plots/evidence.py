@@ -35,7 +35,9 @@ def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str
     for name, row in rows.items():
         ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
                 label="one new run, 95 %" if row == 0 else None)
-        ax.plot(values[name], np.full(len(values[name]), row), "o", color=HERE, alpha=0.7, ms=5,
+        # Of equal values each stands above the last, or they would be seen as one.
+        equals_before = pd.Series(values[name]).groupby(values[name]).cumcount()
+        ax.plot(values[name], row + 0.15 * equals_before, "o", color=HERE, alpha=0.7, ms=5,
                 label="here, a point a seed" if row == 0 else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE, label="here, median" if row == 0 else None)
     for name, value in (paper or {}).items():
