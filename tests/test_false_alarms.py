@@ -13,7 +13,7 @@ from covidcnn.evidence.results import read_evidence
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.evidence import by_share, moved_calls
 
-FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds"}
+FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds", "cure"}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def run_notebook(tiny_tree, tmp_path, monkeypatch):
 
 
 def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
-    protocol, store = invented_store(tmp_path, arms=("1", "4"))
+    protocol, store = invented_store(tmp_path, arms=("1", "4", "7"))
     invented_floor(store.folder)
     for model in ("ridge", "neighbour"):
         log_opening(protocol, model, "8-floor")
@@ -55,14 +55,18 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     auc = pd.read_csv(out / "tables" / "thresholds_auc.csv", index_col="treatment")
     assert len(auc) == 9
     assert auc.to_numpy().min() > 0
+    aim = pd.read_csv(out / "tables" / "aim.csv", index_col="measure")
+    (recipe,) = evidence.arms["7b-recipe"].treatments
+    reached = recipe.values(specificity, at_validation_threshold=True)
+    assert aim.loc["specificity", "median"] == pytest.approx(np.median(reached))
     # Nothing of it was measured on the films that the notebook was run on.
     assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
     assert "Evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
 
 
 def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_notebook, capsys):
-    protocol, store = invented_store(tmp_path, arms=("1", "4"))
-    for name in ("1-as-published", "4a-treatments", "4b-shares", "4c-treatments-224"):
+    protocol, store = invented_store(tmp_path, arms=("1", "4", "7"))
+    for name in ("1-as-published", "4a-treatments", "4b-shares", "4c-treatments-224", "7b-recipe"):
         trial = protocol.sweep(name).trials(protocol.data)[0]
         # Arms 1 and 4c have it in common.
         (store.folder / "trials" / f"{trial.key}.json").unlink(missing_ok=True)
@@ -70,7 +74,7 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     said = capsys.readouterr().out
     assert f"Arm 4b-shares: {4 * len(SEEDS) - 1} of {4 * len(SEEDS)} trainings are finished" in said
     # One line at least in each of the sections.
-    assert said.count("waits for the others") == 11
+    assert said.count("waits for the others") == 13
     assert not (out / "figures").exists()
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects"}
 

@@ -84,6 +84,16 @@ def test_results_in_the_readme(reached, winners):
         left, f"class weights raise specificity by {percent(gained['mean difference'])} points in the mean",
         f"{percent(-cause['value'])} short of half (95 % interval {percent(-cause['high'])} to "
         f"{percent(-cause['low'])} short, {COUNT[int(cause['seeds'])]} seeds)", "ten seeds at 64 px, is not finished")
+    aim = table("7b-recipe-aim", "measure")
+    validation = table("7b-recipe", "seeds")["specificity, validation"].item()
+    left = assert_said(
+        left, f"has a specificity of {percent(validation, 0)} % on validation and "
+        f"{percent(aim.loc['specificity', 'median'], 0)} % on test, at thresholds fixed beforehand, and an accuracy of "
+        f"{percent(aim.loc['accuracy', 'median'])} % (medians over {COUNT[aim.loc['accuracy', 'seeds']]} seeds; "
+        "accuracy "
+        f"ranges from {percent(aim.loc['accuracy', 'lowest'])} to {percent(aim.loc['accuracy', 'highest'])} %)",
+        f"was the paper's {percent(aim.loc['specificity', 'aim'])} and {percent(aim.loc['accuracy', 'aim'])} %")
+    assert not aim["reached"].any()
     assert not re.search(r"\d", re.sub(r"\(reports/[^)]*\)", "", left))
     claims = read_ledger()["verdict"]
     assert claims["nadam-accuracy"] == claims["final-accuracy"] == NOT_REPRODUCED
@@ -154,3 +164,15 @@ def test_notebook_01_on_the_floor(reached):
                 f"{percent(found['low'], 0)} to +{percent(found['high'], 0)}, so that the ledger calls it "
                 f"{found['verdict']})",
                 f"(AUC {reached.loc['Nadam', 'AUC']:.2f} against {ridge['AUC']:.2f})")
+
+
+def test_notebook_07_on_the_chosen_recipe(reached):
+    aim, recipe = table("7b-recipe-aim", "measure"), table("7b-recipe", "seeds").iloc[0]
+    assert_said(cell("07_false_alarms", "cure"), f"a specificity of {recipe['specificity, validation']:.2f}",
+                f"{aim.loc['accuracy', 'aim in films']} films", "205 of the 234")
+    assert_said(cell("07_false_alarms", "cure-reading"),
+                f"it called {percent(recipe['specificity, validation'], 0)} % of the healthy validation films healthy")
+    assert recipe["specificity"] == pytest.approx(0.5, abs=0.02)
+    assert reached.loc["Nadam", "specificity, other threshold"] > recipe["specificity"]
+    assert recipe["specificity, other threshold"] < recipe["specificity"]
+    assert not aim["reached"].any()
