@@ -59,6 +59,11 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     (recipe,) = evidence.arms["7b-recipe"].treatments
     reached = recipe.values(specificity, at_validation_threshold=True)
     assert aim.loc["specificity", "median"] == pytest.approx(np.median(reached))
+    by_films = pd.read_csv(out / "tables" / "cure_by_films.csv", index_col="films")
+    promised = recipe.validation_values(sensitivity, at_validation_threshold=True)
+    assert by_films.loc["test", ["specificity, median", "lowest", "highest"]].tolist() == pytest.approx(
+        [np.median(reached), reached.min(), reached.max()])
+    assert by_films.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
     # Nothing of it was measured on the films that the notebook was run on.
     assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
     assert "Evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from covidcnn.evaluation.metrics import confusion
 from covidcnn.evidence.measures import MEASURES, sensitivity, specificity
 from covidcnn.evidence.openings import open_store
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
@@ -69,3 +70,16 @@ def moved_rates(treatment: Treatment) -> dict[str, np.ndarray]:
     return {films: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
                              for moved in (False, True)]).transpose(2, 0, 1)
             for films, values in (("validation", treatment.validation_values), ("test", treatment.values))}
+
+
+def rates_by_films(treatment: Treatment) -> pd.DataFrame:
+    """Specificity and sensitivity at each training's own threshold from validation, on all films that it scored: a row
+    for validation, for each changed copy of it, and for test; the median over seeds, and of specificity the range."""
+    rates = pd.DataFrame([
+        {"films": split, "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
+        for result, threshold in zip(treatment.results, treatment.thresholds, strict=True)
+        for split, films in result.scores.groupby("split", sort=False) for matrix in [confusion(films, threshold)]])
+    by_films = rates.groupby("films", sort=False)
+    return pd.DataFrame({"specificity, median": by_films["specificity"].median(),
+                         "lowest": by_films["specificity"].min(), "highest": by_films["specificity"].max(),
+                         "sensitivity, median": by_films["sensitivity"].median()})
