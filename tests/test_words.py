@@ -11,6 +11,7 @@ import pytest
 from covidcnn import paper
 from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import read_ledger, summary_sentence
+from covidcnn.evidence.measures import specificity
 from covidcnn.evidence.protocol import PROTOCOL
 from covidcnn.evidence.verdicts import COMPATIBLE, NOT_REPRODUCED, OPEN, REFUTED
 from covidcnn.paths import NOTEBOOKS, PROJECT
@@ -99,8 +100,8 @@ def test_results_in_the_readme(reached, winners):
         left, f"change specificity by {100 * gained['mean difference']:+.1f} points in the mean (95 % interval "
         f"{100 * gained['low']:+.1f} to {100 * gained['high']:+.1f}, {COUNT[int(cause['seeds'])]} seeds)",
         f"{percent(-cause['value'])} short of half ({percent(-cause['high'])} to {percent(-cause['low'])})",
-        f"The protocol's primary test, {COUNT[int(primary['seeds'])]} seeds at 64 px, says the same: there class weights "
-        f"fall {percent(-primary['value'])} points short of half ({percent(-primary['high'])} to "
+        f"The protocol's primary test, {COUNT[int(primary['seeds'])]} seeds at 64 px, says the same: there class "
+        f"weights fall {percent(-primary['value'])} points short of half ({percent(-primary['high'])} to "
         f"{percent(-primary['low'])})")
     aim, recipe = table("7b-recipe-aim", "measure"), table("7b-recipe", "seeds").iloc[0]
     left = assert_said(
@@ -218,3 +219,19 @@ def test_notebook_07_on_the_chosen_recipe(reached):
              recipe["specificity"] - of_the_paper["specificity, other threshold"])):
         assert threshold_gain > 2 * abs(between)
     assert not aim["reached"].any()
+
+
+def test_notebooks_03_and_07_on_the_treatments():
+    gained = table("4a-treatments-against-first", "measure").loc["specificity"].set_index(["augmentation", "balance"])
+    weights, claims = gained.loc["none", "class-weight"], read_ledger()
+    nothing = paper_evidence().arms["4a-treatments"].treatment(balance="none", augmentation="none")
+    missing = 1 - nothing.values(specificity)
+    assert gained["mean difference"].idxmax() == ("paper", "class-weight")
+    assert weights["low"] < 0 < weights["high"]
+    assert_said(cell("07_false_alarms", "learnt"),
+                f"gain {percent(weights['mean difference'], 0)} points of specificity on test",
+                f"where {percent(missing.mean(), 0)} are missing",
+                f"gain {percent(gained['mean difference'].max(), 0)}. Validation")
+    assert_said(cell("03_augmentation", "learnt"),
+                f"({percent(gained.loc[('paper', 'none'), 'mean difference'], 0)} points of specificity)")
+    assert claims.loc["imbalance", "verdict"] == REFUTED
