@@ -12,6 +12,7 @@ from covidcnn.evidence.openings import log_opening
 from covidcnn.evidence.results import read_evidence
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.evidence import by_share, moved_calls
+from covidcnn.report.evidence import accuracy_of_any_threshold
 
 FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds", "cure"}
 
@@ -53,7 +54,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
         assert sizes.loc[row, "specificity, test"] == pytest.approx(np.median(one.values(specificity)))
         assert sizes.loc[row, "sensitivity, validation"] == pytest.approx(np.median(one.validation_values(sensitivity)))
     auc = pd.read_csv(out / "tables" / "thresholds_auc.csv", index_col="treatment")
-    assert len(auc) == 9
+    assert len(auc) == 10
     assert auc.to_numpy().min() > 0
     aim = pd.read_csv(out / "tables" / "aim.csv", index_col="measure")
     (recipe,) = evidence.arms["7b-recipe"].treatments
@@ -79,7 +80,7 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     said = capsys.readouterr().out
     assert f"Arm 4b-shares: {4 * len(SEEDS) - 1} of {4 * len(SEEDS)} trainings are finished" in said
     # One line at least in each of the sections.
-    assert said.count("waits for the others") == 13
+    assert said.count("waits for the others") == 14
     assert not (out / "figures").exists()
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects"}
 
@@ -98,3 +99,11 @@ def test_moved_calls_lead_from_half_to_the_other_threshold():
     lines = [np.column_stack(line.get_data()).tolist() for line in ax.lines]
     assert pytest.approx(np.array([[0.6, 0.95], [0.25, 0.9]])) == np.array(lines[0])
     assert pytest.approx(np.array([[0.85, 0.7], [0.5, 0.65]])) == np.array(lines[3])
+
+
+def test_the_bound_of_any_threshold_is_met_by_one_and_exceeded_by_none():
+    generator = np.random.default_rng(4)
+    labels = generator.integers(0, 2, 200)
+    scores = np.round(np.clip(generator.normal(0.4 + 0.2 * labels, 0.3), 0, 1), 2)
+    of_each = [np.mean((scores >= cut) == labels) for cut in [*np.unique(scores), 2]]
+    assert accuracy_of_any_threshold(labels, scores, np.ones(200)) == pytest.approx(max(of_each))

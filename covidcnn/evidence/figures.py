@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -15,8 +14,8 @@ from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import summary
 from covidcnn.evidence.measures import accuracy, accuracy_at, specificity
 from covidcnn.evidence.results import ArmResults, Evidence
-from covidcnn.evidence.statistics import Untestable, prediction_interval
-from covidcnn.evidence.tables import DESIGNS, OPTIMIZER_ARMS, rank_table, treatments_by_name
+from covidcnn.evidence.statistics import Untestable
+from covidcnn.evidence.tables import DESIGNS, OPTIMIZER_ARMS, new_run, rank_table, treatments_by_name
 from covidcnn.evidence.verdicts import (
     AS_DESCRIBED,
     CANNOT_BE_TESTED,
@@ -71,7 +70,7 @@ def _verdicts(claims: pd.DataFrame) -> Named:
 def _values(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
     labelled = treatments_by_name(arm)
     values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
-    intervals = {label: _new_run(values[label]) for label in labelled}
+    intervals = {label: new_run(values[label]) for label in labelled}
     published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
     simple = None if floor is None else ("ridge on 16 × 16 pixels", confusion(
         floor[(floor["model"] == RIDGE) & (floor["split"] == "test")]).accuracy)
@@ -120,15 +119,10 @@ def _recipe(arm: ArmResults) -> Named:
                                 ("accuracy, threshold 0.5", accuracy, False),
                                 ("specificity, threshold 0.5", specificity, False)):
         values[name] = treatment.values(metric, at_validation_threshold=moved)
-        intervals[name] = _new_run(values[name])
+        intervals[name] = new_run(values[name])
     published = {name: paper.FINAL_METRICS[name.split(",")[0]] for name in values}
     figure, ax = plt.subplots(figsize=(7.5, 3.4))
     values_by_treatment(values, intervals, "on test", published, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return (f"{arm.name}-accuracy", figure, f"{arm.title}: the recipe chosen on validation under simulated shift, "
                                             "every seed, beside the paper's final model.")
-
-
-def _new_run(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.clip(prediction_interval(values), 0, 1)
-    return float(low), float(high)
