@@ -104,7 +104,7 @@ def test_results_in_the_readme(reached, winners, evidence):
     results = readme[readme.index("Six optimizers on the published"):readme.index("What is not finished")]
     nadam, floor = reached.loc["Nadam"], table("8-floor", "model")
     ridge = floor[floor["scored on"] == "test"].loc[RIDGE]
-    of_seeds = nadam_of_arm_1()["test specificity"]
+    of_seeds, fair = nadam_of_arm_1()["test specificity"], table("2b-fair")
     left = assert_said(
         results,
         f"at 224 px, {COUNT[int(nadam['seeds'])]} seeds each",
@@ -118,6 +118,9 @@ def test_results_in_the_readme(reached, winners, evidence):
         f"Nadam is first in {COUNT[winners.get('Nadam', 0)]} of the five seeds, {winners.idxmax()} in "
         f"{COUNT[winners.max()]}",
         f"seeds lie up to {percent(nadam['highest'] - nadam['lowest'])} points apart",
+        f"(64 px, {COUNT[fair['seeds'].min()]} seeds), the six means lie within "
+        f"{percent(fair['mean'].max() - fair['mean'].min())} points, {percent(fair['mean'].min())} to "
+        f"{percent(fair['mean'].max())} %",
         f"calls {percent(nadam['specificity, validation'], 0)} % healthy on validation and "
         f"{percent(nadam['specificity'], 0)} % on test (medians; on test the seeds range from "
         f"{percent(of_seeds.min(), 0)} to {percent(of_seeds.max(), 0)} %): two of three raise a false alarm")
@@ -197,6 +200,22 @@ def test_notebook_05_on_six_optimizers(reached, winners):
     assert_said(cell("05_optimizer_comparison", "learnt"),
                 f"{COUNT[(reached['accuracy'] < published).sum()]} of the six accuracies are lower, and "
                 f"{reached['mean'].idxmax()} has the highest mean")
+
+
+def test_notebook_05_on_tuned_learning_rates():
+    fair, nadam, first = table("2b-fair"), table("2b-fair-nadam", "rival"), table("2b-fair-ranks")["rank 1"]
+    means, leads = fair["mean"], nadam["mean difference"]
+    assert_said(cell("05_optimizer_comparison", "evidence-reading"),
+                f"The six means lie within {percent(means.max() - means.min())} points, {percent(means.min())} to "
+                f"{percent(means.max())} %, and the seeds of SGD alone range over "
+                f"{percent(fair.loc['SGD', 'highest'] - fair.loc['SGD', 'lowest'], 0)}",
+                f"leads nobody by more than {percent(leads.max())} points and trails nobody by more than "
+                f"{percent(-leads.min())}",
+                f"is {first.idxmax()}, with a probability of {first.max():.2f}; for Nadam it is {first['Nadam']:.2f}",
+                f"Leads of {percent(nadam['detectable'].min(), 0)} to {percent(nadam['detectable'].max(), 0)} points "
+                "would")
+    assert nadam["p, Holm"].tolist() == [1] * 5
+    assert read_ledger().loc["nadam-best-tuned", "verdict"] == OPEN
 
 
 def test_notebook_05_on_pairs_of_models():

@@ -12,7 +12,7 @@ from covidcnn.evaluation.metrics import binary_labels, confusion
 from covidcnn.evidence.findings import nadam_differences, paper_lead
 from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import summary
-from covidcnn.evidence.measures import accuracy, accuracy_at, specificity
+from covidcnn.evidence.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evidence.results import ArmResults, Evidence
 from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.tables import DESIGNS, OPTIMIZER_ARMS, new_run, rank_table, treatments_by_name
@@ -51,7 +51,7 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
         if len(arm.treatments) == 1:
             yield _recipe(arm)
             continue
-        yield _values(arm, evidence.floor)
+        yield _accuracy(arm, evidence.floor)
         # What validation promised is not known of a training that diverged.
         with suppress(Untestable):
             yield _validation_and_test(arm)
@@ -67,31 +67,56 @@ def _verdicts(claims: pd.DataFrame) -> Named:
     return "verdicts", figure, f"The {len(claims)} claims of the paper by verdict."
 
 
-def _values(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
-    labelled = treatments_by_name(arm)
-    values = {label: treatment.values(accuracy) for label, treatment in labelled.items()}
-    intervals = {label: new_run(values[label]) for label in labelled}
+def accuracy_figure(arm: ArmResults, floor: pd.DataFrame | None = None) -> Figure:
+    """Test accuracy at 0.5 of every seed, and where one new run would lie, a row a treatment.
+
+    Args:
+        arm: a finished arm.
+        floor: scores of simple models; ridge on test becomes a dashed line.
+    """
+    values = {label: treatment.values(accuracy) for label, treatment in treatments_by_name(arm).items()}
     published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == "1-as-published" else None
     simple = None if floor is None else ("ridge on 16 × 16 pixels", confusion(
         floor[(floor["model"] == RIDGE) & (floor["split"] == "test")]).accuracy)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
-    values_by_treatment(values, intervals, "accuracy on test, threshold 0.5", published, ax, simple)
+    values_by_treatment(values, {label: new_run(seeds) for label, seeds in values.items()},
+                        "accuracy on test, threshold 0.5", published, ax, simple)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def _accuracy(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
     caption = f"{arm.title}: test accuracy of every seed, and where one new run would lie with 95 % probability"
-    return f"{arm.name}-accuracy", figure, caption + ("." if simple is None else "; dashed, a linear model.")
+    return f"{arm.name}-accuracy", accuracy_figure(arm, floor), caption + (
+        "." if floor is None else "; dashed, a linear model.")
+
+
+def promise_figure(arm: ArmResults) -> Figure:
+    """What validation promised and what test kept at 0.5, a row a treatment: specificity; of validation designs, which
+    differ in the class shares of their films, accuracy at those of test.
+
+    Raises:
+        Untestable: a training diverged and left no validation scores.
+    """
+    quantity, metric = _promised(arm)
+    labelled = treatments_by_name(arm)
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(labelled) + 1.6))
+    promised_and_kept({label: treatment.validation_values(metric) for label, treatment in labelled.items()},
+                      {label: treatment.values(metric) for label, treatment in labelled.items()},
+                      f"{quantity}, threshold 0.5", ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def _promised(arm: ArmResults) -> tuple[str, Metric]:
+    if arm.name == DESIGNS:
+        return "accuracy at the class shares of test", accuracy_at(binary_labels(arm.films).mean())
+    return "specificity", specificity
 
 
 def _validation_and_test(arm: ArmResults) -> Named:
-    # Designs differ in the class shares of their validation films.
-    quantity, metric = (("accuracy at the class shares of test", accuracy_at(binary_labels(arm.films).mean()))
-                        if arm.name == DESIGNS else ("specificity", specificity))
-    promised = {label: treatment.validation_values(metric) for label, treatment in treatments_by_name(arm).items()}
-    kept = {label: treatment.values(metric) for label, treatment in treatments_by_name(arm).items()}
-    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(kept) + 1.6))
-    promised_and_kept(promised, kept, f"{quantity}, threshold 0.5", ax)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    return (f"{arm.name}-validation-and-test", figure, f"{arm.title}: {quantity} on validation films and on test "
-                                                       "films, at threshold 0.5.")
+    return (f"{arm.name}-validation-and-test", promise_figure(arm), f"{arm.title}: {_promised(arm)[0]} on validation "
+                                                                    "films and on test films, at threshold 0.5.")
 
 
 def _nadam(arm: ArmResults) -> Named:
