@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from invented import SEEDS, invented_floor, invented_store
 
+from covidcnn.evidence.ledger import read_ledger
 from covidcnn.evidence.measures import sensitivity, specificity
 from covidcnn.evidence.openings import log_opening
 from covidcnn.evidence.results import read_evidence
@@ -65,6 +66,8 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     assert by_films.loc["test", ["specificity, median", "lowest", "highest"]].tolist() == pytest.approx(
         [np.median(reached), reached.min(), reached.max()])
     assert by_films.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
+    verdicts = pd.read_csv(out / "tables" / "verdicts.csv", index_col="verdict")
+    assert verdicts["claims"].sum() == len(read_ledger())
     # Nothing of it was measured on the films that the notebook was run on.
     assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
     assert "Evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
@@ -82,7 +85,7 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     # One line at least in each of the sections.
     assert said.count("waits for the others") == 14
     assert not (out / "figures").exists()
-    assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects"}
+    assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects", "verdicts"}
 
 
 def test_by_share_joins_medians_beside_their_share():
