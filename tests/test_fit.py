@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -110,6 +111,15 @@ def test_progress_is_reported_at_the_end_of_each_epoch(trained, reports):
 def test_folder_receives_state_and_events(trained, folder):
     assert (folder / UNFINISHED).is_file()
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("change", [{"dropout": 0.0}, {"batch_norm": False}])
+def test_a_network_without_dropout_or_batch_normalisation_trains(data, trained, change):
+    training = train(data, replace(RECIPE, **change), 0)
+    assert len(training.history) == RECIPE.epochs
+    assert np.isfinite(training.scores["score"]).all()
+    # The same order of films and start of weights as with it, and yet another training.
+    assert not training.history["loss"].equals(trained.history["loss"])
 
 
 def test_only_the_asked_roles_are_scored(data, trained, folder):

@@ -54,7 +54,8 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         for place, layer in enumerate(self.model.layers):
-            if isinstance(layer, keras.layers.Dropout):
+            # At a rate of 0 Keras draws nothing, and has nothing to draw from.
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 # Keras counts the steps in the second number; both are drawn, so that no two layers share a stream.
                 drawn = np.random.SeedSequence([self._seed, _DROPOUT, epoch, place]).generate_state(2)
                 layer.seed_generator.state.assign(drawn >> 1)
