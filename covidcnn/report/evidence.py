@@ -53,12 +53,12 @@ def auc_table(treatments: Mapping[str, Treatment]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
 
 
-def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The highest accuracy that any threshold gives on these films, a bound and no result: which threshold gives it,
     only their labels tell. It is itself drawn upwards by the chance that these films hold."""
     false_alarms, found, _ = roc_curve(labels, scores, sample_weight=weights)
     positive = np.average(labels, weights=weights)
-    return float(np.max(positive * found + (1 - positive) * (1 - false_alarms)))
+    return np.max(positive * found + (1 - positive) * (1 - false_alarms))
 
 
 def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
