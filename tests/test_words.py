@@ -127,7 +127,7 @@ def test_readme_says_what_the_ledger_says():
 
 def test_results_in_the_readme(reached, winners, evidence):
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    results = readme[readme.index("Six optimizers on the published"):readme.index("What is not finished")]
+    results = readme[readme.index("Six optimizers on the published"):readme.index("What is *reproduced*")]
     nadam, floor = reached.loc["Nadam"], table("8-floor", "model")
     ridge = floor[floor["scored on"] == "test"].loc[RIDGE]
     of_seeds, fair = nadam_of_arm_1()["test specificity"], table("2b-fair")
@@ -293,6 +293,28 @@ def test_notebook_02_on_preprocessing():
     claims = read_ledger()["verdict"]
     assert claims["equalisation"] == REFUTED
     assert claims["inversion"] == OPEN
+
+
+def test_notebook_04_on_assumptions():
+    trials = pd.read_csv(PROTOCOL.parent / "tables" / "trials.csv").query("arm == '6-assumptions'")
+    changes = table("6-assumptions-against-first", "measure").loc["accuracy"]
+    reached = table("6-assumptions", "epochs")
+    slow, no_dropout = (reached[reached[name] == value].squeeze()
+                        for name, value in (("batch norm momentum", 0.99), ("dropout", 0)))
+    assert_said(cell("04_model_building", "evidence-reading"),
+                f"by more than {percent(changes['mean difference'].abs().max())} points in the mean",
+                f"each of the {COUNT[len(changes)]} intervals holds zero",
+                f"seeds lie between {percent(slow['lowest'], 0)} and {percent(slow['highest'], 0)} %, "
+                f"{percent(slow['highest'] - slow['lowest'], 0)} points apart",
+                f"they lie {percent(no_dropout['highest'] - no_dropout['lowest'], 0)} apart",
+                f"The highest of all trainings here, {percent(slow['highest'])} %")
+    assert ((changes["low"] < 0) & (changes["high"] > 0)).all()
+    assert changes["detectable"].between(0.055, 0.105).sum() > len(changes) / 2
+    assert trials["test accuracy"].max() == pytest.approx(slow["highest"])
+    assert trials["test accuracy"].max() < paper.FINAL_METRICS["accuracy"]
+    claims = read_ledger().loc[["depth", "batch-normalisation", "dropout"]]
+    assert (claims["verdict"] == OPEN).all()
+    assert (claims["value"] > 0).all()
 
 
 def test_notebook_01_on_the_floor(reached):
