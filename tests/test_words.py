@@ -307,7 +307,8 @@ def test_notebook_04_on_assumptions():
                 f"seeds lie between {percent(slow['lowest'], 0)} and {percent(slow['highest'], 0)} %, "
                 f"{percent(slow['highest'] - slow['lowest'], 0)} points apart",
                 f"they lie {percent(no_dropout['highest'] - no_dropout['lowest'], 0)} apart",
-                f"The highest of all trainings here, {percent(slow['highest'])} %")
+                f"The highest of all trainings here, {percent(slow['highest'])} %",
+                f"its interval ends at {percent(slow['new run, high'])} %")
     assert ((changes["low"] < 0) & (changes["high"] > 0)).all()
     assert changes["detectable"].between(0.055, 0.105).sum() > len(changes) / 2
     assert trials["test accuracy"].max() == pytest.approx(slow["highest"])
