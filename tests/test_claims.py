@@ -20,14 +20,17 @@ def test_names_are_unique_and_plain():
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_claim_is_shown_by_a_cell_and_rests_on_arms_that_exist(claim):
-    notebook, cell = claim.cell.split("#")
-    cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
-    assert cell in {one["id"] for one in cells}
+    for place in filter(None, (claim.cell, claim.evidence_cell)):
+        notebook, cell = place.split("#")
+        cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
+        assert cell in {one["id"] for one in cells}
     protocol = read_protocol(PROTOCOL)
     for arm in claim.arms:
         assert (arm == FLOOR and protocol.has_floor) or protocol.arm(arm).value["score_test"]
     assert claim.where
     assert claim.statement
+    # A bare number of a training says nothing without what was measured.
+    assert bool(claim.measure) == bool(claim.arms)
 
 
 def test_every_number_of_the_papers_results_is_a_claim():

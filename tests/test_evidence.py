@@ -1,6 +1,7 @@
 """From a store of invented scores to findings, ledger, tables, figures and manifest."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -13,10 +14,10 @@ from invented import FILMS, SEEDS, invented_floor, invented_store
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.causes import augmentation_over_fitting, small_validation_fluctuates
-from covidcnn.evidence.claims import CLAIMS
+from covidcnn.evidence.claims import CLAIMS, SECTIONS
 from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.findings import optimizers_at_the_edge
-from covidcnn.evidence.ledger import ledger, read_ledger, rows_of, summary, summary_sentence
+from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, rows_of, summary, summary_sentence
 from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.openings import log_opening, open_store
 from covidcnn.evidence.protocol import read_protocol
@@ -24,7 +25,7 @@ from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
-from covidcnn.evidence.write import write_evidence
+from covidcnn.evidence.write import FROZEN_CLAIMS, other_than_frozen, write_evidence
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +413,46 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
         shutil.rmtree(tmp_path / name)
     write_evidence(protocol, store, tmp_path)
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
+
+
+def test_rows_of_the_ledger_link_to_their_trials_and_have_no_empty_columns():
+    page = (LEDGER.parent / "claims.md").read_text(encoding="utf-8")
+    trials = (LEDGER.parent / "tables" / "trials.csv").read_text(encoding="utf-8").splitlines()
+    links = set(re.findall(r"\[([^]]+)\]\(tables/trials\.csv#L(\d+)-L(\d+)\)", page))
+    assert len(links) >= 7
+    for arm, first, last in links:
+        assert {line.split(",")[0] for line in trials[int(first) - 1:int(last)]} == {arm}
+        assert sum(line.startswith(f"{arm},") for line in trials) == int(last) - int(first) + 1
+    assert all(f"## {section}" in page for section in SECTIONS)
+    assert "<NA>" not in page
+    table = page.split(f"## {next(iter(SECTIONS))}")[1].split("##")[0]
+    assert "seeds" not in table.splitlines()[2]
+
+
+def test_arm_whose_treatments_ran_on_two_kinds_of_processor_says_so_in_its_rows(evidence):
+    name = "4c-treatments-224"
+    (weighted,) = {result.trial.recipe for result in evidence.finished[name]
+                   if result.trial.recipe.balance == "class-weight"}
+
+    def told(seeds):
+        results = [replace(result, facts={"processor": "one" if result.trial.recipe != weighted
+                                          or result.trial.seed not in seeds else "another"})
+                   for result in evidence.finished[name]]
+        rows = ledger(replace(evidence, finished={**evidence.finished, name: results}))
+        return "two kinds of processor" in rows.loc["imbalance-224", "ours"]
+
+    assert told(SEEDS)
+    # One seed that ran on one processor tells the two apart.
+    assert not told(SEEDS[1:])
+
+
+def test_committed_ledger_has_the_verdicts_and_numbers_of_the_code_that_was_frozen():
+    frozen, rows = LEDGER.parent / FROZEN_CLAIMS, read_ledger()
+    assert other_than_frozen(rows, frozen) == []
+    rows.loc["inversion", "high"] = -0.001
+    rows.loc["layers", "verdict"] = OPEN
+    rows = rows.drop("ct")
+    assert other_than_frozen(rows, frozen) == ["ct", "layers", "inversion"]
 
 
 def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):

@@ -8,7 +8,7 @@ import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
-from covidcnn.evidence.ledger import read_ledger, write_ledger
+from covidcnn.evidence.ledger import read_ledger
 from covidcnn.evidence.openings import (
     changed_verdict_code,
     log_opening,
@@ -19,6 +19,7 @@ from covidcnn.evidence.openings import (
     verdict_code,
 )
 from covidcnn.evidence.protocol import read_protocol, write_selection
+from covidcnn.evidence.write import write_ledger
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 

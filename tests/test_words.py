@@ -123,6 +123,10 @@ def percent(share: float, digits: int = 1) -> str:
 def test_readme_says_what_the_ledger_says():
     readme = " ".join((PROJECT / "README.md").read_text(encoding="utf-8").split())
     assert summary_sentence(read_ledger()) in readme
+    refuted = read_ledger().query("verdict == @REFUTED").index
+    of_imbalance = refuted.str.startswith(("imbalance", "shares-"))
+    said = f"{COUNT[of_imbalance.sum()].capitalize()} of the {COUNT[len(refuted)]} refuted are looks at one claim"
+    assert said in readme
 
 
 def test_results_in_the_readme(reached, winners, evidence):

@@ -8,6 +8,7 @@ files or the network as it is built.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from covidcnn import paper
 from covidcnn.evidence import causes, findings
@@ -37,11 +38,18 @@ class Claim:
     find: Callable[[Evidence], Finding]
     arms: tuple[str, ...] = ()
     """Of the protocol, on whose trials it rests; empty for what no training decides."""
+    measure: str = ""
+    """What is measured on these trials; of a difference, what is taken from what."""
+    evidence_cell: str = ""
+    """The notebook cell that shows these trials, where it is another than ``cell``."""
 
 
 def _known(verdict: str, finding: str) -> Callable[[Evidence], Finding]:
     """What follows from the paper or the published files alone."""
     return lambda _: Finding(verdict, finding)
+
+
+_ACCURACY, _SPECIFICITY = "test accuracy at 0.5", "test specificity at 0.5"
 
 
 def _percent(value: float) -> str:
@@ -102,91 +110,138 @@ _ABOUT = (
           _known(CANNOT_BE_TESTED, "no physician, patient or decision was observed, in the paper or here")),
 )
 
+_OPTIMIZERS_CELL = "05_optimizer_comparison#evidence-figure"
 _OPTIMIZERS = tuple(
     Claim(f"{optimizer.lower()}-{quantity}", "'Tables 2 and 3'", f"test {quantity} with {optimizer}",
           f"{paper.OPTIMIZER_TABLE.loc[optimizer, f'test {quantity}']:g}", "05_optimizer_comparison#tables-2-3",
-          partial(findings.optimizer_value, PUBLISHED, optimizer, quantity), (PUBLISHED,))
+          partial(findings.optimizer_value, PUBLISHED, optimizer, quantity), (PUBLISHED,),
+          _ACCURACY if quantity == "accuracy" else "test loss (Eq. 5)", _OPTIMIZERS_CELL)
     for quantity in ("accuracy", "loss") for optimizer in paper.OPTIMIZER_TABLE.index)
 
 _FINAL = tuple(
     Claim(f"final-{metric}", "Results" if metric != "f1" else "Confusion matrix", f"{metric} of the final model",
           _percent(value) if metric != "f1" else str(value), "06_evaluation#intervals-table",
-          partial(findings.final_value, PUBLISHED, metric), (PUBLISHED,))
+          partial(findings.final_value, PUBLISHED, metric), (PUBLISHED,),
+          f"test {metric} at 0.5, with Nadam", _OPTIMIZERS_CELL)
     for metric, value in paper.FINAL_METRICS.items())
 
+_ASSUMPTIONS_CELL = "04_model_building#evidence-figure"
 _RANKING = (
     Claim("nadam-best", "'Tables 2 and 3'", "Nadam is the best optimizer: highest test accuracy", "0.9263",
-          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "accuracy"), (PUBLISHED,)),
+          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "accuracy"), (PUBLISHED,),
+          f"{_ACCURACY}: Nadam less the rival", _OPTIMIZERS_CELL),
     Claim("nadam-lowest-loss", "'Tables 2 and 3'", "Nadam is the best optimizer: lowest test loss", "0.2109",
-          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "loss"), (PUBLISHED,)),
+          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "loss"), (PUBLISHED,),
+          "logarithm of test loss: the rival less Nadam", _OPTIMIZERS_CELL),
     Claim("nadam-best-tuned", "'Tables 2 and 3'", "Nadam is the best optimizer, each at a learning rate of its own", "",
-          "05_optimizer_comparison#order-table", partial(findings.tuned_nadam_is_best, FAIR, TUNING), (FAIR,)),
+          "05_optimizer_comparison#order-table", partial(findings.tuned_nadam_is_best, FAIR, TUNING), (FAIR,),
+          f"{_ACCURACY}: Nadam less the rival", _OPTIMIZERS_CELL),
     *(Claim(f"lead-over-{rival.lower()}", "'Tables 2 and 3'", f"Nadam's lead over {rival}, in test accuracy",
             f"{findings.paper_lead(rival):+.4f}", "05_optimizer_comparison#interval-table",
-            partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,))
+            partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,),
+            f"{_ACCURACY}: Nadam less {rival}, both of one seed", _OPTIMIZERS_CELL)
       for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"),
     Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster (here: fastest of the six)", "",
-          "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,)),
+          "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,),
+          "training loss, mean of all epochs: the rival less Nadam"),
     Claim("rmsprop-overconfident", "'Tables 2 and 3'", "RMSprop has a higher loss than Adadelta, the last by accuracy "
           "(follows from the table)", "0.5744, 0.4621", "05_optimizer_comparison#beside-figure",
-          partial(findings.higher_loss, PUBLISHED, "RMSprop", "Adadelta"), (PUBLISHED,)),
+          partial(findings.higher_loss, PUBLISHED, "RMSprop", "Adadelta"), (PUBLISHED,),
+          "logarithm of test loss: RMSprop less Adadelta"),
     Claim("equalisation", "Pre-processing, conclusion", "processing for a better training effect: histogram "
           "equalisation", "", "02_preprocessing#fig-04-reading",
-          partial(findings.preprocessing, PREPROCESSING, "equalize"), (PREPROCESSING,)),
+          partial(findings.preprocessing, PREPROCESSING, "equalize"), (PREPROCESSING,),
+          f"{_ACCURACY}: equalised less plain", "02_preprocessing#evidence-figure"),
     Claim("inversion", "Pre-processing", "processing for a better training effect: greyscale inversion", "",
           "02_preprocessing#inversion-reading", partial(findings.preprocessing, PREPROCESSING, "invert"),
-          (PREPROCESSING,)),
+          (PREPROCESSING,), f"{_ACCURACY}: inverted less plain", "02_preprocessing#evidence-figure"),
     Claim("augmentation-improves", "Conclusion", "augmentation improved the model", "", "03_augmentation#effects-table",
-          partial(findings.augmentation, TREATMENTS, accuracy), (TREATMENTS,)),
+          partial(findings.augmentation, TREATMENTS, accuracy), (TREATMENTS,),
+          f"{_ACCURACY}: with flips and shifts less without", "07_false_alarms#treatment-differences"),
     Claim("depth", "Conclusion", "more convolution layers improved the model (here: four against three)", "",
           "04_model_building#assumptions", partial(findings.assumed_against, ASSUMPTIONS, "filters", (32, 64, 128)),
-          (ASSUMPTIONS,)),
+          (ASSUMPTIONS,), f"{_ACCURACY}: four layers less three", _ASSUMPTIONS_CELL),
     Claim("batch-normalisation", "Model structure, conclusion", "batch normalisation improved the model", "",
           "04_model_building#tanh-text", partial(findings.assumed_against, ASSUMPTIONS, "batch_norm", False),
-          (ASSUMPTIONS,)),
+          (ASSUMPTIONS,), f"{_ACCURACY}: with it less without", _ASSUMPTIONS_CELL),
     Claim("dropout", "Model structure", "dropout improves generalisation", "", "04_model_building#dropout",
-          partial(findings.assumed_against, ASSUMPTIONS, "dropout", 0.0), (ASSUMPTIONS,)),
+          partial(findings.assumed_against, ASSUMPTIONS, "dropout", 0.0), (ASSUMPTIONS,),
+          f"{_ACCURACY}: with a rate of 0.2 less without", _ASSUMPTIONS_CELL),
     Claim("deep-against-simple", "Literature review", "deep networks beat traditional machine learning (here: Nadam's "
           "network against ridge on 16 x 16 pixels)", "", "01_data_inspection#floor-scores",
-          partial(findings.beats_the_floor, PUBLISHED), (PUBLISHED, FLOOR)),
+          partial(findings.beats_the_floor, PUBLISHED), (PUBLISHED, FLOOR),
+          f"{_ACCURACY}: Nadam less ridge", _OPTIMIZERS_CELL),
 )
+
+def _half_ended(balanced: str) -> str:
+    return (f"{_SPECIFICITY}: what is gained with {balanced}, less half of the false alarms, below 0 where it falls "
+            "short; false alarms on validation less half of those on test")
+
+
+def _half_kept(balanced: str) -> str:
+    return ("specificity, each training at its threshold from validation: half of what is lost between validation and "
+            f"test, less what is lost with {balanced}")
+
+
+def _rise(treatment: str) -> str:
+    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {treatment} less with"
+
 
 _CAUSES = (
     Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA (here: more "
           "than by its final model)", "", "03_augmentation#fig-05",
-          partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,)),
+          partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,),
+          "false alarms at 0.5, a share of the NORMAL test films, less the paper's 29 of 234",
+          "07_false_alarms#false-alarms"),
     Claim("imbalance", "Pre-processing", "imbalance causes these false alarms (here: at least half of them)", "",
           "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}),
-          (TREATMENTS,)),
+          (TREATMENTS,), _half_ended("class weights"), "07_false_alarms#treatment-differences"),
     Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms (the same at 224 px)", "",
           "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
-          (TREATMENTS_224,)),
+          (TREATMENTS_224,), _half_ended("class weights"), "07_false_alarms#sizes-compared"),
     Claim("imbalance-shares", "Pre-processing", "imbalance causes these false alarms (so training on equal shares ends "
-          "them)", "", "03_augmentation#effects-figure", partial(causes.shares, SHARES), (SHARES,)),
+          "them)", "", "03_augmentation#effects-figure", partial(causes.shares, SHARES), (SHARES,),
+          _half_ended("50 instead of 26 % NORMAL"), "07_false_alarms#shares"),
     Claim("imbalance-beyond-threshold", "Pre-processing", "imbalance causes these false alarms (here: those left when "
           "the threshold is set on validation)", "", "03_augmentation#effects-figure",
-          partial(causes.imbalance_beyond_threshold, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,)),
+          partial(causes.imbalance_beyond_threshold, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,),
+          _half_kept("class weights"), "07_false_alarms#thresholds"),
     Claim("shares-beyond-threshold", "Pre-processing", "imbalance causes these false alarms (here: those left when the "
           "threshold is set on validation, so that equal shares end them)", "", "03_augmentation#effects-figure",
-          partial(causes.shares_beyond_threshold, SHARES), (SHARES,)),
+          partial(causes.shares_beyond_threshold, SHARES), (SHARES,),
+          _half_kept("50 instead of 26 % NORMAL"), "07_false_alarms#shares"),
     Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance (here: fewer false "
           "alarms)", "", "03_augmentation#effects-table",
-          partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,)),
+          partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,),
+          f"{_SPECIFICITY}: with flips and shifts less without", "07_false_alarms#treatment-differences"),
     Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
-          "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,)),
+          "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,),
+          _rise("flips and shifts")),
     Claim("imbalance-over-fitting", "Pre-processing", "imbalance makes for over-fitting", "",
-          "03_augmentation#over-fitting-table", partial(causes.imbalance_over_fitting, TREATMENTS), (TREATMENTS,)),
+          "03_augmentation#over-fitting-table", partial(causes.imbalance_over_fitting, TREATMENTS), (TREATMENTS,),
+          _rise("class weights")),
     Claim("dropout-over-fitting", "Model structure", "dropout prevents over-fitting", "", "04_model_building#dropout",
-          partial(causes.dropout_over_fitting, ASSUMPTIONS), (ASSUMPTIONS,)),
+          partial(causes.dropout_over_fitting, ASSUMPTIONS), (ASSUMPTIONS,), _rise("dropout")),
     Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge (here: both end better than "
           "they begin)", "", "06_evaluation#fig-12-figure",
-          partial(causes.training_converges, PUBLISHED), (PUBLISHED,)),
+          partial(causes.training_converges, PUBLISHED), (PUBLISHED,),
+          "on training films, with Nadam: from the first epoch to the last"),
     Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small "
           "(so a larger one halves it)", "", "06_evaluation#fig-12",
-          partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,)),
+          partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,),
+          "jump of balanced validation accuracy from epoch to epoch: half of that on the 16 published films, less that "
+          "on films cut by patient", "06_evaluation#designs-reading"),
     Claim("generalisation", "Model structure", "the model generalises well (here: accuracy on test is that on "
           "validation, within two points)", "", "06_evaluation#thresholds-table",
-          partial(causes.generalises, PUBLISHED), (PUBLISHED,)),
+          partial(causes.generalises, PUBLISHED), (PUBLISHED,),
+          "accuracy at 0.5, with Nadam: test less validation, both with the class shares of test",
+          "07_false_alarms#warning"),
 )
 
-CLAIMS: tuple[Claim, ...] = _ABOUT + _OPTIMIZERS + _FINAL + _RANKING + _CAUSES
+SECTIONS: dict[str, tuple[Claim, ...]] = {
+    "What the paper, its data and its network say by themselves": _ABOUT,
+    "Values of one run": _OPTIMIZERS + _FINAL,
+    "One better than another": _RANKING,
+    "Causes": _CAUSES,
+}
+CLAIMS: tuple[Claim, ...] = tuple(chain.from_iterable(SECTIONS.values()))

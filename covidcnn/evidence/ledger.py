@@ -8,35 +8,35 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.evidence.claims import CLAIMS, Claim
+from covidcnn.evidence.claims import SECTIONS, Claim
 from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.results import Evidence
 from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
-from covidcnn.paths import REPORTS, replacing
+from covidcnn.paths import REPORTS
+from covidcnn.trials.store import TrialResult
 
 LEDGER = REPORTS / "paper" / "claims.csv"
-TRIALS, FLOOR_TABLE = "tables/trials.csv", "tables/8-floor.csv"
-"""Beside the ledger: every trial with its arm, seed and settings; the floor, which is none."""
 
 
 def ledger(evidence: Evidence) -> pd.DataFrame:
     """Every claim with the paper's value, ours with its interval, and its verdict.
 
     Returns:
-        A row a claim, indexed by its name: ``where``, ``claim``, ``paper``, ``ours``, ``value``, ``low``, ``high``,
-        ``seeds``, ``px`` (size of the films), ``verdict``, ``cell`` (of a notebook), ``arms`` (that it rests on),
-        ``says_little`` (whether the interval holds the paper's value and is so wide that it excludes little),
-        ``exploratory`` (whether one of these was added after test scores were known).
+        A row a claim, indexed by its name: ``section`` (of the ledger), ``where``, ``claim``, ``paper``, ``measure``
+        (what is measured), ``ours``, ``value``, ``low``, ``high``, ``seeds``, ``px`` (size of the films), ``verdict``,
+        ``cell`` (of a notebook), ``evidence_cell`` (that shows the trials, where it is another), ``arms`` (that it
+        rests on), ``says_little`` (whether the interval holds the paper's value and is so wide that it excludes
+        little), ``exploratory`` (whether one of these was added after test scores were known).
     """
     rows = []
-    for claim in CLAIMS:
+    for section, claim in ((section, claim) for section, claims in SECTIONS.items() for claim in claims):
         finding = _find(claim, evidence)
-        rows.append({"name": claim.name, "where": claim.where, "claim": claim.statement, "paper": claim.value,
-                     "ours": finding.ours, "value": finding.value, "low": finding.low, "high": finding.high,
-                     "seeds": finding.seeds or np.nan, "px": _sizes(claim, evidence), "verdict": finding.verdict,
-                     "cell": claim.cell,
-                     "arms": " ".join(claim.arms),
+        rows.append({"name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
+                     "paper": claim.value, "measure": claim.measure, "ours": finding.ours, "value": finding.value,
+                     "low": finding.low, "high": finding.high, "seeds": finding.seeds or np.nan,
+                     "px": _sizes(claim, evidence), "verdict": finding.verdict, "cell": claim.cell,
+                     "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
                      "says_little": finding.says_little,
                      "exploratory": not evidence.exploratory.isdisjoint(claim.arms)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
@@ -62,9 +62,19 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
         if diverged:
             notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as calling every film "
                          "PNEUMONIA")
+        if _processors_differ(results):
+            notes.append(f"arm {name}: with every seed, its treatments ran on two kinds of processor")
         if name in evidence.exploratory:
             notes.append(f"arm {name} is exploratory: added after test scores were known")
     return notes
+
+
+def _processors_differ(results: Sequence[TrialResult]) -> bool:
+    """Whether with no seed all trainings ran on one kind of processor, so that a treatment's effect and the
+    processor's cannot be told apart."""
+    processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
+                              columns=["seed", "processor"]).groupby("seed")["processor"].nunique()
+    return bool((processors > 1).all()) and len(processors) > 0
 
 
 def _sizes(claim: Claim, evidence: Evidence) -> str:
@@ -119,8 +129,8 @@ def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
 
 
 def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
-    """The claims that a notebook shows, as they stand in the committed ledger: ``claim``, ``paper``, ``ours``,
-    ``verdict``, in words for people to read.
+    """The claims that a notebook shows, as they stand in the committed ledger: ``where``, ``claim``, ``paper``,
+    ``measure``, ``ours``, ``verdict``, in words for people to read; without columns that are empty.
 
     Args:
         notebook: its name without ending.
@@ -130,47 +140,10 @@ def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
         UserError: as ``read_ledger``.
     """
     table = read_ledger(path)
-    return table.loc[table["cell"].str.startswith(f"{notebook}#"), ["where", "claim", "paper", "ours", "verdict"]]
+    columns = ["where", "claim", "paper", "measure", "ours", "verdict"]
+    return without_empty(table.loc[table["cell"].str.startswith(f"{notebook}#"), columns])
 
 
-def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> None:
-    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
-
-    Args:
-        table: from ``ledger``.
-        folder: of the report.
-        changed_code: the files that give the verdicts and are others than before the first test score.
-    """
-    with replacing(folder / LEDGER.name) as temporary:
-        table.to_csv(temporary, float_format="%.6g")
-    linked = table.assign(
-        shown=[_cell_link(cell) for cell in table["cell"]],
-        trials=[", ".join(_arm_link(arm, folder) for arm in arms.split()) for arms in table["arms"]])
-    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "ours": "here", "seeds": "seeds",
-               "px": "px",
-               "verdict": "verdict", "shown": "shown in", "trials": "trials of arm"}
-    printed = linked[list(columns)].rename(columns=columns).assign(verdict=lambda rows: "**" + rows["verdict"] + "**")
-    with replacing(folder / "claims.md") as temporary:
-        temporary.write_text("\n\n".join([
-            "# The claims ledger",
-            "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
-            "What each verdict means, and which arms there are, stands in [protocol.yaml](protocol.yaml). Intervals "
-            "are 95 %: for a value of the paper, where a new run would lie; for a difference, over seeds and patients. "
-            "Where a row makes several comparisons, Holm's correction is made for its p; intervals and other rows are "
-            "not corrected, and the interval listed is that of the comparison that decides.",
-            *(["**Changed after the first test score, of the code that gives the verdicts:** "
-               f"{', '.join(f'`covidcnn/{name}`' for name in changed_code)}. Their history since the commit that "
-               "[frozen.json](frozen.json) names says how."] if changed_code else []),
-            summary(table).to_markdown(),
-            printed.to_markdown(index=False, missingval=""),
-        ]) + "\n", encoding="utf-8")
-
-
-def _cell_link(cell: str) -> str:
-    notebook, name = cell.split("#")
-    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#{name})"
-
-
-def _arm_link(arm: str, folder: Path) -> str:
-    table = FLOOR_TABLE if arm == FLOOR else TRIALS
-    return f"[{arm}]({table})" if (folder / table).is_file() else arm
+def without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts without the columns that hold none."""
+    return table.loc[:, table.ne("").any()]

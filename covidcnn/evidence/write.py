@@ -2,24 +2,58 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.ledger import ledger, write_ledger
+from covidcnn.evidence.ledger import LEDGER, ledger, summary, without_empty
 from covidcnn.evidence.openings import changed_verdict_code, openings
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.evidence.tables import Tables, evidence_tables
+from covidcnn.evidence.verdicts import (
+    AS_DESCRIBED,
+    CANNOT_BE_TESTED,
+    COMPATIBLE,
+    CONTRADICTION,
+    NOT_FINISHED,
+    NOT_REPRODUCED,
+    OPEN,
+    REFUTED,
+    REPRODUCED,
+    SUPPORTED,
+)
 from covidcnn.paths import replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.trials.store import TrialStore
 
 MANIFEST = "manifest.json"
+FROZEN_CLAIMS = "frozen-claims.csv"
+"""Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
+TRIALS, FLOOR_TABLE = "tables/trials.csv", "tables/8-floor.csv"
+"""Beside the ledger: every trial with its arm, seed and settings; the floor, which is none."""
+_MEANINGS = {
+    REPRODUCED: "the paper's value lies where 95 % of new runs would, and within 2 points (of a loss, 0.02) of our "
+                "median; of a count or share: equal to the digits printed",
+    COMPATIBLE: "it lies where 95 % of new runs would",
+    NOT_REPRODUCED: "it lies outside",
+    SUPPORTED: "the difference that the paper claims is there, with p < 0.05; of a cause, all else that follows "
+               "from it, too",
+    REFUTED: "a difference the other way is there, with p < 0.05; of the size of a lead, 95 % of new pairs of runs "
+             "would lie elsewhere",
+    OPEN: "neither",
+    CONTRADICTION: "the paper's own text or tables, or the published files, deny it",
+    CANNOT_BE_TESTED: "for the reason given",
+    AS_DESCRIBED: "no finding: the paper describes its network so, and so it is built",
+    NOT_FINISHED: "its trainings are not all in the store",
+}
+"""In short, of each verdict; the rules stand in the protocol."""
 
 
 def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.DataFrame:
@@ -68,6 +102,91 @@ def _markdown(table: pd.DataFrame) -> str:
     texts = table.map(lambda value: f"{value:.4f}" if isinstance(value, float) else f"{value}").where(table.notna(), "")
     sides = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.dtypes]
     return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
+
+
+def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> None:
+    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
+
+    Args:
+        table: from ``ledger``.
+        folder: of the report.
+        changed_code: the files that give the verdicts and are others than before the first test score.
+    """
+    with replacing(folder / LEDGER.name) as temporary:
+        table.to_csv(temporary, float_format="%.6g")
+    with replacing(folder / "claims.md") as temporary:
+        temporary.write_text("\n\n".join([
+            "# The claims ledger",
+            "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
+            "The rules of the verdicts, and which arms there are, stand in [protocol.yaml](protocol.yaml). Shares "
+            "and accuracies are between 0 and 1. Intervals are 95 %: for a value of the paper, where a new run would "
+            "lie; for a difference, over seeds and patients. Where a row makes several comparisons, Holm's "
+            "correction is made for its p; intervals and other rows are not corrected, and the interval in claims.csv "
+            "is that of the comparison that decides.",
+            *([_said_of_changes(table, folder, changed_code)] if changed_code else []),
+            summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
+            *(f"## {section}\n\n{_page_of(rows, folder)}" for section, rows in table.groupby("section", sort=False)),
+        ]) + "\n", encoding="utf-8")
+
+
+def _said_of_changes(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> str:
+    said = ("**Changed after the first test score, of the code that gives the verdicts:** "
+            f"{', '.join(f'`covidcnn/{name}`' for name in changed_code)}. Their history since the commit that "
+            "[frozen.json](frozen.json) names says how.")
+    if not (folder / FROZEN_CLAIMS).is_file():
+        return said
+    others = other_than_frozen(table, folder / FROZEN_CLAIMS)
+    return (f"{said} [What the code as frozen gave]({FROZEN_CLAIMS}) on the same trials: "
+            + (f"another verdict or number for {', '.join(others)}." if others else "the same verdicts and numbers."))
+
+
+def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
+    """The claims whose verdict, value, interval or seeds are others than the frozen code gives on the same trials.
+
+    Args:
+        table: from ``ledger``.
+        path: of ``FROZEN_CLAIMS``.
+    """
+    frozen = pd.read_csv(path, index_col="name")
+    now = table.reindex(frozen.index)
+    numbers = ["value", "low", "high", "seeds"]
+    same = np.isclose(now[numbers].astype(float), frozen[numbers], rtol=1e-4, atol=1e-6, equal_nan=True).all(axis=1)
+    same &= now["verdict"].eq(frozen["verdict"]) & now["says_little"].eq(frozen["says_little"])
+    return frozen.index[~same].tolist()
+
+
+def _page_of(rows: pd.DataFrame, folder: Path) -> str:
+    """Claims as a table in Markdown."""
+    lines = _lines_of_trials(folder)
+    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "measure": "measured", "ours": "here",
+               "seeds": "seeds", "px": "px", "verdict": "verdict", "shown": "shown in", "trials": "trials of arm"}
+    printed = rows.assign(
+        seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
+        verdict="**" + rows["verdict"] + "**",
+        shown=[", ".join(_cell_link(cell) for cell in dict.fromkeys((other, one)) if cell)
+               for one, other in zip(rows["cell"], rows["evidence_cell"], strict=True)],
+        trials=[", ".join(_arm_link(arm, lines, folder) for arm in arms.split()) for arms in rows["arms"]])
+    return without_empty(printed[list(columns)]).rename(columns=columns).to_markdown(index=False)
+
+
+def _cell_link(cell: str) -> str:
+    notebook, name = cell.split("#")
+    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#{name})"
+
+
+def _lines_of_trials(folder: Path) -> dict[str, str]:
+    """By arm, the lines of the list of trials that hold its own, as 'L2-L31'."""
+    if not (folder / TRIALS).is_file():
+        return {}
+    arms = pd.read_csv(folder / TRIALS, usecols=["arm"])["arm"]
+    # The first line is the header.
+    return {arm: f"L{of_arm.index[0] + 2}-L{of_arm.index[-1] + 2}" for arm, of_arm in arms.groupby(arms)}
+
+
+def _arm_link(arm: str, lines: dict[str, str], folder: Path) -> str:
+    if arm == FLOOR and (folder / FLOOR_TABLE).is_file():
+        return f"[{arm}]({FLOOR_TABLE})"
+    return f"[{arm}]({TRIALS}#{lines[arm]})" if arm in lines else arm
 
 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
