@@ -283,18 +283,36 @@ def settings_in_words(treatment: Treatment) -> dict[str, str]:
 def _in_words(name: str, value: Any) -> str:
     if name == "training_draw":
         films, share = value
-        return f"{films:,} films, {share:.0%} NORMAL"
+        return f"{films:,} films, {100 * share:.0f} % NORMAL"
     return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
+_PHRASES = {
+    ("preprocess", "plain"): "plain", ("preprocess", "equalize"): "equalised", ("preprocess", "invert"): "inverted",
+    ("preprocess", "invert-equalize"): "inverted, equalised",
+    ("augmentation", "none"): "", ("augmentation", "paper"): "flips and shifts",
+    ("augmentation", "intensity"): "grey levels varied",
+    ("augmentation", "paper and intensity"): "flips, shifts, grey levels varied",
+    ("balance", "none"): "", ("balance", "class-weight"): "class weights", ("balance", "oversample"): "oversampling",
+    ("validation", "published"): "16 published films", ("validation", "image"): "by image",
+    ("validation", "patient"): "by patient", ("validation", "block"): "by block",
+    ("batch_norm", False): "without batch normalisation", ("dropout", 0.0): "without dropout",
+}
+"""How figures name a setting; empty: nothing is done."""
+
+
 def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
-    """The arm's treatments by what sets them apart, in one line. Where three settings or more differ, only what
-    differs from the first treatment is said."""
-    words = [settings_in_words(treatment) for treatment in arm.treatments]
-    if len(words[0]) < 3:
-        named = [", ".join(one.values() if len(one) == 1 or "optimizer" in one else
-                           [f"{name} {value}" for name, value in one.items()]) for one in words]
-    else:
-        named = [", ".join(f"{name} {value}" for name, value in one.items() if value != words[0][name]) or "as assumed"
-                 for one in words]
+    """The arm's treatments by what sets them apart, in one line for figures. Where three settings or more differ, only
+    what differs from the first treatment is said."""
+    first = arm.treatments[0].settings
+    changes = [{name: value for name, value in treatment.settings.items() if len(first) < 3 or value != first[name]}
+               for treatment in arm.treatments]
+    nothing = "nothing done" if len(first) < 3 else "as assumed"
+    named = [", ".join(filter(None, (_phrase(*change) for change in one.items()))) or nothing for one in changes]
     return dict(zip(named, arm.treatments, strict=True))
+
+
+def _phrase(name: str, value: Any) -> str:
+    if name in ("optimizer", "training_draw"):
+        return _in_words(name, value)
+    return _PHRASES.get((name, value), f"{name.replace('_', ' ')} {_in_words(name, value)}")

@@ -35,9 +35,7 @@ def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str
     for name, row in rows.items():
         ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
                 label="one new run, 95 %" if row == 0 else None)
-        # Of equal values each stands above the last, or they would be seen as one.
-        equals_before = pd.Series(values[name]).groupby(values[name]).cumcount()
-        ax.plot(values[name], row + 0.15 * equals_before, "o", color=HERE, alpha=0.7, ms=5,
+        ax.plot(values[name], row + 0.15 * _equals_before(values[name]), "o", color=HERE, alpha=0.7, ms=5,
                 label="here, a point a seed" if row == 0 else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE, label="here, median" if row == 0 else None)
     for name, value in (paper or {}).items():
@@ -60,9 +58,11 @@ def promised_and_kept(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.
     for name, row in rows.items():
         medians = np.median(kept[name]), np.median(promised[name])
         ax.plot(medians, [row, row], "-", color="0.6", lw=2, zorder=1)
-        for values, colour, marker, offset, label in ((promised[name], VALIDATION, "s", 0.14, "validation"),
-                                                      (kept[name], HERE, "o", -0.14, "test")):
-            ax.plot(values, np.full(len(values), row + offset), marker, color=colour, alpha=0.45, ms=4)
+        for values, colour, marker, offset, label in ((promised[name], VALIDATION, "s", 0.2, "validation"),
+                                                      (kept[name], HERE, "o", -0.2, "test")):
+            equals = _equals_before(values)
+            away = np.sign(offset) * min(0.07, 0.2 / max(1, equals.max())) * equals
+            ax.plot(values, row + offset + away, marker, color=colour, alpha=0.45, ms=4)
             ax.plot(np.median(values), row, marker, color=colour, ms=8, mec="white",
                     label=f"{label}, median (small: seeds)" if row == 0 else None)
     return _finish(ax, rows, quantity)
@@ -159,6 +159,12 @@ def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Ax
            xlim=(0, 1.12 * max(counts.values())), ylim=(-0.6, len(rows) - 0.4))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
+
+
+def _equals_before(values: np.ndarray) -> np.ndarray:
+    """How many equal values each has before it: equal points are drawn beside one another, or they would look like one.
+    """
+    return pd.Series(values).groupby(values).cumcount().to_numpy()
 
 
 def _rows(names: Sequence[str]) -> dict[str, int]:
