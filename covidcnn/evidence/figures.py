@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,9 +14,16 @@ from covidcnn.evidence.findings import nadam_differences, paper_lead
 from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import summary
 from covidcnn.evidence.measures import Metric, accuracy, accuracy_at, specificity
-from covidcnn.evidence.results import ArmResults, Evidence
+from covidcnn.evidence.results import ArmResults, Evidence, Treatment
 from covidcnn.evidence.statistics import Untestable
-from covidcnn.evidence.tables import AS_PUBLISHED, DESIGNS, OPTIMIZER_ARMS, new_run, rank_table, treatments_by_name
+from covidcnn.evidence.tables import (
+    AS_PUBLISHED,
+    OPTIMIZER_ARMS,
+    compares_validations,
+    new_run,
+    rank_table,
+    setting_in_words,
+)
 from covidcnn.evidence.verdicts import (
     AS_DESCRIBED,
     CANNOT_BE_TESTED,
@@ -39,6 +47,19 @@ from covidcnn.plots.evidence import (
 _VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
                     NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
                     AS_DESCRIBED: "0.75", NOT_FINISHED: "0.85"}
+
+_PHRASES = {
+    ("preprocess", "plain"): "plain", ("preprocess", "equalize"): "equalised", ("preprocess", "invert"): "inverted",
+    ("preprocess", "invert-equalize"): "inverted, equalised",
+    ("augmentation", "none"): "", ("augmentation", "paper"): "flips and shifts",
+    ("augmentation", "intensity"): "grey levels varied",
+    ("augmentation", "paper and intensity"): "flips, shifts, grey levels varied",
+    ("balance", "none"): "", ("balance", "class-weight"): "class weights", ("balance", "oversample"): "oversampling",
+    ("validation", "published"): "16 published films", ("validation", "image"): "by image",
+    ("validation", "patient"): "by patient", ("validation", "block"): "by block",
+    ("batch_norm", False): "without batch normalisation", ("dropout", 0.0): "without dropout",
+}
+"""How figures name a setting; empty: nothing is done."""
 
 Named = tuple[str, Figure, str]
 """File name without ending, figure, caption."""
@@ -65,6 +86,23 @@ def _verdicts(claims: pd.DataFrame) -> Named:
     figure, ax = plt.subplots(figsize=(6.5, 0.42 * len(counts) + 0.9))
     verdict_counts(counts.to_dict(), _VERDICT_COLOURS, ax)
     return "verdicts", figure, f"The {len(claims)} claims of the paper by verdict."
+
+
+def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
+    """The arm's treatments by what sets them apart, in one line for figures. Where three settings or more differ, only
+    what differs from the first treatment is said."""
+    first = arm.treatments[0].settings
+    changes = [{name: value for name, value in treatment.settings.items() if len(first) < 3 or value != first[name]}
+               for treatment in arm.treatments]
+    nothing = "nothing done" if len(first) < 3 else "as assumed"
+    named = [", ".join(filter(None, (_phrase(*change) for change in one.items()))) or nothing for one in changes]
+    return dict(zip(named, arm.treatments, strict=True))
+
+
+def _phrase(name: str, value: Any) -> str:
+    if name in ("optimizer", "training_draw"):
+        return setting_in_words(name, value)
+    return _PHRASES.get((name, value), f"{name.replace('_', ' ')} {setting_in_words(name, value)}")
 
 
 def accuracy_figure(arm: ArmResults, floor: pd.DataFrame | None = None) -> Figure:
@@ -109,7 +147,7 @@ def promise_figure(arm: ArmResults) -> Figure:
 
 
 def _promised(arm: ArmResults) -> tuple[str, Metric]:
-    if arm.name == DESIGNS:
+    if compares_validations(arm):
         return "accuracy at the class shares of test", accuracy_at(binary_labels(arm.films).mean())
     return "specificity", specificity
 

@@ -30,7 +30,6 @@ Tables = dict[str, tuple[pd.DataFrame, str]]
 
 AS_PUBLISHED = "1-as-published"
 OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair")
-DESIGNS = "5-validation-designs"
 
 
 def evidence_tables(evidence: Evidence) -> Tables:
@@ -69,7 +68,7 @@ def _arm_tables(arm: ArmResults) -> Tables:
             f"{arm.title}: the paper's accuracy and specificity as the aim, at thresholds from validation, and where a "
             f"new run would lie with 95 % probability. The two medians {both} it. The recipe was "
             "chosen at 64 px."))
-    if arm.name == DESIGNS:
+    if compares_validations(arm):
         tables[f"{arm.name}-promises"] = (promise_table(arm), (
             f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and the "
             "first less the second, over seeds, with its 95 % interval over seeds and patients of both."))
@@ -277,42 +276,17 @@ def manifest_table(evidence: Evidence) -> pd.DataFrame:
 
 def settings_in_words(treatment: Treatment) -> dict[str, str]:
     """What sets a treatment apart within its arm, for people to read."""
-    return {name.replace("_", " "): _in_words(name, value) for name, value in treatment.settings.items()}
+    return {name.replace("_", " "): setting_in_words(name, value) for name, value in treatment.settings.items()}
 
 
-def _in_words(name: str, value: Any) -> str:
+def setting_in_words(name: str, value: Any) -> str:
+    """The value of a setting of a recipe, for people to read."""
     if name == "training_draw":
         films, share = value
         return f"{films:,} films, {100 * share:.0f} % NORMAL"
     return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
-_PHRASES = {
-    ("preprocess", "plain"): "plain", ("preprocess", "equalize"): "equalised", ("preprocess", "invert"): "inverted",
-    ("preprocess", "invert-equalize"): "inverted, equalised",
-    ("augmentation", "none"): "", ("augmentation", "paper"): "flips and shifts",
-    ("augmentation", "intensity"): "grey levels varied",
-    ("augmentation", "paper and intensity"): "flips, shifts, grey levels varied",
-    ("balance", "none"): "", ("balance", "class-weight"): "class weights", ("balance", "oversample"): "oversampling",
-    ("validation", "published"): "16 published films", ("validation", "image"): "by image",
-    ("validation", "patient"): "by patient", ("validation", "block"): "by block",
-    ("batch_norm", False): "without batch normalisation", ("dropout", 0.0): "without dropout",
-}
-"""How figures name a setting; empty: nothing is done."""
-
-
-def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
-    """The arm's treatments by what sets them apart, in one line for figures. Where three settings or more differ, only
-    what differs from the first treatment is said."""
-    first = arm.treatments[0].settings
-    changes = [{name: value for name, value in treatment.settings.items() if len(first) < 3 or value != first[name]}
-               for treatment in arm.treatments]
-    nothing = "nothing done" if len(first) < 3 else "as assumed"
-    named = [", ".join(filter(None, (_phrase(*change) for change in one.items()))) or nothing for one in changes]
-    return dict(zip(named, arm.treatments, strict=True))
-
-
-def _phrase(name: str, value: Any) -> str:
-    if name in ("optimizer", "training_draw"):
-        return _in_words(name, value)
-    return _PHRASES.get((name, value), f"{name.replace('_', ' ')} {_in_words(name, value)}")
+def compares_validations(arm: ArmResults) -> bool:
+    """Whether treatments differ in the films held back for validation, and so in the class shares of these."""
+    return "validation" in arm.treatments[0].settings
