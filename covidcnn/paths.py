@@ -21,6 +21,8 @@ from covidcnn.errors import UserError
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 REPORTS = PROJECT / "reports"
+MANIFEST = "manifest.json"
+"""Of ``reports/paper``: from which trials its tables, figures and verdicts are made."""
 
 CACHE_VARIABLE = "COVIDCNN_CACHE"
 

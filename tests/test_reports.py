@@ -12,7 +12,8 @@ from covidcnn.evidence.openings import open_store, openings
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import evidence_tables
-from covidcnn.evidence.write import MANIFEST, manifest, write_tables
+from covidcnn.evidence.write import manifest, write_tables
+from covidcnn.paths import MANIFEST
 
 FOLDER = PROTOCOL.parent
 MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")
@@ -47,6 +48,15 @@ def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(evidence, 
     of_notebooks = {table["name"] for path in record.glob("*.json")
                     for table in json.loads(path.read_text(encoding="utf-8"))["tables"]}
     assert {path.stem for path in (FOLDER / "tables").glob("*.csv")} == set(committed) | of_notebooks
+
+
+def test_report_of_the_notebooks_is_made_of_the_trials_of_the_manifest():
+    committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
+    record = json.loads((FOLDER / "run-record.json").read_text(encoding="utf-8"))
+    assert record["evidence"] == {name: committed[name] for name in record["evidence"]}
+    assert {"trials sha256", "openings of the published test set"} <= set(record["evidence"])
+    # One library made all pages.
+    assert len({entry["git commit"] for entry in record["notebooks"].values()}) == 1
 
 
 def test_figures_are_those_of_the_manifest():

@@ -126,6 +126,13 @@ def test_tables_keep_a_named_index(opened):
     assert (opened.folder / "tables/t.csv").read_text().splitlines() == ["kind,n", "a,1", "b,2"]
 
 
+def test_tables_keep_an_index_of_two_names(opened):
+    index = pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")], names=["kind", "measure"])
+    opened.save_table(pd.DataFrame({"n": [1, 2]}, index=index), "t", "Numbers.")
+    assert (opened.folder / "tables/t.csv").read_text().splitlines() == ["kind,measure,n", "a,x,1", "b,y,2"]
+    assert (opened.folder / "tables/t.md").read_text().splitlines()[4].split() == ["|", "a", "|", "x", "|", "1", "|"]
+
+
 def test_opening_again_starts_the_record_anew(opened, tiny_tree):
     opened.save_table(pd.DataFrame({"a": [1]}), "t", "Numbers.")
     again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))

@@ -264,7 +264,7 @@ def test_notebook_05_on_tuned_learning_rates():
                 f"leads of Nadam of up to {percent(nadam['high'].max())} points and for deficits of up to "
                 f"{percent(-nadam['low'].min())}")
     tuning = pd.read_csv(PROTOCOL.parent / "tables" / "2a-tuning.csv")
-    assert tuning.query("`at the edge`")["optimizer"].tolist() == ["RMSprop"]
+    assert tuning.query("`chosen at the edge`")["optimizer"].tolist() == ["RMSprop"]
     assert nadam["p, Holm"].tolist() == [1] * 5
     assert read_ledger().loc["nadam-best-tuned", "verdict"] == OPEN
 

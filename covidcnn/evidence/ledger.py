@@ -26,8 +26,9 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
         A row a claim, indexed by its name: ``section`` (of the ledger), ``where``, ``claim``, ``paper``, ``measure``
         (what is measured), ``ours``, ``value``, ``low``, ``high``, ``seeds``, ``px`` (size of the films), ``verdict``,
         ``cell`` (of a notebook), ``evidence_cell`` (that shows the trials, where it is another), ``arms`` (that it
-        rests on), ``says_little`` (whether the interval holds the paper's value and is so wide that it excludes
-        little), ``exploratory`` (whether one of these was added after test scores were known).
+        rests on), ``optimizer`` (if on trials of one alone, which), ``says_little`` (whether the interval holds the
+        paper's value and is so wide that it excludes little), ``exploratory`` (whether one of these arms was added
+        after test scores were known).
     """
     rows = []
     for section, claim in ((section, claim) for section, claims in SECTIONS.items() for claim in claims):
@@ -37,7 +38,7 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
                      "low": finding.low, "high": finding.high, "seeds": finding.seeds or np.nan,
                      "px": _sizes(claim, evidence), "verdict": finding.verdict, "cell": claim.cell,
                      "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
-                     "says_little": finding.says_little,
+                     "optimizer": claim.optimizer, "says_little": finding.says_little,
                      "exploratory": not evidence.exploratory.isdisjoint(claim.arms)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
@@ -62,19 +63,19 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
         if diverged:
             notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as calling every film "
                          "PNEUMONIA")
-        if _processors_differ(results):
-            notes.append(f"arm {name}: with every seed, its treatments ran on two kinds of processor")
+        if not claim.optimizer and (mixed := _seeds_on_two_processors(results)):
+            notes.append(f"arm {name}: of {mixed} of {len({result.trial.seed for result in results})} seeds, trainings "
+                         "that are compared ran on two kinds of processor")
         if name in evidence.exploratory:
             notes.append(f"arm {name} is exploratory: added after test scores were known")
     return notes
 
 
-def _processors_differ(results: Sequence[TrialResult]) -> bool:
-    """Whether with no seed all trainings ran on one kind of processor, so that a treatment's effect and the
-    processor's cannot be told apart."""
+def _seeds_on_two_processors(results: Sequence[TrialResult]) -> int:
+    """With how many seeds the effect of a treatment and that of the processor cannot be told apart."""
     processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
-                              columns=["seed", "processor"]).groupby("seed")["processor"].nunique()
-    return bool((processors > 1).all()) and len(processors) > 0
+                              columns=["seed", "processor"])
+    return int((processors.groupby("seed")["processor"].nunique() > 1).sum())
 
 
 def _sizes(claim: Claim, evidence: Evidence) -> str:
@@ -110,7 +111,8 @@ def summary_sentence(table: pd.DataFrame) -> str:
               NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
     wide, exploratory = int(table["says_little"].sum()), int(table["exploratory"].sum())
-    said = f" Of those reproduced or compatible {wide} have an interval that excludes little." if wide else ""
+    said = (f" Of those reproduced or compatible {wide} lie in an interval so wide that it excludes little."
+             if wide else "")
     said += f" {exploratory} of all rest on arms added after test scores were known." if exploratory else ""
     return f"{len(table)} claims of the paper: {', '.join(counts)}.{said}"
 

@@ -58,15 +58,17 @@ def _arm_tables(arm: ArmResults) -> Tables:
         "new run on the same films, and on the 618 distinct images; then medians over seeds, at this threshold and the "
         f"other ({other}). Loss, AUC and calibration error know no threshold."))}
     if len(arm.treatments) > 1:
+        first = ", ".join(" ".join(pair) for pair in settings_in_words(arm.treatments[0]).items())
         tables[f"{arm.name}-against-first"] = (comparison_table(arm), (
-            f"{arm.title}: each treatment less the first, paired by seed, with 95 % intervals over seeds and test "
-            "patients; 'detectable' is the smallest difference found in four of five cases, p uncorrected."))
+            f"{arm.title}: each treatment less the first ({first}), on test at threshold 0.5, paired by seed, "
+            "with 95 % intervals over seeds and test patients; 'detectable' is the smallest difference found in four "
+            "of five cases, p uncorrected."))
     else:
         aim = aim_table(arm)
-        both = "reach" if aim["reached"].all() else "do not both reach"
+        said = ("Both medians reach it", "One of the two medians reaches it", "Neither median reaches it")
         tables[f"{arm.name}-aim"] = (aim, (
             f"{arm.title}: the paper's accuracy and specificity as the aim, at thresholds from validation, and where a "
-            f"new run would lie with 95 % probability. The two medians {both} it. The recipe was "
+            f"new run would lie with 95 % probability. {said[int((~aim['reached']).sum())]}. The recipe was "
             "chosen at 64 px."))
     if compares_validations(arm):
         tables[f"{arm.name}-promises"] = (promise_table(arm), (
@@ -227,7 +229,7 @@ def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
     which of those that were selected lie at the edge of what was tried."""
     table = pd.DataFrame(selection["considered"]).drop(columns="losses")
     if {"optimizer", "learning_rate"} <= set(table):
-        table["at the edge"] = table["selected"] & table["optimizer"].isin(optimizers_at_the_edge(selection))
+        table["chosen at the edge"] = table["selected"] & table["optimizer"].isin(optimizers_at_the_edge(selection))
     return table.rename(columns=lambda name: name.replace("_", " "))
 
 
@@ -269,7 +271,10 @@ def manifest_table(evidence: Evidence) -> pd.DataFrame:
         made = pd.DataFrame([{"key": result.trial.key, "commit": result.facts["git commit"],
                               # Not recorded from the start.
                               "processor": result.facts.get("processor", "")} for result in results]).set_index("key")
-        tables[name] = trial_table(results).drop(columns=["data", "version"]).join(made).assign(
+        # All seeds of a treatment one after the other.
+        recipes = list(dict.fromkeys(result.trial.recipe for result in results))
+        by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
+        tables[name] = trial_table(by_treatment).drop(columns=["data", "version"]).join(made).assign(
             exploratory=name in evidence.exploratory)
     return pd.concat(tables, names=["arm", "key"]).reset_index()
 

@@ -29,15 +29,14 @@ from covidcnn.evidence.verdicts import (
     REPRODUCED,
     SUPPORTED,
 )
-from covidcnn.paths import replacing, write_json
+from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.trials.store import TrialStore
 
-MANIFEST = "manifest.json"
 FROZEN_CLAIMS = "frozen-claims.csv"
 """Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
-TRIALS, FLOOR_TABLE = "tables/trials.csv", "tables/8-floor.csv"
-"""Beside the ledger: every trial with its arm, seed and settings; the floor, which is none."""
+TRIALS = "tables/trials.csv"
+"""Beside the ledger: every trial with its arm, seed and settings."""
 _MEANINGS = {
     REPRODUCED: "the paper's value lies where 95 % of new runs would, and within 2 points (of a loss, 0.02) of our "
                 "median; of a count or share: equal to the digits printed",
@@ -45,8 +44,9 @@ _MEANINGS = {
     NOT_REPRODUCED: "it lies outside",
     SUPPORTED: "the difference that the paper claims is there, with p < 0.05; of a cause, all else that follows "
                "from it, too",
-    REFUTED: "a difference the other way is there, with p < 0.05; of the size of a lead, 95 % of new pairs of runs "
-             "would lie elsewhere",
+    REFUTED: "a difference the other way is there, with p < 0.05; of a cause: balancing surely ends less than half; of "
+             "generalisation: surely more than 2 points are lost; of a lead: 95 % of new pairs of runs would lie "
+             "elsewhere",
     OPEN: "neither",
     CONTRADICTION: "the paper's own text or tables, or the published files, deny it",
     CANNOT_BE_TESTED: "for the reason given",
@@ -99,9 +99,16 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def _markdown(table: pd.DataFrame) -> str:
     """Floats to four decimals; settings, which are text, as they are."""
-    texts = table.map(lambda value: f"{value:.4f}" if isinstance(value, float) else f"{value}").where(table.notna(), "")
+    texts = table.map(_text).where(table.notna(), "")
     sides = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.dtypes]
     return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, float):
+        return f"{value}"
+    # A p of zero does not exist.
+    return "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
 def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> None:
@@ -118,11 +125,14 @@ def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str])
         temporary.write_text("\n\n".join([
             "# The claims ledger",
             "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
-            "The rules of the verdicts, and which arms there are, stand in [protocol.yaml](protocol.yaml). Shares "
-            "and accuracies are between 0 and 1. Intervals are 95 %: for a value of the paper, where a new run would "
-            "lie; for a difference, over seeds and patients. Where a row makes several comparisons, Holm's "
+            "The rules of the verdicts, and which arms there are, stand in [protocol.yaml](protocol.yaml). Values of "
+            "the paper are as it prints them, ours are between 0 and 1. Intervals are 95 %: for a value of the paper, "
+            "where a new run would lie; for the size of a lead, a new pair of runs; for another difference, over "
+            "seeds, and over patients where test films are scored. Where a row makes several comparisons, Holm's "
             "correction is made for its p; intervals and other rows are not corrected, and the interval in claims.csv "
-            "is that of the comparison that decides.",
+            "is that of the comparison that decides. p is below 0.05 where the interval of a single difference leaves "
+            "out zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab "
+            "opens a cell by its link.",
             *([_said_of_changes(table, folder, changed_code)] if changed_code else []),
             summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
             *(f"## {section}\n\n{_page_of(rows, folder)}" for section, rows in table.groupby("section", sort=False)),
@@ -137,7 +147,8 @@ def _said_of_changes(table: pd.DataFrame, folder: Path, changed_code: Sequence[s
         return said
     others = other_than_frozen(table, folder / FROZEN_CLAIMS)
     return (f"{said} [What the code as frozen gave]({FROZEN_CLAIMS}) on the same trials: "
-            + (f"another verdict or number for {', '.join(others)}." if others else "the same verdicts and numbers."))
+            + (f"another verdict or number for {', '.join(others)}." if others
+               else "the same verdicts, values, intervals and seeds."))
 
 
 def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
@@ -157,36 +168,35 @@ def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
 
 def _page_of(rows: pd.DataFrame, folder: Path) -> str:
     """Claims as a table in Markdown."""
-    lines = _lines_of_trials(folder)
-    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "measure": "measured", "ours": "here",
-               "seeds": "seeds", "px": "px", "verdict": "verdict", "shown": "shown in", "trials": "trials of arm"}
+    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
+               "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "trials": "trials of arm",
+               "shown": "shown in"}
+    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else None
     printed = rows.assign(
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
         shown=[", ".join(_cell_link(cell) for cell in dict.fromkeys((other, one)) if cell)
                for one, other in zip(rows["cell"], rows["evidence_cell"], strict=True)],
-        trials=[", ".join(_arm_link(arm, lines, folder) for arm in arms.split()) for arms in rows["arms"]])
+        trials=[", ".join(_arm_links(arm, optimizer, trials) for arm in arms.split())
+                for arms, optimizer in zip(rows["arms"], rows["optimizer"], strict=True)])
     return without_empty(printed[list(columns)]).rename(columns=columns).to_markdown(index=False)
 
 
 def _cell_link(cell: str) -> str:
     notebook, name = cell.split("#")
-    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#{name})"
+    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#cell-id={name})"
 
 
-def _lines_of_trials(folder: Path) -> dict[str, str]:
-    """By arm, the lines of the list of trials that hold its own, as 'L2-L31'."""
-    if not (folder / TRIALS).is_file():
-        return {}
-    arms = pd.read_csv(folder / TRIALS, usecols=["arm"])["arm"]
+def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame | None) -> str:
+    """To the table of an arm, and to its lines, or those of one optimizer, in the list of trials."""
+    if trials is None:
+        return arm
+    table = f"[{arm}](tables/{arm}.md)"
+    if arm == FLOOR:
+        return table
+    rows = trials.index[(trials["arm"] == arm) & (trials["optimizer"].eq(optimizer) | (optimizer == ""))]
     # The first line is the header.
-    return {arm: f"L{of_arm.index[0] + 2}-L{of_arm.index[-1] + 2}" for arm, of_arm in arms.groupby(arms)}
-
-
-def _arm_link(arm: str, lines: dict[str, str], folder: Path) -> str:
-    if arm == FLOOR and (folder / FLOOR_TABLE).is_file():
-        return f"[{arm}]({FLOOR_TABLE})"
-    return f"[{arm}]({TRIALS}#{lines[arm]})" if arm in lines else arm
+    return f"{table}, [lines {rows[0] + 2} to {rows[-1] + 2}]({TRIALS}#L{rows[0] + 2}-L{rows[-1] + 2})"
 
 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:

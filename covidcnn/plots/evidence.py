@@ -63,27 +63,33 @@ def promised_and_kept(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.
             equals = _equals_before(values)
             away = np.sign(offset) * min(0.07, 0.2 / max(1, equals.max())) * equals
             ax.plot(values, row + offset + away, marker, color=colour, alpha=0.45, ms=4)
-            ax.plot(np.median(values), row, marker, color=colour, ms=8, mec="white",
+            # A little apart, so that equal medians do not hide one another.
+            ax.plot(np.median(values), row + np.sign(offset) * 0.06, marker, color=colour, ms=8, mec="white",
                     label=f"{label}, median (small: seeds)" if row == 0 else None)
     return _finish(ax, rows, quantity)
 
 
 def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None = None,
-                quantity: str = "accuracy", ax: Axes | None = None) -> Axes:
+                quantity: str = "accuracy", ax: Axes | None = None,
+                new_pairs: Mapping[str, tuple[float, float]] | None = None) -> Axes:
     """Mean differences with their 95 % intervals, a row each; the dotted line is no difference.
 
     Args:
         found: by name.
         claimed: the paper's difference, where it gives one.
         quantity: what differs.
+        new_pairs: where the difference of one new pair of runs would lie, which is what a claimed one compares with.
     """
     ax = ax or plt.gca()
     rows = _rows(list(found))
     ax.axvline(0, ls=":", color="0.5")
+    for name, interval in (new_pairs or {}).items():
+        ax.plot(interval, [rows[name]] * 2, color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
+                label="a new pair of runs, 95 %" if rows[name] == 0 else None)
     for name, row in rows.items():
         one = found[name]
         ax.errorbar(one.mean, row, xerr=[[one.mean - one.low], [one.high - one.mean]], fmt="o", color=HERE, capsize=4,
-                    label="here, 95 % interval" if row == 0 else None)
+                    label="here, mean with 95 % interval" if row == 0 else None)
     for name, value in (claimed or {}).items():
         ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
                 label="paper, one pair of runs" if name == next(iter(claimed or {})) else None)

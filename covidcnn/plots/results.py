@@ -93,23 +93,25 @@ def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> 
     return axes
 
 
-def validation_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray:
-    """Validation loss over epochs, a panel an optimizer: each seed, and the mean in bold.
+def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray:
+    """Loss over epochs, a panel an optimizer: on validation each seed, and the mean in bold; in training the mean.
 
     Args:
-        histories: columns ``optimizer``, ``seed``, ``epoch``, ``val_loss``.
+        histories: columns ``optimizer``, ``seed``, ``epoch``, ``loss``, ``val_loss``.
         axes: as many as optimizers, sharing their scales.
     """
     for ax, (optimizer, group) in zip(axes.flat, histories.groupby("optimizer", sort=False), strict=True):
-        for _, seed in group.groupby("seed"):
-            ax.plot(seed["epoch"], seed["val_loss"], color=VALIDATION, lw=1, alpha=0.7)
-        mean = group.groupby("epoch")["val_loss"].mean()
-        ax.plot(mean.index, mean, color=PAPER, lw=2)
+        for number, (_, seed) in enumerate(group.groupby("seed")):
+            ax.plot(seed["epoch"], seed["val_loss"], color=VALIDATION, lw=1, alpha=0.7,
+                    label="validation, a line a seed" if number == 0 else None)
+        means = group.groupby("epoch")[["loss", "val_loss"]].mean()
+        ax.plot(means.index, means["val_loss"], color=PAPER, lw=2, label="validation, mean")
+        ax.plot(means.index, means["loss"], "--", color=TRAINING, lw=2, label="training, mean")
         ax.set(title=optimizer, yscale="log")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     for ax in axes[:, 0]:
-        ax.set_ylabel("validation loss")
+        ax.set_ylabel("loss")
     return axes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DataSet
-from covidcnn.paths import write_json
+from covidcnn.paths import MANIFEST, write_json
 from covidcnn.provenance import data_facts
 from covidcnn.report.run import RUN_RECORD, record_path
 
@@ -40,4 +40,10 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
             openings[name] = [entry["name"] for entry in entries]
     record["exploratory test openings"] = {
         "count": sum(map(len, openings.values())), "by notebook": openings}
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        # The paper profile: which trials its tables are made of, and how often these scored the published test set.
+        evidence = json.loads(manifest.read_text(encoding="utf-8"))
+        record["evidence"] = {name: evidence[name] for name in ("trials sha256", "trials",
+                                                                "openings of the published test set")}
     write_json(folder / RUN_RECORD, record)

@@ -153,7 +153,7 @@ class Run:
         """Save a table as CSV and Markdown and enter it in the run record.
 
         Args:
-            table: its index is written where it has a name.
+            table: its index is written where it has a name, or several.
             name: file name without ending.
             caption: one or two sentences.
             scores_test: numbers of the test split are in it; for the published test set outside the
@@ -167,6 +167,9 @@ class Run:
             caption = f"{caption} {EVIDENCE}."
         elif self.dataset.is_phantom and content != "schema":
             caption = f"{caption} Phantom films, no patients."
+        if isinstance(table.index, pd.MultiIndex):
+            # Markdown would show its levels as one tuple.
+            table = table.reset_index()
         folder, index = self.folder / "tables", table.index.name is not None
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=index)

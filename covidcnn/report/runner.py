@@ -27,7 +27,7 @@ from traitlets import default
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
 from covidcnn.errors import UserError
-from covidcnn.paths import NOTEBOOKS, PROJECT, REPORTS, replacing
+from covidcnn.paths import MANIFEST, NOTEBOOKS, PROJECT, REPORTS, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
@@ -266,7 +266,7 @@ def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Itera
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
     """What a notebook's result follows from: itself, the library, its parameters, the data, the evidence it shows."""
     digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
-    evidence = [path for name in ("claims.csv", "manifest.json", "openings.csv")
+    evidence = [path for name in ("claims.csv", MANIFEST, "openings.csv")
                 if (path := REPORTS / "paper" / name).is_file()]
     for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *evidence]:
         digest.update(source.read_bytes())
