@@ -171,13 +171,13 @@ def _page_of(rows: pd.DataFrame, folder: Path) -> str:
     columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
                "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "trials": "trials of arm",
                "shown": "shown in"}
-    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else None
+    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
     printed = rows.assign(
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
         shown=[", ".join(_cell_link(cell) for cell in dict.fromkeys((other, one)) if cell)
                for one, other in zip(rows["cell"], rows["evidence_cell"], strict=True)],
-        trials=[", ".join(_arm_links(arm, optimizer, trials) for arm in arms.split())
+        trials=[", ".join(_arm_links(arm, optimizer, trials, folder) for arm in arms.split())
                 for arms, optimizer in zip(rows["arms"], rows["optimizer"], strict=True)])
     return without_empty(printed[list(columns)]).rename(columns=columns).to_markdown(index=False)
 
@@ -187,16 +187,18 @@ def _cell_link(cell: str) -> str:
     return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#cell-id={name})"
 
 
-def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame | None) -> str:
-    """To the table of an arm, and to its lines, or those of one optimizer, in the list of trials."""
-    if trials is None:
+def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> str:
+    """To the table of an arm, and to its lines, or those of one optimizer, in the list of trials; its name alone as
+    long as it has no table."""
+    if not (folder / "tables" / f"{arm}.md").is_file():
         return arm
     table = f"[{arm}](tables/{arm}.md)"
     if arm == FLOOR:
         return table
     rows = trials.index[(trials["arm"] == arm) & (trials["optimizer"].eq(optimizer) | (optimizer == ""))]
-    # The first line is the header.
-    return f"{table}, [lines {rows[0] + 2} to {rows[-1] + 2}]({TRIALS}#L{rows[0] + 2}-L{rows[-1] + 2})"
+    # Lines are counted from 1, and the first is the header.
+    first, last = rows[0] + 2, rows[-1] + 2
+    return f"{table}, [lines {first} to {last}]({TRIALS}#L{first}-L{last})"
 
 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str
                 label="one new run, 95 %" if row == 0 else None)
         ax.plot(values[name], row + 0.15 * _equals_before(values[name]), "o", color=HERE, alpha=0.7, ms=5,
                 label="here, a point a seed" if row == 0 else None)
-        ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE, label="here, median" if row == 0 else None)
+        ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
+    # In the legend as high as a line of text.
+    ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="here, median")
     for name, value in (paper or {}).items():
         ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
                 label="paper, one run" if name == next(iter(paper or {})) else None)
