@@ -59,6 +59,8 @@ _PHRASES = {
     ("validation", "published"): "16 published films", ("validation", "image"): "by image",
     ("validation", "patient"): "by patient", ("validation", "block"): "by block",
     ("batch_norm", False): "without batch normalisation", ("dropout", 0.0): "without dropout",
+    # As many as there are: a name for trainings that are run once more.
+    ("max_training_images", None): "arm 1's Nadam", ("max_training_images", 5216): "on another processor",
 }
 """How figures name a setting; empty: nothing is done."""
 
@@ -70,7 +72,7 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
     for name, arm in evidence.arms.items():
-        if len(arm.treatments) == 1:
+        if arm.primary_is_validation_threshold:
             yield _recipe(arm)
             continue
         yield _accuracy(arm, evidence.floor)
@@ -95,6 +97,8 @@ def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
     """The arm's treatments by what sets them apart, in one line for figures. Where three settings or more differ, only
     what differs from the first treatment is said."""
     first = arm.treatments[0].settings
+    if not first:
+        return {treatment.recipe.optimizer: treatment for treatment in arm.treatments}
     changes = [{name: value for name, value in treatment.settings.items() if len(first) < 3 or value != first[name]}
                for treatment in arm.treatments]
     nothing = "nothing done" if len(first) < 3 else "as assumed"

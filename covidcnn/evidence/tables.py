@@ -53,17 +53,19 @@ def evidence_tables(evidence: Evidence) -> Tables:
 def _arm_tables(arm: ArmResults) -> Tables:
     thresholds = ("each training's own from validation (Youden's)", "0.5")
     primary, other = thresholds if arm.primary_is_validation_threshold else thresholds[::-1]
+    remark = " 5216 training images are all there are: the same trainings, on another kind of processor." * (
+        "max_training_images" in arm.treatments[0].settings)
     tables = {arm.name: (arm_table(arm), (
         f"{arm.title}, test films, threshold {primary}: accuracy over seeds with the 95 % prediction interval for a "
         "new run on the same films, and on the 618 distinct images; then medians over seeds, at this threshold and the "
-        f"other ({other}). Loss, AUC and calibration error know no threshold."))}
+        f"other ({other}). Loss, AUC and calibration error know no threshold.{remark}"))}
     if len(arm.treatments) > 1:
         first = ", ".join(" ".join(pair) for pair in settings_in_words(arm.treatments[0]).items())
         tables[f"{arm.name}-against-first"] = (comparison_table(arm), (
             f"{arm.title}: each treatment less the first ({first}), on test at threshold 0.5, paired by seed, "
             "with 95 % intervals over seeds and test patients; 'detectable' is the smallest difference found in four "
-            "of five cases, p uncorrected."))
-    else:
+            f"of five cases, p uncorrected.{remark}"))
+    if arm.primary_is_validation_threshold:
         aim = aim_table(arm)
         said = ("Both medians reach it", "One of the two medians reaches it", "Neither median reaches it")
         tables[f"{arm.name}-aim"] = (aim, (

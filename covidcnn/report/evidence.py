@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from covidcnn.evaluation.metrics import confusion
+from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
 from covidcnn.evidence.openings import open_store
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
@@ -86,6 +87,25 @@ def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmR
             rows.append({"treatments": name, "measure": measure, "mean difference": found.mean, "low": found.low,
                          "high": found.high, "seeds": found.seeds})
     return pd.DataFrame(rows).set_index(["treatments", "measure"])
+
+
+def new_seeds_table(new: Treatment, others: Mapping[str, Treatment]) -> pd.DataFrame:
+    """Test accuracy at 0.5 of trainings with new seeds less that of others, whose seeds are not the same, so that
+    nothing is paired: the difference of the means with its 95 % interval over seeds, and p, of two samples whose
+    variances may differ (Welch's). Indexed by ``less``.
+
+    Args:
+        new: the trainings with new seeds.
+        others: by name.
+    """
+    rows = []
+    for name, other in others.items():
+        first, second = new.values(accuracy), other.values(accuracy)
+        test = stats.ttest_ind(first, second, equal_var=False)
+        interval = test.confidence_interval(CONFIDENCE)
+        rows.append({"less": name, "mean difference": first.mean() - second.mean(), "low": interval.low,
+                     "high": interval.high, "p": test.pvalue, "new seeds": len(first), "their seeds": len(second)})
+    return pd.DataFrame(rows).set_index("less")
 
 
 def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
