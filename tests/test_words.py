@@ -21,6 +21,7 @@ from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report.evidence import auc_table, paper_evidence, rates_by_films, twin_table
 
 EXPLORATORY = "9-published-validation"
+ONE_KIND = "class weights, one kind of processor"
 COUNT = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -179,8 +180,8 @@ def test_results_in_the_readme(reached, winners, evidence):
     weights = table("4c-treatments-224-against-first", "measure").query("balance == 'class-weight'").loc["specificity"]
     shifts = table("4a-treatments-against-first", "measure").query("augmentation == 'paper' and balance == 'none'")
     left = assert_said(
-        left, f"known to {percent((weights['high'] - weights['low']) / 2, 0)} points only "
-        f"({signed(weights).replace(' (', ', ').replace(')', '')})",
+        left, f"their gain is {signed(weights)} against the first set of plain trainings, and "
+        f"{signed(differences('sizes_differences').loc[(ONE_KIND, 'specificity, 0.5')])} against the second",
         f"gain {signed(shifts.loc['accuracy']).replace(' (', ' points of accuracy (')} and "
         f"{signed(shifts.loc['specificity']).replace(' (', ' of specificity (').replace(')', '')}; 64 px, "
         f"{COUNT[int(shifts['seeds'].min())]} seeds)")
@@ -194,7 +195,8 @@ def test_results_in_the_readme(reached, winners, evidence):
         f"({100 * turned['low']:+.1f} to {100 * turned['high']:+.1f}, {COUNT[int(turned['seeds'])]} seeds)")
     promises, designs = (table(f"5-validation-designs{of}", "validation") for of in ("-promises", ""))
     gained, moved = better_than_by_patient(evidence, accuracy), differences("designs_differences")
-    large_gained, bound = moved.loc[("224 px", "accuracy, 0.5")], moved.loc[("64 px", "accuracy, best threshold on test")]
+    large_gained = moved.loc[("224 px", "accuracy, 0.5")]
+    bound = moved.loc[("64 px", "accuracy, best threshold on test")]
     large_reached = table(EXPLORATORY, "validation").loc["published"]
     left = assert_said(
         left, f"Validated on the {promises.loc['published', 'films']} published films",
@@ -211,6 +213,9 @@ def test_results_in_the_readme(reached, winners, evidence):
         f"{percent(large_gained['mean difference'])} points more in the mean than Nadam validated by patient "
         f"{in_parentheses(large_gained)}",
         f"between {percent(large_reached['new run, low'])} and {percent(large_reached['new run, high'])} %")
+    second = moved.loc[("224 px, one kind of processor", "accuracy, 0.5")]
+    left = assert_said(left, f"and {percent(-second['mean difference'])} fewer than its second set "
+                             f"{in_parentheses(second)}")
     assert large_gained["low"] < 0 < large_gained["high"]
     assert large_reached["new run, low"] < paper.FINAL_METRICS["accuracy"] < large_reached["new run, high"]
     assert_inside_of_published_alone(designs)
@@ -225,6 +230,20 @@ def test_results_in_the_readme(reached, winners, evidence):
         f"was the paper's {percent(aim.loc['accuracy', 'aim'])} and {percent(aim.loc['specificity', 'aim'])} %",
         f"the paper's recipe reaches {percent(nadam['accuracy, other threshold'])} and "
         f"{percent(nadam['specificity, other threshold'], 0)} %")
+    recipes = differences("cure_differences").xs("accuracy, threshold from validation", level="measure")
+    left = assert_said(left, f"{percent(-recipes.iloc[0]['mean difference'])} points less in the mean "
+                             f"{in_parentheses(recipes.iloc[0])}",
+                       f"{percent(recipes.iloc[1]['mean difference'])} more than the second set "
+                       f"{in_parentheses(recipes.iloc[1])}")
+    again, third = differences("evidence_again").loc["arm 10 less arm 1"], table("evidence_new_seeds", "less")
+    auc, fewer, near = again.loc["AUC"], third.loc["arm 10"], third.loc["arm 1"]
+    left = assert_said(
+        left, f"comes out {percent(again.loc['accuracy, 0.5', 'mean difference'])} points higher "
+        f"({percent(again.loc['accuracy, 0.5', 'low'])} to {percent(again.loc['accuracy, 0.5', 'high'])}) and would "
+        "lead all six", f"lies {percent(-fewer['mean difference'])} lower again ({percent(-fewer['high'])} to "
+        f"{percent(-fewer['low'])}), and {percent(near['mean difference'])} from the first set {in_parentheses(near)}",
+        f"(+{auc['mean difference']:.3f}, {auc['low']:.3f} to +{auc['high']:.3f})", "at 224 px, below",
+        "where 0.5 falls")
     assert not aim["reached"].any()
     assert not re.search(r"\d", re.sub(r"\(reports/[^)]*\)", "", left))
     claims = read_ledger()["verdict"]
@@ -279,6 +298,60 @@ def test_notebook_05_on_tuned_learning_rates():
     assert tuning.query("`chosen at the edge`")["optimizer"].tolist() == ["RMSprop"]
     assert nadam["p, Holm"].tolist() == [1] * 5
     assert read_ledger().loc["nadam-best-tuned", "verdict"] == OPEN
+
+
+def test_notebook_05_on_the_same_seeds_once_more(evidence):
+    again, third = differences("evidence_again").loc["arm 10 less arm 1"], table("evidence_new_seeds", "less")
+    once = evidence.arms["1-as-published"].treatment(optimizer="Nadam")
+    second = evidence.arms["10-processor"].treatment(max_training_images=5216)
+    (new,) = evidence.arms["11-new-seeds"].treatments
+    by_seed = second.values(accuracy) - once.values(accuracy)
+    gained, healthy, best, auc = (again.loc[name] for name in (
+        "accuracy, 0.5", "specificity, 0.5", "accuracy, best threshold on test", "AUC"))
+    near, fewer = third.loc["arm 1"], third.loc["arm 10"]
+    low, high = prediction_interval(once.values(accuracy))
+    assert_said(cell("05_optimizer_comparison", "again-reading"),
+                f"By {percent(by_seed.min())} to {percent(by_seed.max())} points, and each upwards",
+                f"{percent(gained['mean difference'])} points of accuracy above arm 1 ({percent(gained['low'])} to "
+                f"{percent(gained['high'])}) and would lead all six",
+                f"{percent(near['mean difference'])} points from arm 1 {in_parentheses(near)} and "
+                f"{percent(-fewer['mean difference'])} below arm 10 ({percent(-fewer['high'])} to "
+                f"{percent(-fewer['low'])})",
+                f"Specificity, by {percent(healthy['mean difference'], 0)} points ({percent(healthy['low'], 0)} to "
+                f"{percent(healthy['high'], 0)})",
+                f"AUC +{auc['mean difference']:.3f}, {auc['low']:.3f} to +{auc['high']:.3f}",
+                f"(+{percent(best['mean difference'])} points of accuracy, {percent(best['low'])} to "
+                f"+{percent(best['high'])})", f"would, {percent(low)} to {percent(high)} %")
+    assert by_seed.min() > 0
+    others = [one.values(accuracy).mean() for one in evidence.arms["1-as-published"].treatments if one is not once]
+    assert second.values(accuracy).mean() > max(others)
+    both = np.concatenate([second.values(accuracy), new.values(accuracy)])
+    assert low < both.min() < both.max() < high
+    claimed = paper.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]
+    assert all(prediction_interval(one.values(accuracy))[1] < claimed for one in (once, second, new))
+    # The rule of the protocol's notes, by which arm 10 is a second draw and the processor is not suspected.
+    assert abs(near["mean difference"]) < abs(fewer["mean difference"])
+    assert near["low"] < 0 < near["high"]
+
+
+def test_notebook_07_on_class_weights_at_224_px(evidence):
+    found = differences("sizes_differences")
+    weights, same, again = (found.loc[(name, "specificity, 0.5")] for name in (
+        "class weights", ONE_KIND, "plain, once more less at first"))
+    second = evidence.arms["10-processor"].treatment(max_training_images=5216)
+    assert_said(cell("07_false_alarms", "sizes-reading"),
+                f"gain {percent(weights['mean difference'], 0)} points of specificity ({percent(weights['low'], 0)} to "
+                f"+{percent(weights['high'], 0)})",
+                f"lose {percent(-same['mean difference'], 0)} ({percent(same['low'], 0)} to "
+                f"+{percent(same['high'], 0)})",
+                f"themselves lie {percent(again['mean difference'], 0)} points apart",
+                f"arm 10 calls {percent(np.median(second.values(specificity)), 0)} % so, and "
+                f"{percent(np.median(second.validation_values(specificity)), 0)} % on validation")
+    assert found.xs("AUC", level="measure")[["low", "high"]].abs().to_numpy().max() < 0.03
+    recipes = differences("cure_differences").xs("accuracy, threshold from validation", level="measure")
+    assert_said(cell("07_false_alarms", "cure-reading"),
+                f"{signed(recipes.iloc[0]).replace(' (', ' points of accuracy against arm 1 (')}, "
+                f"{signed(recipes.iloc[1]).replace(' (', ' against arm 10 (')}")
 
 
 def test_notebook_05_on_pairs_of_models():
@@ -415,19 +488,20 @@ def test_notebooks_03_and_07_on_shares(evidence):
     low, high = percent(turned["low"], 0), f"+{percent(turned['high'], 0)}"
     medians = [[np.median(values(specificity)) for values in (one.values, one.validation_values)]
                for one in arm.treatments]
-    gaps = [promised - kept for kept, promised in medians]
+    gaps = [one.validation_values(specificity).mean() - one.values(specificity).mean() for one in arm.treatments]
     assert found[-1][1] / found[0][1] == pytest.approx(7.4)
     assert_said(cell("07_false_alarms", "shares-reading"),
                 f"specificity on test rises by {percent(turned['mean difference'], 0)} points in the mean, by an "
                 f"interval that holds zero ({low} to {high})",
-                f"it lies {percent(min(gaps), 0)} to {percent(max(gaps), 0)} points below that on validation",
+                f"its mean lies {percent(min(gaps), 0)} to {percent(max(gaps), 0)} points below that on validation",
                 "Both rise a little, most of it up to 26 %", f"worth {percent(turned['mean difference'], 0)} points",
                 f"up to {percent(turned['high'], 0)} cannot be excluded")
     rises = np.diff(medians, axis=0)
     assert (rises[0] > rises[1:].sum(axis=0)).all()
     assert_said(cell("07_false_alarms", "learnt"), "ten per cent of them or 74 in training",
-                "the gap between validation and test stays above 50 points")
-    assert min(gaps) > 0.5
+                "validation and test lie about 50 points apart")
+    assert min(gaps) > 0.49
+    assert max(gaps) < 0.54
     assert_said(cell("03_augmentation", "learnt"), "among 1,500 training films 10 or 74 % NORMAL make a difference of "
                 f"{percent(turned['mean difference'], 0)} points of specificity on test (95 % interval {low} to "
                 f"{high})",
@@ -440,7 +514,7 @@ def test_notebook_06_on_validation_designs(evidence):
     promises, designs = (table(f"5-validation-designs{of}", "validation") for of in ("-promises", ""))
     large = promises.drop("published")
     gained, healthy = (better_than_by_patient(evidence, metric) for metric in (accuracy, specificity))
-    published, ranked, bound = promises.loc["published"], bounds_by_design(evidence), "of any threshold"
+    published, ranked = promises.loc["published"], bounds_by_design(evidence)
     losses = {one.recipe.validation: np.median([history["val_loss"].min() for history in one.histories])
               for one in evidence.arms["5-validation-designs"].treatments}
     assert_said(cell("06_evaluation", "designs-reading"),
@@ -451,8 +525,6 @@ def test_notebook_06_on_validation_designs(evidence):
                 f"specificity gains {percent(healthy.mean, 0)}",
                 f"between {percent(designs.loc['published', 'new run, low'], 0)} and "
                 f"{percent(designs.loc['published', 'new run, high'], 0)} % with 95 % probability",
-                f"the medians lie {percent(abs(ranked.loc['published', bound] - ranked.loc['patient', bound]))} points "
-                "apart; AUC is a little higher",
                 f"the best of the ten seeds has {percent(designs.loc['published', 'highest'])} %, and none passes "
                 f"{percent(ranked.loc['published', 'highest seed'])} % at any threshold",
                 f"from {sum(paper.TRAIN_COUNTS.values()) - films_by_patient(evidence)} more films",
@@ -462,7 +534,28 @@ def test_notebook_06_on_validation_designs(evidence):
     assert losses["published"] / np.median([losses[name] for name in large.index]) == pytest.approx(4, abs=0.5)
     assert_inside_of_published_alone(designs)
     exploratory, moved = table(EXPLORATORY, "validation").loc["published"], differences("designs_differences")
-    MORE_06
+    small, first, second = (moved.loc[name] for name in ("64 px", "224 px", "224 px, one kind of processor"))
+    own, best = "accuracy, threshold from validation", "accuracy, best threshold on test"
+    auc = small.loc["AUC"]
+    assert_said(cell("06_evaluation", "designs-reading"),
+                f"{percent(small.loc[own, 'mean difference'])} points are left ({percent(small.loc[own, 'low'])} to "
+                f"{percent(small.loc[own, 'high'])})",
+                f"nobody may use, {percent(small.loc[best, 'mean difference'])} {in_parentheses(small.loc[best])}",
+                f"AUC is higher by {auc['mean difference']:.3f}, hardly surely ({auc['low']:.3f} to {auc['high']:.3f})",
+                f"An arm at 224 px with {COUNT[int(exploratory['seeds'])]} seeds",
+                f"reach {percent(exploratory['lowest'])} to {percent(exploratory['highest'])} %",
+                f"in the mean {percent(first.loc['accuracy, 0.5', 'mean difference'])} points more than arm 1's, "
+                f"validated by patient {in_parentheses(first.loc['accuracy, 0.5'])}",
+                f"{percent(-second.loc['accuracy, 0.5', 'mean difference'])} fewer than the same seeds trained once "
+                f"more, validated by patient, too {in_parentheses(second.loc['accuracy, 0.5'])[:-1]};",
+                f"it is {signed(first.loc[own])} and {signed(second.loc[own])}",
+                f"between {percent(exploratory['new run, low'], 0)} and {percent(exploratory['new run, high'], 0)} %")
+    for one in (first, second):
+        assert one.loc[["AUC", best], ["low", "high"]].abs().to_numpy().max() < 0.03
+    jumps = read_ledger().loc["fluctuation"]
+    assert_said(cell("06_evaluation", "designs-reading"),
+                f"half of the one less the other: {percent(jumps['value'])} points, {percent(jumps['low'])} to "
+                f"{percent(jumps['high'])})")
     assert read_ledger().loc["fluctuation", "verdict"] == SUPPORTED
 
 
@@ -551,6 +644,8 @@ def test_notebook_07_on_thresholds(evidence):
                 f"{percent(validation, 0)} %")
     assert both["highest seed"].max() < paper.FINAL_METRICS["accuracy"]
     at_half = np.median(nothing.values(accuracy))
+    weighted = small.treatment(balance="class-weight", augmentation="none")
+    at_half_gained = paired_difference(weighted.test_scores, nothing.test_scores, small.films, specificity, small.draws)
     after = {name: paired_difference(small.treatment(**settings).scores(True), nothing.scores(True), small.films,
                                      specificity, small.draws)
              for name, settings in {"weights": {"balance": "class-weight", "augmentation": "none"},
@@ -559,7 +654,10 @@ def test_notebook_07_on_thresholds(evidence):
                 f"up to {percent(bound['of any threshold'] - at_half, 0)} of the "
                 f"{percent(validation - at_half, 0)} points",
                 f"the one from validation wins back {percent(bound['accuracy, test'] - at_half, 0)}",
-                f"lost the other {percent(validation - bound['of any threshold'], 0)} at least",
-                f"class weights gain nothing ({percent(after['weights'].mean)} points in the mean)",
+                f"lost the other {percent(validation - bound['of any threshold'], 0)}, if these medians are right",
+                f"Class weights, which at 0.5 gain {percent(at_half_gained.mean, 0)} points "
+                f"({percent(at_half_gained.low, 0)} to +{percent(at_half_gained.high, 0)}), gain "
+                f"{percent(after['weights'].mean, 0)} here "
+                f"({percent(after['weights'].low, 0)} to +{percent(after['weights'].high, 0)})",
                 f"Of the 10 points of flips and shifts {percent(after['shifts'].mean, 0)} remain, by an interval that "
                 f"holds zero ({percent(after['shifts'].low, 0)} to +{percent(after['shifts'].high, 0)})")
