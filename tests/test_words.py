@@ -200,13 +200,13 @@ def test_results_in_the_readme(reached, winners, evidence):
     large_reached = table(EXPLORATORY, "validation").loc["published"]
     left = assert_said(
         left, f"Validated on the {promises.loc['published', 'films']} published films",
-        f"At 64 px such trainings reach {percent(promises.loc['published', 'on test'])} % on test",
+        f"at 0.5, at 64 px.** There such trainings reach {percent(promises.loc['published', 'on test'])} % on test",
         f"{percent(gained.mean)} points more ({percent(gained.low)} to {percent(gained.high)})",
         f"from {sum(paper.TRAIN_COUNTS.values()) - films_by_patient(evidence)} more films",
         f"{percent(bound['mean difference'])} points are left {in_parentheses(bound)}",
         f"between {percent(designs.loc['published', 'new run, low'])} and "
         f"{percent(designs.loc['published', 'new run, high'])} %, so wide",
-        f"the best of the ten seeds has {percent(designs.loc['published', 'highest'])} %", "does better at 0.5")
+        f"the best of the ten seeds has {percent(designs.loc['published', 'highest'])} %")
     left = assert_said(
         left, f"At 224 px {COUNT[int(large_gained['seeds'])]} trainings with it",
         f"reach {percent(large_reached['lowest'])} to {percent(large_reached['highest'])} %",
@@ -240,10 +240,13 @@ def test_results_in_the_readme(reached, winners, evidence):
     left = assert_said(
         left, f"comes out {percent(again.loc['accuracy, 0.5', 'mean difference'])} points higher "
         f"({percent(again.loc['accuracy, 0.5', 'low'])} to {percent(again.loc['accuracy, 0.5', 'high'])}) and would "
-        "lead all six", f"lies {percent(-fewer['mean difference'])} lower again ({percent(-fewer['high'])} to "
+        "have the highest mean of the six",
+        f"lies {percent(-fewer['mean difference'])} lower again ({percent(-fewer['high'])} to "
         f"{percent(-fewer['low'])}), and {percent(near['mean difference'])} from the first set {in_parentheses(near)}",
         f"(+{auc['mean difference']:.3f}, {auc['low']:.3f} to +{auc['high']:.3f})", "at 224 px, below",
-        "where 0.5 falls")
+        "where 0.5 falls", "(in the two later sets healthy are called {} and {} %)".format(
+            *(percent(np.median(evidence.arms[arm].treatments[-1].values(specificity)), 0)
+              for arm in ("10-processor", "11-new-seeds"))))
     assert not aim["reached"].any()
     assert not re.search(r"\d", re.sub(r"\(reports/[^)]*\)", "", left))
     claims = read_ledger()["verdict"]
@@ -309,11 +312,13 @@ def test_notebook_05_on_the_same_seeds_once_more(evidence):
     gained, healthy, best, auc = (again.loc[name] for name in (
         "accuracy, 0.5", "specificity, 0.5", "accuracy, best threshold on test", "AUC"))
     near, fewer = third.loc["arm 1"], third.loc["arm 10"]
+    apart = paired_difference(second.test_scores, once.test_scores, evidence.arms["10-processor"].films)
     low, high = prediction_interval(once.values(accuracy))
     assert_said(cell("05_optimizer_comparison", "again-reading"),
                 f"By {percent(by_seed.min())} to {percent(by_seed.max())} points, and each upwards",
                 f"{percent(gained['mean difference'])} points of accuracy above arm 1 ({percent(gained['low'])} to "
-                f"{percent(gained['high'])}) and would lead all six",
+                f"{percent(gained['high'])}) and would have the highest mean of the six",
+                f"(p = {apart.p_value:.3f})", f"(p = {fewer['p']:.3f},",
                 f"{percent(near['mean difference'])} points from arm 1 {in_parentheses(near)} and "
                 f"{percent(-fewer['mean difference'])} below arm 10 ({percent(-fewer['high'])} to "
                 f"{percent(-fewer['low'])})",
@@ -325,6 +330,10 @@ def test_notebook_05_on_the_same_seeds_once_more(evidence):
     assert by_seed.min() > 0
     others = [one.values(accuracy).mean() for one in evidence.arms["1-as-published"].treatments if one is not once]
     assert second.values(accuracy).mean() > max(others)
+    rivals = [one.values(accuracy) for one in evidence.arms["1-as-published"].treatments if one is not once]
+    first = int((second.values(accuracy) > np.max(rivals, axis=0)).sum())
+    assert_said(cell("05_optimizer_comparison", "evidence-reading"), f"it would be Nadam in {COUNT[first]}")
+    assert f"Nadam would be first in {COUNT[first]}" in (PROJECT / "README.md").read_text(encoding="utf-8")
     both = np.concatenate([second.values(accuracy), new.values(accuracy)])
     assert low < both.min() < both.max() < high
     claimed = paper.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]
@@ -347,11 +356,19 @@ def test_notebook_07_on_class_weights_at_224_px(evidence):
                 f"themselves lie {percent(again['mean difference'], 0)} points apart",
                 f"arm 10 calls {percent(np.median(second.values(specificity)), 0)} % so, and "
                 f"{percent(np.median(second.validation_values(specificity)), 0)} % on validation")
+    (new,) = evidence.arms["11-new-seeds"].treatments
+    later = [np.median(one.validation_values(specificity)) - np.median(one.values(specificity))
+             for one in (second, new)]
+    assert_said(cell("07_false_alarms", "sizes-reading"), "arms 10 and 11, have {} and {})".format(
+        *(percent(gap, 0) for gap in later)))
     assert found.xs("AUC", level="measure")[["low", "high"]].abs().to_numpy().max() < 0.03
     recipes = differences("cure_differences").xs("accuracy, threshold from validation", level="measure")
     assert_said(cell("07_false_alarms", "cure-reading"),
                 f"{signed(recipes.iloc[0]).replace(' (', ' points of accuracy against arm 1 (')}, "
                 f"{signed(recipes.iloc[1]).replace(' (', ' against arm 10 (')}")
+    at_half = differences("cure_differences").xs("accuracy, 0.5", level="measure")
+    assert_said(cell("07_false_alarms", "cure-reading"),
+                f"At 0.5 it is {signed(at_half.iloc[0])} and {signed(at_half.iloc[1])}")
 
 
 def test_notebook_05_on_pairs_of_models():
@@ -536,7 +553,7 @@ def test_notebook_06_on_validation_designs(evidence):
     exploratory, moved = table(EXPLORATORY, "validation").loc["published"], differences("designs_differences")
     small, first, second = (moved.loc[name] for name in ("64 px", "224 px", "224 px, one kind of processor"))
     own, best = "accuracy, threshold from validation", "accuracy, best threshold on test"
-    auc = small.loc["AUC"]
+    auc, healthier = small.loc["AUC"], second.loc["specificity, threshold from validation"]
     assert_said(cell("06_evaluation", "designs-reading"),
                 f"{percent(small.loc[own, 'mean difference'])} points are left ({percent(small.loc[own, 'low'])} to "
                 f"{percent(small.loc[own, 'high'])})",
@@ -548,7 +565,8 @@ def test_notebook_06_on_validation_designs(evidence):
                 f"validated by patient {in_parentheses(first.loc['accuracy, 0.5'])}",
                 f"{percent(-second.loc['accuracy, 0.5', 'mean difference'])} fewer than the same seeds trained once "
                 f"more, validated by patient, too {in_parentheses(second.loc['accuracy, 0.5'])[:-1]};",
-                f"it is {signed(first.loc[own])} and {signed(second.loc[own])}",
+                f"it is {signed(first.loc[own])} and {signed(second.loc[own])[:-1]}; specificity "
+                f"{signed(healthier).replace(' (', ', ')[:-1]}, not corrected)",
                 f"between {percent(exploratory['new run, low'], 0)} and {percent(exploratory['new run, high'], 0)} %")
     for one in (first, second):
         assert one.loc[["AUC", best], ["low", "high"]].abs().to_numpy().max() < 0.03
@@ -590,7 +608,7 @@ def test_notebook_07_on_the_gap(reached, evidence):
     apart = {size: [percent(gap, 0) for gap in part["specificity, validation"] - part["specificity, test"]]
              for size, part in sizes.groupby("px")}
     assert_said(cell("07_false_alarms", "sizes-reading"),
-                "({} and {} points, where at 64 px they are {} and {})".format(*apart[224], *apart[64]))
+                "({} and {} points, where at 64 px they are {} and {};".format(*apart[224], *apart[64]))
 
 
 def test_notebook_07_on_differences():
