@@ -15,7 +15,7 @@ from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.causes import augmentation_over_fitting, small_validation_fluctuates
 from covidcnn.evidence.claims import CLAIMS, SECTIONS
-from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.figures import evidence_figures, treatments_by_name
 from covidcnn.evidence.findings import optimizers_at_the_edge
 from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger, rows_of, summary, summary_sentence
 from covidcnn.evidence.measures import accuracy, specificity
@@ -413,6 +413,16 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
         shutil.rmtree(tmp_path / name)
     write_evidence(protocol, store, tmp_path)
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
+
+
+def test_figures_name_treatments_in_words(evidence):
+    for arm in evidence.arms.values():
+        names = list(treatments_by_name(arm))
+        assert len(names) == len(arm.treatments)
+        assert not any(re.search(r"None|True|False|none|class-weight|equalize|_", name) for name in names)
+    assert list(treatments_by_name(evidence.arms["4a-treatments"]))[:2] == ["nothing done", "flips and shifts"]
+    assert next(iter(treatments_by_name(evidence.arms["6-assumptions"]))) == "as assumed"
+    assert list(treatments_by_name(evidence.arms["11-new-seeds"])) == ["Nadam"]
 
 
 def test_rows_of_the_ledger_link_to_their_trials_and_have_no_empty_columns():

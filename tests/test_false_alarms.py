@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from invented import SEEDS, invented_floor, invented_store
+from scipy import stats
 
 from covidcnn.evidence.ledger import read_ledger
-from covidcnn.evidence.measures import sensitivity, specificity
+from covidcnn.evidence.measures import accuracy, sensitivity, specificity
 from covidcnn.evidence.openings import log_opening
 from covidcnn.evidence.results import read_evidence
+from covidcnn.evidence.statistics import paired_difference
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.evidence import by_share, moved_calls
-from covidcnn.report.evidence import accuracy_of_any_threshold
+from covidcnn.report.evidence import accuracy_of_any_threshold, difference_table, new_seeds_table
 
 FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds", "cure"}
 
@@ -110,3 +112,29 @@ def test_the_bound_of_any_threshold_is_met_by_one_and_exceeded_by_none():
     scores = np.round(np.clip(generator.normal(0.4 + 0.2 * labels, 0.3), 0, 1), 2)
     of_each = [np.mean((scores >= cut) == labels) for cut in [*np.unique(scores), 2]]
     assert accuracy_of_any_threshold(labels, scores, np.ones(200)) == pytest.approx(max(of_each))
+    # A bootstrap's samples, each a row of weights.
+    weights = generator.integers(0, 3, (3, 200))
+    expected = [max(np.average((scores >= cut) == labels, weights=one) for cut in [*np.unique(scores), 2])
+                for one in weights]
+    assert accuracy_of_any_threshold(labels, scores, weights) == pytest.approx(np.array(expected))
+
+
+def test_differences_of_pairs_and_of_samples_with_other_seeds(tmp_path):
+    evidence = read_evidence(*invented_store(tmp_path, arms=("1",)))
+    arm = evidence.arms["1-as-published"]
+    nadam, sgd = arm.treatment(optimizer="Nadam"), arm.treatment(optimizer="SGD")
+    table = difference_table({"Nadam less SGD": (nadam, sgd), "Nadam less itself": (nadam, nadam)}, arm)
+    assert (table.loc["Nadam less itself", ["mean difference", "low", "high"]] == 0).all(axis=None)
+    found = table.loc[("Nadam less SGD", "accuracy, 0.5")]
+    expected = paired_difference(nadam.test_scores, sgd.test_scores, arm.films, accuracy, arm.draws)
+    assert found.tolist() == pytest.approx([expected.mean, expected.low, expected.high, len(SEEDS)])
+    moved = table.loc[("Nadam less SGD", "specificity, threshold from validation"), "mean difference"]
+    assert moved == pytest.approx(np.mean(nadam.values(specificity, at_validation_threshold=True)
+                                          - sgd.values(specificity, at_validation_threshold=True)))
+    welch = new_seeds_table(nadam, {"SGD": sgd}).loc["SGD"]
+    first, second = nadam.values(accuracy), sgd.values(accuracy)
+    errors = np.array([values.var(ddof=1) / len(values) for values in (first, second)])
+    freedom = errors.sum() ** 2 / (errors ** 2 / (len(SEEDS) - 1)).sum()
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(errors.sum())
+    assert welch[["mean difference", "low", "high"]].tolist() == pytest.approx(
+        [first.mean() - second.mean(), first.mean() - second.mean() - reach, first.mean() - second.mean() + reach])

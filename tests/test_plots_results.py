@@ -91,6 +91,12 @@ def test_promised_and_kept_join_the_medians(ax):
     assert [(0.5, 0), (0.95, 0)] in [points(line) for line in ax.lines]
 
 
+def test_equal_seeds_and_equal_medians_do_not_hide_one_another(ax):
+    evidence_plots.promised_and_kept({"a": np.array([0.8, 0.8, 0.9])}, {"a": np.array([0.7, 0.8, 0.9])}, "x", ax)
+    drawn = [point for line in ax.lines[1:] for point in points(line)]
+    assert len(drawn) == len(set(drawn)) == 8
+
+
 def test_difference_has_its_own_interval_and_the_papers_value(ax):
     found = {"a": Difference(mean=0.02, low=-0.01, high=0.05, p_value=0.1, seeds=5, seed_deviation=0.01,
                              patient_error=0.01)}
@@ -98,6 +104,13 @@ def test_difference_has_its_own_interval_and_the_papers_value(ax):
     (bars,) = [collection for container in ax.containers for collection in container[2]]
     assert bars.get_segments()[0] == pytest.approx(np.array([[-0.01, 0], [0.05, 0]]))
     assert [(0.04, 0)] in [points(line) for line in ax.lines]
+
+
+def test_differences_show_where_a_new_pair_would_lie(ax):
+    found = {name: Difference(0.02, -0.01, 0.05, 0.1, 5, 0.01, 0.01) for name in ("a", "b")}
+    evidence_plots.differences(found, None, "accuracy", ax, {"a": (-0.2, 0.2), "b": (-0.1, 0.3)})
+    assert [(-0.2, 1), (0.2, 1)] in [points(line) for line in ax.lines]
+    assert "a new pair of runs, 95 %" in ax.get_legend_handles_labels()[1]
 
 
 def test_rank_probabilities_and_verdict_counts_print_their_numbers(ax):

@@ -53,8 +53,8 @@ def evidence_tables(evidence: Evidence) -> Tables:
 def _arm_tables(arm: ArmResults) -> Tables:
     thresholds = ("each training's own from validation (Youden's)", "0.5")
     primary, other = thresholds if arm.primary_is_validation_threshold else thresholds[::-1]
-    remark = " 5216 training images are all there are: the same trainings, on another kind of processor." * (
-        "max_training_images" in arm.treatments[0].settings)
+    remark = (" 5216 training images are all there are: the same trainings, on another kind of processor."
+              if "max_training_images" in arm.treatments[0].settings else "")
     tables = {arm.name: (arm_table(arm), (
         f"{arm.title}, test films, threshold {primary}: accuracy over seeds with the 95 % prediction interval for a "
         "new run on the same films, and on the 618 distinct images; then medians over seeds, at this threshold and the "
