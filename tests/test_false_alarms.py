@@ -124,6 +124,7 @@ def test_differences_of_pairs_and_of_samples_with_other_seeds(tmp_path):
     arm = evidence.arms["1-as-published"]
     nadam, sgd = arm.treatment(optimizer="Nadam"), arm.treatment(optimizer="SGD")
     table = difference_table({"Nadam less SGD": (nadam, sgd), "Nadam less itself": (nadam, nadam)}, arm)
+    table = table.set_index("measure", append=True)
     assert (table.loc["Nadam less itself", ["mean difference", "low", "high"]] == 0).all(axis=None)
     found = table.loc[("Nadam less SGD", "accuracy, 0.5")]
     expected = paired_difference(nadam.test_scores, sgd.test_scores, arm.films, accuracy, arm.draws)

@@ -69,7 +69,7 @@ def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: n
 
 def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmResults) -> pd.DataFrame:
     """The first treatment of each pair less the second, on test films, paired by seed: the mean with its 95 % interval
-    over seeds and patients, indexed by ``treatments`` and ``measure``.
+    over seeds and patients; a row a pair and ``measure``, indexed by ``treatments``.
 
     Args:
         pairs: by name; with the same seeds.
@@ -86,7 +86,7 @@ def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmR
             found = paired_difference(first.scores(moved), second.scores(moved), arm.films, metric, arm.draws)
             rows.append({"treatments": name, "measure": measure, "mean difference": found.mean, "low": found.low,
                          "high": found.high, "seeds": found.seeds})
-    return pd.DataFrame(rows).set_index(["treatments", "measure"])
+    return pd.DataFrame(rows).set_index("treatments")
 
 
 def new_seeds_table(new: Treatment, others: Mapping[str, Treatment]) -> pd.DataFrame:
