@@ -138,6 +138,8 @@ def test_readme_says_what_the_ledger_says():
     of_imbalance = refuted.str.startswith(("imbalance", "shares-"))
     said = f"{COUNT[of_imbalance.sum()].capitalize()} of the {COUNT[len(refuted)]} refuted are looks at one claim"
     assert said in readme
+    trained = pd.read_csv(PROTOCOL.parent / "tables" / "trials.csv").drop_duplicates("key")["seconds"].sum() / 3600
+    assert f"recorded: {trained:.0f} hours of trainings" in readme
 
 
 def test_results_in_the_readme(reached, winners, evidence):
