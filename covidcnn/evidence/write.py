@@ -121,6 +121,7 @@ def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str])
     """
     with replacing(folder / LEDGER.name) as temporary:
         table.to_csv(temporary, float_format="%.6g")
+    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
     with replacing(folder / "claims.md") as temporary:
         temporary.write_text("\n\n".join([
             "# The claims ledger",
@@ -135,7 +136,8 @@ def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str])
             "opens a cell by its link.",
             *([_said_of_changes(table, folder, changed_code)] if changed_code else []),
             summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
-            *(f"## {section}\n\n{_page_of(rows, folder)}" for section, rows in table.groupby("section", sort=False)),
+            *(f"## {section}\n\n{_page_of(rows, trials, folder)}"
+              for section, rows in table.groupby("section", sort=False)),
         ]) + "\n", encoding="utf-8")
 
 
@@ -166,12 +168,11 @@ def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
     return frozen.index[~same].tolist()
 
 
-def _page_of(rows: pd.DataFrame, folder: Path) -> str:
+def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
     """Claims as a table in Markdown."""
     columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
                "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "trials": "trials of arm",
                "shown": "shown in"}
-    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
     printed = rows.assign(
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
