@@ -1,31 +1,38 @@
 """Augmentation and balancing."""
 
+import itertools
+
+import cv2
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 
+from covidcnn import augment
 from covidcnn.augment import (
     AUGMENTATIONS,
+    FILLS,
     Augmentation,
     augment_image,
     augmentation_named,
     change_intensity,
     class_weights,
+    crop,
     flip,
     oversampled,
     shift,
+    warp,
 )
+from covidcnn.backend import tf
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
 # Left half dark, right half bright: shows flips, and survives them.
 HALVES = np.repeat(np.array([[50, 200]], np.uint8), 24, axis=1).repeat(40, axis=0)
 
 
-def generated(image, **transform):
+def generated(image, fill="nearest", **transform):
     """What Keras's ImageDataGenerator makes of an image with a given transform."""
-    import tensorflow as tf
-
-    generator = tf.keras.preprocessing.image.ImageDataGenerator()
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(fill_mode=fill)
     return generator.apply_transform(image[..., np.newaxis].astype(np.float32), transform)[..., 0]
 
 
@@ -59,6 +66,88 @@ def test_shift_moves_rows_and_columns_and_repeats_the_edge():
 def test_flip_mirrors_left_for_right_and_undoes_itself():
     assert flip(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)).tolist() == [[3, 2, 1], [6, 5, 4]]
     np.testing.assert_array_equal(flip(flip(NOISE)), NOISE)
+
+
+# ---------------------------------------------------------------- rotation, zoom, crop
+
+SMOOTH = cv2.GaussianBlur(cv2.resize(NOISE, (64, 64)), (0, 0), 2)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("change", [
+    {"angle": 30}, {"angle": -17.3}, {"height": 0.8}, {"width": 1.2}, {"height": 1.13, "width": 0.87},
+    {"rows": 6.4, "columns": -3.2}, {"rows": -20, "columns": 31.5, "angle": 90},
+    {"rows": -4.5, "columns": 6.1, "angle": 21, "height": 1.17, "width": 0.81}],
+    ids=lambda change: " ".join(change))
+def test_warp_equals_kerass_but_for_rounding_to_whole_levels(change, fill):
+    keras_names = {"angle": "theta", "rows": "ty", "columns": "tx", "height": "zy", "width": "zx"}
+    expected = generated(SMOOTH, fill, **{keras_names[name]: value for name, value in change.items()})
+    assert np.abs(warp(SMOOTH, **change, fill=fill) - expected).max() <= 0.51
+
+
+def test_warp_by_nothing_is_the_image_and_leaves_it():
+    image = NOISE.copy()
+    image.flags.writeable = False
+    np.testing.assert_array_equal(warp(image), NOISE)
+
+
+def test_a_smaller_field_of_view_looks_taller_and_one_axis_leaves_the_other():
+    square = np.zeros((40, 40), np.uint8)
+    square[10:30, 10:30] = 255
+    taller = warp(square, height=0.8) > 127
+    assert (taller.any(axis=1).sum(), taller.any(axis=0).sum()) == (pytest.approx(25, abs=1), 20)
+
+
+def test_crop_shows_what_a_zoom_shows_without_stretching_it():
+    gradient = np.add.outer(np.arange(40), 2 * np.arange(40)).astype(np.uint8)
+    cropped = crop(gradient, 0.8, 0.5)
+    np.testing.assert_array_equal(cropped[4:36, 10:30], gradient[4:36, 10:30])
+    np.testing.assert_array_equal(cropped[:4], np.tile(cropped[4], (4, 1)))
+    zoomed = warp(gradient, height=0.8, width=0.5)
+    assert abs(int(cropped.min()) - int(zoomed.min())) <= 2
+    assert abs(int(cropped.max()) - int(zoomed.max())) <= 2
+    np.testing.assert_array_equal(crop(gradient, 1.2, 1.0), gradient)
+    assert crop(gradient, 0.8, 1.0, "constant")[0].max() == 0
+
+
+def test_public_recipe_draws_as_imagedatagenerator_does():
+    """Angle, zoom of each axis, shifts and flip of 2,000 versions of three spots, in distribution."""
+    recipe = AUGMENTATIONS["public recipe"]
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(
+        rotation_range=30, zoom_range=0.2, width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
+    # It draws from the generator of all NumPy.
+    np.random.seed(0)  # noqa: NPY002
+    theirs = [generator.get_random_transform((64, 64, 1)) for _ in range(2000)]
+    ours = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augment, "warp", lambda image, **change: (ours.append(change), image)[1])
+        flipped = np.array([version[0, 0] == 200 for version in versions(HALVES[:24, :24 * 2], recipe, 2000)])
+    for own, name, scale in (("angle", "theta", 1), ("height", "zy", 1), ("width", "zx", 1), ("rows", "ty", 24 / 64),
+                             ("columns", "tx", 48 / 64)):
+        drawn, expected = (np.array([change[key] for change in changes]) for changes, key in ((ours, own),
+                                                                                             (theirs, name)))
+        assert stats.ks_2samp(drawn, expected * scale).pvalue > 0.001, own
+    for one, other in itertools.combinations(("angle", "height", "width", "rows", "columns"), 2):
+        assert abs(np.corrcoef([change[one] for change in ours], [change[other] for change in ours])[0, 1]) < 0.1
+    assert 900 < flipped.sum() < 1100
+
+
+@pytest.mark.parametrize(("name", "moves"), [
+    ("paper and height zoom", {"height"}), ("paper and width zoom", {"width"}), ("paper and rotation", {"angle"}),
+    ("paper and zoom", {"height", "width"}), ("paper and zoom alike", {"height", "width"}), ("paper and crop", set())])
+def test_named_sets_change_what_their_names_say_and_shift_as_the_paper_does(name, moves, monkeypatch):
+    changes, cropped = [], []
+    monkeypatch.setattr(augment, "warp", lambda image, **change: (changes.append(change), image)[1])
+    monkeypatch.setattr(augment, "crop", lambda image, *views: (cropped.append(views), image)[1])
+    versions(NOISE, AUGMENTATIONS[name], 30)
+    still = {"height": 1.0, "width": 1.0, "angle": 0.0}
+    assert {key for change in changes for key in still if change.get(key, still[key]) != still[key]} == moves
+    assert ("alike" in name) == all(change.get("height", 1) == change.get("width", 1) != 1 for change in changes)
+    assert bool(cropped) == ("crop" in name)
+    # The same flips and shifts as without it, so that trainings that differ in one thing differ in nothing else.
+    draws = np.random.default_rng(0).uniform(-1, 1, (30, 6))
+    assert [change["rows"] for change in changes] == pytest.approx((draws[:, 1] * 4).tolist())
+    assert [change["columns"] for change in changes] == pytest.approx((draws[:, 2] * 4.8).tolist())
 
 
 # ---------------------------------------------------------------- intensity

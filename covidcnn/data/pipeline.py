@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from covidcnn.augment import SIMULATED_SHIFTS, Augmentation, augment_image, change_intensity, oversampled
+from covidcnn.augment import SIMULATED_SHIFTS, Augmentation, augment_images, change_intensity, oversampled
 from covidcnn.backend import tf
 from covidcnn.data.cache import release_pages
 
@@ -53,7 +53,7 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         epoch = epochs[turn]
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
         generator = np.random.default_rng([seed, _AUGMENTATION, epoch, within])
-        films = np.stack([augment_image(images[row], augmentation, generator) for row in chosen])
+        films = augment_images([images[row] for row in chosen], augmentation, generator)
         release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
