@@ -26,6 +26,6 @@ def stub_trainer(dataset, trial, folder, report, pause=0.0):
                            index=pd.RangeIndex(1, len(losses) + 1, name="epoch"))
     splits = ["validation", "validation", *["test", "test"] * trial.score_test]
     scores = pd.DataFrame([[split, f"{number}.jpeg", ("NORMAL", "PNEUMONIA")[number % 2],
-                            float(np.float32(losses[-1] / (number + 1))), "", f"p{number}"]
+                            float(np.float32(losses[-1] / (number + 1))), "", f"p{number}", ""]
                            for number, split in enumerate(splits)], columns=SCORE_COLUMNS)
     return Training(None, history, scores, interrupted=False)

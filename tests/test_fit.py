@@ -22,7 +22,8 @@ from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe
-from covidcnn.training.result import Diverged, chosen_epoch
+from covidcnn.training.result import Diverged, chosen_epoch, epoch_columns, unperturbed
+from covidcnn.training.schedules import SCHEDULES, learning_rate
 
 RECIPE = Recipe(epochs=2, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
                 augmentation="paper", validation_fraction=0.3, precision="float32")
@@ -73,7 +74,7 @@ def test_history_holds_sensitivity_on_validation(trained):
 
 def test_scores_have_a_row_a_film_with_its_role(trained, data):
     scores = trained.scores
-    assert list(scores.columns) == ["split", "path", "label", "score", "subtype", "patient"]
+    assert list(scores.columns) == ["split", "path", "label", "score", "subtype", "patient", "perturbation"]
     assert set(scores["split"]) == {"train", "validation", "test"}
     films = select_films(data.films, RECIPE).set_index("path")
     assert scores["split"].tolist() == films.loc[scores["path"], "role"].tolist()
@@ -226,10 +227,12 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
 
 # ---------------------------------------------------------------- choice of the epoch, averaged weights
 
-HISTORY = pd.DataFrame({"val_loss": [3, 1, 2], "shifted_val_loss": [1, 2, 3]}, index=pd.RangeIndex(1, 4, name="epoch"))
+HISTORY = pd.DataFrame({"val_loss": [3, 1, 2, 1], "shifted_val_loss": [1, 2, 3, 4],
+                        "val_accuracy": [0.5, 0.6, 0.9, 0.9]}, index=pd.RangeIndex(1, 5, name="epoch"))
 
 
-@pytest.mark.parametrize(("choose_by", "epoch"), [("validation", 2), ("shifted validation", 1), ("last", 3)])
+@pytest.mark.parametrize(("choose_by", "epoch"), [("validation", 2), ("shifted validation", 1),
+                                                  ("validation accuracy", 3), ("last", 4)])
 def test_epoch_is_chosen_as_the_recipe_says(choose_by, epoch):
     assert chosen_epoch(HISTORY, choose_by) == epoch
 
@@ -244,10 +247,11 @@ def test_last_epoch_is_kept_where_the_recipe_says_so(data):
 
 def test_shifted_validation_is_the_mean_loss_over_simulated_shifts_of_the_validation_films(data):
     trained = train(data, changed(choose_by="shifted validation"), 0)
-    losses = []
+    losses, as_they_are = [], unperturbed(trained.scores, "validation")
     for shift in SIMULATED_SHIFTS:
-        scores = trained.scores[trained.scores["split"] == f"validation, {shift}"]
-        assert scores["path"].tolist() == trained.scores.loc[trained.scores["split"] == "validation", "path"].tolist()
+        scores = trained.scores[trained.scores["perturbation"] == shift]
+        assert set(scores["split"]) == {"validation"}
+        assert scores["path"].tolist() == as_they_are["path"].tolist()
         losses.append(log_loss(scores["label"] == "PNEUMONIA", scores["score"]))
     kept = trained.history.loc[trained.best_epoch, "shifted_val_loss"]
     assert np.mean(losses) == pytest.approx(kept, rel=1e-3)
@@ -348,7 +352,10 @@ def test_interruption_in_the_first_epoch_is_passed_on(data, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("changes", [{"optimizer": name} for name in OPTIMIZERS] + [
-    {"precision": "bfloat16"}, {"schedule": "cosine", "weight_average": 0.9, "choose_by": "shifted validation"}],
+    {"precision": "bfloat16"}, {"schedule": "cosine", "weight_average": 0.9, "choose_by": "shifted validation"},
+    {"optimizer": "SGD with momentum", "schedule": "decay", "augmentation": "public recipe", "choose_by": "last"},
+    {"optimizer": "RMSprop with momentum", "choose_by": "validation accuracy",
+     "score_every_epoch": ("validation", "test")}],
     ids=lambda changes: ", ".join(map(str, changes.values())))
 def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, changes):
     recipe = changed(epochs=3, learning_rate=0.05, **changes)
@@ -368,6 +375,48 @@ def test_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, monkeypat
     assert_same_weights(resumed.model, undisturbed.model)
     pd.testing.assert_frame_equal(resumed.history, undisturbed.history, check_exact=True)
     pd.testing.assert_frame_equal(resumed.scores, undisturbed.scores, check_exact=True)
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "loss plateau"])
+def test_plateau_goes_on_where_an_interrupted_training_left_it(data, tmp_path, monkeypatch, schedule):
+    """At a rate at which nothing moves it falls after epochs 3, 5 and 7; one that had forgotten would fall later."""
+    monkeypatch.setitem(SCHEDULES, schedule, replace(SCHEDULES[schedule], lowest=1e-12))
+    recipe = changed(epochs=8, learning_rate=1e-9, optimizer="SGD", schedule=schedule, batch_norm=False, dropout=0)
+    undisturbed = train(data, recipe, 0)
+    rates = undisturbed.history["learning_rate"].tolist()
+    assert rates == pytest.approx([1e-9 * 0.3**times for times in (0, 0, 0, 1, 1, 2, 2, 3)])
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, (4, 0))
+        with pytest.raises(KeyboardInterrupt):
+            train(data, recipe, 0, tmp_path, keep_interrupted=False)
+    resumed = train(data, recipe, 0, tmp_path)
+    pd.testing.assert_frame_equal(resumed.history, undisturbed.history, check_exact=True)
+    assert_same_weights(resumed.model, undisturbed.model)
+
+
+def test_decay_lowers_the_rate_every_third_epoch_whatever_the_run():
+    rate = learning_rate(SCHEDULES["decay"], 0.001, steps=10, epochs=9)
+    assert [float(rate(step)) for step in (0, 29, 30, 59, 60)] == pytest.approx([1e-3, 1e-3, 3e-4, 3e-4, 9e-5])
+
+
+def test_scores_after_every_epoch_are_those_of_the_roles_asked_for(data):
+    """Where the last epoch is kept, a training that ends earlier ends with the earlier epoch's scores."""
+    recipe = changed(epochs=2, choose_by="last", score_every_epoch=("validation", "test"))
+    both, first = (train(data, replace(recipe, epochs=epochs), 0, score_roles=("train", "validation", "test"))
+                   for epochs in (2, 1))
+    assert epoch_columns(both.scores.columns) == ["epoch 1", "epoch 2"]
+    asked = both.scores["split"] != "train"
+    assert both.scores.loc[~asked, ["epoch 1", "epoch 2"]].isna().all(axis=None)
+    # In other batches a score may differ by its last bit.
+    np.testing.assert_allclose(both.scores.loc[asked, "epoch 2"], both.scores.loc[asked, "score"], rtol=1e-6)
+    np.testing.assert_allclose(both.scores.loc[asked, "epoch 1"], first.scores.loc[asked, "score"], rtol=1e-6)
+    plain = train(data, replace(recipe, score_every_epoch=()), 0)
+    assert_same_weights(plain.model, both.model)
+
+
+def test_test_films_are_not_scored_after_epochs_where_they_are_not_to_be_scored(data, refused):
+    with refused("after every epoch", "only validation"):
+        train(data, changed(score_every_epoch=("test",)), 0, score_roles=("validation",))
 
 
 def test_folder_of_another_unfinished_training_is_refused(data, folder, trained, refused):

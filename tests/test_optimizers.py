@@ -26,6 +26,14 @@ def test_name_gives_its_optimizer_with_kerass_defaults(name):
     assert default_learning_rate(name) == signature(KINDS[name]).parameters["learning_rate"].default
 
 
+@pytest.mark.parametrize("name", ["SGD", "RMSprop"])
+def test_momentum_is_had_by_name_and_changes_nothing_else(name):
+    optimizer = make_optimizer(f"{name.lower()} with momentum", 0.5)
+    expected = KINDS[name](0.5, momentum=0.9).get_config()
+    assert optimizer.get_config() | {"name": ""} == expected | {"name": ""}
+    assert default_learning_rate(f"{name} with momentum") == default_learning_rate(name)
+
+
 @pytest.mark.parametrize("spelling", ["adagrad", "ADAGRAD", "AdaGrad", "Adagrad"])
 def test_case_of_the_name_does_not_matter(spelling):
     assert optimizer_name(spelling) == "AdaGrad"

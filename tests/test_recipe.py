@@ -21,7 +21,8 @@ def test_optimizer_is_spelt_as_in_the_paper():
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"optimizer": "lion"}, ("'lion'", "Nadam")),
-    ({"augmentation": "rotate"}, ("'rotate'", "paper")),
+    ({"augmentation": "rotate"}, ("'rotate'", "paper")), ({"schedule": "step"}, ("'step'", "plateau")),
+    ({"choose_by": "best"}, ("'best'", "last")), ({"score_every_epoch": ("val",)}, ("'val'", "validation")),
     ({"balance": "smote"}, ("'smote'", "class-weight")),
     ({"validation": "fold"}, ("'fold'", "patient")),
     ({"epochs": 0}, ("0 epochs", "at least 1")),

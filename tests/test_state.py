@@ -11,13 +11,14 @@ STATE = TrainingState(
     # Twelve, so that sorting by name would not keep their order.
     weights=[np.full((2, place), place, np.float32) for place in range(12)],
     optimizer=[np.array(2**40, np.int64), np.array(0.1, np.float32)],
-    best_weights=[np.arange(3, dtype=np.float32)])
+    best_weights=[np.arange(3, dtype=np.float32)], epoch_scores=np.array([[0.1, 1 / 3, 1], [0.5, 0.25, 0]]))
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
     save_state(tmp_path / "state.npz", "me", STATE)
     again = load_state(tmp_path / "state.npz", "me")
     pd.testing.assert_frame_equal(again.history, STATE.history, check_exact=True)
+    np.testing.assert_array_equal(again.epoch_scores, STATE.epoch_scores)
     for part in ("weights", "optimizer", "best_weights"):
         for one, two in zip(getattr(again, part), getattr(STATE, part), strict=True):
             np.testing.assert_array_equal(one, two)

@@ -1,6 +1,8 @@
 """The store of trials: nothing run twice, nothing half-written, nothing lost."""
 
 import errno
+import gzip
+import hashlib
 import json
 import multiprocessing
 import os
@@ -70,18 +72,44 @@ def test_patient_named_by_digits_stays_text(store):
     assert store.run(None, TRIAL, trainer=numbered).scores["patient"].tolist() == ["001", "2"]
 
 
-def test_scoring_is_told_of_before_the_result_is_in_its_place(store):
-    told = []
+def test_trial_is_admitted_before_it_is_computed(store):
+    admitted = []
 
-    def killed(trial):
-        told.append(trial)
+    def killed(*arguments):
+        assert admitted == [TRIAL]
         raise KeyboardInterrupt
 
+    watched = replace(store, admit=admitted.append)
     with pytest.raises(KeyboardInterrupt):
-        run(replace(store, scored=killed))
-    assert (told, store.is_finished(TRIAL)) == ([TRIAL], False)
-    run(replace(store, scored=told.append))
-    assert told == [TRIAL, TRIAL]
+        watched.run(None, TRIAL, trainer=killed)
+    run(watched)
+    # What is finished is read, and needs no leave.
+    run(watched)
+    assert admitted == [TRIAL, TRIAL]
+
+
+def test_scores_of_every_epoch_and_of_perturbed_films_come_back_as_they_were(store):
+    def scored(*arguments):
+        scores = stub_trainer(*arguments).scores
+        scores = scores.assign(**{"epoch 1": [np.float32(0.1), np.nan], "epoch 2": [np.float32(1 / 3), np.nan]})
+        perturbed = scores.head(1).assign(perturbation="contrast 0.7", **{"epoch 1": np.nan, "epoch 2": np.nan})
+        return replace(stub_trainer(*arguments), scores=pd.concat([scores, perturbed], ignore_index=True))
+
+    stored = store.run(None, TRIAL, trainer=scored).scores
+    pd.testing.assert_frame_equal(stored, scored(None, TRIAL, store.folder / "other", None).scores, check_exact=True)
+
+
+def test_perturbation_in_the_name_of_a_split_is_read_as_one(store):
+    """As files of the first study have it."""
+    run(store)
+    path = store.folder / "scores" / f"{TRIAL.key}.csv.gz"
+    packed = gzip.compress(gzip.decompress(path.read_bytes()).replace(b"validation,1", b'"validation, gamma 1.4",1'))
+    path.write_bytes(packed)
+    facts = store.folder / "trials" / f"{TRIAL.key}.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"scores sha256": hashlib.sha256(packed).hexdigest()}))
+    scores = store.read(TRIAL.key).scores
+    assert scores["split"].tolist() == ["validation", "validation"]
+    assert scores["perturbation"].tolist() == ["", "gamma 1.4"]
 
 
 def test_code_that_is_recorded_is_that_of_the_beginning(store, monkeypatch):

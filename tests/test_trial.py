@@ -8,7 +8,8 @@ import pytest
 from covidcnn import augment
 from covidcnn.augment import Augmentation
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.training import precision
+from covidcnn.paths import REPORTS
+from covidcnn.training import precision, schedules
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.trial import RECIPE_VERSION, Trial, pin_trial
 
@@ -20,7 +21,7 @@ OTHER_RECIPES = {
     "augmentation": "paper", "balance": "oversample", "batch_size": 16, "filters": (32, 64, 128), "dropout": 0.3,
     "batch_norm": False, "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
     "max_training_images": 100, "training_draw": (50, 0.3), "schedule": "cosine", "weight_average": 0.9,
-    "choose_by": "last", "precision": "bfloat16",
+    "choose_by": "last", "precision": "bfloat16", "score_every_epoch": ("validation",),
 }
 
 
@@ -50,6 +51,28 @@ def test_augmentation_counts_by_its_ranges_and_not_by_its_name(monkeypatch):
     before = trial.key
     monkeypatch.setitem(augment.AUGMENTATIONS, "paper", Augmentation(horizontal_flip=True, width_shift=0.2))
     assert trial.key != before
+
+
+def test_schedule_counts_by_its_numbers_too(monkeypatch):
+    trial = replace(TRIAL, recipe=replace(RECIPE, schedule="plateau"))
+    before = trial.key
+    monkeypatch.setitem(schedules.SCHEDULES, "plateau", schedules.Plateau("val_accuracy", patience=3))
+    assert trial.key != before
+
+
+def test_trials_of_the_first_study_keep_their_keys():
+    """Each is stored under the key that it had then."""
+    paths = sorted((REPORTS / "paper" / "store" / "trials").glob("*.json"))
+    assert len(paths) == 425
+    for path in paths:
+        assert Trial.from_dict(json.loads(path.read_text(encoding="utf-8"))["trial"]).key == path.stem
+
+
+def test_test_films_are_not_scored_after_epochs_where_the_trial_scores_none(refused):
+    recipe = replace(RECIPE, score_every_epoch=("test",))
+    with refused("score_every_epoch", "score_test"):
+        pin_trial("a" * 64, recipe, 0)
+    assert pin_trial("a" * 64, recipe, 0, score_test=True).score_test
 
 
 def test_precision_and_learning_rate_are_pinned(monkeypatch):

@@ -24,8 +24,12 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help=(
         "Folder for model.keras, history.csv, scores.csv and run.json."))],
     data: DataOption = None,
-    optimizer: Annotated[str, typer.Option(help="nadam, rmsprop, adam, sgd, adagrad or adadelta.")] = "nadam",
+    optimizer: Annotated[str, typer.Option(help=(
+        "nadam, rmsprop, adam, sgd, adagrad, adadelta, sgd with momentum or rmsprop with momentum."))] = "nadam",
     learning_rate: Annotated[float | None, typer.Option(help="Without it: Keras's default.")] = None,
+    schedule: Annotated[str, typer.Option(help=(
+        "Of the learning rate: constant, cosine, plateau (lowered when accuracy on validation stands still), loss "
+        "plateau, or decay (lowered every third epoch, the same for every run)."))] = "constant",
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the model's input.")] = 224,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
@@ -34,13 +38,19 @@ def train(
     interpolation: Annotated[str, typer.Option(help="area, linear, nearest, cubic or lanczos.")] = "area",
     pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
     augment: Annotated[str, typer.Option(help=(
-        "none, paper (flips and shifts), intensity (grey levels), paper and intensity, paper and strong intensity."))]
-    = "none",
+        "none, paper (flips and shifts), public recipe (rotation and zoom besides), intensity (grey levels), paper and "
+        "intensity, paper and strong intensity; paper and rotation, height zoom, width zoom, zoom, zoom alike or crop."
+        ))] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: PrecisionOption = "auto",
     validation: Annotated[str, typer.Option(help=(
         "How validation is made: patient (of PneumoniaMNIST: its official split), block, image or published."))]
     = "patient",
+    keep: Annotated[str, typer.Option(help=(
+        "Which epoch: validation (lowest loss there), validation accuracy (highest), shifted validation (lowest loss "
+        "on changed copies of it), or last, which is what Keras's ModelCheckpoint keeps by default."))] = "validation",
+    score_every_epoch: Annotated[list[str] | None, typer.Option(metavar="ROLE", help=(
+        "Score the images of train, validation or test after every epoch, too; may be repeated."))] = None,
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
     batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(
         "0.99 needs about 600 steps before its averages mean anything; take 0.9 for short trainings."))]
@@ -57,7 +67,8 @@ def train(
     recipe = Recipe(
         epochs=epochs, images=ImageSettings(size, preprocess, interpolation, pad), optimizer=optimizer,
         learning_rate=learning_rate, augmentation=augment, balance=balance, batch_size=batch_size,
-        batch_norm_momentum=batch_norm_momentum, precision=precision, validation=validation)
+        batch_norm_momentum=batch_norm_momentum, precision=precision, validation=validation, schedule=schedule,
+        choose_by=keep, score_every_epoch=tuple(score_every_epoch or ()))
     dataset = open_data(data, skip_bad, patients)
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)

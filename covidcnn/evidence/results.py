@@ -18,6 +18,7 @@ from covidcnn.evidence.openings import require_as_frozen
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.statistics import Untestable, patient_draws, patient_error
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.result import unperturbed
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -50,7 +51,8 @@ class Treatment:
     @cached_property
     def thresholds(self) -> np.ndarray:
         """float (seeds,): Youden's threshold, fixed on the validation films of the same training."""
-        found = {result.trial.seed: fix_threshold(result.scores[result.scores["split"] != "test"], "youden")
+        # Simulated shifts, where there are some, are pooled with the films as they are: so the protocol has it.
+        found = {result.trial.seed: fix_threshold(result.scores[result.scores["split"] == "validation"], "youden")
                  for result in self.results if not result.diverged}
         return np.array([found.get(seed, 0.5) for seed in self.seeds])
 
@@ -90,8 +92,8 @@ class Treatment:
             Untestable: a seed has none.
         """
         self.require_all()
-        scores = self.results[0].scores
-        return scores.loc[scores["split"] == "validation", FILM_COLUMNS].sort_values("path").reset_index(drop=True)
+        films = unperturbed(self.results[0].scores, "validation")[FILM_COLUMNS]
+        return films.sort_values("path").reset_index(drop=True)
 
     def validation_scores(self, at_validation_threshold: bool = False) -> np.ndarray:
         """Scores, or calls at each training's own threshold: float (seeds, validation films).
@@ -99,7 +101,7 @@ class Treatment:
         Raises:
             Untestable: a seed has none.
         """
-        scores = np.stack([result.scores[result.scores["split"] == "validation"].set_index("path")["score"]
+        scores = np.stack([unperturbed(result.scores, "validation").set_index("path")["score"]
                            .loc[self.validation_films["path"]].to_numpy(float) for result in self.results])
         return self._calls(scores) if at_validation_threshold else scores
 

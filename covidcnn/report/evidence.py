@@ -136,9 +136,10 @@ def rates_by_films(treatment: Treatment) -> pd.DataFrame:
     """Specificity and sensitivity at each training's own threshold from validation, on all films that it scored: a row
     for validation, for each changed copy of it, and for test; the median over seeds, and of specificity the range."""
     rates = pd.DataFrame([
-        {"films": split, "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
+        {"films": ", ".join(filter(None, which)), "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
         for result, threshold in zip(treatment.results, treatment.thresholds, strict=True)
-        for split, films in result.scores.groupby("split", sort=False) for matrix in [confusion(films, threshold)]])
+        for which, films in result.scores.groupby(["split", "perturbation"], sort=False)
+        for matrix in [confusion(films, threshold)]])
     by_films = rates.groupby("films", sort=False)
     return pd.DataFrame({"specificity, median": by_films["specificity"].median(),
                          "lowest": by_films["specificity"].min(), "highest": by_films["specificity"].max(),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidcnn.data.catalogue import LABELS
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.training.result import SCORE_COLUMNS
+from covidcnn.training.result import SCORE_COLUMNS, epoch_columns
 
 
 def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -26,7 +26,8 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
     choices = []
     for entry in saved:
         scores = pd.read_csv(folder / entry["file"], keep_default_na=False)
-        settings = [column for column in scores.columns if column not in SCORE_COLUMNS]
+        of_films = {*SCORE_COLUMNS, *epoch_columns(scores.columns)}
+        settings = [column for column in scores.columns if column not in of_films]
         groups = scores.groupby(settings, sort=False) if settings else [((), scores)]
         for values, own in groups:
             name = ", ".join(f"{setting} {value}" for setting, value in zip(settings, values, strict=True))

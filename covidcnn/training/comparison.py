@@ -60,8 +60,7 @@ def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recip
 
 def summaries(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
     """``summary`` of each split of a training; simulated shifts of validation are no results of their own."""
-    return {str(split): summary(films) for split, films in scores.groupby("split")
-            if split in ("train", "validation", "test")}
+    return {str(split): summary(films) for split, films in scores[scores["perturbation"] == ""].groupby("split")}
 
 
 def summary(scores: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:

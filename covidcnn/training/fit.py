@@ -13,13 +13,15 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
+from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import binary_cross_entropy, binary_labels
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.models.scoring import predict
-from covidcnn.training.optimizers import make_optimizer
+from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import SCORE_COLUMNS, SHIFTED_LOSS, Diverged, Training, chosen_epoch
+from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedule_named
 from covidcnn.training.state import TrainingState, load_state, save_state
 
 UNFINISHED = "unfinished.npz"
@@ -33,14 +35,15 @@ class _Keeper(keras.callbacks.Callback):
     """Keeps history, best weights and all that a continued training needs; saves it after each epoch."""
 
     def __init__(self, model: keras.Model, seed: int, choose_by: str, shifted_loss: Callable[[keras.Model], float],
-                 file: Path | None, identity: str, report: Callable[[int, int, dict], None] | None) -> None:
+                 scored: Callable[[list[np.ndarray]], np.ndarray], file: Path | None, identity: str,
+                 report: Callable[[int, int, dict], None] | None) -> None:
         super().__init__()
-        self._seed, self._choose_by, self._shifted_loss = seed, choose_by, shifted_loss
+        self._seed, self._choose_by, self._shifted_loss, self._scored = seed, choose_by, shifted_loss, scored
         self._file, self._identity, self._report = file, identity, report
         self._validated: list[np.ndarray] = []
         self._shifted = 0.0
         weights = model.get_weights()
-        self.state = TrainingState(pd.DataFrame(), weights, _values(model.optimizer), weights)
+        self.state = TrainingState(pd.DataFrame(), weights, _values(model.optimizer), weights, np.empty((0, 0)))
         earlier = load_state(file, identity) if file else None
         if earlier:
             self.state = earlier
@@ -78,7 +81,8 @@ class _Keeper(keras.callbacks.Callback):
         improved = chosen_epoch(history, self._choose_by) == epoch + 1
         self.state = TrainingState(
             history=history, weights=self.model.get_weights(), optimizer=_values(self.model.optimizer),
-            best_weights=self._validated if improved else self.state.best_weights)
+            best_weights=self._validated if improved else self.state.best_weights,
+            epoch_scores=np.array([*self.state.epoch_scores, self._scored(self._validated)]))
         if self._file:
             save_state(self._file, self._identity, self.state)
         if self._report:
@@ -143,8 +147,12 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     Raises:
         DataError: the films do not allow the recipe's validation, or can no longer be read.
         Diverged: the loss is no number any more.
-        UserError: ``folder`` holds another unfinished training, or cannot be written.
+        UserError: ``folder`` holds another unfinished training, or cannot be written; the recipe scores a role after
+            every epoch that is not among ``score_roles``.
     """
+    if not set(recipe.score_every_epoch) <= set(score_roles):
+        raise UserError(f"the recipe scores {' and '.join(recipe.score_every_epoch)} after every epoch, but only "
+                        f"{' and '.join(score_roles)} is to be scored; change one of them")
     make_repeatable(seed)
     films = select_films(dataset.films, recipe, seed)
     images = load_images(dataset.root, films, recipe.images)
@@ -157,8 +165,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
     # XLA makes this network slower on processors (benchmarks/README.md).
-    model.compile(optimizer=make_optimizer(recipe.optimizer, recipe.learning_rate, recipe.schedule,
-                                           steps * recipe.epochs, recipe.weight_average),
+    schedule = schedule_named(recipe.schedule)
+    rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
+    model.compile(optimizer=make_optimizer(recipe.optimizer, learning_rate(schedule, rate, steps, recipe.epochs),
+                                           recipe.weight_average),
                   loss="binary_crossentropy", metrics=["accuracy", keras.metrics.Recall(name="sensitivity")],
                   jit_compile=False)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
@@ -166,15 +176,26 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     validation = scoring_batches(images, labels, rows["validation"])
     model.optimizer.build(model.trainable_variables)
     model.evaluate(validation.take(1), verbose=0)
+    plain = network()
+    every_epoch = np.flatnonzero(films["role"].isin(recipe.score_every_epoch))
+
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
         return float(np.mean([binary_cross_entropy(labels[rows["validation"]],
                                                    predict(model, images, rows["validation"], shift))
                               for shift in SIMULATED_SHIFTS]))
 
-    keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, folder / UNFINISHED if folder else None, identity,
-                     report)
-    callbacks: list[keras.callbacks.Callback] = [keeper]
+    def scored_with(weights: list[np.ndarray]) -> np.ndarray:
+        """The scores of what is scored after every epoch: float (films,)."""
+        if not len(every_epoch):
+            return np.empty(0)
+        plain.set_weights(weights)
+        return predict(plain, images, every_epoch)
+
+    keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
+                     identity, report)
+    # A plateau first: the keeper takes down what it makes of the learning rate.
+    callbacks: list[keras.callbacks.Callback] = [*plateau_callbacks(schedule, keeper.state.history), keeper]
     if recipe.weight_average:
         # After the keeper, which takes down the weights that were validated.
         callbacks.append(keras.callbacks.SwapEMAWeights())
@@ -197,14 +218,14 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         if not (keeper.epochs_done and keep_interrupted):
             raise
         interrupted = True
-    plain = network()
     plain.set_weights(keeper.state.best_weights)
     scored = np.flatnonzero(films["role"].isin(score_roles))
-    scores = [films.iloc[scored].assign(split=films["role"], score=predict(plain, images, scored))]
+    kept = films.iloc[scored].assign(split=films["role"], score=predict(plain, images, scored), perturbation="")
+    after = pd.DataFrame(keeper.state.epoch_scores.T, films.index[every_epoch],
+                         [f"epoch {epoch}" for epoch in keeper.state.history.index])
+    scores = [kept[SCORE_COLUMNS].join(after) if len(every_epoch) else kept[SCORE_COLUMNS]]
     if recipe.choose_by == "shifted validation":
         validated = rows["validation"]
-        scores += [films.iloc[validated].assign(split=f"validation, {shift}",
-                                                score=predict(plain, images, validated, shift))
-                   for shift in SIMULATED_SHIFTS]
-    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True)[SCORE_COLUMNS], interrupted,
-                    recipe.choose_by)
+        scores += [films.iloc[validated].assign(split="validation", score=predict(plain, images, validated, shift),
+                                                perturbation=shift)[SCORE_COLUMNS] for shift in SIMULATED_SHIFTS]
+    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True), interrupted, recipe.choose_by)

@@ -9,14 +9,18 @@ from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
-from covidcnn.training.optimizers import SCHEDULES, optimizer_name
+from covidcnn.training.optimizers import optimizer_name
 from covidcnn.training.precision import PRECISIONS
+from covidcnn.training.schedules import schedule_named
 
 if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
 
-CHOICES = ("validation", "shifted validation", "last")
-"""What chooses the epoch: the loss on validation films, its mean over ``SIMULATED_SHIFTS`` of them, or nothing."""
+CHOICES = ("validation", "validation accuracy", "shifted validation", "last")
+"""Which epoch is kept: the first with the lowest loss on validation, with the highest accuracy there, or with the
+lowest mean loss over ``SIMULATED_SHIFTS`` of validation; or the last. Keras's ``ModelCheckpoint``, which the paper
+names, keeps the last by default: it overwrites its file after every epoch."""
+ROLES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,11 @@ class Recipe:
     learning_rate: float | None = None
     """None takes Keras's default; the paper gives none."""
     schedule: str = "constant"
-    """One of ``SCHEDULES``; 'cosine' lowers the learning rate to zero over the training."""
+    """A name of ``covidcnn.training.schedules.SCHEDULES``."""
     weight_average: float = 0.0
     """Momentum of a moving average of the weights over steps, which then is what is validated and kept; 0: none."""
     choose_by: str = "validation"
-    """One of ``CHOICES``: by which loss the epoch is chosen. The paper keeps the best by a callback."""
+    """One of ``CHOICES``: which epoch is kept."""
     augmentation: str = "none"
     balance: str = "none"
     batch_size: int = 32
@@ -54,22 +58,26 @@ class Recipe:
     """(films, share of NORMAL): so many training films, drawn by patient after validation was cut."""
     precision: str = "auto"
     """One of ``PRECISIONS``; 'auto' takes bfloat16 where the machine has it."""
+    score_every_epoch: tuple[str, ...] = ()
+    """Of ``ROLES``: whose images are scored after every epoch, so that rules of choosing one can be compared."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
         augmentation_named(self.augmentation)
+        schedule_named(self.schedule)
         # Whole numbers and lists are taken for floats and tuples, so that equal recipes are equal.
         for name in ("dropout", "batch_norm_momentum", "validation_fraction", "weight_average"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.learning_rate is not None:
             object.__setattr__(self, "learning_rate", float(self.learning_rate))
-        object.__setattr__(self, "filters", tuple(self.filters))
+        for name in ("filters", "score_every_epoch"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.filters or min(self.filters) < 1:
             raise UserError(f"filters {list(self.filters)}: give at least one number, each at least 1")
         for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
                                     ("validation design", self.validation, VALIDATION_DESIGNS),
-                                    ("schedule", self.schedule, SCHEDULES),
-                                    ("choice of the epoch", self.choose_by, CHOICES)):
+                                    ("choice of the epoch", self.choose_by, CHOICES),
+                                    *(("role", role, ROLES) for role in self.score_every_epoch)):
             if choice not in known:
                 raise UserError(f"unknown {name} '{choice}'; choose one of {', '.join(known)}")
         for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",

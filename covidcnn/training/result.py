@@ -1,5 +1,7 @@
 """What a training leaves, as plain values: read without TensorFlow wherever a stored one is all that is needed."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from covidcnn.errors import UserError
 if TYPE_CHECKING:
     from covidcnn.backend import keras
 
-SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient"]
+SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient", "perturbation"]
 SHIFTED_LOSS = "shifted_val_loss"
 """Column of a history: the mean loss over simulated shifts of the validation films."""
 
@@ -27,11 +29,13 @@ class Training:
     """Plain Keras in float32, with the weights of the best epoch."""
     history: pd.DataFrame
     """A row an epoch, from 1: ``loss``, ``accuracy`` and ``sensitivity`` at threshold 0.5, and those of validation:
-    ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it."""
+    ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it, and
+    ``learning_rate`` where a plateau lowers it."""
     scores: pd.DataFrame
-    """A row a film: ``split`` (train, validation or test; also 'validation, SHIFT' of each simulated shift where the
-    recipe chooses by them), ``path``, ``label``, ``score`` (probability
-    of PNEUMONIA), ``subtype``, ``patient``."""
+    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of PNEUMONIA),
+    ``subtype``, ``patient``, ``perturbation`` (empty; where the recipe chooses by simulated shifts, validation films
+    stand here once more for each, under its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2``
+    and so on, NaN for films of other roles."""
     interrupted: bool
 
     choose_by: str = "validation"
@@ -44,7 +48,7 @@ class Training:
 
 
 def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
-    """The epoch that a recipe keeps: the lowest loss by which it chooses, or the last.
+    """The epoch that a recipe keeps; of equals the first.
 
     Args:
         history: a row an epoch, from 1.
@@ -52,4 +56,16 @@ def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
     """
     if choose_by == "last":
         return int(history.index[-1])
+    if choose_by == "validation accuracy":
+        return int(history["val_accuracy"].idxmax())
     return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
+
+
+def epoch_columns(columns: Iterable[object]) -> list[str]:
+    """Of the columns of a table of scores those of the scores after each epoch, in their order."""
+    return [name for name in map(str, columns) if re.fullmatch(r"epoch \d+", name)]
+
+
+def unperturbed(scores: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of a split's films as they are."""
+    return scores[(scores["split"] == split) & (scores["perturbation"] == "")]

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from covidcnn.augment import augmentation_named
 from covidcnn.config import DISCLAIMER
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.appearance import Appearance, describe, measure
@@ -25,7 +26,8 @@ from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, trainin
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe, recipe_for
-from covidcnn.training.result import Diverged, Training
+from covidcnn.training.result import Diverged, Training, unperturbed
+from covidcnn.training.schedules import schedule_values
 from covidcnn.trials.trial import pin_trial
 
 MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"
@@ -95,12 +97,15 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
     scores = training.scores
-    threshold = fix_threshold(scores[scores["split"] == "validation"], threshold_rule)
+    threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule)
     facts = {
         "recipe": asdict(recipe) | {"precision": resolve_precision(recipe.precision)}, "seed": seed,
+        # What their names stand for may be something else in another version.
+        "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
-        "counts": {split: group["label"].value_counts().to_dict() for split, group in scores.groupby("split")},
+        "counts": {split: group["label"].value_counts().to_dict()
+                   for split, group in scores[scores["perturbation"] == ""].groupby("split")},
         **_credit(dataset),
     }
     rule = "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation"

@@ -27,6 +27,8 @@ class TrainingState:
     optimizer: list[np.ndarray]
     best_weights: list[np.ndarray]
     """Of the epoch that the recipe keeps, as far as it is known yet."""
+    epoch_scores: np.ndarray
+    """float (finished epochs, films scored after every epoch)."""
 
 
 def save_state(path: Path, identity: str, state: TrainingState) -> None:
@@ -41,7 +43,7 @@ def save_state(path: Path, identity: str, state: TrainingState) -> None:
         UserError: the file cannot be written.
     """
     arrays = {"identity": np.array(identity), "history": state.history.to_numpy(float),
-              "columns": np.array(state.history.columns.tolist())}
+              "columns": np.array(state.history.columns.tolist()), "epoch_scores": state.epoch_scores}
     for part in ("weights", "optimizer", "best_weights"):
         arrays |= {f"{part} {place}": array for place, array in enumerate(getattr(state, part))}
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -62,6 +64,7 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
             history = pd.DataFrame(arrays["history"], columns=arrays["columns"].tolist())
             parts = {part: [arrays[f"{part} {place}"] for place in range(_count(arrays, part))]
                      for part in ("weights", "optimizer", "best_weights")}
+            epoch_scores = arrays["epoch_scores"]
     # RuntimeError: a bit of the archive says that it is encrypted, or of a kind that zipfile does not know.
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
         _log.warning("%s: damaged; the training begins anew", path)
@@ -70,7 +73,7 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
         raise UserError(f"{path}: an unfinished training with other settings or versions; finish it with its own, "
                         "remove it, or choose another folder")
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-    return TrainingState(history, **parts)
+    return TrainingState(history, epoch_scores=epoch_scores, **parts)
 
 
 def _count(arrays: "np.lib.npyio.NpzFile", part: str) -> int:

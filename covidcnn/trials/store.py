@@ -27,7 +27,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts, training_versions
-from covidcnn.training.result import Diverged, Training, chosen_epoch
+from covidcnn.training.result import SCORE_COLUMNS, Diverged, Training, chosen_epoch, epoch_columns
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
@@ -48,6 +48,8 @@ class TrialResult:
     """Why there are no scores; empty if there are."""
     facts: dict[str, Any]
     """Seconds, time of day, versions, commit."""
+    digest: str = ""
+    """SHA-256 of the stored file of scores; empty before it is stored, or if there is none."""
 
     @property
     def best_epoch(self) -> int:
@@ -60,11 +62,9 @@ class TrialStore:
     """A folder of trials."""
 
     folder: Path
-    permit: Callable[[Trial], None] | None = None
-    """Called before a trial is computed; raises UserError where a protocol forbids it."""
-    scored: Callable[[Trial], None] | None = None
-    """Called when a trial was computed and has scores, before its result is put in its place: of a process that is
-    killed between the two, the call is remembered and the trial is computed again."""
+    admit: Callable[[Trial], None] | None = None
+    """Called before a trial is computed; raises UserError where a protocol forbids it, and enters that it will score
+    test films: what is entered before cannot be thrown away without a trace."""
 
     def prepare(self) -> None:
         """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
@@ -88,6 +88,10 @@ class TrialStore:
     def unfinished(self, trial: Trial) -> Path:
         """The folder of a trial that has begun and not ended."""
         return self.folder / "unfinished" / trial.key
+
+    def has_begun(self, trial: Trial) -> bool:
+        """Whether an unfinished trial has left something from which it goes on."""
+        return any(self.unfinished(trial).glob("*"))
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether there is a result, read or not."""
@@ -125,7 +129,7 @@ class TrialStore:
                             "run again") from error
         if digest and hashlib.sha256(packed).hexdigest() != digest:
             raise DataError(f"{scores_path}: damaged; remove {path.name} and the trial is run again")
-        return TrialResult(trial, history, _unpacked(packed) if digest else pd.DataFrame(), diverged, facts)
+        return TrialResult(trial, history, _unpacked(packed) if digest else pd.DataFrame(), diverged, facts, digest)
 
     def write(self, result: TrialResult) -> None:
         """Put a result in its place, scores first: what has its JSON is complete.
@@ -136,7 +140,9 @@ class TrialStore:
         key, digest = result.trial.key, ""
         if not result.diverged:
             # Nine digits tell every float32 from its neighbours. No time in the archive: same scores, same file.
-            text = result.scores.to_csv(index=False, float_format="%.9g")
+            scores = result.scores if result.scores["perturbation"].any() else result.scores.drop(
+                columns="perturbation")
+            text = scores.to_csv(index=False, float_format="%.9g")
             packed = gzip.compress(text.encode(), mtime=0)
             digest = hashlib.sha256(packed).hexdigest()
             with replacing(self._scores(key)) as temporary:
@@ -212,8 +218,8 @@ class TrialStore:
         if self.is_finished(trial):
             # By the process that held the trial until now.
             return False
-        if self.permit:
-            self.permit(trial)
+        if self.admit:
+            self.admit(trial)
         # The code as it is now: it may be committed to while a training of hours runs.
         begin, software = time.monotonic(), software_facts()
         history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
@@ -224,8 +230,6 @@ class TrialStore:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
                  **software}
-        if self.scored and not diverged:
-            self.scored(trial)
         self.write(TrialResult(trial, history, scores, diverged, facts))
         _discard(self.unfinished(trial))
         return True
@@ -238,11 +242,18 @@ class TrialStore:
 
 
 def _unpacked(packed: bytes) -> pd.DataFrame:
-    # A patient may be called 001.
-    scores = pd.read_csv(io.BytesIO(gzip.decompress(packed)), dtype={"patient": str, "subtype": str},
-                         keep_default_na=False, float_precision="round_trip")
+    text = gzip.decompress(packed).decode()
+    numbers = ["score", *epoch_columns(text.partition("\n")[0].split(","))]
+    # A patient may be called 001. Films that are not scored after every epoch have no number there.
+    scores = pd.read_csv(io.StringIO(text), dtype={"patient": str, "subtype": str, "perturbation": str},
+                         keep_default_na=False, na_values=dict.fromkeys(numbers, ""), float_precision="round_trip")
     # What was written in nine digits was a float32.
-    return scores.astype({"score": "float32"}).astype({"score": float})
+    scores[numbers] = scores[numbers].astype("float32").astype(float)
+    if "perturbation" not in scores:
+        # In older files a perturbation stands in the name of the split: 'validation, contrast 0.7'.
+        parts = scores["split"].str.partition(", ")
+        scores = scores.assign(split=parts[0], perturbation=parts[2])
+    return scores[[*SCORE_COLUMNS, *numbers[1:]]]
 
 
 def seconds_of(facts: dict[str, Any]) -> float:

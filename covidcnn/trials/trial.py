@@ -6,10 +6,12 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from covidcnn.augment import augmentation_named
+from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe
+from covidcnn.training.schedules import schedule_values
 
 RECIPE_VERSION = 1
 """Raised by hand whenever training code, or a default of ``Recipe``, changes results."""
@@ -24,7 +26,8 @@ class Trial:
     recipe: Recipe
     seed: int
     score_test: bool = False
-    """Whether test films are scored, once, when the training is finished. Never in tuning."""
+    """Whether test films are scored: when the training is finished, and after every epoch where the recipe says so.
+    Never in tuning."""
     version: int = RECIPE_VERSION
 
     def __post_init__(self) -> None:
@@ -42,11 +45,15 @@ class Trial:
                  "recipe": _changed(self.recipe) | {"images": _changed(self.recipe.images)},
                  # By value and not by name: other ranges are another trial.
                  "augmentation": _changed(augmentation_named(self.recipe.augmentation))}
+        schedule = schedule_values(self.recipe.schedule)
+        if schedule:
+            value["schedule"] = schedule
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: every field, defaults too."""
-        return asdict(self) | {"augmentation": asdict(augmentation_named(self.recipe.augmentation))}
+        return asdict(self) | {"augmentation": asdict(augmentation_named(self.recipe.augmentation)),
+                               "schedule": schedule_values(self.recipe.schedule)}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Trial":
@@ -70,8 +77,13 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) ->
         data: content hash of the films.
         recipe: what to do.
         seed: of the training.
-        score_test: whether test films are scored at the end.
+        score_test: whether test films are scored.
+
+    Raises:
+        UserError: the recipe scores test films after every epoch, and the trial is not to score any.
     """
+    if "test" in recipe.score_every_epoch and not score_test:
+        raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test films")
     rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),

@@ -1,0 +1,113 @@
+"""Learning-rate schedules by name: a new one is a dataclass here and an entry in ``SCHEDULES``."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from covidcnn.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from covidcnn.backend import keras
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate throughout."""
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Down to zero over the training, along half a cosine."""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiplied by ``factor`` whenever a quantity has not improved for ``patience`` epochs: Keras's
+    ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where the quantity is that of few images."""
+
+    monitor: str
+    """'val_accuracy' or 'val_loss'."""
+    factor: float = 0.3
+    patience: int = 2
+    lowest: float = 1e-6
+    """The rate falls no further."""
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Multiplied by ``factor`` every ``every`` epochs: about what a plateau does, and the same for every run."""
+
+    factor: float = 0.3
+    every: int = 3
+
+
+Schedule = Constant | Cosine | Plateau | Decay
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": Constant(),
+    "cosine": Cosine(),
+    # Of the public recipe (see ``covidcnn.augment.AUGMENTATIONS``).
+    "plateau": Plateau("val_accuracy"),
+    "loss plateau": Plateau("val_loss"),
+    "decay": Decay(),
+}
+
+
+def schedule_named(name: str) -> Schedule:
+    """The schedule of that name.
+
+    Raises:
+        UserError: there is no such schedule.
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"unknown schedule '{name}'; choose one of {', '.join(SCHEDULES)}")
+    return SCHEDULES[name]
+
+
+def schedule_values(name: str) -> dict[str, Any]:
+    """What a schedule's name stands for: its numbers, empty where it has none."""
+    return asdict(schedule_named(name))
+
+
+def learning_rate(schedule: Schedule, rate: float, steps: int, epochs: int
+                  ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
+    """What an optimizer is given.
+
+    Args:
+        schedule: one of ``SCHEDULES``.
+        rate: at the beginning.
+        steps: of an epoch.
+        epochs: of the training.
+    """
+    from covidcnn.backend import keras
+
+    match schedule:
+        case Cosine():
+            return keras.optimizers.schedules.CosineDecay(rate, steps * epochs)
+        case Decay():
+            return keras.optimizers.schedules.ExponentialDecay(rate, steps * schedule.every, schedule.factor,
+                                                               staircase=True)
+    return rate
+
+
+def plateau_callbacks(schedule: Schedule, history: "pd.DataFrame") -> "list[keras.callbacks.Callback]":
+    """The callback that a schedule needs, if it needs one.
+
+    Args:
+        schedule: one of ``SCHEDULES``.
+        history: of the epochs that an earlier process has finished, from which the callback's state follows.
+    """
+    if not isinstance(schedule, Plateau):
+        return []
+    from covidcnn.backend import keras
+
+    class ContinuedPlateau(keras.callbacks.ReduceLROnPlateau):
+        def on_train_begin(self, logs: dict | None = None) -> None:
+            super().on_train_begin(logs)
+            for epoch, earlier in enumerate(history.to_dict("records")):
+                self.model.optimizer.learning_rate = earlier["learning_rate"]
+                self.on_epoch_end(epoch, earlier)
+
+    return [ContinuedPlateau(schedule.monitor, schedule.factor, schedule.patience, min_lr=schedule.lowest,
+                             mode="max" if schedule.monitor == "val_accuracy" else "min")]
