@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from covidcnn.evidence.openings import freeze, log_trial, open_store
+from covidcnn.evidence.openings import freeze, log_access, open_store
 from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, write_selection
 from covidcnn.training.fit import SCORE_COLUMNS
 from covidcnn.trials.store import TrialResult, TrialStore
@@ -22,7 +22,8 @@ def invented_films() -> pd.DataFrame:
     films = pd.DataFrame({"path": [f"test/{one}/film{place}.jpeg" for one, place in zip(label, number, strict=True)],
                           "label": label, "subtype": np.where(label == "NORMAL", "normal",
                                                               np.where(number % 2, "bacteria", "virus")),
-                          "patient": [f"p{place // 6}-{place % 3}" for place in number], "split": "test"})
+                          "patient": [f"p{place // 6}-{place % 3}" for place in number], "split": "test",
+                          "perturbation": ""})
     return pd.concat([films.assign(split="validation", path=films["path"].str.replace("test/", "train/")), films],
                      ignore_index=True)
 
@@ -91,9 +92,10 @@ def invented_store(folder, cause: str = "shift", seeds: list[int] = SEEDS, arms:
         if protocol.arm(name).select:
             write_selection(protocol, name, store)
     freeze(protocol, store)
-    for trial in {trial.key: trial for name in protocol.arms for trial in protocol.sweep(name).trials(protocol.data)
-                  }.values():
-        log_trial(protocol, trial)
+    scored = {trial.key: (arm, trial) for arm in protocol.arms
+              for trial in protocol.sweep(arm).trials(protocol.data) if trial.score_test}
+    for arm, trial in scored.values():
+        log_access(protocol, trial.key, arm, trial.recipe.precision)
     return protocol, store
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from covidcnn.evidence.ledger import read_ledger
 from covidcnn.evidence.measures import accuracy, sensitivity, specificity
-from covidcnn.evidence.openings import log_opening
+from covidcnn.evidence.openings import log_access
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.statistics import paired_difference
 from covidcnn.paths import NOTEBOOKS
@@ -43,7 +43,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     protocol, store = invented_store(tmp_path, arms=("1", "4", "7"))
     invented_floor(store.folder)
     for model in ("ridge", "neighbour"):
-        log_opening(protocol, model, "8-floor")
+        log_access(protocol, model, "8-floor")
     out = run_notebook(protocol, store)
     assert {path.stem for path in (out / "figures").glob("*.png")} == FIGURES
     assert "waits for the others" not in capsys.readouterr().out

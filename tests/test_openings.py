@@ -8,18 +8,8 @@ import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
-from covidcnn.evidence.ledger import read_ledger
-from covidcnn.evidence.openings import (
-    changed_verdict_code,
-    log_opening,
-    open_store,
-    openings,
-    permit,
-    require_as_frozen,
-    verdict_code,
-)
+from covidcnn.evidence.openings import log_access, open_store, openings, permit, require_as_frozen
 from covidcnn.evidence.protocol import read_protocol, write_selection
-from covidcnn.evidence.write import write_ledger
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 
@@ -111,7 +101,7 @@ def test_openings_are_entered_and_stay(protocol, store):
     # Removed and run again: opened again.
     (store.folder / "trials" / f"{trials[0].key}.json").unlink()
     store.run(None, trials[0], trainer=stub_trainer)
-    log_opening(protocol, "ridge, 16 x 16 pixels", "8-floor")
+    log_access(protocol, "ridge, 16 x 16 pixels", "8-floor")
     entered = openings(protocol)
     assert entered["scored"].tolist() == [trials[0].key, trials[1].key, trials[0].key, "ridge, 16 x 16 pixels"]
     assert entered["arm"].tolist() == ["plain"] * 3 + ["8-floor"]
@@ -195,7 +185,7 @@ def test_freezing_keeps_digests_of_all_that_is_pinned(protocol, store, selected)
     permit(protocol, store)
     state = json.loads(protocol.path.with_name("frozen.json").read_text())
     assert set(state["arms"]) == set(VALUE["arms"])
-    assert set(state) == {"arms", "rules", "selections", "commit", "verdict code"}
+    assert set(state) == {"arms", "rules", "selections", "commit"}
     assert openings(protocol).empty
     # Written once: what it was then is compared ever after.
     before = protocol.path.with_name("frozen.json").read_bytes()
@@ -236,32 +226,45 @@ def test_protocol_that_changed_under_a_running_process_is_not_frozen(protocol, s
     assert not protocol.path.with_name("frozen.json").exists()
 
 
+def killed(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.usefixtures("selected")
-def test_training_that_diverged_has_scored_nothing(protocol, store):
+def test_training_is_entered_before_it_scores_so_that_one_that_is_thrown_away_leaves_a_trace(protocol, store):
+    trial = protocol.sweep("plain").trials(protocol.data)[0]
+
+    def entered_by_now(*arguments):
+        assert openings(protocol)["scored"].tolist() == [trial.key]
+        return killed()
+
+    with pytest.raises(KeyboardInterrupt):
+        store.run(None, trial, trainer=entered_by_now)
+    # It had not finished an epoch, so that it begins anew.
+    store.run(None, trial, trainer=stub_trainer)
+    assert openings(protocol)["scored"].tolist() == [trial.key] * 2
+
+
+@pytest.mark.usefixtures("selected")
+def test_training_that_goes_on_is_entered_once(protocol, store):
+    trial = protocol.sweep("plain").trials(protocol.data)[0]
+
+    def killed_later(dataset, trial, folder, report):
+        stub_trainer(dataset, trial, folder, lambda *report: killed())
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            store.run(None, trial, trainer=killed_later)
+    store.run(None, trial, trainer=stub_trainer)
+    assert openings(protocol)["scored"].tolist() == [trial.key]
+
+
+@pytest.mark.usefixtures("selected")
+def test_training_that_diverges_is_entered_too(protocol, store):
+    """It may have scored test films after an epoch."""
     def diverging(*arguments):
         raise Diverged("no number")
 
     store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=diverging)
-    assert openings(protocol).empty
+    assert len(openings(protocol)) == 1
     require_as_frozen(protocol, store)
-
-
-@pytest.mark.usefixtures("frozen")
-def test_changed_verdict_code_is_told_by_file(protocol, store, selected, monkeypatch):
-    assert changed_verdict_code(protocol) == []
-    permit(protocol, store)
-    assert changed_verdict_code(protocol) == []
-    before = verdict_code()
-    assert {"evidence/causes.py", "evaluation/threshold.py", "paper.py"} <= set(before)
-    now = before | {"evidence/causes.py": "other", "evidence/new.py": "new"}
-    del now["paper.py"]
-    monkeypatch.setattr("covidcnn.evidence.openings.verdict_code", lambda: now)
-    assert changed_verdict_code(protocol) == ["evidence/causes.py", "evidence/new.py", "paper.py"]
-
-
-def test_ledger_names_what_was_changed(tmp_path):
-    write_ledger(read_ledger(), tmp_path, ["evidence/causes.py"])
-    assert "after the first test score, of the code that gives the verdicts:** `covidcnn/evidence/causes.py`" in (
-        tmp_path / "claims.md").read_text(encoding="utf-8")
-    write_ledger(read_ledger(), tmp_path, [])
-    assert "after the first" not in (tmp_path / "claims.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, single_measure_auc
 from covidcnn.errors import DataError, UserError
 from covidcnn.evidence.measures import THRESHOLD
-from covidcnn.evidence.openings import log_opening, permit
+from covidcnn.evidence.openings import log_access, permit
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import replacing
@@ -42,14 +42,14 @@ def compute_floor(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataF
     if not protocol.has_floor:
         raise UserError(f"{protocol.path}: it names no floor, so that none is scored on test films")
     permit(protocol, TrialStore(store))
+    for model in (RIDGE, NEIGHBOUR):
+        log_access(protocol, model, FLOOR)
     films = dataset.films
     pixels = coarse_pixels(load_images(dataset.root, films, ImageSettings()))
     scores = pd.concat([
         # The decision function is 0 where a probability is a half.
         floor_scores(films, pixels).assign(model=RIDGE).assign(score=lambda table: table["score"] + THRESHOLD),
         floor_scores(films, pixels, KNeighborsClassifier(1)).assign(model=NEIGHBOUR)])
-    for model in (RIDGE, NEIGHBOUR):
-        log_opening(protocol, model, FLOOR)
     with replacing(store / _SCORES) as temporary:
         # No time in the archive: same scores, same file.
         scores.to_csv(temporary, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})

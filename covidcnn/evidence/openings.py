@@ -1,8 +1,9 @@
 """When the published test set may be opened for the trial store of a protocol, and what has opened it.
 
 Beside the protocol lie two files. ``frozen.json`` keeps rules, arms and selections, as digests, as they were just
-before the first test film was scored. ``openings.csv`` has a line for everything that scored them; lines are only ever
-added.
+before the first test film was scored, with the commit of the code, whose tree was clean. ``openings.csv``, the test-set
+access log, has a line for everything that scores them, written before it does; lines are only ever added. Later code is
+judged by what it gives: a test recomputes the ledger of a study that is closed and compares it with what was committed.
 """
 
 import csv
@@ -27,7 +28,6 @@ from covidcnn.trials.trial import Trial
 
 OPENINGS, FROZEN = "openings.csv", "frozen.json"
 _COLUMNS = ("time", "scored", "arm", "precision")
-_HERE = Path(__file__).parent
 
 
 def open_store(folder: Path) -> TrialStore:
@@ -42,15 +42,17 @@ def open_store(folder: Path) -> TrialStore:
     if not path.is_file():
         return store
     protocol = read_protocol(path)
-    return TrialStore(folder, partial(permit_trial, protocol, store), partial(log_trial, protocol))
+    return TrialStore(folder, partial(admit_trial, protocol, store))
 
 
-def permit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
-    """Refuse a trial that would score test films and stands in no arm, too early, or in another precision than the
-    trials of its arm before it. The first that is allowed freezes the protocol.
+def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
+    """Enter in the access log that a trial will score test films; refuse it where it stands in no arm, comes too early,
+    or in another precision than the trials of its arm before it. The first that is allowed freezes the protocol.
+
+    A trial that was killed and goes on is entered once; one that begins anew is entered again.
 
     Raises:
-        UserError: it is refused.
+        UserError: it is refused, or cannot be entered.
     """
     if not trial.score_test:
         return
@@ -61,6 +63,8 @@ def permit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
         if other != trial.recipe.precision and scored & _keys(protocol, arm, other):
             raise UserError(f"{protocol.path}: arm '{arm}' was begun in {other}; bring its precision back, one arm has "
                             "one")
+    if not (trial.key in scored and store.has_begun(trial)):
+        log_access(protocol, trial.key, arm, trial.recipe.precision)
 
 
 def permit(protocol: Protocol, store: TrialStore) -> None:
@@ -115,18 +119,8 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
                             "true'")
 
 
-def log_trial(protocol: Protocol, trial: Trial) -> None:
-    """Enter that a trial has scored the published test films.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    if trial.score_test:
-        log_opening(protocol, trial.key, _arm_of(protocol, trial), trial.recipe.precision)
-
-
-def log_opening(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
-    """Enter what has scored the published test films: the key of a trial, or a model's name.
+def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
+    """Enter what is about to score the published test films: the key of a trial, or a model's name.
 
     Raises:
         UserError: nothing can be written there.
@@ -142,7 +136,7 @@ def log_opening(protocol: Protocol, scored: str, arm: str, precision: str = "") 
 
 
 def openings(protocol: Protocol) -> pd.DataFrame:
-    """Everything that has scored the published test films, that which is no longer in the store too: ``time``,
+    """Everything that was to score the published test films, that which is no longer in the store too: ``time``,
     ``scored``, ``arm``, ``precision``.
 
     Raises:
@@ -209,24 +203,7 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
         if not protocol.path.with_name(FROZEN).is_file():
             write_json(protocol.path.with_name(FROZEN), {
                 "rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
-                "arms": _arms(protocol), "commit": git_commit(), "verdict code": verdict_code()})
-
-
-def verdict_code() -> dict[str, str]:
-    """SHA-256 of each file that turns scores into verdicts: a mistake in them may be mended after the first test score,
-    but not without a word. Tables and figures show results and decide nothing."""
-    files = [*sorted(set(_HERE.glob("*.py")) - {_HERE / name for name in ("figures.py", "tables.py", "write.py")}),
-             *(_HERE.parent / name for name in ("evaluation/metrics.py", "evaluation/threshold.py", "paper.py"))]
-    return {file.relative_to(_HERE.parent).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def changed_verdict_code(protocol: Protocol) -> list[str]:
-    """The files of ``verdict_code`` that are others than when the first test film was scored, by name."""
-    path = protocol.path.with_name(FROZEN)
-    if not path.is_file():
-        return []
-    frozen, now = json.loads(path.read_text(encoding="utf-8"))["verdict code"], verdict_code()
-    return sorted(name for name in {**frozen, **now} if frozen.get(name) != now.get(name))
+                "arms": _arms(protocol), "commit": git_commit()})
 
 
 def _arms(protocol: Protocol) -> dict[str, str]:

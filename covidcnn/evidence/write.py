@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pandas as pd
 from covidcnn.evidence.figures import evidence_figures
 from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.ledger import LEDGER, ledger, summary, without_empty
-from covidcnn.evidence.openings import changed_verdict_code, openings
+from covidcnn.evidence.openings import openings
 from covidcnn.evidence.protocol import Protocol
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.evidence.tables import Tables, evidence_tables
@@ -75,7 +74,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")
     claims = ledger(evidence)
-    write_ledger(claims, folder, changed_verdict_code(protocol))
+    write_ledger(claims, folder)
     apply_style()
     captions = {}
     for name, figure, caption in evidence_figures(evidence, claims):
@@ -111,13 +110,12 @@ def _text(value: Any) -> str:
     return "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
-def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> None:
+def write_ledger(table: pd.DataFrame, folder: Path) -> None:
     """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
 
     Args:
         table: from ``ledger``.
         folder: of the report.
-        changed_code: the files that give the verdicts and are others than before the first test score.
     """
     with replacing(folder / LEDGER.name) as temporary:
         table.to_csv(temporary, float_format="%.6g")
@@ -134,23 +132,19 @@ def write_ledger(table: pd.DataFrame, folder: Path, changed_code: Sequence[str])
             "is that of the comparison that decides. p is below 0.05 where the interval of a single difference leaves "
             "out zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab "
             "opens a cell by its link.",
-            *([_said_of_changes(table, folder, changed_code)] if changed_code else []),
+            *([_said_of_frozen(table, folder)] if (folder / FROZEN_CLAIMS).is_file() else []),
             summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
             *(f"## {section}\n\n{_page_of(rows, trials, folder)}"
               for section, rows in table.groupby("section", sort=False)),
         ]) + "\n", encoding="utf-8")
 
 
-def _said_of_changes(table: pd.DataFrame, folder: Path, changed_code: Sequence[str]) -> str:
-    said = ("**Changed after the first test score, of the code that gives the verdicts:** "
-            f"{', '.join(f'`covidcnn/{name}`' for name in changed_code)}. Their history since the commit that "
-            "[frozen.json](frozen.json) names says how.")
-    if not (folder / FROZEN_CLAIMS).is_file():
-        return said
+def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
     others = other_than_frozen(table, folder / FROZEN_CLAIMS)
-    return (f"{said} [What the code as frozen gave]({FROZEN_CLAIMS}) on the same trials: "
-            + (f"another verdict or number for {', '.join(others)}." if others
-               else "the same verdicts, values, intervals and seeds."))
+    return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
+            f"before the first test score. [What that code gave]({FROZEN_CLAIMS}) on the same trials, held against "
+            "this ledger: " + (f"another verdict or number for {', '.join(others)}." if others
+                               else "the same verdicts, values, intervals and seeds."))
 
 
 def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
@@ -206,13 +200,11 @@ def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: di
     """What all tables, figures and verdicts of the folder were made from."""
     results = {result.trial.key: result for found in evidence.finished.values() for result in found}
     of_floor = openings(protocol)["arm"] == FLOOR
-    content = {key: hashlib.sha256(results[key].scores.to_csv(index=False, float_format="%.9g").encode()).hexdigest()
-               for key in sorted(results)}
+    content = {key: results[key].digest for key in sorted(results)}
     return {
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
-        "verdict code changed since the first test score": changed_verdict_code(protocol),
         "openings of the published test set": {"trainings": int((~of_floor).sum()),
                                                "models of the floor": int(of_floor.sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),

@@ -77,7 +77,7 @@ class Run:
         """History and scores (validation and test) of one training, from the report's store of trials.
 
         What another notebook or an earlier run has finished is read, what was killed goes on. Scoring the
-        published test set is entered in the run record, once, when it is done.
+        published test set is entered in the run record, once, before it is done.
 
         Raises:
             UserError: the training diverged.
@@ -87,10 +87,11 @@ class Run:
         from covidcnn.trials.trial import pin_trial
 
         def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
-            training = train_trial(dataset, trial, folder, report)
-            self.log_test_opening(f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation "
-                                  f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
-            return training
+            # Before it scores anything; one that goes on after it was killed is entered already.
+            if not store.has_begun(trial):
+                self.log_test_opening(f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation "
+                                      f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
+            return train_trial(dataset, trial, folder, report)
 
         store = open_store(self.folder / STORE)
         store.prepare()
@@ -102,7 +103,7 @@ class Run:
         return result
 
     def log_test_opening(self, what: str) -> None:
-        """Enter in the run record that ``what`` was scored on the published test films, outside the paper
+        """Enter in the run record that ``what`` is scored on the published test films, outside the paper
         profile. Entries are only ever added, in later runs too."""
         if self.is_exploratory:
             self._enter("test openings", {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")},
