@@ -2,7 +2,8 @@
 
     python benchmarks/data_speed.py --data FOLDER --json
 
-- augmentation: the paper's flips and shifts on the same films, here and in Keras's ImageDataGenerator;
+- augmentation: the paper's flips and shifts, and the public recipe's rotation and zoom besides, on the same films, here
+  and in Keras's ImageDataGenerator, taking turns;
 - pipeline: training steps fed with augmented films, beside the same compiled step on one batch kept in memory,
   taking turns;
 - decoding: all films of FOLDER into an empty cache, then again from the cache, beside one epoch of
@@ -52,33 +53,53 @@ def main() -> None:
 
     report: dict[str, Any] = {"machine": machine()}
     for part in options.parts:
-        numbers = {"pipeline": options.sizes, "memory": options.films}.get(part)
+        numbers = {"augmentation": options.sizes, "pipeline": options.sizes, "memory": options.films}.get(part)
         report[part] = {number: ask(part, number) for number in numbers} if numbers else ask(part)
     print(json.dumps(report, indent=2 if options.json else None))
 
 
-def augmentation(options: argparse.Namespace, _: int) -> dict[str, float]:
-    """Films a second, 224 px, one thread."""
-    from covidcnn.augment import AUGMENTATIONS, augment_image
-    from covidcnn.backend import tf
+def augmentation(options: argparse.Namespace, size: int) -> dict[str, dict[str, float]]:
+    """Films a second by the name of the augmentation."""
+    import cv2
 
-    generator = np.random.default_rng(0)
-    films = generator.integers(0, 256, (200, 224, 224), np.uint8)
+    cv2.setNumThreads(1)
+    films = np.random.default_rng(0).integers(0, 256, (512, size, size), np.uint8)
+    return {"paper": _augmented(films, "paper", options.repeats),
+            "public recipe": _augmented(films, "public recipe", options.repeats, rotation_range=30, zoom_range=0.2)}
+
+
+def _augmented(films: np.ndarray, name: str, repeats: int, **ranges: float) -> dict[str, float]:
+    """Films a second, medians over turns: one after the other on one thread, and in batches as ``model.fit`` gets them,
+    for which the library uses two threads and ``flow`` one."""
+    from covidcnn.augment import AUGMENTATIONS, augment_images
+    from covidcnn.backend import tf
+    from covidcnn.data.pipeline import training_batches
+
     keras_generator = tf.keras.preprocessing.image.ImageDataGenerator(
-        horizontal_flip=True, width_shift_range=SHIFT, height_shift_range=SHIFT)
+        horizontal_flip=True, width_shift_range=SHIFT, height_shift_range=SHIFT, rescale=1 / 255, **ranges)
+    generator, labels = np.random.default_rng(0), np.arange(len(films)) % 2
     as_keras_wants = films[..., np.newaxis].astype(np.float32)
-    own, peer = [], []
-    for _ in range(5):
-        begin = time.perf_counter()
-        for film in films:
-            augment_image(film, AUGMENTATIONS["paper"], generator)
-        own.append(len(films) / (time.perf_counter() - begin))
-        begin = time.perf_counter()
-        for film in as_keras_wants:
-            keras_generator.random_transform(film)
-        peer.append(len(films) / (time.perf_counter() - begin))
-    rates = {"covidcnn, films/s": statistics.median(own), "ImageDataGenerator, films/s": statistics.median(peer)}
-    return rates | {"covidcnn is faster by": statistics.median(own) / statistics.median(peer)}
+    ours = iter(training_batches(films, labels, np.arange(len(films)), batch_size=32, seed=0, epochs=range(1000),
+                                 augmentation=AUGMENTATIONS[name]))
+    theirs = keras_generator.flow(as_keras_wants, labels, batch_size=32)
+    shown = {
+        "covidcnn, one thread": (128, lambda: augment_images(list(films[:128]), AUGMENTATIONS[name], generator)),
+        "ImageDataGenerator, one thread": (32, lambda: [keras_generator.random_transform(film)
+                                                        for film in as_keras_wants[:32]]),
+        "covidcnn, batches": (640, lambda: [next(ours) for _ in range(20)]),
+        "ImageDataGenerator, batches": (64, lambda: [next(theirs) for _ in range(2)])}
+    seconds: dict[str, list[float]] = {what: [] for what in shown}
+    for _ in range(repeats):
+        for what, (number, run) in shown.items():
+            begin = time.perf_counter()
+            run()
+            seconds[what].append((time.perf_counter() - begin) / number)
+    rates = {f"{what}, films/s": 1 / statistics.median(taken) for what, taken in seconds.items()}
+    for how in ("one thread", "batches"):
+        rates[f"covidcnn is faster by, {how}"] = statistics.median(
+            peer / own for own, peer in zip(seconds[f"covidcnn, {how}"], seconds[f"ImageDataGenerator, {how}"],
+                                            strict=True))
+    return rates
 
 
 def pipeline(options: argparse.Namespace, size: int) -> dict[str, float]:
