@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
 
-from covidcnn.imaging.dicom import _ATTRIBUTES
+from covidcnn.imaging.dicom import _ATTRIBUTES, _BY_FRAME
 
 POISON = "Poisonous"
 POISONED = {
@@ -99,12 +99,13 @@ def write_dicom(path: Path, pixels: np.ndarray, bits: int | None = None, compres
     return path
 
 
-def write_jpeg_dicom(path: Path, pixels: np.ndarray, **attributes: object) -> Path:
-    """A DICOM file around a baseline JPEG of 8-bit greys."""
+def write_jpeg_dicom(path: Path, pixels: np.ndarray, empty_spectrum: bool = False, **attributes: object) -> Path:
+    """A DICOM file around a baseline JPEG of 8-bit greys; its scan may lack the end of its spectrum."""
     from conftest import encoded
 
     dataset = dicom_dataset(pixels, **attributes)
-    dataset.PixelData = encapsulate([encoded(Image.fromarray(pixels), "JPEG", quality=95)])
+    jpeg = encoded(Image.fromarray(pixels), "JPEG", quality=95)
+    dataset.PixelData = encapsulate([jpeg.replace(b"\0\x3f\0", b"\0\0\0", 1) if empty_spectrum else jpeg])
     dataset["PixelData"].VR = "OB"
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     with warnings.catch_warnings():
@@ -113,9 +114,28 @@ def write_jpeg_dicom(path: Path, pixels: np.ndarray, **attributes: object) -> Pa
     return path
 
 
-def lookup_table(entries: list[int], first: int, depth: int) -> pydicom.Sequence:
-    """A modality or VOI LUT sequence."""
+def without_mark(path: Path) -> Path:
+    """Cut off a DICOM file's preamble, mark and file header (group 0002)."""
+    content = path.read_bytes()
+    path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    return path
+
+
+def lookup_table(entries: list[int] | np.ndarray, first: int, depth: int, packed: bool = False) -> pydicom.Sequence:
+    """A modality or VOI LUT sequence, its entries words or packed two to a word."""
     item = Dataset()
-    item.add_new("LUTDescriptor", "US", [len(entries), first, depth])
-    item.add_new("LUTData", "US", entries)
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, depth])
+    item.add_new("LUTData", "OW", np.asarray(entries, np.uint8 if packed else np.uint16).tobytes())
     return pydicom.Sequence([item])
+
+
+def functional_groups(**attributes: object) -> pydicom.Sequence:
+    """A functional groups sequence of one frame that holds each attribute in the sequence where it belongs."""
+    frame = Dataset()
+    for sequence, names in _BY_FRAME.items():
+        item = Dataset()
+        for name in names:
+            if name in attributes:
+                setattr(item, name, attributes[name])
+        setattr(frame, sequence, pydicom.Sequence([item]))
+    return pydicom.Sequence([frame])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from conftest import encoded
-from dicom_files import POISON, POISONED_BYTES, write_dicom, write_jpeg_dicom
+from dicom_files import POISON, POISONED_BYTES, functional_groups, write_dicom, write_jpeg_dicom
 from PIL import Image, PngImagePlugin
 from pydicom.data import get_testdata_file
 from pydicom.uid import AllTransferSyntaxes, JPEG2000Lossless, RLELossless
@@ -58,8 +58,11 @@ def sound_files(folder: Path) -> dict[str, bytes]:
         files[f"DICOM {name}"] = write_dicom(folder / "film", deep, 12, compression, **shown).read_bytes()
     files["DICOM colour"] = write_dicom(folder / "film", np.asarray(film.convert("RGB"))).read_bytes()
     files["DICOM JPEG"] = write_jpeg_dicom(folder / "film", np.asarray(film)).read_bytes()
-    # pydicom has no encoder of this kind.
-    files["DICOM JPEG-LS"] = Path(get_testdata_file("MR_small_jpeg_ls_lossless.dcm")).read_bytes()
+    enhanced = {"SharedFunctionalGroupsSequence": functional_groups(**shown)}
+    files["DICOM enhanced"] = write_dicom(folder / "film", deep, 12, **enhanced).read_bytes()
+    # pydicom has no encoders of these kinds.
+    for name, file in (("JPEG-LS", "MR_small_jpeg_ls_lossless.dcm"), ("JPEG of 12 bits", "JPEG-lossy.dcm")):
+        files[f"DICOM {name}"] = Path(get_testdata_file(file)).read_bytes()
     return files
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.reading import read_grey, read_header
@@ -70,14 +70,39 @@ def test_jpeg_of_every_colour_mode_is_read_as_its_grey_level(tmp_path, mode):
     ((0, 2048, 4095), (0, 128, 255)),
     ((0, 32768, 65535), (0, 128, 255)),
     ((0, 128, 255), (0, 128, 255)),
-    ((0, 4096, 4096), (0, 16, 16)),
+    ((0, 512, 1023), (0, 128, 255)),
+    ((0, 8192, 16383), (0, 128, 255)),
+    ((0, 4096, 4096), (0, 64, 64)),
 ])
-def test_sixteen_bit_file_is_scaled_by_the_depth_its_values_need(tmp_path, values, expected):
-    film = np.resize(np.array(values, np.uint16), (18, 18))
-    Image.fromarray(film).save(tmp_path / "film.png")
-    image = read_grey(tmp_path / "film.png")
+@pytest.mark.parametrize(("kind", "name"), [(np.uint16, "film.png"), (np.int32, "film.tif"), (np.float32, "film.tif")])
+def test_deep_file_is_scaled_by_the_depth_its_values_need(tmp_path, values, expected, kind, name):
+    film = np.resize(np.array(values, kind), (18, 18))
+    Image.fromarray(film).save(tmp_path / name)
+    image = read_grey(tmp_path / name)
     assert image.dtype == np.uint8
     assert image[0, :3].tolist() == list(expected)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_values_beyond_sixteen_bits_are_scaled_by_the_largest(tmp_path, kind):
+    Image.fromarray(np.resize(np.array([0, 50_000, 100_000], kind), (18, 18))).save(tmp_path / "film.tiff")
+    assert read_grey(tmp_path / "film.tiff")[0, :3].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_values_below_zero_are_refused_and_what_overshoots_is_not(tmp_path, refused, kind):
+    film = np.resize(np.array([-1024, 0, 1024], kind), (18, 18))
+    Image.fromarray(film).save(tmp_path / "film.tiff")
+    with refused("film.tiff", "below 0", "8-bit", error=DataError):
+        read_grey(tmp_path / "film.tiff")
+    Image.fromarray(film.clip(-1)).save(tmp_path / "film.tiff")
+    assert read_grey(tmp_path / "film.tiff")[0, :3].tolist() == [0, 0, 64]
+
+
+def test_what_is_no_finite_number_leaves_the_other_values(tmp_path):
+    film = np.resize(np.array([np.nan, np.inf, -np.inf, 0.5, 1], np.float32), (20, 20))
+    Image.fromarray(film).save(tmp_path / "film.tiff")
+    assert read_grey(tmp_path / "film.tiff")[0, :5].tolist() == [0, 0, 0, 128, 255]
 
 
 def test_float_file_of_values_up_to_one_keeps_its_grey_levels(tmp_path):
@@ -93,11 +118,19 @@ def test_first_frame_of_an_animated_file_is_read(tmp_path):
     assert set(read_grey(tmp_path / "film.gif").ravel().tolist()) == {10}
 
 
-def test_stored_orientation_is_applied(tmp_path):
+@pytest.mark.parametrize(("orientation", "turned"), [
+    (1, NOISE), (3, NOISE[::-1, ::-1]), (5, NOISE.T), (6, np.rot90(NOISE, -1)), (7, NOISE[::-1, ::-1].T),
+    (8, np.rot90(NOISE))])
+@pytest.mark.parametrize(("kind", "options"), [
+    ("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True}), ("JPEG", {})])
+def test_stored_orientation_is_applied_and_the_header_knows(tmp_path, kind, options, orientation, turned):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
-    Image.fromarray(NOISE).save(tmp_path / "film.png", exif=exif)
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.png"), np.rot90(NOISE, -1))
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(NOISE).save(tmp_path / "film", kind, exif=exif, **options)
+    image, header = read_grey(tmp_path / "film"), read_header(tmp_path / "film")
+    assert (header.height, header.width) == image.shape == turned.shape
+    if kind != "JPEG":
+        np.testing.assert_array_equal(image, turned)
 
 
 def test_ending_in_capitals_and_wrong_ending_are_no_matter(tmp_path):

@@ -1,14 +1,16 @@
 """DICOM files read as films: what a viewer would show of the first frame, as greyscale of 8 bits.
 
-A header names a patient. So only the attributes of ``_ATTRIBUTES`` are read at all, what pydicom has to say of the
-rest (its warnings and log lines quote values) is silenced, and no message here repeats a header's text.
+A header names a patient. So only the attributes of ``_ATTRIBUTES`` are read at all, of functional groups only those of
+``_BY_FRAME`` are kept, what pydicom has to say of the rest (its warnings and log lines quote values) is silenced, and
+no message here repeats a header's text.
 """
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +19,23 @@ import numpy as np
 import openjpeg
 from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.encaps import get_frame
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
 from pydicom.pixels.processing import apply_windowing
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+    UID_dictionary,
+)
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import ImageHeader, require_film_size
@@ -33,10 +47,21 @@ _ATTRIBUTES = [
     "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData",
+    "PixelPaddingRangeLimit", "PresentationLUTShape", "LossyImageCompression", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths", "PixelData",
 ]
+_GROUPS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
+_BY_FRAME = {
+    "PixelValueTransformationSequence": ["ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"],
+    "FrameVOILUTSequence": ["VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"],
+}
+_NEEDED = ["PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "PixelRepresentation"]
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
+_MOVED = 64
+"""Levels that lossy compression is taken to have moved padding by, at most."""
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _Result = TypeVar("_Result")
 _lock = threading.Lock()
@@ -55,9 +80,15 @@ def read_dicom_header(path: Path) -> ImageHeader:
 def read_dicom(path: Path) -> np.ndarray:
     """The first frame as a viewer shows it: modality LUT or rescale, then VOI LUT or window, of several the first.
 
-    Where the file states neither, 8 unsigned bits are taken as they are, and more bits from the darkest to the
-    brightest value, as viewers do. MONOCHROME1 (0 is white) is inverted; colour is weighted as ITU-R 601.
-    Pixels that the file marks as padding are black and have no say in what is darkest or brightest.
+    What an enhanced object states of its first frame, or of all, goes before what it states of the image.
+    White is the largest entry of a VOI LUT, as in viewers: some machines give the bits of its storage as its depth.
+    Where the file states neither LUT nor window, 8 unsigned bits are taken as they are, and more bits from the
+    darkest to the brightest value, as viewers do. MONOCHROME1 (0 is white) and a Presentation LUT Shape of INVERSE
+    are inverted, both together once; colour is weighted as ITU-R 601.
+    Pixels that the file marks as padding are black and have no say in what is darkest or brightest. After lossy
+    compression, levels within 64 of the padding are taken for it where the next 64 are free of any.
+    Bits around the stored ones are cut off (HighBit; in compressed images the decoder's levels are taken as they
+    are). An empty attribute is as none. A data set without DICOM's mark and file header is read, too.
 
     Returns:
         uint8 array (height, width), 0 black to 255 white.
@@ -102,13 +133,54 @@ def _open(path: Path, pixels: bool) -> Dataset:
     if path.stat().st_size > LARGEST_FILE:
         raise DataError(f"more than {LARGEST_FILE:,} bytes are no film; save its first frame in a file of its own")
     # pydicom would inflate such a file in one go, whatever its size is then.
-    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    with path.open("rb") as file:
+        read_preamble(file, force=True)
+        meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True,
+                            stop_when=lambda tag, _kind, _length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise DataError("deflated DICOM is not read; save it as Explicit VR Little Endian")
-    image = dcmread(path, stop_before_pixels=not pixels, specific_tags=_ATTRIBUTES)
-    if "VOILUTFunction" in image and not image.VOILUTFunction:
-        # Empty it says as little as if it were not there, but pydicom takes it for a function of another name.
-        del image.VOILUTFunction
+    image = dcmread(path, stop_before_pixels=not pixels, specific_tags=[*_ATTRIBUTES, *_GROUPS], force=True)
+    if "TransferSyntaxUID" not in image.file_meta:
+        implicit, little = image.original_encoding
+        image.file_meta.TransferSyntaxUID = (ImplicitVRLittleEndian if implicit else
+                                             ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+    _without_empty(image)
+    for group in _GROUPS:
+        _take_grey_levels_of_frame(image, group)
+        image.pop(group, None)
+    for name in ("ModalityLUTSequence", "VOILUTSequence"):
+        if name in image and not (image[name][0].get("LUTDescriptor") and image[name][0].get("LUTData")):
+            del image[name]
+    if image.get("RescaleSlope") == 0:
+        # All of the film would be one grey.
+        del image.RescaleSlope
     return image
+
+
+def _without_empty(attributes: Dataset) -> None:
+    """Remove what says as little as if it were not there: pydicom and the standard's defaults know only absence."""
+    for tag in list(attributes.keys()):
+        # What cannot even be converted is for whoever needs it.
+        with suppress(Exception):
+            if attributes[tag].is_empty or attributes[tag].value in ("", " "):
+                del attributes[tag]
+
+
+def _take_grey_levels_of_frame(image: Dataset, group: str) -> None:
+    """Put the transforms that a functional group of the first frame states in place of the image's own.
+
+    PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10: rescale, window and VOI LUT of enhanced objects.
+    """
+    for sequence, names in _BY_FRAME.items():
+        for frame in list(image.get(group) or [])[:1]:
+            for stated in list(frame.get(sequence) or [])[:1]:
+                _without_empty(stated)
+                found = [stated[name] for name in names if name in stated]
+                if found:
+                    for name in names:
+                        image.pop(name, None)
+                    for element in found:
+                        image.add(element)
 
 
 def _checked(image: Dataset) -> ImageHeader:
@@ -119,6 +191,17 @@ def _checked(image: Dataset) -> ImageHeader:
     """
     if "Rows" not in image or "Columns" not in image or "BitsAllocated" not in image:
         raise DataError("holds no image (a report, a plan or a folder's index, or cut short); remove it")
+    syntax = image.file_meta.TransferSyntaxUID
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        # pydicom 3.0 does not know JPEG XL; what is no standard's name might be anybody's text.
+        name = ("JPEG XL" if syntax.startswith("1.2.840.10008.1.2.4.11") else
+                syntax.name if syntax in UID_dictionary else "an unknown kind")
+        raise DataError(f"its compression ({name}) is not read; save it as Explicit VR Little Endian") from None
+    for name in _NEEDED:
+        if name not in image:
+            raise DataError(f"does not state its {name}, so its grey levels are not known; export it again")
     width, height = int(image.Columns), int(image.Rows)
     require_film_size(width, height)
     kind, samples, bits = image.PhotometricInterpretation, int(image.SamplesPerPixel), int(image.BitsAllocated)
@@ -136,8 +219,14 @@ def _decode(path: Path) -> np.ndarray:
     header = _checked(image)
     if "PixelData" not in image:
         raise DataError("holds no image, only its description; remove it")
-    _require_same_size(image, header)
-    pixels = pixel_array(image, index=0)
+    syntax = image.file_meta.TransferSyntaxUID
+    if image["PixelData"].is_undefined_length and not syntax.is_compressed:
+        raise DataError("compressed, but it does not say how (TransferSyntaxUID); export it again")
+    if syntax.is_compressed and syntax != RLELossless:
+        _prepare_compressed(image, header)
+        pixels = pixel_array(image, index=0)
+    else:
+        pixels = _stored_bits(image)
     if header.mode == "RGB":
         return np.array(Image.fromarray(pixels).convert("L"))
     # The transforms are worked out once for each grey level instead of once for each pixel.
@@ -145,19 +234,39 @@ def _decode(path: Path) -> np.ndarray:
     places = pixels.astype(np.int32) - levels[0]
     in_film = np.zeros(len(levels), bool)
     in_film[places] = True
-    in_film &= ~_padding(levels, image)
+    in_film &= ~_padding(levels, in_film, image)
     table = np.zeros(len(levels), np.uint8)
     if in_film.any():
         table[in_film] = _shown(levels[in_film], image)
     return table[places]
 
 
-def _require_same_size(image: Dataset, header: ImageHeader) -> None:
-    """A compressed image states its size again, and decoders believe that: a place for a decompression bomb."""
+def _stored_bits(image: Dataset) -> np.ndarray:
+    """The first frame of an uncompressed image (or of RLE, which packs the same words) without the bits around those
+    that count: beside them may lie anything, an overlay for example."""
+    allocated, stored = int(image.BitsAllocated), int(image.BitsStored)
+    high = int(image.get("HighBit", stored - 1))
+    if not stored - 1 <= high < allocated:
+        raise DataError("its BitsAllocated, BitsStored and HighBit contradict each other; export it again")
+    pixels = pixel_array(image, index=0, correct_unused_bits=False)
+    # Up, until the highest that counts is the highest of all, and down again: a sign is kept.
+    pixels <<= allocated - 1 - high
+    pixels >>= allocated - stored
+    return pixels
+
+
+def _prepare_compressed(image: Dataset, header: ImageHeader) -> None:
+    """Mend a JPEG that decoders refuse without need, and refuse what is of another size than its header says.
+
+    A compressed image states its size again, and decoders believe that: a place for a decompression bomb.
+    """
     syntax = image.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed or syntax == RLELossless:
-        return
     frame = get_frame(image.PixelData, 0, number_of_frames=header.frames)
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        mended = _with_whole_spectrum(frame)
+        if mended != frame:
+            frame, image.PixelData, image.NumberOfFrames = mended, encapsulate([mended]), 1
+            image.pop("ExtendedOffsetTable", None)
     inside: Mapping[str, object]
     if "JPEG 2000" in syntax.name:
         inside = openjpeg.get_parameters(frame)
@@ -169,28 +278,50 @@ def _require_same_size(image: Dataset, header: ImageHeader) -> None:
         raise DataError("its header and its compressed image disagree on the size; copy it again or remove it")
 
 
-def _padding(levels: np.ndarray, image: Dataset) -> np.ndarray:
-    """Which stored levels only fill the frame around the film: int32 (n,) to bool (n,)."""
+def _with_whole_spectrum(jpeg: bytes) -> bytes:
+    """A sequential JPEG in which scans that state the spectrum 0 to 0 state 0 to 63, as they must (ITU-T T.81, table
+    B.3): some detectors leave the end empty, and decoders refuse it. Of other processes 0 is meant."""
+    data, place, sequential = bytearray(jpeg), 2, False
+    while _JPEG_MARKER.match(data, place):
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        sequential |= marker in (0xC0, 0xC1)
+        place += 2 + length
+        if marker == 0xDA:
+            if sequential and data[place - 3 : place - 1] == b"\0\0":
+                data[place - 2] = 63
+            following = _JPEG_MARKER.search(data, place)
+            place = following.start() if following else len(data)
+    return bytes(data)
+
+
+def _padding(levels: np.ndarray, present: np.ndarray, image: Dataset) -> np.ndarray:
+    """Which stored levels only fill the frame around the film: int32 (n,), and which are in use, bool (n,), to bool
+    (n,)."""
     value, limit = image.get("PixelPaddingValue"), image.get("PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(len(levels), bool)
     # Some files state a signed level by the unsigned number of the same 16 bits.
     stored = np.array([value, value if limit is None else limit]).astype(np.int16 if image.PixelRepresentation
                                                                           else np.uint16)
-    return (levels >= stored.min()) & (levels <= stored.max())
+    distance = np.maximum(stored.min() - levels, levels - stored.max())
+    if image.get("LossyImageCompression") == "01" or image.file_meta.TransferSyntaxUID in _LOSSY:
+        # Without a gap, the film itself begins there; without levels beyond it, they are the film.
+        beyond = distance[present & (distance > _MOVED)]
+        if len(beyond) and beyond.min() > 2 * _MOVED:
+            return distance <= _MOVED
+    return distance <= 0
 
 
 def _shown(levels: np.ndarray, image: Dataset) -> np.ndarray:
     """The grey of each stored level: int32 (n,), ascending, to uint8 (n,)."""
-    values = apply_modality_lut(levels, image)
+    if image.get("ModalityLUTSequence"):
+        values, _ = _looked_up(levels, image.ModalityLUTSequence[0], image)
+    else:
+        values = apply_modality_lut(levels, image)
     stored = int(image.BitsStored)
     if image.get("VOILUTSequence"):
-        descriptor = image.VOILUTSequence[0].LUTDescriptor
-        black, white = 0, 2 ** int(descriptor[2]) - 1
-        if descriptor[2] == 8:
-            # pydicom 3.0 would keep the places of the table in the type of its entries, and 256 entries are too few.
-            descriptor[2] = 16
-        values = apply_voi_lut(values, image)
+        black = 0
+        values, white = _looked_up(values, image.VOILUTSequence[0], image)
     elif _has_window(image):
         # What lies far below and far above the window is shown as black and white.
         black, white = apply_windowing(np.array([-1e30, 1e30]), image)
@@ -202,7 +333,32 @@ def _shown(levels: np.ndarray, image: Dataset) -> np.ndarray:
     if white == black:
         return np.zeros(len(levels), np.uint8)
     shown = np.nan_to_num((values - np.float64(black)) / (np.float64(white) - black)).clip(0, 1)
-    return np.rint(255 * (1 - shown if image.PhotometricInterpretation == "MONOCHROME1" else shown)).astype(np.uint8)
+    inverse = image.PhotometricInterpretation == "MONOCHROME1" or image.get("PresentationLUTShape") == "INVERSE"
+    return np.rint(255 * (1 - shown if inverse else shown)).astype(np.uint8)
+
+
+def _looked_up(values: np.ndarray, table: Dataset, image: Dataset) -> tuple[np.ndarray, int]:
+    """What a modality or VOI LUT gives for each value, (n,) to uint16 or uint8 (n,), and its largest entry.
+
+    pydicom 3.0 knows neither entries packed two to a word, nor all depths of the standard.
+    """
+    count, first, depth = (int(number) for number in table.LUTDescriptor)
+    count = count or 2**16
+    data = table.LUTData
+    big_endian = image.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+    entries = np.frombuffer(data, ">u2" if big_endian else "<u2") if isinstance(data, bytes) else np.atleast_1d(data)
+    entries = entries.astype("<u2")
+    if len(entries) == (count + 1) // 2 < count:
+        entries = entries.view(np.uint8)
+    if len(entries) < count or depth not in range(8, 17):
+        raise DataError("damaged: a lookup table is not what its descriptor says; copy it again or remove it")
+    # Some files state a signed number as unsigned, or the reverse: as it stands, all of the film would be one entry.
+    if first >= 2**15 and first > values.max():
+        first -= 2**16
+    elif first < 0 and first + count <= values.min():
+        first += 2**16
+    entries = entries[:count]
+    return entries[np.clip(np.rint(values) - first, 0, count - 1).astype(np.intp)], int(entries.max())
 
 
 def _has_window(image: Dataset) -> bool:

@@ -11,6 +11,8 @@ LARGEST_AREA = 100_000_000
 """Pixels. The largest detectors give about 20 million; more is a decompression bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes of colour, whether or not the pixels are grey; a palette ('P') is as often one of greys."""
+_FIRST_KINDS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"}
+"""Value representations of the first elements of a DICOM data set."""
 IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"}
 
 
@@ -26,19 +28,33 @@ class ImageHeader:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is marked as DICOM: the letters DICM after 128 bytes. Its name does not matter."""
+    """Whether a file is DICOM: marked by the letters DICM after 128 bytes, or a data set without that mark, as some
+    archives keep them. Its name does not matter."""
     try:
         # Of a file alone: to open a pipe would be to wait for somebody to write to it.
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            start = file.read(1024)
     except (OSError, ValueError):
         return False
+    return start[128:132] == b"DICM" or _begins_as_data_set(start)
+
+
+def _begins_as_data_set(start: bytes) -> bool:
+    """Whether bytes begin with an element of group 0008 (or 0002, the file's own header) as implicit or explicit
+    little endian, and the next one is of group 0008, too (or 0002), and a later one."""
+
+    def number(place: int) -> int:
+        return int.from_bytes(start[place : place + 2], "little")
+
+    following = 8 + (number(6) if start[4:6] in _FIRST_KINDS else number(4) + 2**16 * number(6))
+    first, second = (number(0), number(2)), (number(following), number(following + 2))
+    return {first[0], second[0]} <= {2, 8} and first < second
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file in a folder is meant as an image: by its ending, or marked as DICOM (which often has none)."""
+    """Whether a file in a folder is meant as an image: by its ending, or as DICOM (which often has none)."""
     return path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path)
 
 

@@ -20,6 +20,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 with suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
+DEPTHS = (255, 1023, 4095, 16383, 65535)
+"""The largest grey levels of 8, 10, 12, 14 and 16 bits."""
+
 
 def open_image(path: Path) -> Image.Image:
     """Open an image and refuse what cannot be a film, before a pixel is decoded."""
@@ -27,6 +30,8 @@ def open_image(path: Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; copy it again or remove it")
         image = Image.open(path)
+        # Without it, Pillow 13 does not map an uncompressed TIFF into memory by the sides that it has after a turn.
+        image.filename = ""
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -43,7 +48,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Size, mode and number of frames of an image file.
+    """Size (after the turn that the file asks for), mode and number of frames of an image file.
 
     Raises:
         DataError: not an image, empty, smaller than 16 px a side, or beyond 100 million pixels.
@@ -55,7 +60,11 @@ def read_header(path: Path) -> ImageHeader:
         return read_dicom_header(path)
     with open_image(path) as image:
         try:
-            return ImageHeader(*image.size, image.mode, getattr(image, "n_frames", 1))
+            width, height = image.size
+            # Pillow states the size of a TIFF as it will be.
+            if image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
+                width, height = height, width
+            return ImageHeader(width, height, image.mode, getattr(image, "n_frames", 1))
         except Exception as error:
             raise damaged(path, error) from error
 
@@ -64,16 +73,18 @@ def read_grey(path: Path) -> np.ndarray:
     """Read an image file of any usual kind as greyscale.
 
     Colour is weighted as ITU-R 601; transparency is laid on black, the film's background; of several
-    frames the first is read; a 16-bit image is scaled by the depth that its largest value needs
-    (12 or 16 bits), because detectors of 12 bits write 16-bit files; a TIFF where 0 is white is inverted;
-    a stored orientation is applied.
+    frames the first is read; an image of 16 or 32 bits, or of floats, is scaled by the depth that its largest value
+    needs (8, 10, 12, 14 or 16 bits; of floats also 0 to 1), because detectors of 10 to 14 bits write 16-bit files,
+    or by that value, if it is beyond all of them; what is no finite number counts as 0; a TIFF where 0 is white is
+    inverted; a stored orientation is applied.
     DICOM is read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
 
     Returns:
         uint8 array (height, width), 0 black to 255 white.
 
     Raises:
-        DataError: the file cannot be decoded to the end, or is no film (see :func:`read_header`).
+        DataError: the file cannot be decoded to the end, is no film (see :func:`read_header`), or holds values below
+            0, for example Hounsfield units, of which nobody knows which are black and white.
     """
     if is_dicom(path):
         from covidcnn.imaging.dicom import read_dicom
@@ -93,6 +104,8 @@ def read_grey(path: Path) -> np.ndarray:
                 black = Image.new("RGBA", film.size, (0, 0, 0, 255))
                 return np.array(Image.alpha_composite(black, film).convert("L"))
             return np.array(image if image.mode == "L" else image.convert("L"))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         except Exception as error:
             raise damaged(path, error) from error
 
@@ -103,9 +116,18 @@ def damaged(path: Path, error: Exception) -> DataError:
 
 
 def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarray:
-    """Scale 12-bit or 16-bit grey levels, or floats of those ranges or of 0 to 1, to uint8."""
-    scales = (1, 255, 4095, 65535) if values.dtype.kind == "f" else (255, 4095, 65535)
-    values = np.clip(np.nan_to_num(values.astype(np.float32)), 0, None)
+    """Scale grey levels of 8 to 16 bits, or floats of those ranges or of 0 to 1, to uint8.
+
+    Raises:
+        DataError: values that would be below black; without a path, for the caller to put before it.
+    """
+    scales = (1, *DEPTHS) if values.dtype.kind == "f" else DEPTHS
+    values = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    # What rounds to 0 may have overshot in a resizing.
+    if np.rint(values.min(initial=0) * (255 / _full_scale(values, scales))) < 0:
+        raise DataError("holds values below 0 (Hounsfield units?), so black and white are not known; save it as 8-bit "
+                        "greyscale or as DICOM")
+    values = values.clip(0)
     if white_is_zero:
         # Before the scaling: of a film of 12 bits the mirror image in 16 bits has values near 65,535.
         values = _full_scale(values, scales) - values
