@@ -140,6 +140,21 @@ def test_failed_notebook_leaves_the_others_and_a_message(tmp_path, tiny):
     assert "FileNotFoundError" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
 
 
+def test_folders_that_are_relative_are_the_callers_whatever_runs_at_once(tmp_path, small_tree, monkeypatch):
+    """Papermill changes the process's folder to the notebooks' while one runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COVIDCNN_CACHE", "cache")
+    cells = ("import time; time.sleep(1)", "from covidcnn.data.dataset import open_dataset; open_dataset().name",
+             "from covidcnn.report.run import open_run; run = open_run('x', PROFILE); run.folder.is_absolute()")
+    notebooks = [write_notebook(tmp_path / f"0{number}_n.ipynb", *cells) for number in (1, 2, 3)]
+    before = sorted(NOTEBOOKS.iterdir())
+    outcomes = run_series(notebooks, SMOKE, open_dataset("small"), Path("out"), report=lambda line: None, jobs=2)
+    assert [(outcome.status, outcome.message) for outcome in outcomes] == [("done", "")] * 3
+    assert len(list((tmp_path / "out/notebooks").iterdir())) == 3
+    assert len(list((tmp_path / "cache/index").iterdir())) == 1
+    assert sorted(NOTEBOOKS.iterdir()) == before
+
+
 def test_stderr_of_a_notebook_is_kept(tmp_path, tiny):
     notebook = write_notebook(tmp_path / "01_speaks.ipynb", "import sys; print('a quiet word', file=sys.stderr)")
     run_series([notebook], SMOKE, tiny, tmp_path / "out", report=lambda line: None)

@@ -16,7 +16,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, replacing, require_space
 
 # Raised by hand when the reading or preparing of images changes a pixel.
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 
 
 def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,

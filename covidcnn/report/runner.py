@@ -27,7 +27,7 @@ from traitlets import default
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
 from covidcnn.errors import UserError
-from covidcnn.paths import MANIFEST, NOTEBOOKS, PROJECT, REPORTS, replacing
+from covidcnn.paths import CACHE_VARIABLE, MANIFEST, NOTEBOOKS, PROJECT, REPORTS, cache_folder, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
@@ -90,6 +90,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         UserError: a notebook does not have exactly one parameters cell, or lacks a parameter; the folder cannot be
             written, or another report is being written there.
     """
+    # Here, once: papermill changes the working folder of the whole process while a notebook runs.
+    folder = folder.absolute()
     given = {notebook.name: {"PROFILE": profile.name} | parameters.get(notebook.name, {}) for notebook in notebooks}
     for notebook in notebooks:
         check_parameters(notebook.path, given[notebook.name])
@@ -246,8 +248,9 @@ def _drop_traces_of_the_run(executed: Path) -> None:
 
 @contextmanager
 def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Iterator[None]:
-    """Tell the notebooks' kernels where data and report are."""
+    """Tell the notebooks' kernels, whose working folder is another, where data, report and cache are."""
     values = {DATA_VARIABLE: str(dataset.root.resolve()), OUT_VARIABLE: str(folder.resolve()),
+              CACHE_VARIABLE: str(cache_folder().absolute()),
               SKIP_BAD_VARIABLE: "1" if len(dataset.left_out) else "",
               PATIENTS_VARIABLE: str(patients.resolve()) if patients else "",
               "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))}
