@@ -25,7 +25,7 @@ from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
-from covidcnn.evidence.write import FROZEN_CLAIMS, other_than_frozen, write_evidence
+from covidcnn.evidence.write import write_evidence
 
 
 @pytest.fixture(scope="module")
@@ -460,15 +460,6 @@ def test_arm_whose_treatments_ran_on_two_kinds_of_processor_says_so_in_its_rows(
     assert told(SEEDS).endswith(said)
     assert f"of {seeds - 1} of {seeds} seeds" in told(SEEDS[1:])
     assert "processor" not in told([])
-
-
-def test_committed_ledger_has_the_verdicts_and_numbers_of_the_code_that_was_frozen():
-    frozen, rows = LEDGER.parent / FROZEN_CLAIMS, read_ledger()
-    assert other_than_frozen(rows, frozen) == []
-    rows.loc["inversion", "high"] = -0.001
-    rows.loc["layers", "verdict"] = OPEN
-    rows = rows.drop("ct")
-    assert other_than_frozen(rows, frozen) == ["ct", "layers", "inversion"]
 
 
 def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):

@@ -6,13 +6,16 @@ import shutil
 
 import pandas as pd
 import pytest
+from second_analysis import second_ledger
+from test_second_analysis import assert_same
 
 from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger
 from covidcnn.evidence.openings import open_store, openings
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.tables import evidence_tables
-from covidcnn.evidence.write import manifest, write_tables
+from covidcnn.evidence.verdicts import OPEN
+from covidcnn.evidence.write import FROZEN_CLAIMS, manifest, other_than_frozen, write_tables
 from covidcnn.paths import MANIFEST
 
 FOLDER = PROTOCOL.parent
@@ -29,17 +32,42 @@ def evidence(protocol):
     return read_evidence(protocol, open_store(STORE))
 
 
-def test_manifest_is_that_of_the_store(protocol, evidence):
+@pytest.fixture(scope="module")
+def tables(evidence):
+    return evidence_tables(evidence)
+
+
+@pytest.fixture(scope="module")
+def claims(evidence):
+    return ledger(evidence)
+
+
+def test_manifest_is_that_of_the_store(protocol, evidence, tables):
     committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
-    assert committed == manifest(protocol, evidence, evidence_tables(evidence), committed["figures"])
+    assert committed == manifest(protocol, evidence, tables, committed["figures"])
 
 
-def test_ledger_is_what_the_store_says(evidence):
-    pd.testing.assert_frame_equal(read_ledger(), ledger(evidence), check_exact=False, rtol=1e-4)
+def test_ledger_is_what_the_store_says(claims):
+    pd.testing.assert_frame_equal(read_ledger(), claims, check_exact=False, rtol=1e-4)
 
 
-def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(evidence, tmp_path):
-    write_tables(evidence_tables(evidence), tmp_path)
+def test_verdicts_and_numbers_are_those_of_the_code_that_was_frozen(claims):
+    """The first study is closed: whatever the code is called and wherever it stands, this is what it gives."""
+    frozen = FOLDER / FROZEN_CLAIMS
+    assert len(pd.read_csv(frozen)) == len(claims)
+    assert other_than_frozen(claims, frozen) == []
+    changed = claims.copy()
+    changed.loc["inversion", "high"] = -0.001
+    changed.loc["layers", "verdict"] = OPEN
+    assert other_than_frozen(changed.drop("ct"), frozen) == ["ct", "layers", "inversion"]
+
+
+def test_ledger_is_that_of_the_second_analysis(claims):
+    assert_same(claims, second_ledger(FOLDER, claims))
+
+
+def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(tables, tmp_path):
+    write_tables(tables, tmp_path)
     committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))["tables"]
     for name in committed:
         pd.testing.assert_frame_equal(pd.read_csv(FOLDER / "tables" / f"{name}.csv"),
@@ -98,13 +126,13 @@ def test_links_of_the_pages_lead_somewhere(name):
     assert {link for link in links if not (FOLDER / link).exists()} == set()
 
 
-def test_a_changed_table_is_noticed(evidence, tmp_path):
+def test_a_changed_table_is_noticed(claims, tmp_path):
     """The comparison above can fail."""
     copy = shutil.copy(LEDGER, tmp_path / "claims.csv")
     text = copy.read_text(encoding="utf-8")
     copy.write_text(text.replace("reproduced", "supported", 1), encoding="utf-8")
     with pytest.raises(AssertionError):
-        pd.testing.assert_frame_equal(read_ledger(copy), ledger(evidence), check_exact=False, rtol=1e-4)
+        pd.testing.assert_frame_equal(read_ledger(copy), claims, check_exact=False, rtol=1e-4)
 
 
 def test_tables_for_people_have_no_endless_numbers():

@@ -10,8 +10,7 @@ import second_analysis
 from invented import invented_floor, invented_store
 from second_analysis import second_ledger
 
-from covidcnn.evidence.ledger import ledger, read_ledger
-from covidcnn.evidence.protocol import PROTOCOL
+from covidcnn.evidence.ledger import ledger
 from covidcnn.evidence.results import read_evidence
 
 
@@ -38,15 +37,13 @@ def assert_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
         assert found[1:] == pytest.approx([low, high], abs=slack), claim
 
 
-@pytest.mark.parametrize("cause", ["shift", "imbalance", "hard films"])
-def test_invented_stores_are_judged_alike(tmp_path, cause, committed):
-    protocol, store = invented_store(tmp_path, cause)
+def test_invented_store_is_judged_alike(tmp_path):
+    """In a world unlike that of the real store, on which both are held against each other too (test_reports.py):
+    imbalance moves the boundary."""
+    protocol, store = invented_store(tmp_path, "imbalance")
     invented_floor(tmp_path / "store")
-    assert_same(ledger(read_evidence(protocol, store)), second_ledger(tmp_path, read_ledger()))
-
-
-def test_the_committed_ledger_is_that_of_the_second_analysis():
-    assert_same(read_ledger(), second_ledger(PROTOCOL.parent, read_ledger()))
+    claims = ledger(read_evidence(protocol, store))
+    assert_same(claims, second_ledger(tmp_path, claims))
 
 
 @pytest.mark.parametrize(("column", "wrong"), [("verdict", "not reproduced"), ("value", 0.01), ("low", 0.03),

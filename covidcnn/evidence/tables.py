@@ -276,8 +276,9 @@ def manifest_table(evidence: Evidence) -> pd.DataFrame:
         # All seeds of a treatment one after the other.
         recipes = list(dict.fromkeys(result.trial.recipe for result in results))
         by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
-        tables[name] = trial_table(by_treatment).drop(columns=["data", "version"]).join(made).assign(
-            exploratory=name in evidence.exploratory)
+        # The last changes no result.
+        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch"])
+        tables[name] = table.join(made).assign(exploratory=name in evidence.exploratory)
     return pd.concat(tables, names=["arm", "key"]).reset_index()
 
 
