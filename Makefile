@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report paper test lab audit
+.PHONY: report paper check test lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -12,7 +12,10 @@ paper: $(READY)  ## train what reports/paper still lacks, then ledger and report
 	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
 	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
 
-test: $(READY)  ## check style and types, run every test with coverage
+check: $(READY)  ## style, types and the fast tests
+	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not browser"
+
+test: $(READY)  ## style, types, every test, coverage
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lab: $(READY)  ## open JupyterLab on the notebooks

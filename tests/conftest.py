@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import struct
 import sys
 import zlib
@@ -22,7 +23,10 @@ from covidcnn.errors import UserError
 # No test opens a window.
 matplotlib.use("agg")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA_VARIABLE = "COVIDCNN_TEST_DATA"
+SHARED = Path(os.environ.get(DATA_VARIABLE) or Path(__file__).resolve().parents[2] / "shared" / "data").absolute()
+"""Holds chest_xray_224, which ``covidcnn data resize`` makes, and what else there is of chest_xray_originals and
+pneumoniamnist_28."""
 
 TINY_COUNTS = {"train": (24, 40), "val": (4, 4), "test": (12, 20)}
 """Images of NORMAL and of PNEUMONIA in each split."""
@@ -57,10 +61,22 @@ def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need published images or a browser by what they ask for."""
+    for item in items:
+        asked = set(item.fixturenames)
+        if asked & {"shared_films", "shared_originals", "shared_mnist", "published"}:
+            item.add_marker("data")
+        if "browser" in asked:
+            item.add_marker("browser")
+
+
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the code were that of a commit, which while it is being worked on it is not."""
+    """As if the code were that of a commit, which while it is being worked on it is not; nor is git asked for it again
+    and again."""
     monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda *results: "0" * 40)
+    monkeypatch.setattr("covidcnn.trials.store.software_facts", lambda: {"git commit": "0" * 40})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -151,7 +167,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 def _shared(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():
-        pytest.skip(f"the shared images are not here ({folder.name}, looked for in ../shared/data)")
+        pytest.skip(f"no {name} in {SHARED}; {DATA_VARIABLE} names another folder that has it")
     return folder
 
 

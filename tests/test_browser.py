@@ -18,6 +18,8 @@ from covidcnn.evaluation.metrics import confusion, proportion_estimates, wilson
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.report.site import write_site
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("index.html", "01_first.html", "02_second.html", "explorer.html")
 PHONE = {"width": 360, "height": 740}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -31,6 +31,7 @@ def test_help_explains(arguments):
     assert "Usage" in result.output
 
 
+@pytest.mark.slow
 def test_train_leaves_what_it_says(trained):
     assert {path.name for path in trained.iterdir()} == {
         "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"}
@@ -138,6 +139,7 @@ def test_skip_bad_goes_on_and_lists_what_was_left_out(small_tree, trained, run):
     assert json.loads(out)["left out"][0]["path"] == "test/NORMAL/IM-0900-0001.jpeg"
 
 
+@pytest.mark.slow
 def test_phantom_draws_as_many_as_asked(tmp_path, run):
     code, _, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
     assert code == 0

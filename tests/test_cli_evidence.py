@@ -12,7 +12,7 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.evidence import protocol as evidence_protocol
 from covidcnn.trials.store import TrialStore
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
 
 RECIPE = {"size": 16, "epochs": 2, "precision": "float32"}
 

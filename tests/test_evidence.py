@@ -27,6 +27,8 @@ from covidcnn.evidence.tables import aim_table, arm_table, evidence_tables, new_
 from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
 from covidcnn.evidence.write import write_evidence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

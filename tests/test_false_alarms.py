@@ -17,6 +17,8 @@ from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.evidence import by_share, moved_calls
 from covidcnn.report.evidence import accuracy_of_any_threshold, difference_table, new_seeds_table
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds", "cure"}
 
 

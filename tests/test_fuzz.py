@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import fuzz
+import pytest
 
 from covidcnn.paths import PROJECT
+
+pytestmark = pytest.mark.slow
 
 MEGABYTES = 1000
 """A film of 100 million pixels, the largest that is read, takes most of this at 16 bits."""

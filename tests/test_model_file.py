@@ -82,6 +82,7 @@ def test_facts_say_what_a_later_user_must_not_guess(saved):
     assert "Not a medical device" in DISCLAIMER
 
 
+@pytest.mark.slow
 def test_plain_keras_loads_the_file_without_this_project(saved, model, tmp_path):
     np.save(tmp_path / "films.npy", FILMS)
     script = (
@@ -157,6 +158,7 @@ def test_no_code_from_the_file_is_run(tmp_path, refused):
         load_model(path)
 
 
+@pytest.mark.slow
 def test_model_trained_in_bfloat16_loads_without_covidcnn_and_gives_the_same_scores(tiny_tree, tmp_path):
     recipe = Recipe(epochs=1, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
                     precision="bfloat16", validation_fraction=0.3)

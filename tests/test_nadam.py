@@ -34,6 +34,7 @@ def test_second_textbook_step_by_hand():
     assert second == pytest.approx(first - 0.001 * ahead / np.sqrt(v / (1 - 0.999**2)), abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning_rate", [0.001, 0.1])
 def test_keras_variant_equals_keras_step_by_step(learning_rate):
     start = np.array([1.0, -2.0])

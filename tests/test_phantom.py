@@ -128,6 +128,7 @@ def test_films_with_pneumonia_are_exposed_alike_in_all_splits(films):
         np.testing.assert_array_equal(in_test, in_train)
 
 
+@pytest.mark.slow
 def test_folder_is_the_same_for_any_number_of_workers(tmp_path):
     done = []
     phantom.write_phantom(tmp_path / "one", {"train": 12, "test": 4}, seed=3, workers=1, progress=done.append)

@@ -137,6 +137,7 @@ def test_official_validation_is_the_default(mnist_folder, tiny_tree):
     assert recipe_for(open_dataset(tiny_tree), RECIPE) is RECIPE
 
 
+@pytest.mark.slow
 def test_training_uses_it_and_says_what_it_was_made_from(mnist_folder, tmp_path, run):
     code, _, _ = run("train", "--data", mnist_folder, "--out", tmp_path / "model", "--size", 16, "--epochs", 1)
     assert code == 0
@@ -163,6 +164,7 @@ def test_sweep_uses_it(mnist_folder, tmp_path, run, monkeypatch):
     assert [trial.recipe.validation for trial in asked] == ["published", "image"]
 
 
+@pytest.mark.slow
 def test_rebuilt_copy_has_the_official_counts_and_eight_films_in_two_splits(tmp_path, shared_mnist, run):
     code, out, _ = run("data", "fetch", "pneumoniamnist", "--from", shared_mnist / "pneumoniamnist_rebuilt.npz",
                        "--unofficial", "--out", tmp_path / "mnist")

@@ -106,6 +106,7 @@ def test_importing_the_package_does_not_load_tensorflow():
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [
     ["trials", "store"], ["sweep", "sweep.yaml", "--store", "store", "--data", "films", "--dry-run"],
     ["evidence", "status"]], ids=" ".join)

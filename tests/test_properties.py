@@ -120,6 +120,7 @@ def test_drawing_takes_whole_patients_and_not_more_than_asked(films, limit, seed
         assert (drawn["patient"] == patient).sum() == (films["patient"] == patient).sum()
 
 
+@pytest.mark.slow
 @given(st.text(), st.integers(0, 2**31), st.text(max_size=5))
 def test_hash_is_a_fraction_and_stays_the_same(key, seed, purpose):
     fraction = hash_fraction(key, seed, purpose)
@@ -156,6 +157,7 @@ def test_matrix_counts_every_film_once(scores, threshold):
     assert turned.accuracy == matrix.accuracy
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(score_tables(), st.floats(0.05, 0.95))
 def test_estimates_lie_in_their_intervals_and_in_0_to_1(scores, threshold):

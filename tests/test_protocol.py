@@ -140,6 +140,7 @@ def paper() -> Protocol:
     return read_protocol(PROTOCOL)
 
 
+@pytest.mark.slow
 def test_papers_protocol_is_about_the_published_films(paper, shared_films):
     from covidcnn.data.dataset import open_dataset
 

@@ -18,6 +18,8 @@ from covidcnn.evidence.verdicts import OPEN
 from covidcnn.evidence.write import FROZEN_CLAIMS, manifest, other_than_frozen, write_tables
 from covidcnn.paths import MANIFEST
 
+pytestmark = pytest.mark.slow
+
 FOLDER = PROTOCOL.parent
 MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")
 

@@ -173,6 +173,7 @@ def test_trial_that_diverges_is_refused(opened, monkeypatch, refused):
         opened.trial(opened.recipe(), 0)
 
 
+@pytest.mark.slow
 def test_training_of_a_cell_that_is_interrupted_gives_no_model(opened, monkeypatch):
     """Its later cells would show what was trained for less as the recipe's result."""
     def interrupt(epoch, *_):

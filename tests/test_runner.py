@@ -52,6 +52,7 @@ def tiny(tiny_tree):
     return open_dataset(tiny_tree)
 
 
+@pytest.mark.slow
 def test_whole_series_succeeds(smoke_report):
     _, outcomes = smoke_report
     assert [(outcome.notebook, outcome.status, outcome.message) for outcome in outcomes] == [
@@ -108,6 +109,7 @@ def test_run_record_tells_what_was_run(smoke_report):
     assert record["exploratory test openings"]["count"] == 0
 
 
+@pytest.mark.slow
 def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_films, tmp_path):
     """nbval executes every cell again and compares: a test that results are repeatable to the digit."""
     folder, _ = smoke_report
@@ -120,6 +122,7 @@ def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, 
     assert done.returncode == 0, done.stdout[-5000:]
 
 
+@pytest.mark.slow
 def test_kernel_that_hands_over_late_fails_no_notebook(tmp_path, tiny):
     """By default four seconds are enough to fail it, as happens on a burdened machine."""
     stall = ("import sys, time; sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0; "
@@ -161,6 +164,7 @@ def test_stderr_of_a_notebook_is_kept(tmp_path, tiny):
     assert "a quiet word" in (tmp_path / "out/logs/01_speaks.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_resume_keeps_what_is_done_and_runs_what_changed(tmp_path, tiny):
     def series(*sources):
         notebooks = [write_notebook(tmp_path / f"0{number}_n.ipynb", source)
@@ -192,6 +196,7 @@ def test_parameters_go_to_the_notebooks_that_have_them(tmp_path):
     assert read_parameters(notebooks[:1], ["FILM=a = 'b'"]) == {"01_n": {"FILM": "a = 'b'"}}
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_notebook_and_its_record_and_are_part_of_what_resume_looks_at(tmp_path, tiny):
     notebook = write_notebook(tmp_path / "01_n.ipynb", "print(WORD, SEED + 1)",
                               parameters='PROFILE = "quick"\nSEED = 0\nWORD = "none"')
@@ -247,6 +252,7 @@ def test_paper_profile_needs_the_published_films(tiny_tree, tmp_path, refused):
         open_run("01_x", "paper", str(tiny_tree), str(tmp_path))
 
 
+@pytest.mark.slow
 def test_notebooks_of_another_scale_are_no_part_of_a_report(tiny, tmp_path):
     first, second = (write_notebook(tmp_path / f"{name}.ipynb", "1 + 1") for name in ("01_first", "02_second"))
     for notebook, profile, listed in ((first, SMOKE, ["01_first"]), (second, SMOKE, ["01_first", "02_second"]),
@@ -298,6 +304,7 @@ def test_report_goes_on_in_its_own_folder(tmp_path, tiny):
     assert report_folder(SMOKE, "tiny", tmp_path / "out") == tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_each_notebook_says_with_what_it_was_made(tmp_path, tiny, monkeypatch):
     first, second = (write_notebook(tmp_path / f"{name}.ipynb", "1") for name in ("01_first", "02_second"))
     for commit, notebook in (("before", first), ("after", second)):

@@ -13,6 +13,8 @@ from second_analysis import second_ledger
 from covidcnn.evidence.ledger import ledger
 from covidcnn.evidence.results import read_evidence
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
     first = first[first["arms"].notna() & (first["arms"] != "")].set_index("claim")

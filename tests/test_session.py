@@ -14,6 +14,8 @@ from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
 from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train_into
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
                 precision="float32", validation_fraction=0.3)
 

@@ -190,6 +190,7 @@ def test_draw_is_independent_of_the_cut():
     assert 0.10 < (drawn["role"] == "validation").mean() < 0.20
 
 
+@pytest.mark.slow
 def test_published_cuts_part_patients_only_by_image(published):
     train = published.films[published.films["split"] == "train"]
     parted = {design: (sides_by(train, "patient", design=design) > 1).sum() for design in CUT_DESIGNS}

@@ -47,6 +47,7 @@ def models(generator, films, ease, seeds):
     return np.where(right == positive, 0.9, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_interval_covers_the_truth_and_mcnemar_does_not(seeds):
     """Equal optimizers, a seed spread of two points, other test patients each time: no difference is the truth."""

@@ -132,6 +132,7 @@ def test_finished_trial_is_not_run_again(store):
     assert store.run(None, TRIAL, trainer=fail).trial == TRIAL
 
 
+@pytest.mark.slow
 def test_test_films_are_scored_only_where_the_trial_says_so(store, tiny_tree):
     """With the real training."""
     data = open_dataset(tiny_tree)
@@ -140,6 +141,7 @@ def test_test_films_are_scored_only_where_the_trial_says_so(store, tiny_tree):
     assert set(store.run(data, replace(trial, score_test=True)).scores["split"]) == {"validation", "test"}
 
 
+@pytest.mark.slow
 def test_stored_scores_are_those_of_a_training_outside_the_store(store, tiny_tree):
     data = open_dataset(tiny_tree)
     trial = pin_trial(data.content_hash, replace(RECIPE, epochs=1), 0)

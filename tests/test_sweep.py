@@ -212,6 +212,7 @@ def results(folder):
     return found
 
 
+@pytest.mark.slow
 def test_sweep_killed_at_twenty_random_moments_ends_as_an_undisturbed_one(tmp_path):
     trials = parse_sweep(GRID | {"seeds": list(range(12))}).trials(DATA)
     run_sweep(trials, TrialStore(tmp_path / "undisturbed"), None, lambda progress: None, stub_trainer)
@@ -240,9 +241,12 @@ def test_sweep_killed_at_twenty_random_moments_ends_as_an_undisturbed_one(tmp_pa
 
 SPEC = """
 seeds: [0]
+score_test: true
 recipe: {epochs: 6, size: 16, filters: [4, 8], batch_size: 8, batch_norm_momentum: 0.5, validation_fraction: 0.3,
-         augmentation: paper}
-grid: {optimizer: [Nadam, SGD]}
+         augmentation: public recipe, choose_by: validation accuracy, score_every_epoch: [validation, test]}
+variants:
+  - {optimizer: Nadam, schedule: plateau}
+  - {optimizer: SGD with momentum, schedule: decay}
 """
 
 
@@ -252,23 +256,20 @@ def sweep_command(tmp_path, store, data):
             "--data", str(data)]
 
 
-def test_real_sweep_killed_twice_ends_as_an_undisturbed_one(tmp_path, tiny_tree):
+@pytest.mark.slow
+def test_real_sweep_interrupted_and_killed_ends_as_an_undisturbed_one(tmp_path, tiny_tree):
+    """With a rate that falls on a plateau, one that decays, momentum, and scores after every epoch."""
     subprocess.run(sweep_command(tmp_path, "undisturbed", tiny_tree), check=True, capture_output=True)
     command = sweep_command(tmp_path, "killed", tiny_tree)
-    for kill, epoch in ((signal.SIGKILL, "Nadam 0.001.*epoch 3/6"), (signal.SIGKILL, "SGD 0.01.*epoch 2/6")):
-        _end_after(command, kill, epoch)
-    subprocess.run(command, check=True, capture_output=True)
-    assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
-
-
-def test_interrupted_sweep_says_so_in_one_line_and_can_go_on(tmp_path, tiny_tree):
-    command = sweep_command(tmp_path, "store", tiny_tree)
-    code, said = _end_after(command, signal.SIGINT, "epoch 2/6")
+    code, said = _end_after(command, signal.SIGINT, "Nadam 0.001.*epoch 3/6")
     assert code == 130
     assert said.splitlines()[-1].startswith("interrupted")
     assert "Traceback" not in said
-    (unfinished,) = [path for path in (tmp_path / "store" / "unfinished").iterdir() if path.is_dir()]
+    (unfinished,) = [path for path in (tmp_path / "killed" / "unfinished").iterdir() if path.is_dir()]
     assert list(unfinished.glob("*.npz"))
+    assert _end_after(command, signal.SIGKILL, "SGD with momentum 0.01.*epoch 2/6")[0] == -signal.SIGKILL
+    subprocess.run(command, check=True, capture_output=True)
+    assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
 
 
 def _end_after(command, kill, line):

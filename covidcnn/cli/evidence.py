@@ -77,8 +77,16 @@ def ledger() -> None:
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
     plain_console().print(printed)
-    say(f"{summary_sentence(claims)} (as the README has it)")
+    say(summary_sentence(claims))
     say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
+
+
+def numbers() -> None:
+    """Make the numbers in README, docs and notebooks anew from the tables of reports/paper."""
+    from covidcnn.report.blocks import pages, refresh
+
+    stale = [page.name for page in pages() if refresh(page)]
+    print(f"made anew: {', '.join(stale)}" if stale else "all as in the tables")
 
 
 def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> None:

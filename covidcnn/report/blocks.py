@@ -1,0 +1,66 @@
+"""Numbers in prose: blocks between two marks, made from the tables of ``reports/paper`` and never typed.
+
+    <!-- from claims -->                                       the ledger's summary, in a sentence
+    <!-- from 1-as-published | optimizer | new run, low -->    columns of tables/1-as-published.csv
+    ...
+    <!-- end -->
+
+``covidcnn evidence numbers`` makes them anew, in README.md, in ``docs/``, and in the notebooks' text.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from covidcnn.errors import UserError
+from covidcnn.evidence.ledger import LEDGER, read_ledger, summary_sentence
+from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
+
+_BLOCK = re.compile(r"(<!-- from (.+?) -->\n).*?(\n?<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Every file that may hold such blocks."""
+    return [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), *sorted(NOTEBOOKS.glob("*.md")),
+            *sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))]
+
+
+def refresh(path: Path) -> bool:
+    """Make the blocks of a page anew; whether any was stale.
+
+    Raises:
+        UserError: a block asks for what is not there, or the page cannot be written.
+    """
+    before = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        notebook = nbformat.reads(before, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _fresh(cell.source, path)
+        after = nbformat.writes(notebook) + "\n"
+    else:
+        after = _fresh(before, path)
+    if after == before:
+        return False
+    with replacing(path) as draft:
+        draft.write_text(after, encoding="utf-8")
+    return True
+
+
+def _fresh(text: str, path: Path) -> str:
+    def made(block: re.Match[str]) -> str:
+        try:
+            return block[1] + _content(block[2]) + "\n" + block[3].lstrip()
+        except (OSError, KeyError) as error:
+            raise UserError(f"{path}: no block can be made from '{block[2]}' ({error}); mend its first mark") from error
+
+    return _BLOCK.sub(made, text)
+
+
+def _content(source: str) -> str:
+    name, *columns = source.split(" | ")
+    if name == "claims":
+        return f"**{summary_sentence(read_ledger())}**"
+    return pd.read_csv(LEDGER.parent / "tables" / f"{name}.csv")[columns].to_markdown(index=False, floatfmt=".3f")

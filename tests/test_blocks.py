@@ -1,0 +1,61 @@
+"""Numbers in prose are those of the tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from covidcnn.paths import NOTEBOOKS
+from covidcnn.report.blocks import pages, refresh
+
+SENTENCE, TABLE = "<!-- from claims -->\n", "<!-- from 8-floor | model | accuracy | AUC -->\n"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_no_block_is_stale(page, tmp_path):
+    copy = Path(shutil.copy(page, tmp_path))
+    assert not refresh(copy), f"covidcnn evidence numbers makes {page.name} anew"
+    assert copy.read_bytes() == page.read_bytes()
+
+
+def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"Before.\n\n{SENTENCE}an old number\n<!-- end -->\n\nBetween 3 and 4.\n\n"
+                    f"{TABLE}<!-- end -->\nAfter.\n")
+    assert refresh(page)
+    text = page.read_text()
+    assert text.startswith(f"Before.\n\n{SENTENCE}**71 claims of the paper: ")
+    assert text.endswith("|\n<!-- end -->\nAfter.\n")
+    assert "old number" not in text
+    assert "Between 3 and 4." in text
+    (header, _, *rows) = text.partition(TABLE)[2].partition("\n<!-- end -->")[0].splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")] == ["model", "accuracy", "AUC"]
+    assert len(rows) == 4
+    assert not refresh(page)
+
+
+def test_a_block_in_a_notebook_is_made_in_its_text_and_not_in_its_code(tmp_path):
+    page = tmp_path / "01.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"{SENTENCE}<!-- end -->"),
+                                               nbformat.v4.new_code_cell(f"'''{SENTENCE}<!-- end -->'''")])
+    nbformat.write(notebook, page)
+    assert refresh(page)
+    text, code = (cell["source"] for cell in json.loads(page.read_text())["cells"])
+    assert "71 claims" in "".join(text)
+    assert "71 claims" not in "".join(code)
+
+
+@pytest.mark.parametrize("mark", ["<!-- from nowhere | a -->", "<!-- from 8-floor | colour -->"])
+def test_a_block_of_what_is_not_there_is_refused(tmp_path, refused, mark):
+    page = tmp_path / "page.md"
+    page.write_text(f"{mark}\n<!-- end -->\n")
+    with refused(page, mark[10:-4]):
+        refresh(page)
+    assert page.read_text() == f"{mark}\n<!-- end -->\n"
+
+
+def test_notebooks_and_readme_are_among_the_pages():
+    names = {page.name for page in pages()}
+    assert {"README.md", *(path.name for path in NOTEBOOKS.glob("0*.ipynb"))} <= names
