@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from covidcnn.errors import DataError
 
 SMALLEST_SIDE = 16
@@ -11,7 +13,8 @@ LARGEST_AREA = 100_000_000
 """Pixels. The largest detectors give about 20 million; more is a decompression bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes of colour, whether or not the pixels are grey; a palette ('P') is as often one of greys."""
-IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"}
+IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"} | (
+    {".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".heic"} & Image.registered_extensions().keys())
 
 
 @dataclass(frozen=True)
