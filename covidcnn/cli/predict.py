@@ -15,6 +15,7 @@ from rich.text import Text
 
 from covidcnn.cli.common import plain_console, printable, progress_bar, say
 from covidcnn.config import DISCLAIMER
+from covidcnn.data.folders import few
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def predict(
 
 
 def _say_left_out(predictions: "Predictions") -> None:
-    from covidcnn.data.catalogue import few
-
     # One line for the many texts that may lie beside the films; JSON and CSV list them all.
     for problem in dict.fromkeys(map(_problem, predictions.passed_over)):
         paths = [str(file.path) for file in predictions.passed_over if _problem(file) == problem]

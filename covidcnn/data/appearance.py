@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import few
+from covidcnn.data.folders import few
 from covidcnn.imaging.files import COLOUR_MODES
 
 MEASURES = {

@@ -9,17 +9,16 @@ import hashlib
 import io
 import os
 import re
-import tarfile
 import unicodedata
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pandas as pd
 
+from covidcnn.data.folders import few, files_under, is_litter, is_mask, readable, unopened, unpack_command
 from covidcnn.data.naming import parse_name
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
@@ -34,8 +33,6 @@ COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "
 
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
 _INDEX_VERSION = 1
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
-_MASK = re.compile(r"masks?[\W_].*|.*(masks?|segmentations?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,8 @@ def find_root(folder: Path) -> Path:
         if candidates:
             return candidates[0]
         level = [child for parent in level for child in _subfolders(parent)]
-    packed = [child.name for child in sorted(folder.iterdir()) if child.suffix != ".npz" and unpack_command(child)]
+    packed = [child.name for child in sorted(folder.iterdir())
+              if child.suffix != ".npz" and not is_image_file(child) and unpack_command(child)]
     raise DataError(f"{folder}: no data set here; expected folders train, val and test with NORMAL and "
                     "PNEUMONIA in each, or NORMAL and PNEUMONIA alone"
                     + (f"; unpack {few(packed)} if they are in there" if packed else ""))
@@ -180,50 +178,17 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child.name))
     except OSError as error:
-        raise _unopened(error) from error
-
-
-def _unopened(error: OSError) -> DataError:
-    return DataError(f"{error.filename}: cannot be opened ({error.strerror}); change its permissions or move it away")
-
-
-def _readable(path: Path) -> str:
-    return os.fsencode(path).decode(errors="backslashreplace")
+        raise unopened(error) from error
 
 
 def _require_text(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{_readable(path)}: its name is not UTF-8, as tables and pages are; rename it") from error
+        raise DataError(f"{readable(path)}: its name is not UTF-8, as tables and pages are; rename it") from error
     # A line break would end the film's line in a table.
     if any(unicodedata.category(character) == "Cc" for character in str(path)):
         raise DataError(f"{str(path)!a}: a control character in its name; rename it")
-
-
-def is_litter(name: str) -> bool:
-    """Hidden files, and the `._*`, `__MACOSX` and `Thumbs.db` that systems leave in archives."""
-    return name.startswith(".") or name.lower() in _LITTER
-
-
-def is_mask(path: PurePath) -> bool:
-    """Whether an image is a mask, and no radiograph, by its name or that of a folder in ``path``: one that ends in
-    mask, masks, segmentation or segmentations, or begins with the word mask."""
-    return any(_MASK.fullmatch(name) for name in (*path.parts[:-1], path.stem))
-
-
-def unpack_command(path: Path) -> str:
-    """The command that unpacks an archive; empty for any other file."""
-    with suppress(OSError):
-        if path.is_file():
-            return ("unzip" if zipfile.is_zipfile(path) else "tar -xf" if tarfile.is_tarfile(path) else
-                    "7z x" if path.suffix.lower() in (".7z", ".rar") else "")
-    return ""
-
-
-def few(names: Sequence[str], joint: str = ", ") -> str:
-    """The first three of some names, and how many more there are."""
-    return joint.join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, int]:
@@ -239,7 +204,7 @@ def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, in
             place, files = (child, files_under(child)) if child.is_dir() else (parent, [child])
             # What is passed over need not be open to the user: lost+found is not.
             with suppress(DataError):
-                found[_readable(place.relative_to(root))] += sum(
+                found[readable(place.relative_to(root))] += sum(
                     is_image_file(path) and not is_mask(path.relative_to(parent))
                     and path.relative_to(child).as_posix() not in known for path in files)
     return {folder: number for folder, number in sorted(found.items(), key=lambda one: (-one[1], one[0])) if number}
@@ -254,32 +219,6 @@ def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
     ]
     return by_split or [("all", child.name.upper(), child)
                         for child in _subfolders(root) if child.name.upper() in LABELS]
-
-
-def files_under(folder: Path) -> Iterable[Path]:
-    """Every file at any depth in the order of names, but for what systems leave behind; each folder once, though
-    several links lead to it.
-
-    Raises:
-        DataError: a folder cannot be opened.
-    """
-
-    def stop(error: OSError) -> None:
-        # os.walk would pass over the folder in silence, and its films with it.
-        raise _unopened(error) from error
-
-    # What lies above is no part of it, should a link lead there.
-    real = Path(os.path.realpath(folder))
-    seen = {str(real), *map(str, real.parents)}
-    for parent, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        # Of several links to one folder the first by name.
-        first = {os.path.realpath(Path(parent, name)): name for name in sorted(folders, reverse=True)
-                 if not is_litter(name)}
-        folders[:] = sorted(first[place] for place in first.keys() - seen)
-        seen |= first.keys()
-        for name in sorted(names):
-            if not is_litter(name):
-                yield Path(parent, name)
 
 
 def _stored_index(root: Path, images: list[tuple[str, str, str]],

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.data import phantom, pneumoniamnist
-from covidcnn.data.catalogue import LABELS, Catalogue, few
+from covidcnn.data.catalogue import LABELS, Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
+from covidcnn.data.folders import few
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import COLOUR_MODES
 
