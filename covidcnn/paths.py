@@ -63,22 +63,33 @@ def require_space(folder: Path, needed_bytes: int, instead: str = f"set {CACHE_V
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, and move it into place only if the block succeeds.
 
+    Of a link, what it leads to is replaced, and the link stays. A pipe or a device is given itself, to be written to.
     What processes of this computer that were killed half-way left for the same ``path`` is removed.
 
     Raises:
         UserError: the file cannot be written, for example because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
+    place = Path(os.path.realpath(path))
+    temporary = place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        if _is_stream(path):
+            yield path
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(place)
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
         raise _unwritten(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether ``path`` is a pipe, a device or what this process has open, which no file can take the place of."""
+    return str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")) or (
+        path.exists() and not (path.is_file() or path.is_dir()))
 
 
 def require_writable(path: Path) -> None:
@@ -90,8 +101,11 @@ def require_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if _is_stream(path):
+            return
         # Tried, because the permissions alone say nothing to root, or of /proc.
-        with tempfile.TemporaryFile(dir=next(folder for folder in path.absolute().parents if folder.exists())):
+        place = Path(os.path.realpath(path))
+        with tempfile.TemporaryFile(dir=next(folder for folder in place.parents if folder.exists())):
             pass
     except OSError as error:
         raise _unwritten(path, error) from error

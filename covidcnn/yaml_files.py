@@ -1,7 +1,8 @@
 """Reading YAML: safely, and strictly where YAML itself is lax."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -11,8 +12,21 @@ LARGEST = 10_000
 """Values in a file, each counted as often as it stands for."""
 
 
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
 class _Loader(yaml.SafeLoader):
-    """Builds plain values only, and refuses a name that is given twice, where PyYAML would take the last."""
+    """Builds plain values only, by the core schema of YAML 1.2, and refuses a name that is given twice, where PyYAML
+    would take the last.
+
+    PyYAML follows YAML 1.1, where 010 is 8, 1:30 is 90, yes is true, and 1e-3 is text.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict] = {}
+
+    def construct_whole_number(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         # Here and not when values are built: there, names merged with << stand among a mapping's own.
@@ -23,6 +37,14 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.composer.ComposerError(None, None, f"'{name.value}' is given twice", name.start_mark)
             seen.add(str(name.value))
         return node
+
+
+for _tag, _pattern in {
+    "merge": "<<", "null": "~|null|Null|NULL|", "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "float": NUMBER.pattern,
+}.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), None)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole_number)
 
 
 def read_yaml(path: Path) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidcnn.data.appearance import MEASURES, Appearance, compare, describe, differences, measure, outside
+from covidcnn.data.appearance import MEASURES, Appearance, compare, describe, differences, measure, of_files, outside
 
 TRAINING = Appearance(100, {"mean grey": (80.0, 120.0), "contrast": (20.0, 60.0), "aspect ratio": (1.0, 1.5),
                             "shorter side": (400.0, 2000.0)}, 0.2)
@@ -53,19 +53,38 @@ def test_other_values_are_refused(value):
     ({"contrast": 61.0, "aspect_ratio": 0.5},
      ["contrast 61, training films 20 to 60", "aspect ratio 0.5, training films 1 to 1.5"]),
     ({"shorter_side": 300.0}, ["shorter side 300 px, smaller than the model's input of 320 px"]),
-    ({"shorter_side": 350.0}, ["shorter side 350, training films 400 to 2000"]),
-    ({"in_colour": True}, []),
+    # The model sees neither.
+    ({"shorter_side": 350.0}, []), ({"in_colour": True}, []),
 ])
 def test_differences_are_told_with_both_values(values, expected):
     assert differences(measured(**values), TRAINING, 320) == [expected]
 
 
-@pytest.mark.parametrize(("share", "in_colour", "told"), [(0.0, True, True), (0.0, False, False), (1.0, False, True),
+@pytest.mark.parametrize(("share", "in_colour", "told"), [(0.0, True, True), (0.0, False, False), (1.0, False, False),
                                                           (1.0, True, False), (0.5, True, False)])
 def test_colour_is_told_where_hardly_a_training_film_was_stored_so(share, in_colour, told):
     training = Appearance(100, TRAINING.ranges, share)
     assert outside(measured(in_colour=in_colour), training)["in colour"].tolist() == [told]
-    assert bool(differences(measured(in_colour=in_colour), training, 64)[0]) is told
+    assert bool(of_files(measured(in_colour=in_colour).set_axis(["a.png"]), training)) is told
+
+
+def test_what_only_files_have_is_told_once_for_all():
+    films = pd.concat([measured(shorter_side=side) for side in (500.0, 300.0, 2500.0, 300.0, 300.0)])
+    (line,) = of_files(films.set_axis(["a", "b", "c", "d", "e"]), TRAINING)
+    assert line.startswith("4 of 5 files have a shorter side outside 400 to 2000 px")
+    assert line.endswith(": b, c, d and 1 more")
+
+
+def test_sizes_of_a_resized_copy_say_nothing_of_other_images():
+    # All training films 224 px and in colour, as in the copy of the published ones; model files of before too.
+    copy = Appearance(100, TRAINING.ranges | {"aspect ratio": (1.0, 1.0), "shorter side": (224.0, 224.0)}, 1.0)
+    originals = pd.concat([measured(aspect_ratio=1.4), measured(shorter_side=1800.0, mean_grey=10.0)])
+    assert differences(originals, copy, 224) == [[], ["mean grey 10, training films 80 to 120"]]
+    assert of_files(originals.set_axis(["a", "b"]), copy) == []
+    distance = compare(originals, copy)
+    assert distance["measures"].keys() == {"mean grey", "contrast"}
+    assert distance["share outside in any"] == 0.5
+    assert differences(measured(shorter_side=100.0), copy, 224) != [[]]
 
 
 def test_without_an_appearance_only_the_size_is_looked_at():

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import shutil
+import tarfile
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -129,6 +131,60 @@ def test_files_that_are_no_images_by_their_ending_are_listed(small_tree):
     catalogue = index_folder(small_tree)
     assert catalogue.ignored == ("train/NORMAL/notes.txt",)
     assert len(catalogue.films) == 20
+
+
+def test_images_outside_the_class_folders_are_counted_by_folder(small_tree):
+    shutil.copytree(small_tree / "train/PNEUMONIA", small_tree / "train/COVID19")
+    shutil.copytree(small_tree / "val", small_tree / "valid")
+    grey().save(small_tree / "train/loose.png")
+    grey().save(small_tree / "loose.png")
+    # None of these is an image of this set that goes unused: litter, texts, a link to what is read, a copy of the set.
+    for name in ("__MACOSX", ".git", "notes"):
+        (small_tree / name).mkdir()
+    grey().save(small_tree / "__MACOSX/a.png")
+    grey().save(small_tree / ".git/a.png")
+    (small_tree / "notes/a.txt").write_text("x")
+    (small_tree / "validation").symlink_to(small_tree / "val")
+    shutil.copytree(small_tree / "train", small_tree / "copy/train")
+    catalogue = index_folder(small_tree)
+    assert catalogue.elsewhere == {"copy": 9, "train/COVID19": 8, "valid": 4, ".": 1, "train": 1}
+    assert list(catalogue.elsewhere) == ["copy", "train/COVID19", "valid", ".", "train"]
+    assert len(catalogue.films) == 20
+
+
+@pytest.mark.parametrize("path", ["masks/a.png", "Lung Masks/a.png", "leftMask/b/a.png", "a_mask.png", "mask_a.png",
+                                  "Segmentations/a.png"])
+def test_masks_are_no_films(small_tree, path):
+    film = small_tree / "train/NORMAL" / path
+    film.parent.mkdir(parents=True, exist_ok=True)
+    grey().save(film)
+    catalogue = index_folder(small_tree)
+    assert catalogue.masks == (f"train/NORMAL/{path}",)
+    assert len(catalogue.films) == 20
+
+
+def test_name_that_only_sounds_like_a_mask_is_read(small_tree):
+    (small_tree / "train/NORMAL/masked").mkdir()
+    grey().save(small_tree / "train/NORMAL/masked/unmasked-lung.png")
+    catalogue = index_folder(small_tree)
+    assert (len(catalogue.films), catalogue.masks) == (21, ())
+
+
+@pytest.mark.parametrize(("name", "words"), [("films.zip", "unzip films.zip"), ("films.tar.gz", "tar -xf films.tar.gz"),
+                                             ("pneumoniamnist.npz", "fetch pneumoniamnist --from pneumoniamnist.npz")])
+def test_archive_is_to_be_unpacked(tmp_path, refused, name, words):
+    (tmp_path / "a.png").write_bytes(b"x")
+    if name.endswith(".tar.gz"):
+        with tarfile.open(tmp_path / name, "w:gz") as archive:
+            archive.add(tmp_path / "a.png", "a.png")
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(tmp_path / "a.png", "a.png")
+    with refused(tmp_path / name, "an archive", words, error=DataError):
+        index_folder(tmp_path / name)
+    if not name.endswith("npz"):
+        with refused(tmp_path, f"unpack {name}", error=DataError):
+            index_folder(tmp_path)
 
 
 def test_missing_folder_is_refused(tmp_path, refused):
@@ -274,6 +330,18 @@ def test_csv_gives_patients_by_path_and_by_unique_file_name(unnamed, tmp_path):
                                "train/PNEUMONIA/b.png": "8", "test/PNEUMONIA/b.png": "NA"}
 
 
+@pytest.mark.parametrize("text", [
+    "path;patient\n{};1\n", "\ufeffPath\tPATIENT\n{}\t1\n", "Age, Path , Patient\n3, {} , 1 \n",
+    "path,patient\n./{},1\n", "path,patient\nWINDOWS{},1\n",
+])
+def test_csv_is_read_as_programs_write_it(unnamed, tmp_path, text):
+    head, line = text.splitlines()
+    lines = [line.replace("WINDOWS{}", ".\\" + path.replace("/", "\\")).replace("{}", path) for path in unnamed["path"]]
+    csv = tmp_path / "p.csv"
+    csv.write_text("\n".join([head, *lines]), encoding="utf-8")
+    assert assign_patients(unnamed, csv)["patient"].tolist() == ["1"] * 4
+
+
 def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
     before = unnamed.copy()
     csv = write(tmp_path / "p.csv", "path,patient\n" + "".join(f"{path},1\n" for path in unnamed["path"]))
@@ -289,6 +357,9 @@ def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
     ("path,patient\na.png,\nc.png,2\ntrain/PNEUMONIA/b.png,3\ntest/PNEUMONIA/b.png,3\n",
      ("no patient for 1 images", "train/NORMAL/a.png")),
     ("", ("not a readable CSV",)),
+    ("path|patient\na.png|1\n", ("no column path and patient", "comma, semicolon or tab")),
+    ("Path,path,patient\na.png,a.png,1\n", ("no column path, or two",)),
+    ("path,patient\na.png,1\n./a.png,2\n", ("'a.png' is listed twice",)),
 ])
 def test_faulty_csv_of_patients_is_refused(unnamed, tmp_path, refused, text, words):
     csv = write(tmp_path / "patients.csv", text)

@@ -51,6 +51,18 @@ def test_copies_within_a_class_are_one_warning(small_tree):
     assert duplicate_groups(index_folder(small_tree).films)["group"].tolist() == [1, 1, 1]
 
 
+def test_of_many_copies_the_first_few_are_named(small_tree):
+    for label in ("NORMAL", "PNEUMONIA"):
+        first = next((small_tree / "train" / label).iterdir())
+        for number in range(100):
+            shutil.copy(first, first.with_name(f"copy-{number}{first.suffix}"))
+    assert "and 98 more" in only(look(small_tree).warnings, "groups of identical files")
+    shutil.copy(first, small_tree / "train/NORMAL/other.jpeg")
+    error = only(look(small_tree).errors, "two labels", "and 99 more")
+    assert error.startswith("train/NORMAL/other.jpeg and train/PNEUMONIA/")
+    assert all(len(line) < 300 for line in look(small_tree).warnings)
+
+
 def test_copies_in_two_splits_are_warned_of(small_tree):
     shutil.copy(small_tree / "train" / "NORMAL" / "IM-1000-0001.jpeg",
                 small_tree / "test" / "NORMAL" / "IM-0500-0001.jpeg")
@@ -101,6 +113,15 @@ def test_animated_and_unknown_files_are_warned_of(small_tree):
     assert findings.errors == ()
     only(findings.warnings, "train/NORMAL/IM-1900-0001.gif", "2 frames, only the first is read")
     only(findings.warnings, "1 files", "train/NORMAL/notes.txt")
+
+
+def test_images_that_are_passed_over_are_warned_of(small_tree):
+    shutil.copytree(small_tree / "train/PNEUMONIA", small_tree / "train/COVID19")
+    shutil.copytree(small_tree / "train/NORMAL", small_tree / "train/NORMAL/masks")
+    findings = look(small_tree)
+    assert findings.errors == ()
+    only(findings.warnings, "8 images lie outside", "8 in train/COVID19")
+    only(findings.warnings, "4 images are masks", "train/NORMAL/masks/", "and 1 more")
 
 
 @pytest.mark.parametrize("how", ["missing", "empty"])

@@ -1,14 +1,18 @@
 """The command line as a user meets it: what it prints, what it leaves, and how it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from covidcnn import __version__
 from covidcnn.cli import app
 
 
@@ -139,6 +143,51 @@ def test_skip_bad_goes_on_and_lists_what_was_left_out(small_tree, trained, run):
     assert json.loads(out)["left out"][0]["path"] == "test/NORMAL/IM-0900-0001.jpeg"
 
 
+def test_version(run):
+    assert run("--version") == (0, f"{__version__}\n", "")
+
+
+def command(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "covidcnn", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
+                          check=False, **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_2():
+    with Path("/dev/full").open("w") as full:
+        done = command("--version", stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("covidcnn: the output cannot be written")
+    assert done.stderr.count("\n") == 1
+
+
+def test_reader_that_goes_away_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = command("--version", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_what_the_terminal_cannot_show_is_escaped():
+    done = command("predict", "m.keras", "a.png", "--out", "ü.xlsx", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2
+    assert r"covidcnn: \xfc.xlsx: what to write" in done.stderr
+
+
+def test_shortcut_in_the_header_is_warned_of_by_data_check(tmp_path, make_tree, run):
+    tree = make_tree(tmp_path / "tree", {"train": (30, 30)})
+    assert "shortcut" not in run("data", "check", tree)[1]
+    for film in (tree / "train/NORMAL").iterdir():
+        with Image.open(film) as image:
+            image.resize((96, 80)).save(film.with_suffix(".png"))
+        film.unlink()
+    warnings = [line for line in run("data", "check", tree)[1].splitlines() if "shortcut" in line]
+    assert [line.split(" alone")[0] for line in warnings] == [
+        "warning: size in pixels", "warning: file format (png)", "warning: file format (jpeg)"]
+    assert all("AUC 1.00" in line for line in warnings)
+
+
 @pytest.mark.slow
 def test_phantom_draws_as_many_as_asked(tmp_path, run):
     code, _, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
@@ -227,16 +276,30 @@ def test_evaluate_says_how_far_another_hospital_is(trained, tiny_tree, tmp_path,
     options = ("--bootstrap-samples", 10)
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", "--json", *options)
     distance = json.loads(out)["distance from the training films"]
-    assert distance["measures"]["aspect ratio"] == {"low": 1.2, "high": 1.2, "median here": 1.8, "share outside": 1.0}
-    assert distance["measures"]["shorter side"]["share outside"] == 1.0
-    assert distance["share outside in any"] == 1.0
+    # All training films are of one size, which then says nothing.
+    assert distance["measures"].keys() == {"mean grey", "contrast"}
     assert distance["in colour"] == {"training": 0.0, "here": 0.0}
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", *options)
     assert "How like the" in out
-    assert "100.0%" in out
+    assert "Size and aspect ratio are left out" in out
+    assert "warning" not in out
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree / "train", "--json", *options)
-    measures = json.loads(out)["distance from the training films"]["measures"]
-    assert measures["aspect ratio"]["share outside"] == 0
+    assert json.loads(out)["distance from the training films"]["measures"]["mean grey"]["share outside"] < 0.1
+
+
+def test_evaluate_says_how_many_images_the_model_was_trained_on(trained, tiny_tree, run):
+    options = ("--data", tiny_tree, "--split", "train", "--bootstrap-samples", 10)
+    _, out, _ = run("evaluate", trained / "model.keras", *options, "--json")
+    scores = pd.read_csv(trained / "scores.csv")
+    counts = {role: int((scores["split"] == role).sum()) for role in ("train", "validation")}
+    result = json.loads(out)
+    assert result["known to the model"] == counts
+    assert f"trained on {counts['train']} of these 64 images" in result["warnings"][0]
+    assert f"{counts['validation']} of these" in result["warnings"][1]
+    _, out, _ = run("evaluate", trained / "model.keras", *options)
+    assert f"warning: {result['warnings'][0]}" in out
+    _, out, _ = run("evaluate", trained / "model.keras", *options[:2], "--json", *options[4:])
+    assert (json.loads(out)["known to the model"], json.loads(out)["warnings"]) == ({"train": 0, "validation": 0}, [])
 
 
 def test_evaluate_takes_a_model_file_of_before(trained, tiny_tree, tmp_path, run):
@@ -245,11 +308,13 @@ def test_evaluate_takes_a_model_file_of_before(trained, tiny_tree, tmp_path, run
             content = source.read(name)
             if name == "covidcnn.json":
                 facts = json.loads(content)
-                del facts["appearance"]
+                del facts["appearance"], facts["image_hashes"]
                 content = json.dumps(facts).encode()
             target.writestr(name, content)
     code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
     assert code == 0
     assert json.loads(out)["distance from the training films"] is None
+    assert json.loads(out)["known to the model"] is None
+    assert "cannot be told" in json.loads(out)["warnings"][0]
     code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
     assert "does not say how its training films looked" in out

@@ -1,19 +1,22 @@
 """The file a trained model travels in."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model
+from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model, short_hashes
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.session import train_into
@@ -50,6 +53,25 @@ def test_model_and_facts_come_back_as_they_were(saved, model):
     loaded, facts = load_model(saved)
     assert facts == FACTS
     np.testing.assert_array_equal(loaded(FILMS), model(FILMS))
+
+
+def test_hashes_of_a_large_training_stay_small(model, tmp_path):
+    films = pd.DataFrame({"role": ["train"] * 4500 + ["validation"] * 500 + ["test"] * 100})
+    films["sha256"] = [hashlib.sha256(str(number).encode()).hexdigest() for number in films.index]
+    save_model(tmp_path / "m.keras", model, replace(FACTS, image_hashes=short_hashes(films)))
+    with zipfile.ZipFile(tmp_path / "m.keras") as members:
+        assert members.getinfo(MEMBER).file_size < 100_000
+    known = load_model(tmp_path / "m.keras")[1].known_as(films["sha256"])
+    assert known == ["train"] * 4500 + ["validation"] * 500 + [""] * 100
+
+
+@pytest.mark.parametrize("hashes", [3, "train", {"train": "0"}, {"train": ["0"], "validation": []}])
+def test_hashes_of_another_kind_are_refused(saved, tmp_path, refused, hashes):
+    with zipfile.ZipFile(saved) as members:
+        facts = json.loads(members.read(MEMBER))
+    path = with_member(saved, tmp_path / "m.keras", json.dumps(facts | {"image_hashes": hashes}))
+    with refused("m.keras", "damaged", error=DataError):
+        load_model(path)
 
 
 def test_saving_leaves_the_one_file(saved):

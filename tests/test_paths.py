@@ -12,7 +12,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from covidcnn.paths import PROJECT, cache_folder, replacing, replacing_folder, require_space, slug, write_json
+from covidcnn.paths import (
+    PROJECT,
+    cache_folder,
+    replacing,
+    replacing_folder,
+    require_space,
+    require_writable,
+    slug,
+    write_json,
+)
 
 
 def test_project_is_the_folder_of_the_package():
@@ -61,6 +70,29 @@ def fail_half_way(target, error):
     with replacing(target) as temporary:
         temporary.write_text("half")
         raise error
+
+
+def test_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name, target in (("link", "there/file.txt"), ("link-to-link", "link"), ("dangling", "there/new.txt")):
+        (tmp_path / name).symlink_to(target)
+        with replacing(tmp_path / name) as temporary:
+            assert temporary.parent == tmp_path / "there"
+            temporary.write_text(name)
+        assert (tmp_path / name).is_symlink()
+    assert {path.name: path.read_text() for path in (tmp_path / "there").iterdir()} == {
+        "file.txt": "link-to-link", "new.txt": "dangling"}
+
+
+def test_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    require_writable(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, 7)
+    assert os.read(reader, 10) == b"7\n"
+    os.close(reader)
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from PIL import Image, ImageDraw
 from covidcnn.config import DISCLAIMER
 from covidcnn.imaging.reading import read_grey
 from covidcnn.models.inspect import as_input
-from covidcnn.models.model_file import load_model
+from covidcnn.models.model_file import load_model, save_model
 from covidcnn.paths import replacing_folder
 from covidcnn.prediction.explain import GradCam, overlay
 from covidcnn.prediction.films import find_films
@@ -123,8 +124,11 @@ def test_table_and_csv_say_the_same_and_that_this_is_no_medical_device(tiny_mode
     assert list(csv.columns) == ["path", "probability", "called", "threshold", "warnings", "note"]
     assert set(csv["note"]) == {DISCLAIMER}
     _, out, _ = run("predict", tiny_model, films, "--json")
-    assert csv["path"].tolist() == [film["path"] for film in rows(out)]
-    np.testing.assert_allclose(csv["probability"], [film["probability"] for film in rows(out)], rtol=1e-5)
+    left_out = json.loads(out)["left out"]
+    assert [entry["path"] for entry in left_out] == [str(films / "a/notes.txt")]
+    assert csv["path"].tolist() == [film["path"] for film in rows(out) + left_out]
+    np.testing.assert_allclose(csv["probability"][:-1].astype(float), [film["probability"] for film in rows(out)],
+                               rtol=1e-5)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -133,11 +137,11 @@ def test_table_breaks_no_path(tiny_model, tmp_path, run, monkeypatch, terminal):
     monkeypatch.setenv("COLUMNS", "60")
     film = tmp_path / ("long " * 20) / "film.png"
     film.parent.mkdir()
-    Image.fromarray(NOISE[:16, :19]).save(film)
+    Image.fromarray(np.full((40, 48), 250, np.uint8)).save(film)
     _, table, _ = run("predict", tiny_model, film)
     assert str(film) in table
     # Piped, nothing is broken.
-    assert ("shorter side 16, training films 40 to 80" in table) is not terminal
+    assert ("mean grey 250, training films 60 to 140" in table) is not terminal
 
 
 @pytest.mark.parametrize("name", ["result.csv", "result.json"])
@@ -155,12 +159,19 @@ def test_what_makes_a_film_unlike_the_training_films_is_told(tiny_model, tmp_pat
     Image.fromarray(np.full((50, 60), 250, np.uint8)).save(tmp_path / "2-flat.png")
     Image.fromarray(np.repeat(NOISE, 5, 0)).save(tmp_path / "3-tall.png")
     Image.fromarray(NOISE[:16, :19]).save(tmp_path / "4-small.png")
-    _, out, _ = run("predict", tiny_model, tmp_path, "--json")
+    _, out, err = run("predict", tiny_model, tmp_path, "--json")
     colour, flat, tall, small = [film["warnings"] for film in rows(out)]
-    assert colour == ["stored in colour, unlike the training films"]
+    assert colour == small == []
     assert [line.split(",")[0] for line in flat] == ["mean grey 250", "contrast 0"]
     assert "aspect ratio 0.24, training films 1.1 to 1.3" in tall
-    assert small == ["shorter side 16, training films 40 to 80"]
+    # What the model does not see is told once.
+    notes = json.loads(out)["notes"]
+    assert len(notes) == 2
+    assert "1 of 4 files have a shorter side outside 40 to 80 px" in notes[0]
+    assert "4-small.png" in notes[0]
+    assert "stored in colour" in notes[1]
+    assert "1-colour.png" in notes[1]
+    assert err == "".join(f"warning: {note}\n" for note in notes)
 
 
 def test_further_frames_are_told(tiny_model, tmp_path, run):
@@ -203,16 +214,91 @@ def test_place_that_cannot_be_written_is_refused_before_anything_is_scored(tiny_
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "file", "file"]
 
 
+def test_what_a_folder_holds_is_scored_or_named(tiny_model, tmp_path, run):
+    image = Image.fromarray(NOISE)
+    for name in ("a.jpeg", "b.jfif", "c.jp2", "masks/a.png", "b_mask.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        image.save(tmp_path / name)
+    for name in "1234":
+        (tmp_path / f"{name}.txt").write_text("x")
+    code, out, err = run("predict", tiny_model, tmp_path, "--json")
+    assert code == 0
+    assert [Path(film["path"]).name for film in rows(out)] == ["a.jpeg", "b.jfif", "c.jp2"]
+    assert [Path(entry["path"]).name for entry in json.loads(out)["left out"]] == [
+        "1.txt", "2.txt", "3.txt", "4.txt", "b_mask.png", "a.png"]
+    texts, masks = err.splitlines()
+    assert "left out: 4 files" in texts
+    assert "3.txt and 1 more: no image" in texts
+    assert "b_mask.png" in masks
+    assert "a mask" in masks
+    # What is named is meant.
+    assert len(rows(run("predict", tiny_model, tmp_path / "masks", "--json")[1])) == 1
+
+
+def test_folder_without_images_says_what_it_holds(tmp_path, refused):
+    (tmp_path / "IM0001").write_bytes(b"x")
+    with refused(tmp_path, "no image in this folder", "IM0001"):
+        find_films([tmp_path])
+
+
+def test_archive_is_to_be_unpacked(tmp_path, refused):
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+    with refused("films.zip", "unpack it (unzip films.zip)"):
+        find_films([tmp_path / "films.zip"])
+
+
+def test_image_that_the_model_was_trained_on_is_told(tiny_model, films, tmp_path, run):
+    from dataclasses import replace
+
+    model, facts = load_model(tiny_model)
+    digest = hashlib.sha256((films / "a/film.png").read_bytes()).hexdigest()
+    for hashes, words in (({"train": digest[:16], "validation": ""}, "trained on"),
+                          ({"train": "", "validation": f"0 {digest[:16]}"}, "chosen"),
+                          ({"train": "0", "validation": ""}, "")):
+        save_model(tmp_path / "m.keras", model, replace(facts, image_hashes=hashes))
+        _, out, _ = run("predict", tmp_path / "m.keras", films / "a/film.png", "--json")
+        warnings = rows(out)[0]["warnings"]
+        assert len(warnings) == bool(words)
+        assert all(words in warning and "this very file" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "device"])
+def test_out_that_is_no_plain_file_is_written_to_and_stays(tiny_model, films, tmp_path, run, kind):
+    out, got = tmp_path / "p.csv", ""
+    if kind == "link":
+        out.symlink_to(tmp_path / "elsewhere.csv")
+        (tmp_path / "elsewhere.csv").write_text("old")
+    elif kind == "pipe":
+        os.mkfifo(out)
+        reader = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    else:
+        out = Path(os.devnull)
+    code, _, err = run("predict", tiny_model, films / "a/film.png", "--csv", "--out", out)
+    assert code == 0, err
+    if kind == "link":
+        got = (tmp_path / "elsewhere.csv").read_text()
+        assert out.is_symlink()
+    elif kind == "pipe":
+        got = os.read(reader, 10_000).decode()
+        os.close(reader)
+        assert out.is_fifo()
+    else:
+        assert out.is_char_device()
+    assert kind == "device" or got.startswith("path,probability")
+
+
 def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, films, tmp_path, run):
     (tmp_path / "bad.png").write_bytes(b"bad")
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--json", "--skip-bad")
     assert code == 0
     assert [film["path"] for film in rows(out)] == [str(films / "a/film.png")]
-    assert err == f"left out: {tmp_path / 'bad.png'}: not a readable image; copy it again or remove it\n"
-    assert json.loads(out)["left out"] == [{"path": str(tmp_path / "bad.png"),
-                                            "problem": "not a readable image; copy it again or remove it"}]
+    assert err.splitlines()[1] == (
+        f"left out: {tmp_path / 'bad.png'}: not a readable image; copy it again or remove it")
+    assert json.loads(out)["left out"][1] == {"path": str(tmp_path / "bad.png"),
+                                              "problem": "not a readable image; copy it again or remove it"}
     _, out, _ = run("predict", tiny_model, tmp_path / "bad.png", films / "a", "--csv", "--skip-bad")
-    scored, bad = pd.read_csv(io.StringIO(out), keep_default_na=False).to_dict("records")
+    scored, _, bad = pd.read_csv(io.StringIO(out), keep_default_na=False).to_dict("records")
     assert scored["path"] == str(films / "a/film.png")
     assert bad == {"path": str(tmp_path / "bad.png"), "probability": "", "called": "", "threshold": "", "warnings":
                    "left out: not a readable image; copy it again or remove it", "note": DISCLAIMER}
@@ -280,7 +366,7 @@ def test_overlay_bears_the_warnings_and_no_text_leaves_it(tiny_model, tmp_path, 
     write_dicom(tmp_path / "film.dcm", np.full((3, 16, 60), 250, np.uint8))
     _, out, _ = run("predict", tiny_model, tmp_path / "film.dcm", "--explain", tmp_path / "overlays", "--json")
     (film,) = rows(out)
-    assert len(film["warnings"]) == 5
+    assert len(film["warnings"]) == 4
     text = " ".join(text for _, text in drawn)
     assert all(f"warning: {warning}" in text for warning in film["warnings"])
     with Image.open(tmp_path / "overlays" / film["overlay"]) as picture:

@@ -3,10 +3,17 @@
 What takes long is imported by the command that needs it: --help must not wait for TensorFlow.
 """
 
+import errno
+import io
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from covidcnn import __version__
 from covidcnn.cli import data, evidence, fetch, models, predict, report, trials
 from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
@@ -41,10 +48,51 @@ app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(version: Annotated[bool, typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False) -> None:
+    pass
+
+
 def main() -> None:
-    """Run the command line: bad input is one line on stderr and exit code 2."""
+    """Run the command line: bad input, or output that cannot be written, is one line on stderr and exit code 2; a
+    reader that goes away, as ``head`` does, is no error."""
+    # What was closed before: else messages for the one would go to the other.
+    sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w")  # noqa: SIM115
+                              for stream in (sys.stdout, sys.stderr))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Here, and not when Python ends, where an error could no longer be told.
+            sys.stdout.flush()
     except UserError as error:
-        print(f"covidcnn: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno not in (*_FULL, errno.EPIPE):
+            raise
+        # What could not be written would be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        _refuse(f"{error.filename or 'the output'} cannot be written ({error.strerror}); make room or write elsewhere")
+
+
+def _refuse(message: str) -> None:
+    # Standard error may be what cannot be written.
+    with suppress(OSError):
+        print(f"covidcnn: {printable(message)}", file=sys.stderr, flush=True)
+    sys.exit(2)

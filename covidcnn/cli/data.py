@@ -17,13 +17,14 @@ def check(
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
     from covidcnn.data.catalogue import assign_patients, index_folder
-    from covidcnn.data.check import examine
+    from covidcnn.data.check import examine, shortcut_warnings
 
     with progress_bar("reading films") as progress:
         catalogue = index_folder(folder, progress)
     if patients:
         catalogue = replace(catalogue, films=assign_patients(catalogue.films, patients))
     findings = examine(catalogue)
+    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(catalogue.films))
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
                           "warnings": findings.warnings, "errors": findings.errors}, indent=2))

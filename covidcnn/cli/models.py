@@ -104,6 +104,8 @@ def evaluate(
                       estimate["interval"])
     plain_console().print(table)
     _print_distance(result["distance from the training films"])
+    for warning in result["warnings"]:
+        print(f"warning: {warning}")
     for line in (result["identity"], result["note"], result["disclaimer"]):
         if line:
             print(line)
@@ -123,5 +125,7 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
     table.add_row("stored in colour", f"{colour['training']:.1%}", f"{colour['here']:.1%}", "")
     table.add_row("any of these", "", "", f"{distance['share outside in any']:.1%}")
     plain_console().print(table)
+    if "shorter side" not in distance["measures"]:
+        print("Size and aspect ratio are left out: all training images have the same, as those of a resized copy have.")
     print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
           "of films.")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from covidcnn.cli.common import plain_console, printable, progress_bar, say
 from covidcnn.config import DISCLAIMER
+from covidcnn.data.folders import few
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def predict(
     network, facts = load_model(model)
     with progress_bar("scoring films") as progress:
         predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
-    for unreadable in predictions.unreadable:
-        say(f"left out: {unreadable.problem}")
+    _say_left_out(predictions)
+    for note in predictions.notes:
+        say(f"warning: {note}")
     if not facts.appearance:
         say("warning: the model file does not say how its training films looked, so only sizes are looked at")
     # The folder is moved into place last: one that is there would keep the same command from being run again.
@@ -76,6 +78,15 @@ def predict(
         _print_table(predictions)
     else:
         print(text, end="")
+
+
+def _say_left_out(predictions: "Predictions") -> None:
+    # One line for the many texts that may lie beside the films; JSON and CSV list them all.
+    for problem in dict.fromkeys(map(_problem, predictions.passed_over)):
+        paths = [str(file.path) for file in predictions.passed_over if _problem(file) == problem]
+        say(f"left out: {len(paths):,} files, {few(paths)}: {problem}")
+    for file in predictions.unreadable:
+        say(f"left out: {file.problem}")
 
 
 def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:
@@ -122,7 +133,8 @@ def _as_json(predictions: "Predictions", class_names: tuple[str, ...]) -> str:
         "disclaimer": DISCLAIMER, "probability": f"of {class_names[1]}",
         "films": predictions.films.to_dict("records"),
         "left out": [{"path": str(film.path), "problem": _problem(film)}
-                     for film in predictions.unreadable],
+                     for film in predictions.left_out],
+        "notes": predictions.notes,
     }, indent=2) + "\n"
 
 
@@ -131,7 +143,7 @@ def _as_csv(predictions: "Predictions") -> str:
 
     films = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join))
     left_out = pd.DataFrame([{"path": str(film.path), "warnings": f"left out: {_problem(film)}"}
-                             for film in predictions.unreadable], columns=["path", "warnings"])
+                             for film in predictions.left_out], columns=["path", "warnings"])
     # A column and not a line of its own: every reader of CSV takes it.
     rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)

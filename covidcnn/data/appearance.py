@@ -2,6 +2,9 @@
 
 A network answers for any picture. Whether its answer can mean anything depends on how like the picture is to what
 it saw; these few measures find the coarse differences (another hospital's detector, a photo, an icon), not all.
+
+What the model sees of an image is told image by image: its greys, that it was squeezed or enlarged to the model's
+input. What only its file has, size and colour, is told once for all images.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from covidcnn.data.folders import few
 from covidcnn.imaging.files import COLOUR_MODES
 
 MEASURES = {
@@ -31,6 +35,14 @@ class Appearance:
     """Of each measure the range that holds all training films but 0.5 % at each end."""
     colour_share: float
     """Share of the files that are stored in colour, 0 to 1."""
+
+    @property
+    def telling(self) -> dict[str, tuple[float, float]]:
+        """The ranges, but for those of the file where all training films have one size, as a copy at 224 px has:
+        that size is the copy's, and says nothing of what was copied."""
+        of_file = ("aspect ratio", "shorter side")
+        one_size = all(self.ranges[name][0] == self.ranges[name][1] for name in of_file)
+        return {name: ends for name, ends in self.ranges.items() if not (one_size and name in of_file)}
 
     @classmethod
     def from_json(cls, value: Any) -> "Appearance":
@@ -80,17 +92,16 @@ def outside(measures: pd.DataFrame, training: Appearance) -> pd.DataFrame:
     """Which films lie outside the range of the training films, measure by measure.
 
     Returns:
-        bool, the columns of ``MEASURES`` and ``in colour``; the last is true where hardly a training film was stored
-        as this one is, in colour or not.
+        bool, columns as in ``Appearance.telling`` and ``in colour``; the last is true where a film is stored in
+        colour and hardly a training film was. The other way round it says nothing: grey is what the model sees.
     """
-    found = {name: (measures[name] < low) | (measures[name] > high) for name, (low, high) in training.ranges.items()}
-    found["in colour"] = measures["in colour"].map(
-        {True: training.colour_share < OUTSIDE, False: 1 - training.colour_share < OUTSIDE}).astype(bool)
+    found = {name: (measures[name] < low) | (measures[name] > high) for name, (low, high) in training.telling.items()}
+    found["in colour"] = measures["in colour"] & (training.colour_share < OUTSIDE)
     return pd.DataFrame(found, index=measures.index)
 
 
 def differences(measures: pd.DataFrame, training: Appearance | None, size: int) -> list[list[str]]:
-    """For each film what makes it unlike the training films, in words.
+    """For each film what makes it unlike the training films in the model's eyes, in words.
 
     Args:
         measures: as :func:`measure` gives them.
@@ -101,24 +112,38 @@ def differences(measures: pd.DataFrame, training: Appearance | None, size: int) 
     lines: list[list[str]] = []
     for place, (_, film) in enumerate(measures.iterrows()):
         own = []
-        small = film["shorter side"] < size
-        if small:
+        if film["shorter side"] < size:
             own.append(f"shorter side {film['shorter side']:.0f} px, smaller than the model's input of {size} px")
-        for name, (low, high) in training.ranges.items() if training else ():
-            if flags[name].iloc[place] and not (small and name == "shorter side"):
+        for name, (low, high) in training.telling.items() if training else ():
+            if flags[name].iloc[place] and name != "shorter side":
                 own.append(f"{name} {film[name]:.4g}, training films {low:.4g} to {high:.4g}")
-        if training and flags["in colour"].iloc[place]:
-            kind = ("grey", "colour")[bool(film["in colour"])]
-            own.append(f"stored in {kind}, unlike the training films")
         lines.append(own)
     return lines
+
+
+def of_files(measures: pd.DataFrame, training: Appearance) -> list[str]:
+    """In what the files, which the model does not see, are unlike those of the training films: a line for all of them.
+
+    Args:
+        measures: as :func:`measure` gives them, their index the names of the films.
+        training: of the model.
+    """
+    flags = outside(measures, training)
+    lines = []
+    if "shorter side" in flags:
+        low, high = training.telling["shorter side"]
+        lines.append(("shorter side", f"have a shorter side outside {low:.0f} to {high:.0f} px, that of the training "
+                                      "images"))
+    lines.append(("in colour", "are stored in colour, unlike the training images"))
+    return [f"{flags[name].sum():,} of {len(flags):,} files {words}: {few(flags.index[flags[name]].tolist())}"
+            for name, words in lines if flags[name].any()]
 
 
 def compare(measures: pd.DataFrame, training: Appearance) -> dict[str, Any]:
     """How far a set of films is from the training films: for ``evaluate``, ready for JSON.
 
     Returns:
-        For each measure the training films' range and the share of these films outside it (0.01 is expected of
+        For each telling measure the training films' range and the share of these films outside it (0.01 is expected of
         films of the same kind), the share in colour here and there, and the share that is outside in any way.
     """
     flags = outside(measures, training)
@@ -126,7 +151,7 @@ def compare(measures: pd.DataFrame, training: Appearance) -> dict[str, Any]:
         "training films": training.films,
         "measures": {name: {"low": low, "high": high, "median here": float(measures[name].median()),
                             "share outside": float(flags[name].mean())}
-                     for name, (low, high) in training.ranges.items()},
+                     for name, (low, high) in training.telling.items()},
         "in colour": {"training": training.colour_share, "here": float(measures["in colour"].mean())},
         "share outside in any": float(flags.any(axis=1).mean()),
     }

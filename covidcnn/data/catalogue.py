@@ -6,15 +6,19 @@ behind is passed over.
 """
 
 import hashlib
+import io
 import os
+import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from covidcnn.data.folders import few, files_under, is_litter, is_mask, readable, unopened, unpack_command
 from covidcnn.data.naming import parse_name
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
@@ -29,7 +33,6 @@ COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "
 
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
 _INDEX_VERSION = 1
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Catalogue:
     """Splits that have a folder, with films or without; 'all' where there are no split folders."""
     ignored: tuple[str, ...]
     """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
+    masks: tuple[str, ...]
+    """Paths of images in class folders that are masks by their name."""
+    elsewhere: dict[str, int]
+    """Images outside the class folders: of each folder that is passed over or holds loose ones how many, most first."""
 
 
 def find_root(folder: Path) -> Path:
@@ -57,6 +64,10 @@ def find_root(folder: Path) -> Path:
     Raises:
         DataError: there is no such folder, nothing in it has the published layout, or several have.
     """
+    if command := unpack_command(folder):
+        source = "pneumoniamnist" if folder.suffix == ".npz" else "chest-xray"
+        raise DataError(f"{folder}: an archive; unpack it ({command} {folder.name}) and give the folder, or for the "
+                        f"published one: covidcnn data fetch {source} --from {folder.name}")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder that holds train, val and test "
                         "(or NORMAL and PNEUMONIA)")
@@ -69,8 +80,11 @@ def find_root(folder: Path) -> Path:
         if candidates:
             return candidates[0]
         level = [child for parent in level for child in _subfolders(parent)]
+    packed = [child.name for child in sorted(folder.iterdir())
+              if child.suffix != ".npz" and not is_image_file(child) and unpack_command(child)]
     raise DataError(f"{folder}: no data set here; expected folders train, val and test with NORMAL and "
-                    "PNEUMONIA in each, or NORMAL and PNEUMONIA alone")
+                    "PNEUMONIA in each, or NORMAL and PNEUMONIA alone"
+                    + (f"; unpack {few(packed)} if they are in there" if packed else ""))
 
 
 def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None) -> Catalogue:
@@ -84,54 +98,70 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
         DataError: see :func:`find_root`; or the name of a film is not UTF-8, or holds a control character.
     """
     root = find_root(folder)
-    images, ignored = [], []
-    for split, label, class_folder in _class_folders(root):
+    classes = _class_folders(root)
+    images, ignored, masks = [], [], []
+    for split, label, class_folder in classes:
         for path in files_under(class_folder):
             _require_text(path)
             relative = path.relative_to(root).as_posix()
-            if is_image_file(path):
-                images.append((relative, split, label))
-            else:
+            if not is_image_file(path):
                 ignored.append(relative)
+            elif is_mask(path.relative_to(class_folder)):
+                masks.append(relative)
+            else:
+                images.append((relative, split, label))
     table = _stored_index(root, sorted(images), progress)
     readable = table["problem"] == ""
     return Catalogue(
         root,
         table[readable].reset_index(drop=True),
         table.loc[~readable, ["path", "problem"]].reset_index(drop=True),
-        tuple(dict.fromkeys(split for split, _, _ in _class_folders(root))),
+        tuple(dict.fromkeys(split for split, _, _ in classes)),
         tuple(sorted(ignored)),
+        tuple(sorted(masks)),
+        _elsewhere(root, [class_folder for _, _, class_folder in classes], {relative for relative, _, _ in images}),
     )
 
 
 def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
-    """Replace the patient keys by those of a CSV with the columns ``path`` and ``patient``.
+    """Replace the patient keys by those of a CSV with the columns ``path`` and ``patient``, in letters of either case.
 
-    ``path`` is relative to the data set's folder, or a bare file name where that is unique.
+    Its columns are separated by comma, semicolon or tab, whichever its first line has most of. ``path`` is relative to
+    the data set's folder, or a bare file name where that is unique; ``.\\NORMAL\\a.png`` is NORMAL/a.png.
 
     Raises:
         DataError: the CSV cannot be read, lacks a column, or leaves an image without a patient.
     """
     try:
-        given = pd.read_csv(csv, dtype=str, keep_default_na=False)
+        text = csv.read_text(encoding="utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{csv}: not a readable CSV ({error}); give one with columns path and patient"
+        raise DataError(f"{csv}: not a readable CSV ({error}); give one with columns path and patient, in UTF-8"
                         ) from error
-    missing = {"path", "patient"} - set(given.columns)
+    given.columns = given.columns.str.strip().str.lower()
+    missing = [name for name in ("path", "patient") if list(given.columns).count(name) != 1]
     if missing:
-        raise DataError(f"{csv}: no column {' and '.join(sorted(missing))}; it needs path and patient")
-    if given["path"].duplicated().any():
-        twice = given.loc[given["path"].duplicated(), "path"].iloc[0]
-        raise DataError(f"{csv}: '{twice}' is listed twice; give each image one patient")
-    patients = dict(zip(given["path"], given["patient"], strict=True))
-    names = films["path"].map(lambda path: path.rsplit("/", 1)[-1])
+        raise DataError(f"{csv}: no column {' and '.join(missing)}, or two; it needs path and patient in its first "
+                        "line, separated by comma, semicolon or tab")
+    paths = given["path"].map(_plain)
+    if paths.duplicated().any():
+        raise DataError(f"{csv}: '{paths[paths.duplicated()].iloc[0]}' is listed twice; give each image one patient")
+    patients = dict(zip(paths, given["patient"].str.strip(), strict=True))
+    own = films["path"].map(_plain)
+    names = own.map(lambda path: path.rsplit("/", 1)[-1])
     unique = ~names.duplicated(keep=False)
-    found = films["path"].map(patients).fillna(names.where(unique).map(patients))
+    found = own.map(patients).fillna(names.where(unique).map(patients))
     unknown = films.loc[found.isna() | (found == ""), "path"]
     if len(unknown):
-        raise DataError(f"{csv}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a "
-                        "line for each, or leave them out of the folder")
+        raise DataError(f"{csv}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
+                        "each with its path written so, or leave them out of the folder")
     return films.assign(patient=found)
+
+
+def _plain(path: str) -> str:
+    """A path as it is written here, from one as Windows or a shell writes it."""
+    return re.sub(r"^(\./+)+", "", path.strip().replace("\\", "/"))
 
 
 def content_hash(films: pd.DataFrame) -> str:
@@ -148,27 +178,36 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child.name))
     except OSError as error:
-        raise _unopened(error) from error
-
-
-def _unopened(error: OSError) -> DataError:
-    return DataError(f"{error.filename}: cannot be opened ({error.strerror}); change its permissions or move it away")
+        raise unopened(error) from error
 
 
 def _require_text(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        readable = os.fsencode(path).decode(errors="backslashreplace")
-        raise DataError(f"{readable}: its name is not UTF-8, as tables and pages are; rename it") from error
+        raise DataError(f"{readable(path)}: its name is not UTF-8, as tables and pages are; rename it") from error
     # A line break would end the film's line in a table.
     if any(unicodedata.category(character) == "Cc" for character in str(path)):
         raise DataError(f"{str(path)!a}: a control character in its name; rename it")
 
 
-def is_litter(name: str) -> bool:
-    """Hidden files, and the `._*`, `__MACOSX` and `Thumbs.db` that systems leave in archives."""
-    return name.startswith(".") or name.lower() in _LITTER
+def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, int]:
+    """Images outside the class folders, by folder; not those of a copy of the data set within it, as Kaggle's archive
+    has one."""
+    parents = {root, *(folder.parent for folder in classes)}
+    read = {os.path.realpath(folder) for folder in (*classes, *parents)}
+    found: Counter[str] = Counter()
+    for parent in parents:
+        for child in parent.iterdir():
+            if is_litter(child.name) or os.path.realpath(child) in read:
+                continue
+            place, files = (child, files_under(child)) if child.is_dir() else (parent, [child])
+            # What is passed over need not be open to the user: lost+found is not.
+            with suppress(DataError):
+                found[readable(place.relative_to(root))] += sum(
+                    is_image_file(path) and not is_mask(path.relative_to(parent))
+                    and path.relative_to(child).as_posix() not in known for path in files)
+    return {folder: number for folder, number in sorted(found.items(), key=lambda one: (-one[1], one[0])) if number}
 
 
 def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
@@ -180,32 +219,6 @@ def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
     ]
     return by_split or [("all", child.name.upper(), child)
                         for child in _subfolders(root) if child.name.upper() in LABELS]
-
-
-def files_under(folder: Path) -> Iterable[Path]:
-    """Every file at any depth in the order of names, but for what systems leave behind; each folder once, though
-    several links lead to it.
-
-    Raises:
-        DataError: a folder cannot be opened.
-    """
-
-    def stop(error: OSError) -> None:
-        # os.walk would pass over the folder in silence, and its films with it.
-        raise _unopened(error) from error
-
-    # What lies above is no part of it, should a link lead there.
-    real = Path(os.path.realpath(folder))
-    seen = {str(real), *map(str, real.parents)}
-    for parent, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        # Of several links to one folder the first by name.
-        first = {os.path.realpath(Path(parent, name)): name for name in sorted(folders, reverse=True)
-                 if not is_litter(name)}
-        folders[:] = sorted(first[place] for place in first.keys() - seen)
-        seen |= first.keys()
-        for name in sorted(names):
-            if not is_litter(name):
-                yield Path(parent, name)
 
 
 def _stored_index(root: Path, images: list[tuple[str, str, str]],

@@ -3,12 +3,20 @@
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from covidcnn.data import phantom, pneumoniamnist
 from covidcnn.data.catalogue import LABELS, Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
+from covidcnn.data.folders import few
 from covidcnn.errors import DataError
+from covidcnn.imaging.files import COLOUR_MODES
+
+SHORTCUT_AUC = 0.8
+"""From here on what a file's header tells of the class is warned of."""
+FEWEST_OF_A_CLASS = 30
+"""Images; of fewer such an AUC comes about by chance."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,9 @@ def examine(catalogue: Catalogue) -> Findings:
     by_content = duplicates.groupby("sha256")
     for _, group in by_content:
         if group["label"].nunique() > 1:
-            errors.append(f"{' and '.join(group['path'])}: the same image under two labels; "
-                          "remove the wrong one")
+            # One of each label first.
+            paths = group.loc[group["label"].duplicated().sort_values(kind="stable").index, "path"].tolist()
+            errors.append(f"{few(paths, ' and ')}: the same image under two labels; remove the wrong one")
     warnings = [published.warning] if published.warning else []
     warnings += _duplicate_warnings(duplicates, published.is_published)
     across = patients_across_splits(films)
@@ -83,13 +92,20 @@ def examine(catalogue: Catalogue) -> Findings:
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
     contrary = films[(films["series"] != "") & ((films["subtype"] == "normal") != (films["label"] == "NORMAL"))]
-    warnings += [f"{path}: the name says {subtype} but the folder {label}"
-                 for path, subtype, label in contrary[["path", "subtype", "label"]].itertuples(index=False)]
-    noted = films[films["note"] != ""]
-    warnings += [f"{path}: {note}" for path, note in noted[["path", "note"]].itertuples(index=False)]
+    warnings += [f"{few(paths.tolist())}: the name says {subtype} but the folder {label}"
+                 for (subtype, label), paths in contrary.groupby(["subtype", "label"])["path"]]
+    warnings += [f"{few(paths.tolist())}: {note}"
+                 for note, paths in films[films["note"] != ""].groupby("note")["path"]]
     if catalogue.ignored:
         warnings.append(f"{len(catalogue.ignored)} files are no images by their ending and are passed over, "
                         f"the first {catalogue.ignored[0]}")
+    if catalogue.masks:
+        warnings.append(f"{len(catalogue.masks)} images are masks by their names or their folders' (which end in mask "
+                        f"or segmentation) and are left out: {few(catalogue.masks)}; rename them if they are not")
+    if catalogue.elsewhere:
+        places = [f"{number:,} in {folder}" for folder, number in catalogue.elsewhere.items()]
+        warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders NORMAL and PNEUMONIA "
+                        f"(in train, val and test) and are passed over: {few(places)}; move them there to use them")
     is_phantom = marker.is_file()
     identity = published.sentence
     if is_phantom:
@@ -102,6 +118,26 @@ def examine(catalogue: Catalogue) -> Findings:
                     "no number measured on them says anything of medicine.")
     return Findings(identity, is_phantom, published.is_published, published.has_published_test,
                     published.is_pneumoniamnist, counts_table(films), tuple(errors), tuple(warnings))
+
+
+def shortcut_warnings(films: pd.DataFrame) -> tuple[str, ...]:
+    """What a file tells of its class before a pixel is looked at, among the training images."""
+    # Imported here: scikit-learn takes its time, and most folders are opened for something else.
+    from covidcnn.data.shortcuts import TRAINING_SPLITS, weighted_auc
+
+    train = films[films["split"].isin(TRAINING_SPLITS)]
+    positive = (train["label"] == LABELS[1]).to_numpy(int)
+    if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
+        return ()
+    endings = train["path"].str.rsplit(".", n=1).str[-1].str.lower()
+    measures = {"size in pixels": train["width"] * train["height"], "aspect ratio": train["width"] / train["height"],
+                "colour": train["mode"].isin(COLOUR_MODES),
+                **{f"file format ({ending})": endings == ending for ending in endings.unique()}}
+    weights = np.ones(len(train))
+    aucs = {name: weighted_auc(positive, values.to_numpy(), weights) for name, values in measures.items()}
+    return tuple(f"{name} alone tells the classes apart (AUC {max(auc, 1 - auc):.2f} among the training images): a "
+                 "shortcut that a model may learn instead of the disease"
+                 for name, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC)
 
 
 def _missing_classes(catalogue: Catalogue) -> list[str]:
@@ -120,7 +156,7 @@ def _duplicate_warnings(duplicates: pd.DataFrame, is_published: bool) -> list[st
     surplus = len(duplicates) - groups
     known = f" (known of the published set: {DUPLICATE_GROUPS})" if is_published else ""
     warnings = [f"{groups} groups of identical files{known}, {surplus} surplus copies, the first "
-                f"{' = '.join(duplicates.loc[duplicates['group'] == 1, 'path'])}"]
+                f"{few(duplicates.loc[duplicates['group'] == 1, 'path'].tolist(), ' = ')}"]
     across = duplicates.groupby("group")["split"].nunique()
     if (across > 1).any():
         warnings.append(f"{int((across > 1).sum())} groups of identical files lie in more than one split: "

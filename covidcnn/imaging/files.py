@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from covidcnn.errors import DataError
 
 SMALLEST_SIDE = 16
@@ -13,7 +15,8 @@ COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes of colour, whether or not the pixels are grey; a palette ('P') is as often one of greys."""
 _FIRST_KINDS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"}
 """Value representations of the first elements of a DICOM data set."""
-IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"}
+IMAGE_ENDINGS = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm", ".dicom"} | (
+    {".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".heic"} & Image.registered_extensions().keys())
 
 
 @dataclass(frozen=True)

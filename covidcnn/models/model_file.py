@@ -8,11 +8,13 @@ import json
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
@@ -24,6 +26,10 @@ from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_pa
 from covidcnn.paths import replacing
 
 MEMBER = "covidcnn.json"
+KNOWN_AS = {"train": "trained on", "validation": "chosen (epoch, threshold) on"}
+"""What was done with the images whose hashes a model file holds."""
+_HASH = 16
+"""Hexadecimal digits of a SHA-256 that are kept: of 5,000 images less than 100 kB, and no two by chance the same."""
 LARGEST_INPUT = 4096
 """Pixels a side. Larger than any film is scored at; beyond it a damaged file would ask for all memory."""
 
@@ -44,6 +50,20 @@ class ModelFacts:
     disclaimer: str = DISCLAIMER
     appearance: Appearance | None = None
     """How the training films looked; None in files of version 0.1, which do not say."""
+    image_hashes: dict[str, str] | None = None
+    """Of 'train' and 'validation', a short hash of each image file; None in files of version 0.1."""
+
+    def known_as(self, sha256: Iterable[str]) -> list[str]:
+        """For each SHA-256 of a file whether the model knows it: 'train', 'validation' or '' where it does not. A copy
+        at another size or in another format is another file."""
+        hashes = self.image_hashes or {}
+        roles = {digest: role for role in reversed(KNOWN_AS) for digest in hashes.get(role, "").split()}
+        return [roles.get(digest[:_HASH], "") for digest in sha256]
+
+
+def short_hashes(films: pd.DataFrame) -> dict[str, str]:
+    """``ModelFacts.image_hashes`` of films with their ``role`` and ``sha256``."""
+    return {role: " ".join(films.loc[films["role"] == role, "sha256"].str[:_HASH]) for role in KNOWN_AS}
 
 
 def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
@@ -109,7 +129,8 @@ def _read_facts(text: bytes) -> ModelFacts:
     if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
             or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
             or type(facts.images.pad) is not bool or facts.class_names != LABELS
-            or not isinstance(facts.training, dict)):
+            or not isinstance(facts.training, dict)
+            or not (facts.image_hashes is None or all(isinstance(facts.image_hashes[role], str) for role in KNOWN_AS))):
         raise ValueError("facts out of range")
     # What a file says of itself is no reason to leave out what has to be said.
     return replace(facts, disclaimer=DISCLAIMER)

@@ -1,5 +1,6 @@
 """Which films a user means, and what they hold."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from covidcnn.data.catalogue import files_under
+from covidcnn.data.folders import few, files_under, is_mask, unpack_command
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import ImageHeader, is_image_file
 from covidcnn.imaging.reading import read_grey, read_header
@@ -26,31 +27,45 @@ class Film:
     header: ImageHeader
     image: np.ndarray
     """uint8 (size, size)."""
+    sha256: str
+    """Of the file, in hexadecimal."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that could not be read, and why, in one line that begins with its path."""
+    """A file that could not be read or is passed over, and why, in one line that begins with its path."""
 
     path: Path
     problem: str
 
 
-def find_films(paths: Iterable[Path]) -> list[Path]:
-    """The image files that are named, and those in folders that are named, at any depth; each once, in order.
+def find_films(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
+    """The image files that are named, and those in folders that are named, at any depth; each once, in order. And what
+    else the folders hold: files that are no images by their ending, and masks by their name.
 
     Raises:
         DataError: a path does not exist or is neither file nor folder, a folder holds no image, or nothing is named.
     """
     found: dict[Path, None] = {}
+    passed_over: dict[Path, Unreadable] = {}
     for path in paths:
         if _is(path, Path.is_dir):
-            inside = [file for file in files_under(path) if is_image_file(file)]
+            inside = []
+            for file in files_under(path):
+                problem = ("no image by its ending, nor marked as DICOM" if not is_image_file(file) else
+                           "a mask by its name or its folder's" if is_mask(file.relative_to(path)) else "")
+                if problem:
+                    passed_over[file] = Unreadable(file, f"{file}: {problem}; name the file itself to have it scored")
+                else:
+                    inside.append(file)
             if not inside:
-                raise DataError(f"{path}: no image in this folder (JPEG, PNG, TIFF, DICOM and others, by their "
-                                "ending); give another one")
+                held = [file.relative_to(path).as_posix() for file in passed_over if file.is_relative_to(path)]
+                raise DataError(f"{path}: no image in this folder (JPEG, PNG, TIFF, DICOM and others, by their ending)"
+                                f"{f' but other files: {few(held)}' if held else ''}; give another one")
             found |= dict.fromkeys(inside)
         elif _is(path, Path.is_file):
+            if not is_image_file(path) and (command := unpack_command(path)):
+                raise DataError(f"{path}: an archive; unpack it ({command} {path.name}) and give what was in it")
             found[path] = None
         elif _is(path, Path.exists):
             raise DataError(f"{path}: neither a file nor a folder; give image files or folders of them")
@@ -58,7 +73,7 @@ def find_films(paths: Iterable[Path]) -> list[Path]:
             raise DataError(f"{path}: no such file or folder; check the name")
     if not found:
         raise DataError("no film named; give image files or folders of them, or their list on standard input with -")
-    return list(found)
+    return list(found), [file for path, file in passed_over.items() if path not in found]
 
 
 def _is(path: Path, question: Callable[[Path], bool]) -> bool:
@@ -74,7 +89,8 @@ def read_films(paths: list[Path], settings: ImageSettings) -> Iterator[list[Film
 
     def read(path: Path) -> Film | Unreadable:
         try:
-            return Film(path, read_header(path), settings.prepare(read_grey(path)))
+            return Film(path, read_header(path), settings.prepare(read_grey(path)),
+                        hashlib.sha256(path.read_bytes()).hexdigest())
         except DataError as error:
             return Unreadable(path, str(error))
 

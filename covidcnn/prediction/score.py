@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.backend import keras
-from covidcnn.data.appearance import differences, measure
+from covidcnn.data.appearance import differences, measure, of_files
 from covidcnn.errors import DataError
-from covidcnn.models.model_file import ModelFacts
+from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.scoring import predict
 from covidcnn.prediction.films import Film, Unreadable, find_films, read_films
 
@@ -21,9 +21,19 @@ class Predictions:
 
     films: pd.DataFrame
     """A row a film: ``path``, ``probability`` (of PNEUMONIA), ``called`` (a class name), ``threshold``, ``warnings``
-    (a list: what makes the film unlike those that the model learnt from, and that it has further frames)."""
+    (a list: what makes the film unlike those that the model learnt from, that it was one of those, and that it has
+    further frames)."""
     unreadable: tuple[Unreadable, ...]
-    """Files that were passed over."""
+    """Files that could not be read."""
+    passed_over: tuple[Unreadable, ...]
+    """Files in folders that are no images by their names."""
+    notes: tuple[str, ...]
+    """In what the files are unlike those of the training films, though the model does not see it."""
+
+    @property
+    def left_out(self) -> tuple[Unreadable, ...]:
+        """All files that were not scored."""
+        return self.passed_over + self.unreadable
 
 
 def predict_films(model: keras.Model, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
@@ -40,31 +50,41 @@ def predict_films(model: keras.Model, facts: ModelFacts, paths: Sequence[Path], 
     Raises:
         DataError: there is no film (left), or one cannot be read.
     """
-    named = find_films(paths)
+    named, passed_over = find_films(paths)
     rows: list[dict[str, object]] = []
+    measures: list[pd.DataFrame] = []
     unreadable: list[Unreadable] = []
     for batch in read_films(named, facts.images):
         bad = [film for film in batch if isinstance(film, Unreadable)]
         if bad and not skip_bad:
             raise DataError(f"{bad[0].problem} (--skip-bad goes on without files that cannot be read)")
         unreadable += bad
-        rows += _score(model, facts, [film for film in batch if isinstance(film, Film)])
+        if films := [film for film in batch if isinstance(film, Film)]:
+            images = np.stack([film.image for film in films])
+            measures.append(_measured(films, images))
+            rows += _score(model, facts, films, images, measures[-1])
         if progress:
             progress(len(rows) + len(unreadable), len(named))
     if not rows:
         raise DataError(f"{unreadable[0].problem} (none of {len(unreadable)} files can be read)")
-    return Predictions(pd.DataFrame(rows), tuple(unreadable))
+    notes = of_files(pd.concat(measures), facts.appearance) if facts.appearance else []
+    return Predictions(pd.DataFrame(rows), tuple(unreadable), tuple(passed_over), tuple(notes))
 
 
-def _score(model: keras.Model, facts: ModelFacts, films: list[Film]) -> list[dict[str, object]]:
-    if not films:
-        return []
-    images = np.stack([film.image for film in films])
-    scores = predict(model, images, np.arange(len(films)))
+def _measured(films: list[Film], images: np.ndarray) -> pd.DataFrame:
     headers = pd.DataFrame([(film.header.width, film.header.height, film.header.mode) for film in films],
-                           columns=["width", "height", "mode"])
-    warnings = differences(measure(headers, images), facts.appearance, facts.images.size)
-    for film, warning in zip(films, warnings, strict=True):
+                           columns=["width", "height", "mode"], index=[str(film.path) for film in films])
+    return measure(headers, images)
+
+
+def _score(model: keras.Model, facts: ModelFacts, films: list[Film], images: np.ndarray, measures: pd.DataFrame
+           ) -> list[dict[str, object]]:
+    scores = predict(model, images, np.arange(len(films)))
+    warnings = differences(measures, facts.appearance, facts.images.size)
+    known = facts.known_as(film.sha256 for film in films)
+    for film, warning, role in zip(films, warnings, known, strict=True):
+        if role:
+            warning.append(f"the model was {KNOWN_AS[role]} this very file")
         if film.header.frames > 1:
             warning.append(f"{film.header.frames} frames, only the first was scored")
     return [{"path": str(film.path), "probability": float(score),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 from covidcnn.augment import augmentation_named
@@ -20,7 +21,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
-from covidcnn.models.model_file import ModelFacts, save_model
+from covidcnn.models.model_file import ModelFacts, save_model, short_hashes
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, select_films, train
@@ -116,8 +117,10 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
+    films = select_films(dataset.films, recipe, seed)
     save_model(folder / MODEL, training.model, ModelFacts(
-        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, recipe, seed)))
+        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, films, recipe),
+        image_hashes=short_hashes(films)))
     (folder / UNFINISHED).unlink()
     return training
 
@@ -129,9 +132,8 @@ def _credit(dataset: DataSet) -> dict[str, str]:
     return {"licence of the films": LICENCE, "citation": derived + CITATION}
 
 
-def _training_appearance(dataset: DataSet, recipe: Recipe, seed: int) -> Appearance:
+def _training_appearance(dataset: DataSet, films: pd.DataFrame, recipe: Recipe) -> Appearance:
     """How the films looked that the model learnt from: those of train, without validation."""
-    films = select_films(dataset.films, recipe, seed)
     images = load_images(dataset.root, films, recipe.images)
     measures = measure(films, images)
     return describe(measures[films["role"] == "train"])

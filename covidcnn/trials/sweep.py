@@ -32,7 +32,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import Trainer, TrialStore
 from covidcnn.trials.trial import Trial, pin_trial
-from covidcnn.yaml_files import read_yaml
+from covidcnn.yaml_files import NUMBER, read_yaml
 
 _IMAGE_FIELDS = tuple(field.name for field in fields(ImageSettings))
 _RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name != "images")
@@ -236,18 +236,12 @@ def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
         first = error.errors()[0]
         # A recipe's errors name its setting, the other adapters' only the place in the list.
         place = ", ".join(map(str, first["loc"] if adapter is _RECIPE else (name, *first["loc"])))
-        number = "; YAML reads 1e-3 as text, write 1.0e-3 or 0.001" if _looks_like_a_number(first["input"]) else ""
-        raise UserError(f"{place or name}: {first['msg']}, not {first['input']!r}{number}") from error
+        given = first["input"]
+        remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
+                  if isinstance(given, str) and NUMBER.fullmatch(given) else "")
+        raise UserError(f"{place or name}: {first['msg']}, not {given!r}{remedy}") from error
     except TypeError as error:
-        raise UserError(f"{name}: {error}; YAML reads 2020-01-01 as a date, for example: put it in quotes") from error
-
-
-def _looks_like_a_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return isinstance(value, str)
+        raise UserError(f"{name}: {error}; give numbers, text and lists of them") from error
 
 
 def _require(condition: bool, message: str) -> None:
