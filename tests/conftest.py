@@ -61,14 +61,17 @@ def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need published images or a browser by what they ask for."""
+    """Mark the tests that need published images, a browser or a whole report by what they ask for."""
     for item in items:
         asked = set(item.fixturenames)
         if asked & {"shared_films", "shared_originals", "shared_mnist", "published"}:
             item.add_marker("data")
         if "browser" in asked:
             item.add_marker("browser")
+        if asked & {"smoke_report", "phantom_films"}:
+            item.add_marker("slow")
 
 
 @pytest.fixture

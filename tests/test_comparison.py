@@ -10,7 +10,8 @@ from covidcnn.training.result import Training
 SCORES = pd.DataFrame({
     "split": ["validation"] * 2 + ["test"] * 4, "path": list("abcdef"),
     "label": ["NORMAL", "PNEUMONIA", "NORMAL", "NORMAL", "PNEUMONIA", "PNEUMONIA"],
-    "score": [0.1, 0.9, 0.2, 0.7, 0.8, 0.4], "subtype": "x", "patient": list("abcdef")})
+    "score": [0.1, 0.9, 0.2, 0.7, 0.8, 0.4], "subtype": "x", "patient": list("abcdef"),
+    "perturbation": ""})
 HISTORY = pd.DataFrame({"loss": [1.0, 0.5], "val_loss": [0.9, 0.8]}, index=pd.Index([1, 2], name="epoch"))
 
 

@@ -143,6 +143,7 @@ def test_failed_notebook_leaves_the_others_and_a_message(tmp_path, tiny):
     assert "FileNotFoundError" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_folders_that_are_relative_are_the_callers_whatever_runs_at_once(tmp_path, small_tree, monkeypatch):
     """Papermill changes the process's folder to the notebooks' while one runs."""
     monkeypatch.chdir(tmp_path)

@@ -170,6 +170,7 @@ def test_other_patients_widen_the_ranks():
     assert rank_probabilities(values, by_draw).loc["first", 1] < 0.9
 
 
+@pytest.mark.slow
 def test_minimum_detectable_difference_is_found_at_its_power():
     """With an error from patients that is drawn once for all seeds."""
     generator = np.random.default_rng(5)

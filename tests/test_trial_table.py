@@ -31,7 +31,7 @@ def store(tmp_path):
 def test_simulated_shifts_of_validation_are_no_columns(store):
     result = store.read(TRIALS[0].key)
     plain = result.scores[result.scores["split"] == "validation"]
-    shifted = replace(result, scores=pd.concat([plain, plain.assign(split="validation, gamma 0.7")]))
+    shifted = replace(result, scores=pd.concat([plain, plain.assign(perturbation="gamma 0.7")]))
     assert trial_table([shifted]).columns.tolist() == trial_table([result]).columns.tolist()
 
 

@@ -32,7 +32,7 @@ COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "
            "sha256", "note", "problem"]
 
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
-_INDEX_VERSION = 1
+_INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def evaluate_model(model_path: Path, dataset: DataSet, split: str = "", samples:
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
         "warnings": _of_known(known, len(films)),
         "note": EXPLORATORY if opens_test else "", "disclaimer": facts.disclaimer,
-        "scores": scores[SCORE_COLUMNS],
+        "scores": scores.assign(perturbation="")[SCORE_COLUMNS],
     }
 
 
