@@ -127,11 +127,13 @@ def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
 
 
 def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: float = 0.0, height: float = 1.0,
-         width: float = 1.0, fill: str = "nearest") -> np.ndarray:
-    """Zoom, shift and rotate about the centre in one step, as ImageDataGenerator does, with linear interpolation.
+         width: float = 1.0, mirrored: bool = False, fill: str = "nearest", out: np.ndarray | None = None
+         ) -> np.ndarray:
+    """Zoom, shift, rotate and mirror about the centre in one step, as ImageDataGenerator does, with linear
+    interpolation.
 
     In Keras 3 the same is ``apply_transform(image, {'theta': angle, 'tx': columns, 'ty': rows, 'zx': width, 'zy':
-    height})``, whose fractions are not rounded.
+    height, 'flip_horizontal': mirrored})``, whose fractions are not rounded.
 
     Args:
         image: uint8 (height, width).
@@ -140,7 +142,9 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
         angle: degrees, against the clock.
         height: of the field of view, as a share of the image's: below 1 what is seen looks taller.
         width: likewise.
+        mirrored: left for right, at last.
         fill: one of ``FILLS``.
+        out: uint8, of the image's shape: receives the result.
     """
     bottom, right = image.shape[0] - 1, image.shape[1] - 1
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -150,10 +154,13 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
     aside, down = cosine * columns - sine * rows, sine * columns + cosine * rows
     c, f = aside + (right - a * right - b * bottom) / 2, down + (bottom - d * right - e * bottom) / 2
     # Padded beforehand as far as the corners reach: warpAffine takes twice as long over what lies beyond the edge.
-    margin = math.ceil(max(abs(aside) + (abs(a) * right + abs(b) * bottom - right) / 2,
-                           abs(down) + (abs(d) * right + abs(e) * bottom - bottom) / 2, 0)) + 1
-    padded = cv2.copyMakeBorder(image, margin, margin, margin, margin, FILLS[fill])
-    warped = cv2.warpAffine(padded, np.array([[a, b, c + margin], [d, e, f + margin]]), image.shape[::-1],
+    across, along = (abs(a) * right + abs(b) * bottom - right) / 2, (abs(d) * right + abs(e) * bottom - bottom) / 2
+    above, below, before, after = (max(math.ceil(reach), 0) + 1 for reach in (along - down, along + down,
+                                                                             across - aside, across + aside))
+    if mirrored:
+        a, d, c, f = -a, -d, c + a * right, f + d * right
+    padded = cv2.copyMakeBorder(image, above, below, before, after, FILLS[fill])
+    warped = cv2.warpAffine(padded, np.array([[a, b, c + before], [d, e, f + above]]), image.shape[::-1], out,
                             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     if fill == "constant":
         # ImageDataGenerator does not blend the edge with the black beyond it.
@@ -216,8 +223,10 @@ def augment_images(images: Sequence[np.ndarray], augmentation: Augmentation, gen
     draws = generator.uniform(-1, 1, (len(images), 6))
     further = generator.spawn(1)[0].uniform(-1, 1, (len(images), 3)) if augmentation.warps else np.zeros(
         (len(images), 3))
-    return np.stack([_augmented(image, augmentation, *own) for image, own in
-                     zip(images, np.hstack([draws, further]), strict=True)])
+    versions = np.empty((len(images), *images[0].shape), np.uint8)
+    for image, own, version in zip(images, np.hstack([draws, further]).tolist(), versions, strict=True):
+        version[:] = _augmented(image, augmentation, version, *own)
+    return versions
 
 
 def augment_image(image: np.ndarray, augmentation: Augmentation, generator: np.random.Generator) -> np.ndarray:
@@ -225,24 +234,26 @@ def augment_image(image: np.ndarray, augmentation: Augmentation, generator: np.r
     return augment_images([image], augmentation, generator)[0]
 
 
-def _augmented(image: np.ndarray, augmentation: Augmentation, mirrored: float, rows: float, columns: float,
-               contrast: float, brightness: float, gamma: float, angle: float, height: float, width: float
-               ) -> np.ndarray:
-    """The version that belongs to random numbers in -1..1."""
-    rows, columns = rows * augmentation.height_shift * image.shape[0], columns * augmentation.width_shift * (
-        image.shape[1])
+def _augmented(image: np.ndarray, augmentation: Augmentation, out: np.ndarray, flipped: float, rows: float,
+               columns: float, contrast: float, brightness: float, gamma: float, angle: float, height: float,
+               width: float) -> np.ndarray:
+    """The version that belongs to random numbers in -1..1, in ``out`` if that saves a copy."""
+    mirrored = augmentation.horizontal_flip and flipped < 0
+    rows *= augmentation.height_shift * image.shape[0]
+    columns *= augmentation.width_shift * image.shape[1]
     if augmentation.warps or augmentation.fill != "nearest":
         height = 1 + height * augmentation.height_zoom
         width = height if augmentation.zooms_alike else 1 + width * augmentation.width_zoom
         view = {} if augmentation.crops_only else {"height": height, "width": width}
-        image = warp(image, rows=rows, columns=columns, angle=angle * augmentation.rotation, fill=augmentation.fill,
-                     **view)
+        image = warp(image, rows=rows, columns=columns, angle=angle * augmentation.rotation, mirrored=mirrored,
+                     fill=augmentation.fill, out=out, **view)
         if augmentation.crops_only:
             image = crop(image, height, width, augmentation.fill)
-    elif augmentation.changes_geometry:
-        image = shift(image, rows, columns)
-    if augmentation.horizontal_flip and mirrored < 0:
-        image = flip(image)
+    else:
+        if augmentation.changes_geometry:
+            image = shift(image, rows, columns)
+        if mirrored:
+            image = flip(image)
     if augmentation.changes_intensity:
         image = change_intensity(image, 1 + contrast * augmentation.contrast,
                                  brightness * augmentation.brightness, np.exp(gamma * augmentation.gamma))
