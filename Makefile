@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report paper check test lab audit
+.PHONY: report paper check test coverage lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -15,7 +15,10 @@ paper: $(READY)  ## train what reports/paper still lacks, then ledger and report
 check: $(READY)  ## style, types and the fast tests
 	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not browser"
 
-test: $(READY)  ## style, types, every test, coverage
+test: $(READY)  ## style, types, every test
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+coverage: $(READY)  ## every test, and which lines none of them runs
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lab: $(READY)  ## open JupyterLab on the notebooks

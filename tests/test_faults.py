@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,17 +181,19 @@ def test_killed_report_says_so_and_resumes_to_that_of_an_undisturbed_run(small_t
 
     notebook = write_notebook(tmp_path / "01_n.ipynb", *REPORT_CELLS)
     killed_folder, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    assert report(notebook, small_tree, undisturbed) == [("done", "")]
     kill_report(notebook, small_tree, killed_folder, tmp_path / "halt")
     assert status() == "unfinished"
     assert report(notebook, small_tree, killed_folder, resume=True) == [("done", "")]
-    assert results(killed_folder) == results(undisturbed)
+    shutil.copytree(killed_folder, undisturbed)
     # Killed again when all was done: what is half-made now is not kept for what was done then.
     kill_report(notebook, small_tree, killed_folder, tmp_path / "halt")
     assert status() == "unfinished"
     assert report(notebook, small_tree, killed_folder, resume=True) == [("done", "")]
     assert results(killed_folder) == results(undisturbed)
     assert "not finished" not in (killed_folder / "index.html").read_text(encoding="utf-8")
+    # And as if it had never been killed.
+    assert report(notebook, small_tree, tmp_path / "whole") == [("done", "")]
+    assert results(killed_folder) == results(tmp_path / "whole")
 
 
 # ---------------------------------------------------------------- two at once
@@ -214,9 +217,9 @@ def test_two_processes_build_the_same_cache_at_once(small_tree, cache, tmp_path)
     assert [path.suffix for path in sorted(cache.rglob("*")) if path.is_file()] == [".npy", ".csv"]
 
 
-def test_two_reports_at_once_on_one_cache_are_equal(phantom_films, cache, tmp_path):
+def test_two_reports_at_once_on_one_cache_are_equal(tiny_tree, cache, tmp_path):
     command = "from covidcnn.cli import main; main()"
-    both = [child(command, "report", "--profile", "smoke", "--only", "01", "--data", phantom_films, "--out",
+    both = [child(command, "report", "--profile", "smoke", "--only", "01", "--data", tiny_tree, "--out",
                   tmp_path / name) for name in ("one", "two")]
     said = [process.communicate(timeout=600) for process in both]
     assert [process.returncode for process in both] == [0, 0], said

@@ -1,12 +1,14 @@
 """covidcnn train: what a training leaves in its folder, and how a killed one goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from covidcnn.data.dataset import open_dataset
+from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, train
@@ -40,8 +42,21 @@ def kill_in_epoch(monkeypatch, epoch):
     return Killed
 
 
-def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch):
-    undisturbed = train_into(tmp_path / "undisturbed", data, RECIPE, 0)
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """An undisturbed training and its folder; while it runs, a second one in the same folder is refused."""
+    folder, said = tmp_path_factory.mktemp("whole"), []
+
+    def second(*_):
+        with pytest.raises(UserError) as refusal:
+            train_into(folder, data, RECIPE, 0)
+        said.append(str(refusal.value))
+
+    return train_into(folder, data, RECIPE, 0, report=second), folder, said
+
+
+def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, whole):
+    undisturbed, folder, _ = whole
     with monkeypatch.context() as patch:
         killed = kill_in_epoch(patch, 2)
         with pytest.raises(killed):
@@ -54,7 +69,7 @@ def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(da
     for one, two in zip(resumed.model.get_weights(), undisturbed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     for name in (HISTORY, SCORES):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+        assert (tmp_path / "killed" / name).read_bytes() == (folder / name).read_bytes()
     assert not (tmp_path / "killed" / UNFINISHED).exists()
 
 
@@ -72,13 +87,13 @@ def test_training_that_diverges_leaves_nothing(data, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_holds_what_the_readme_says(data, tmp_path):
-    training = train_into(tmp_path, data, RECIPE, 0)
-    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
-    run = json.loads((tmp_path / RUN).read_text())
+def test_folder_holds_what_the_readme_says(whole):
+    training, folder, _ = whole
+    assert {path.name for path in folder.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+    run = json.loads((folder / RUN).read_text())
     assert run["recipe"]["precision"] == "float32"
     assert run["best epoch"] == training.best_epoch
-    assert len(pd.read_csv(tmp_path / HISTORY)) == 3
+    assert len(pd.read_csv(folder / HISTORY)) == 3
 
 
 @pytest.mark.parametrize("name", [MODEL, HISTORY, SCORES, RUN, EVENTS])
@@ -90,13 +105,10 @@ def test_folder_with_something_of_another_is_refused_and_left_alone(data, tmp_pa
     assert (tmp_path / name).read_text() == "somebody else's"
 
 
-def test_second_training_in_one_folder_is_refused(data, tmp_path, refused):
-    def second(*_):
-        with refused(tmp_path, "another training goes on there", "--out"):
-            train_into(tmp_path, data, RECIPE, 0)
-
-    train_into(tmp_path, data, RECIPE, 0, report=second)
-    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+def test_second_training_in_one_folder_is_refused(whole):
+    _, folder, said = whole
+    assert len(said) == 3
+    assert all(str(folder) in line and "another training goes on there" in line for line in said)
 
 
 @pytest.mark.parametrize("kind", ["killed", "interrupted"])
@@ -110,5 +122,5 @@ def test_training_that_ended_in_its_first_epoch_can_begin_again(data, tmp_path, 
         # As it is left where nothing is done any more.
         (tmp_path / EVENTS / "train").mkdir(parents=True)
         (tmp_path / "unfinished.lock").touch()
-    train_into(tmp_path, data, RECIPE, 0)
+    train_into(tmp_path, data, replace(RECIPE, epochs=1), 0)
     assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
