@@ -19,7 +19,8 @@ from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train
 pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
-                precision="float32", validation_fraction=0.3)
+                precision="float32", validation_fraction=0.3, augmentation="public recipe", schedule="plateau",
+                choose_by="last", score_every_epoch=("validation", "test"))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,11 @@ def test_folder_holds_what_the_readme_says(whole):
     assert {path.name for path in folder.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
     run = json.loads((folder / RUN).read_text())
     assert run["recipe"]["precision"] == "float32"
-    assert run["best epoch"] == training.best_epoch
+    assert run["best epoch"] == training.best_epoch == 3
+    assert (run["augmentation"]["rotation"], run["schedule"]["patience"]) == (30, 2)
+    assert "learning_rate" in pd.read_csv(folder / HISTORY)
+    assert pd.read_csv(folder / SCORES).groupby("split")["epoch 3"].count().to_dict() == {
+        "test": 32, "train": 0, "validation": training.scores["split"].eq("validation").sum()}
     assert len(pd.read_csv(folder / HISTORY)) == 3
 
 

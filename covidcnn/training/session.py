@@ -89,10 +89,11 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
                 report: Callable[[int, int, dict], None] | None) -> Training:
     # The code as it is now: it may be committed to while the training runs.
     started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
+    trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch)
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
                          events=folder / EVENTS,
-                         identity=f"{pin_trial(dataset.content_hash, recipe, seed).key} {training_versions()}")
+                         identity=f"{trial.key} {training_versions()}")
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
         (folder / UNFINISHED).unlink(missing_ok=True)
