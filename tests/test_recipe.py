@@ -34,6 +34,11 @@ def test_value_that_cannot_work_is_refused_when_the_recipe_is_written(change, wo
         Recipe(**{"epochs": 1} | change)
 
 
+def test_roles_count_once_and_in_no_order():
+    assert Recipe(1, score_every_epoch=("test", "validation", "test")) == Recipe(
+        1, score_every_epoch=("validation", "test"))
+
+
 @pytest.mark.parametrize("change", [{"dropout": 1.5}, {"validation_fraction": 0.0}, {"validation_fraction": 1.0},
                                     {"learning_rate": -0.1}, {"batch_norm_momentum": 1.5},
                                     {"max_training_images": 0}])

@@ -42,7 +42,7 @@ def test_no_state_and_a_damaged_one_mean_beginning_anew(tmp_path, caplog, conten
     assert load_state(tmp_path / "none.npz", "me") is None
     assert not caplog.messages
     assert load_state(file, "me") is None
-    assert caplog.messages == [f"{file}: damaged; the training begins anew"]
+    assert caplog.messages == [f"{file}: damaged or of another version; the training begins anew"]
 
 
 @pytest.mark.parametrize("flag", [0x01, 0x20, 0x40])

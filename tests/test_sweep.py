@@ -262,12 +262,13 @@ def test_real_sweep_interrupted_and_killed_ends_as_an_undisturbed_one(tmp_path, 
     """With a rate that falls on a plateau, one that decays, momentum, and scores after every epoch."""
     subprocess.run(sweep_command(tmp_path, "undisturbed", tiny_tree), check=True, capture_output=True)
     command = sweep_command(tmp_path, "killed", tiny_tree)
-    code, said = _end_after(command, signal.SIGINT, "Nadam 0.001.*epoch 3/6")
+    code, said = _end_after(command, signal.SIGINT, "Nadam 0.001.*epoch 2/6")
     assert code == 130
     assert said.splitlines()[-1].startswith("interrupted")
     assert "Traceback" not in said
     (unfinished,) = [path for path in (tmp_path / "killed" / "unfinished").iterdir() if path.is_dir()]
     assert list(unfinished.glob("*.npz"))
+    assert _end_after(command, signal.SIGKILL, "Nadam 0.001.*epoch 4/6")[0] == -signal.SIGKILL
     assert _end_after(command, signal.SIGKILL, "SGD with momentum 0.01.*epoch 2/6")[0] == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True)
     assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")

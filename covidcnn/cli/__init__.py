@@ -48,7 +48,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _print_version(wanted: bool) -> None:

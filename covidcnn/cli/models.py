@@ -38,8 +38,10 @@ def train(
     interpolation: Annotated[str, typer.Option(help="area, linear, nearest, cubic or lanczos.")] = "area",
     pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
     augment: Annotated[str, typer.Option(help=(
-        "none, paper (flips and shifts), public recipe (rotation and zoom besides), intensity (grey levels), paper and "
-        "intensity, paper and strong intensity; paper and rotation, height zoom, width zoom, zoom, zoom alike or crop."
+        "none, 'paper' (flips and shifts), 'public recipe' (rotation and zoom besides), 'intensity' (grey levels), "
+        "'paper and intensity', 'paper and strong intensity'; flips and shifts with one thing added: 'paper and "
+        "rotation', 'paper and height zoom', 'paper and width zoom', 'paper and zoom', 'paper and zoom alike', 'paper "
+        "and crop'."
         ))] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: PrecisionOption = "auto",
@@ -50,7 +52,8 @@ def train(
         "Which epoch: validation (lowest loss there), validation accuracy (highest), shifted validation (lowest loss "
         "on changed copies of it), or last, which is what Keras's ModelCheckpoint keeps by default."))] = "validation",
     score_every_epoch: Annotated[list[str] | None, typer.Option(metavar="ROLE", help=(
-        "Score the images of train, validation or test after every epoch, too; may be repeated."))] = None,
+        "Score the images of train, validation or test after every epoch, too; may be repeated. Of the published test "
+        "set that is exploratory, and no choice may rest on it."))] = None,
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
     batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(
         "0.99 needs about 600 steps before its averages mean anything; take 0.9 for short trainings."))]

@@ -141,10 +141,12 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
 
 def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
     others = other_than_frozen(table, folder / FROZEN_CLAIMS)
+    found = (f"another verdict or number for {', '.join(others)}" if others else
+             "the same verdicts, values, intervals and seeds")
     return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
-            f"before the first test score. [What that code gave]({FROZEN_CLAIMS}) on the same trials, held against "
-            "this ledger: " + (f"another verdict or number for {', '.join(others)}." if others
-                               else "the same verdicts, values, intervals and seeds."))
+            "before the first test score. When the verdicts were known, `evidence/claims.py` and `evidence/ledger.py` "
+            "were changed, in words and links. Code is no longer compared file by file, but by what it gives: "
+            f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}.")
 
 
 def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:

@@ -26,7 +26,7 @@ from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_pa
 from covidcnn.paths import replacing
 
 MEMBER = "covidcnn.json"
-KNOWN_AS = {"train": "trained on", "validation": "chosen (epoch, threshold) on"}
+KNOWN_AS = {"train": "trained on", "validation": "validated on"}
 """What was done with the images whose hashes a model file holds."""
 _HASH = 16
 """Hexadecimal digits of a SHA-256 that are kept: of 5,000 images less than 100 kB, and no two by chance the same."""

@@ -18,7 +18,7 @@ from covidcnn.errors import UserError
 from covidcnn.evidence.ledger import LEDGER, read_ledger, summary_sentence
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 
-_BLOCK = re.compile(r"(<!-- from (.+?) -->\n).*?(\n?<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- from ([^\n]+?) -->\n)(?:(?!<!-- from ).)*?(\n?<!-- end -->)", re.DOTALL)
 
 
 def pages() -> list[Path]:
@@ -36,13 +36,15 @@ def refresh(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         notebook = nbformat.reads(before, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = _fresh(cell.source, path)
+        texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        stale = [cell for cell in texts if _fresh(cell.source, path) != cell.source]
+        for cell in stale:
+            cell.source = _fresh(cell.source, path)
         after = nbformat.writes(notebook) + "\n"
     else:
         after = _fresh(before, path)
-    if after == before:
+        stale = [before] if after != before else []
+    if not stale:
         return False
     with replacing(path) as draft:
         draft.write_text(after, encoding="utf-8")
@@ -56,7 +58,12 @@ def _fresh(text: str, path: Path) -> str:
         except (OSError, KeyError) as error:
             raise UserError(f"{path}: no block can be made from '{block[2]}' ({error}); mend its first mark") from error
 
-    return _BLOCK.sub(made, text)
+    fresh, blocks = _BLOCK.subn(made, text)
+    # A mark that is misspelt or lacks its end would else swallow text, or go stale unseen.
+    if any(text.count(mark) != blocks or fresh.count(mark) != blocks for mark in ("<!-- from ", "<!-- end -->")):
+        raise UserError(f"{path}: {blocks} blocks, but another number of marks; give each '<!-- from … -->' a line and "
+                        "an '<!-- end -->'")
+    return fresh
 
 
 def _content(source: str) -> str:

@@ -26,6 +26,9 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
     choices = []
     for entry in saved:
         scores = pd.read_csv(folder / entry["file"], keep_default_na=False)
+        if "perturbation" in scores:
+            # The images as they are.
+            scores = scores[scores["perturbation"] == ""]
         of_films = {*SCORE_COLUMNS, *epoch_columns(scores.columns)}
         settings = [column for column in scores.columns if column not in of_films]
         groups = scores.groupby(settings, sort=False) if settings else [((), scores)]

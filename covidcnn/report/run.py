@@ -77,7 +77,7 @@ class Run:
         """History and scores (validation and test) of one training, from the report's store of trials.
 
         What another notebook or an earlier run has finished is read, what was killed goes on. Scoring the
-        published test set is entered in the run record, once, before it is done.
+        published test set is entered in the run record before it is done.
 
         Raises:
             UserError: the training diverged.
@@ -87,10 +87,11 @@ class Run:
         from covidcnn.trials.trial import pin_trial
 
         def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
-            # Before it scores anything; one that goes on after it was killed is entered already.
-            if not store.has_begun(trial):
-                self.log_test_opening(f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation "
-                                      f"{recipe.augmentation}, balancing {recipe.balance}, seed {seed}")
+            # Before it scores anything; what goes on after it was killed need not be entered again.
+            what = (f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation {recipe.augmentation}, "
+                    f"balancing {recipe.balance}, seed {seed}")
+            if not (store.has_begun(trial) and what in self._entered()):
+                self.log_test_opening(what)
             return train_trial(dataset, trial, folder, report)
 
         store = open_store(self.folder / STORE)
@@ -203,6 +204,11 @@ class Run:
     def is_exploratory(self) -> bool:
         """Scoring this run's test films opens the published test set outside a protocol."""
         return self.dataset.has_published_test and self.profile.name != PAPER
+
+    def _entered(self) -> set[str]:
+        """What the notebooks of this report have entered as scored on the published test set."""
+        return {entry["name"] for path in record_path(self.folder, "*").parent.glob("*.json")
+                for entry in json.loads(path.read_text(encoding="utf-8"))["test openings"]}
 
     def _origin_note(self, content: Content, scores_test: bool) -> str:
         if content == "evidence":

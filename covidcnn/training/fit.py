@@ -164,9 +164,9 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     model = network(training_policy=keras_policy(resolve_precision(recipe.precision)))
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
-    # XLA makes this network slower on processors (benchmarks/README.md).
     schedule = schedule_named(recipe.schedule)
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
+    # XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, learning_rate(schedule, rate, steps, recipe.epochs),
                                            recipe.weight_average),
                   loss="binary_crossentropy", metrics=["accuracy", keras.metrics.Recall(name="sensitivity")],

@@ -21,6 +21,7 @@ CHOICES = ("validation", "validation accuracy", "shifted validation", "last")
 lowest mean loss over ``SIMULATED_SHIFTS`` of validation; or the last. Keras's ``ModelCheckpoint``, which the paper
 names, keeps the last by default: it overwrites its file after every epoch."""
 ROLES = ("train", "validation", "test")
+"""What a training may do with images: learn from them, be chosen on them, be judged by them."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class Recipe:
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.learning_rate is not None:
             object.__setattr__(self, "learning_rate", float(self.learning_rate))
-        for name in ("filters", "score_every_epoch"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "filters", tuple(self.filters))
         if not self.filters or min(self.filters) < 1:
             raise UserError(f"filters {list(self.filters)}: give at least one number, each at least 1")
         for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
@@ -80,6 +80,8 @@ class Recipe:
                                     *(("role", role, ROLES) for role in self.score_every_epoch)):
             if choice not in known:
                 raise UserError(f"unknown {name} '{choice}'; choose one of {', '.join(known)}")
+        # In one order and once each: equal recipes are equal.
+        object.__setattr__(self, "score_every_epoch", tuple(role for role in ROLES if role in self.score_every_epoch))
         for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
                                        self.batch_norm_momentum, 0, 1), ("validation fraction",
                                        self.validation_fraction, 0.001, 0.999),

@@ -23,8 +23,9 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiplied by ``factor`` whenever a quantity has not improved for ``patience`` epochs: Keras's
-    ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where the quantity is that of few images."""
+    """Multiplied by ``factor`` whenever a quantity has not improved, by Keras's default of more than 0.0001, for
+    ``patience`` epochs: Keras's ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where the
+    quantity is that of few images."""
 
     monitor: str
     """'val_accuracy' or 'val_loss'."""
@@ -36,7 +37,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Decay:
-    """Multiplied by ``factor`` every ``every`` epochs: about what a plateau does, and the same for every run."""
+    """Multiplied by ``factor`` every ``every`` epochs: the same for every run."""
 
     factor: float = 0.3
     every: int = 3

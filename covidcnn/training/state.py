@@ -67,7 +67,7 @@ def load_state(path: Path, identity: str) -> TrainingState | None:
             epoch_scores = arrays["epoch_scores"]
     # RuntimeError: a bit of the archive says that it is encrypted, or of a kind that zipfile does not know.
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
-        _log.warning("%s: damaged; the training begins anew", path)
+        _log.warning("%s: damaged or of another version; the training begins anew", path)
         return None
     if found != identity:
         raise UserError(f"{path}: an unfinished training with other settings or versions; finish it with its own, "

@@ -64,7 +64,7 @@ class TrialStore:
     folder: Path
     admit: Callable[[Trial], None] | None = None
     """Called before a trial is computed; raises UserError where a protocol forbids it, and enters that it will score
-    test films: what is entered before cannot be thrown away without a trace."""
+    test images: what is entered before cannot be thrown away without a trace."""
 
     def prepare(self) -> None:
         """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
@@ -91,7 +91,8 @@ class TrialStore:
 
     def has_begun(self, trial: Trial) -> bool:
         """Whether an unfinished trial has left something from which it goes on."""
-        return any(self.unfinished(trial).glob("*"))
+        # Not what a process that was killed while it wrote has left.
+        return any(self.unfinished(trial).glob("[!.]*"))
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether there is a result, read or not."""
@@ -279,5 +280,6 @@ def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | N
     from covidcnn.training.fit import train
 
     folder.mkdir(parents=True, exist_ok=True)
-    return train(dataset, trial.recipe, trial.seed, folder, ("validation", *["test"] * trial.score_test), report,
+    scored = ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
+    return train(dataset, trial.recipe, trial.seed, folder, scored, report,
                  keep_interrupted=False, identity=f"{trial.key} {training_versions()}")

@@ -38,8 +38,8 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
         row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
         if not result.diverged:
             row["best epoch"] = result.best_epoch
-            for split, figures in summaries(result.scores).items():
-                row |= {f"{split} {name}": value for name, value in figures.items()}
+            row |= {f"{split} {name}": value for split, figures in summaries(result.scores).items()
+                    if split != "train" for name, value in figures.items()}
         rows.append(row | {"key": result.trial.key})
     if not rows:
         return pd.DataFrame(columns=list(RESULT_COLUMNS))

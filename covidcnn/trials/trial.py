@@ -83,7 +83,7 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) ->
         UserError: the recipe scores test films after every epoch, and the trial is not to score any.
     """
     if "test" in recipe.score_every_epoch and not score_test:
-        raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test films")
+        raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test images")
     rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
