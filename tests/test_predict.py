@@ -254,7 +254,7 @@ def test_image_that_the_model_was_trained_on_is_told(tiny_model, films, tmp_path
     model, facts = load_model(tiny_model)
     digest = hashlib.sha256((films / "a/film.png").read_bytes()).hexdigest()
     for hashes, words in (({"train": digest[:16], "validation": ""}, "trained on"),
-                          ({"train": "", "validation": f"0 {digest[:16]}"}, "chosen"),
+                          ({"train": "", "validation": f"0 {digest[:16]}"}, "validated on"),
                           ({"train": "0", "validation": ""}, "")):
         save_model(tmp_path / "m.keras", model, replace(facts, image_hashes=hashes))
         _, out, _ = run("predict", tmp_path / "m.keras", films / "a/film.png", "--json")
