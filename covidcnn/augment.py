@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from covidcnn.errors import UserError
+from covidcnn.errors import named
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ def augmentation_named(name: str) -> Augmentation:
     Raises:
         UserError: there is no such augmentation.
     """
-    if name not in AUGMENTATIONS:
-        raise UserError(f"unknown augmentation '{name}'; choose one of {', '.join(AUGMENTATIONS)}")
-    return AUGMENTATIONS[name]
+    return named(AUGMENTATIONS, name, "augmentation")
 
 
 def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:

@@ -7,7 +7,7 @@ fewer. Measured on 580 images at 64 px over 8 epochs: accuracy 0.74 with specifi
 
 from dataclasses import dataclass
 
-from covidcnn.errors import UserError
+from covidcnn.errors import named
 
 DISCLAIMER = "For research and teaching. Not a medical device: no decision about a patient may rest on it."
 
@@ -51,6 +51,4 @@ def profile_named(name: str) -> Profile:
     Raises:
         UserError: there is no such profile.
     """
-    if name not in PROFILES:
-        raise UserError(f"unknown profile '{name}'; choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+    return named(PROFILES, name, "profile")

@@ -1,5 +1,10 @@
 """What a user can mend: one clear line that names the file or value and the remedy."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
+
 
 class UserError(Exception):
     """Bad input. The command line prints the message without a traceback and exits with code 2."""
@@ -7,3 +12,14 @@ class UserError(Exception):
 
 class DataError(UserError):
     """An image, a folder of images or a model file that cannot be used as it is."""
+
+
+def named(known: Mapping[str, Entry], name: str, what: str) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        UserError: there is none; it says which there are.
+    """
+    if name not in known:
+        raise UserError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
+    return known[name]

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from covidcnn.errors import UserError
+from covidcnn.errors import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +61,7 @@ def schedule_named(name: str) -> Schedule:
     Raises:
         UserError: there is no such schedule.
     """
-    if name not in SCHEDULES:
-        raise UserError(f"unknown schedule '{name}'; choose one of {', '.join(SCHEDULES)}")
-    return SCHEDULES[name]
+    return named(SCHEDULES, name, "schedule")
 
 
 def schedule_values(name: str) -> dict[str, Any]:
