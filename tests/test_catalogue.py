@@ -153,7 +153,8 @@ def test_images_outside_the_class_folders_are_counted_by_folder(small_tree):
 
 
 @pytest.mark.parametrize("path", ["masks/a.png", "Lung Masks/a.png", "leftMask/b/a.png", "a_mask.png", "mask_a.png",
-                                  "Segmentations/a.png"])
+                                  "Segmentations/a.png", "p0_mask1.png", "mask_png/a.png", "manual_masks/a.png",
+                                  "p0_seg.png", "p0-msk.png", "GT/a.png", "ground_truth/a.png", "lungmask.png"])
 def test_masks_are_no_films(small_tree, path):
     film = small_tree / "train/NORMAL" / path
     film.parent.mkdir(parents=True, exist_ok=True)
@@ -324,15 +325,15 @@ def write(path, text):
 
 def test_csv_gives_patients_by_path_and_by_unique_file_name(unnamed, tmp_path):
     csv = write(tmp_path / "p.csv", "path,patient\na.png,007\nc.png,007\ntrain/PNEUMONIA/b.png,8\n"
-                                    "test/PNEUMONIA/b.png,NA\n")
+                                    "test/PNEUMONIA/b.png,nil\n")
     given = assign_patients(unnamed, csv).set_index("path")["patient"]
     assert given.to_dict() == {"train/NORMAL/a.png": "007", "test/NORMAL/c.png": "007",
-                               "train/PNEUMONIA/b.png": "8", "test/PNEUMONIA/b.png": "NA"}
+                               "train/PNEUMONIA/b.png": "8", "test/PNEUMONIA/b.png": "nil"}
 
 
 @pytest.mark.parametrize("text", [
     "path;patient\n{};1\n", "\ufeffPath\tPATIENT\n{}\t1\n", "Age, Path , Patient\n3, {} , 1 \n",
-    "path,patient\n./{},1\n", "path,patient\nWINDOWS{},1\n",
+    "path,patient\n{},1,\n", "path,patient\n./{},1\n", "path,patient\nWINDOWS{},1\n",
 ])
 def test_csv_is_read_as_programs_write_it(unnamed, tmp_path, text):
     head, line = text.splitlines()
@@ -356,6 +357,8 @@ def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
     ("path,patient\na.png,1\nc.png,2\nb.png,3\n", ("no patient for 2 images", "test/PNEUMONIA/b.png")),
     ("path,patient\na.png,\nc.png,2\ntrain/PNEUMONIA/b.png,3\ntest/PNEUMONIA/b.png,3\n",
      ("no patient for 1 images", "train/NORMAL/a.png")),
+    ("path,patient\na.png,NA\nc.png,N/A\ntrain/PNEUMONIA/b.png,unknown\ntest/PNEUMONIA/b.png,3\n",
+     ("no patient for 3 images",)),
     ("", ("not a readable CSV",)),
     ("path|patient\na.png|1\n", ("no column path and patient", "comma, semicolon or tab")),
     ("Path,path,patient\na.png,a.png,1\n", ("no column path, or two",)),

@@ -169,6 +169,17 @@ def test_reader_that_goes_away_is_no_error():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize(("closed", "word"), [(0, "standard input is closed"), (1, "standard output is closed")])
+def test_closed_stream_is_one_line_and_exit_code_2(tiny_model, closed, word):
+    """As a shell closes it with <&- or >&-."""
+    done = subprocess.run([sys.executable, "-m", "covidcnn", "predict", str(tiny_model), "-"], text=True, check=False,
+                          stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.close(closed))
+    assert done.returncode == 2
+    assert done.stderr.startswith("covidcnn: ")
+    assert word in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_the_terminal_cannot_show_is_escaped():
     done = command("predict", "m.keras", "a.png", "--out", "ü.xlsx", env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 2

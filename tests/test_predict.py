@@ -216,14 +216,14 @@ def test_place_that_cannot_be_written_is_refused_before_anything_is_scored(tiny_
 
 def test_what_a_folder_holds_is_scored_or_named(tiny_model, tmp_path, run):
     image = Image.fromarray(NOISE)
-    for name in ("a.jpeg", "b.jfif", "c.jp2", "masks/a.png", "b_mask.png"):
+    for name in ("a.jpeg", "b.jfif", "c.jp2", "masks/a.png", "b_mask.png", "IM0001"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        image.save(tmp_path / name)
+        image.save(tmp_path / name, None if "." in name else "PNG")
     for name in "1234":
         (tmp_path / f"{name}.txt").write_text("x")
     code, out, err = run("predict", tiny_model, tmp_path, "--json")
     assert code == 0
-    assert [Path(film["path"]).name for film in rows(out)] == ["a.jpeg", "b.jfif", "c.jp2"]
+    assert {Path(film["path"]).name for film in rows(out)} == {"IM0001", "a.jpeg", "b.jfif", "c.jp2"}
     assert [Path(entry["path"]).name for entry in json.loads(out)["left out"]] == [
         "1.txt", "2.txt", "3.txt", "4.txt", "b_mask.png", "a.png"]
     texts, masks = err.splitlines()

@@ -67,12 +67,15 @@ def main() -> None:
     """Run the command line: bad input, or output that cannot be written, is one line on stderr and exit code 2; a
     reader that goes away, as ``head`` does, is no error."""
     # What was closed before: else messages for the one would go to the other.
+    is_closed = sys.stdout is None
     sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w")  # noqa: SIM115
                               for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
+    if is_closed:
+        _refuse("standard output is closed, so that results would be lost; send it to a file or to /dev/null")
     try:
         try:
             app()

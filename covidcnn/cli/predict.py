@@ -105,6 +105,8 @@ def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:
 def _named(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if str(path) == "-":
+            if sys.stdin is None:
+                raise UserError("-: standard input is closed; name the images, or give their list")
             lines = sys.stdin.buffer.read().split(b"\n")
             yield from (Path(os.fsdecode(line)) for line in (line.removesuffix(b"\r") for line in lines) if line)
         else:

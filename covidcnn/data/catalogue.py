@@ -31,6 +31,9 @@ LABELS = ("NORMAL", "PNEUMONIA")
 COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "width", "height", "mode",
            "sha256", "note", "problem"]
 
+_NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
+"""What stands in tables in the place of a patient that is not known; unrelated children would be taken for one."""
+
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
 _INDEX_VERSION = 2
 
@@ -66,8 +69,12 @@ def find_root(folder: Path) -> Path:
     """
     if command := unpack_command(folder):
         source = "pneumoniamnist" if folder.suffix == ".npz" else "chest-xray"
-        raise DataError(f"{folder}: an archive; unpack it ({command} {folder.name}) and give the folder, or for the "
-                        f"published one: covidcnn data fetch {source} --from {folder.name}")
+        fetch = f", or for the published one: covidcnn data fetch {source} --from {folder.name}" if (
+            command == "unzip") else ""
+        raise DataError(f"{folder}: an archive; unpack it ({command} {folder.name}) and give the folder{fetch}")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: no folder; give the folder that holds train, val and test (or NORMAL and "
+                        "PNEUMONIA)")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder that holds train, val and test "
                         "(or NORMAL and PNEUMONIA)")
@@ -135,6 +142,8 @@ def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
     try:
         text = csv.read_text(encoding="utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)
+        # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
+        text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
         given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{csv}: not a readable CSV ({error}); give one with columns path and patient, in UTF-8"
@@ -152,7 +161,7 @@ def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
     names = own.map(lambda path: path.rsplit("/", 1)[-1])
     unique = ~names.duplicated(keep=False)
     found = own.map(patients).fillna(names.where(unique).map(patients))
-    unknown = films.loc[found.isna() | (found == ""), "path"]
+    unknown = films.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
     if len(unknown):
         raise DataError(f"{csv}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
                         "each with its path written so, or leave them out of the folder")

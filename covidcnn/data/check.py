@@ -100,8 +100,9 @@ def examine(catalogue: Catalogue) -> Findings:
         warnings.append(f"{len(catalogue.ignored)} files are no images by their ending and are passed over, "
                         f"the first {catalogue.ignored[0]}")
     if catalogue.masks:
-        warnings.append(f"{len(catalogue.masks)} images are masks by their names or their folders' (which end in mask "
-                        f"or segmentation) and are left out: {few(catalogue.masks)}; rename them if they are not")
+        warnings.append(f"{len(catalogue.masks)} images are masks by their names or their folders' (mask, "
+                        "segmentation, annotation, ground truth) and are left out: "
+                        f"{few(catalogue.masks)}; rename them if they are not")
     if catalogue.elsewhere:
         places = [f"{number:,} in {folder}" for folder, number in catalogue.elsewhere.items()]
         warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders NORMAL and PNEUMONIA "

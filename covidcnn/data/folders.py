@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from covidcnn.errors import DataError
 
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
-_MASK = re.compile(r"masks?[\W_].*|.*(masks?|segmentations?)", re.IGNORECASE)
+_MASKS = ("mask", "masks", "msk", "seg", "segmentation", "segmentations", "annotation", "annotations", "gt")
 
 
 def files_under(folder: Path) -> Iterable[Path]:
@@ -46,9 +46,15 @@ def is_litter(name: str) -> bool:
 
 
 def is_mask(path: PurePath) -> bool:
-    """Whether an image is a mask, and no radiograph, by its name or that of a folder in ``path``: one that ends in
-    mask, masks, segmentation or segmentations, or begins with the word mask."""
-    return any(_MASK.fullmatch(name) for name in (*path.parts[:-1], path.stem))
+    """Whether an image is a mask, and no radiograph, by its name or that of a folder in ``path``: one whose first or
+    last word is mask, msk, seg, segmentation, annotation or gt (numbers aside), or ends in mask or segmentation, as in
+    'lungmask', or that says ground truth."""
+    for name in (*path.parts[:-1], path.stem):
+        words = re.findall("[a-z]+", name.lower())
+        if words and (words[0] in _MASKS or words[-1] in _MASKS or words[-1].endswith(_MASKS[:2] + _MASKS[4:6])
+                      or re.search("ground[^a-z]?truth", name.lower())):
+            return True
+    return False
 
 
 def unpack_command(path: Path) -> str:

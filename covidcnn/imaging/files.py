@@ -57,8 +57,20 @@ def _begins_as_data_set(start: bytes) -> bool:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file in a folder is meant as an image: by its ending, or as DICOM (which often has none)."""
-    return path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path)
+    """Whether a file in a folder is meant as an image: by its ending, as DICOM (which often has none), or by its
+    content where it has no ending."""
+    return path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path) or (not path.suffix and _begins_as_image(path))
+
+
+def _begins_as_image(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with Image.open(path):
+            return True
+    # Pillow's readers raise errors of many kinds for what is no image.
+    except Exception:
+        return False
 
 
 def require_film_size(width: int, height: int) -> None:

@@ -25,7 +25,7 @@ from covidcnn.models.model_file import ModelFacts, save_model, short_hashes
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, select_films, train
-from covidcnn.training.precision import resolve_precision
+from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.recipe import Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training, unperturbed
 from covidcnn.training.schedules import schedule_values
@@ -101,7 +101,9 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     scores = training.scores
     threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule)
     facts = {
-        "recipe": asdict(recipe) | {"precision": resolve_precision(recipe.precision)}, "seed": seed,
+        # With the precision and the learning rate that were used.
+        "recipe": asdict(trial.recipe), "seed": seed,
+        "optimizer": make_optimizer(recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config(),
         # What their names stand for may be something else in another version.
         "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
