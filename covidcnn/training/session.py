@@ -101,7 +101,7 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     scores = training.scores
     threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule)
     facts = {
-        # With the precision and the learning rate that were used.
+        # With the precision that was used, and the learning rate of the first epoch.
         "recipe": asdict(trial.recipe), "seed": seed,
         "optimizer": make_optimizer(recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config(),
         # What their names stand for may be something else in another version.
