@@ -1,4 +1,7 @@
-"""TensorFlow and Keras, imported without their noise: ``from covidcnn.backend import keras, tf``.
+"""Keras and TensorFlow, imported without their noise: ``from covidcnn.backend import keras, tf``.
+
+Training and scoring are written for any of Keras's backends, which the environment variable ``KERAS_BACKEND`` names;
+without TensorFlow's ``tf`` is None. Tried are 'tensorflow', the default, and 'jax', which trains this network on a GPU.
 
 While it loads, TensorFlow writes lines about missing graphics drivers to the process's stderr, before any
 log level applies. In a notebook they would stand, with the time of day, in the output of a cell.
@@ -12,12 +15,16 @@ with tempfile.TemporaryFile() as _noise:
     os.dup2(_noise.fileno(), 2)
     try:
         import keras
-        import tensorflow as tf
 
-        # The search for devices, and its messages, would otherwise come with the first tensor.
-        tf.config.list_logical_devices()
-        # TensorFlow warns of tracing again and again; here every training has a model of its own to trace.
-        tf.get_logger().setLevel("ERROR")
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # The search for devices, and its messages, would otherwise come with the first tensor.
+            tf.config.list_logical_devices()
+            # TensorFlow warns of tracing again and again; here every training has a model of its own to trace.
+            tf.get_logger().setLevel("ERROR")
+        else:
+            tf = None
     finally:
         os.dup2(_stderr, 2)
         os.close(_stderr)

@@ -1,12 +1,13 @@
 """What a result was made from: films, versions, commit. Nothing here names a path of the machine."""
 
+import os
 import platform
 import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from covidcnn import __version__
 from covidcnn.data.dataset import DataSet
 from covidcnn.paths import PROJECT, REPORTS
 
-RECORDED_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
+RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
                      "statsmodels", "matplotlib", "papermill")
 CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
@@ -28,35 +29,50 @@ def data_facts(dataset: DataSet) -> dict[str, Any]:
 
 def training_versions() -> str:
     """What a training may not change half-way: the versions of the packages that compute it."""
-    return " ".join(f"{package} {version(package)}" for package in ("tensorflow", "keras", "numpy"))
+    return " ".join(f"{package} {found}" for package, found in _versions(_backend(), "keras", "numpy").items())
 
 
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor."""
     return {
         "versions": {"python": sys.version.split()[0], "covidcnn": __version__,
-                     **{package: version(package) for package in RECORDED_PACKAGES}},
+                     **_versions(*RECORDED_PACKAGES)},
         "git commit": git_commit(),
         "processor": _processor(),
     }
 
 
+def _versions(*packages: str) -> dict[str, str]:
+    """Of those that are installed: Keras needs one backend of several."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _backend() -> str:
+    # Keras would say, and load the backend to do so, which takes seconds.
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
 def git_commit(*results: Path) -> str:
-    """The commit of the clone, with ``CHANGED`` after it where files differ from it; 'unknown' outside a clone.
+    """The commit of the clone, with ``CHANGED`` after it where files differ from it. Outside a clone, as on a machine
+    to which files alone were copied, what the environment variable ``COVIDCNN_COMMIT`` says, else 'unknown'.
 
     Args:
         results: files under reports/ that are to be as committed too; the others there are no change of the code.
     """
-    git = shutil.which("git")
+    git, elsewhere = shutil.which("git"), os.environ.get("COVIDCNN_COMMIT", "unknown")
     if not git:
-        return "unknown"
+        return elsewhere
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([git, "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=False)
 
     commit = ask("rev-parse", "HEAD")
     if commit.returncode:
-        return "unknown"
+        return elsewhere
     # Of tracked files: films and models that somebody keeps in the clone are no change of it. Nor are results.
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){REPORTS.name}").stdout
     own = [path for path in map(str, results) if ask("check-ignore", "--quiet", path).returncode == 1]
@@ -68,7 +84,12 @@ def git_commit(*results: Path) -> str:
 
 @cache
 def _processor() -> str:
-    """Which one it is, as far as the system says."""
+    """Which one computes, as far as the system says: a GPU where Keras's JAX backend has one."""
+    if _backend() == "jax":
+        import jax
+
+        if jax.default_backend() == "gpu":
+            return jax.devices()[0].device_kind
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

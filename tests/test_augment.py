@@ -12,6 +12,7 @@ from covidcnn import augment
 from covidcnn.augment import (
     AUGMENTATIONS,
     FILLS,
+    SIMULATED_SHIFTS,
     Augmentation,
     augment_image,
     augmentation_named,
@@ -20,6 +21,7 @@ from covidcnn.augment import (
     crop,
     flip,
     oversampled,
+    perturbed,
     shift,
     warp,
 )
@@ -292,3 +294,26 @@ def test_oversampling_draws_which_films_to_repeat():
     labels = np.array([0] * 6 + [1] * 9)
     repeats = {tuple(oversampled(labels, np.random.default_rng(seed))[15:]) for seed in range(5)}
     assert len(repeats) > 1
+
+
+@pytest.mark.parametrize(("name", "tall", "wide"), [("height 1.10", 1.1, 1), ("width 0.85", 1, 0.85),
+                                                    ("size 1.15", 1.15, 1.15), ("cropped height 1.10", 1, 1)])
+def test_stretch_makes_a_thing_as_many_times_as_tall_and_wide(name, tall, wide):
+    image = np.zeros((200, 200), np.uint8)
+    image[80:120, 60:140] = 255
+    found = perturbed(image, name)
+    assert found.sum(axis=0).max() / 255 == pytest.approx(40 * tall, abs=0.5)
+    assert found.sum(axis=1).max() / 255 == pytest.approx(80 * wide, abs=0.5)
+
+
+def test_cropped_height_shows_what_the_stretch_of_its_factor_leaves():
+    image = np.repeat(np.arange(200, dtype=np.uint8), 200).reshape(200, 200)
+    cropped, stretched = perturbed(image, "cropped height 1.10"), perturbed(image, "height 1.10")
+    assert abs(int(cropped.min()) - int(stretched.min())) <= 1
+    assert abs(int(cropped.max()) - int(stretched.max())) <= 1
+    np.testing.assert_array_equal(cropped[20:180], image[20:180])
+
+
+def test_perturbation_of_grey_levels_is_the_simulated_shift_of_that_name():
+    for name, change in SIMULATED_SHIFTS.items():
+        np.testing.assert_array_equal(perturbed(NOISE, name), change_intensity(NOISE, **change))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import log_loss
 
-from covidcnn.augment import AUGMENTATIONS, SIMULATED_SHIFTS
+from covidcnn.augment import AUGMENTATIONS, SIMULATED_SHIFTS, perturbed
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
@@ -223,7 +223,7 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
                                 augmentation=AUGMENTATIONS["intensity"])
     np.testing.assert_array_equal(next(iter(batches))[0], next(iter(expected))[0])
     own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
-    shown = np.concatenate([pixels.numpy()[..., 0] for pixels, _ in validation])
+    shown = np.concatenate([pixels[..., 0] for pixels, _ in validation])
     np.testing.assert_allclose(shown, own, rtol=1e-6)
 
 
@@ -415,6 +415,24 @@ def test_scores_after_every_epoch_are_those_of_the_roles_asked_for(data):
     np.testing.assert_allclose(both.scores.loc[asked, "epoch 1"], first.scores.loc[asked, "score"], rtol=1e-6)
     plain = train(data, replace(recipe, score_every_epoch=()), 0)
     assert_same_weights(plain.model, both.model)
+
+
+def test_perturbed_films_are_scored_beside_the_plain_ones(data):
+    names = ("height 1.15", "brightness -0.1")
+    recipe = changed(epochs=1, perturbations=names[::-1])
+    training = train(data, recipe, 0)
+    assert set(training.scores["perturbation"]) == {"", *names}
+    films = select_films(data.films, recipe)
+    images = load_images(data.root, films, recipe.images)
+    rows = np.flatnonzero(films["role"].isin(["validation", "test"]))
+    for name in names:
+        rescored = np.stack([perturbed(images[row], name) for row in rows])
+        expected = predict(training.model, rescored, np.arange(len(rows)))
+        found = training.scores[training.scores["perturbation"] == name]
+        assert found["path"].tolist() == films["path"].iloc[rows].tolist()
+        np.testing.assert_allclose(found["score"], expected, rtol=1e-5)
+        assert not np.allclose(found["score"].to_numpy(),
+                               training.scores.loc[training.scores["perturbation"] == "", "score"].to_numpy())
 
 
 def test_test_films_are_not_scored_after_epochs_where_they_are_not_to_be_scored(data, refused):

@@ -53,3 +53,9 @@ def test_facts_name_the_processor_and_no_path():
     facts = provenance.software_facts()
     assert facts["processor"]
     assert set(facts) == {"versions", "git commit", "processor"}
+
+
+def test_copy_without_its_history_says_the_commit_that_it_was_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "PROJECT", tmp_path)
+    monkeypatch.setenv("COVIDCNN_COMMIT", "1" * 40)
+    assert provenance.git_commit() == "1" * 40

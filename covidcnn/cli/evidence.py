@@ -18,6 +18,10 @@ FilmsOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=
     "The films that the protocol is about; covidcnn data resize makes them of the published ones. "
     "Without it: the folder that COVIDCNN_DATA names."))]
 ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yaml names it; covidcnn evidence status.")]
+ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
+    "As protocol.yaml names them; covidcnn evidence status."))]
+StudyOption = Annotated[str, typer.Option("--study", help=(
+    "Of reports/, the folder of the protocol: paper, the first study, or recipe, the second."))]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
     "Films of train at their original sizes: what pixel area and aspect alone tell."))]
@@ -25,28 +29,29 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
     "One seed, two epochs, validation only, into a store of its own: what the arm will cost."))]
 
 
-def run(arm: ArmArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False) -> None:
-    """Run an arm of reports/paper/protocol.yaml into the store beside it."""
+def run(arms: ArmsArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
+        study: StudyOption = "paper") -> None:
+    """Run arms of a protocol into the store beside it, one after the other. Several processes share the work."""
     from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
     from covidcnn.evidence.protocol import pilot as pilot_of
+    from covidcnn.evidence.protocol import read_study
     from covidcnn.trials.sweep import shard
 
-    protocol = read_protocol(PROTOCOL)
-    sweep = protocol.sweep(arm)
+    protocol = read_study(study)
+    sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
     dataset = _open_protocols_data(protocol, data)
-    if pilot:
-        sweep = pilot_of(sweep)
-    folder = STORE.with_name("pilot") if pilot else STORE
-    run_and_watch(shard(sweep.trials(protocol.data), share), open_store(folder), dataset)
+    store = open_store(protocol.store.with_name("pilot") if pilot else protocol.store)
+    for sweep in sweeps:
+        run_and_watch(shard(sweep.trials(protocol.data), share), store, dataset)
 
 
-def select(arm: ArmArgument) -> None:
+def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
     from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, write_selection
+    from covidcnn.evidence.protocol import read_study, write_selection
 
-    table = write_selection(read_protocol(PROTOCOL), arm, open_store(STORE))
+    protocol = read_study(study)
+    table = write_selection(protocol, arm, open_store(protocol.store))
     printed = Table(*table.columns, title=f"{arm}: chosen on validation")
     for row in table.itertuples(index=False):
         printed.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
@@ -121,12 +126,13 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     return dataset
 
 
-def status() -> None:
-    """Which trials of the protocol are in the store."""
+def status(study: StudyOption = "paper") -> None:
+    """Which trials of a protocol are in its store."""
     from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
+    from covidcnn.evidence.protocol import read_study
 
-    protocol, store = read_protocol(PROTOCOL), open_store(STORE)
+    protocol = read_study(study)
+    store = open_store(protocol.store)
     table = Table("arm", "trials", "finished", "scores test", "question")
     for name, arm in protocol.arms.items():
         try:

@@ -1,16 +1,17 @@
-"""Batches for training and scoring, streamed by tf.data from the image cache.
+"""Batches for training and scoring, streamed from the image cache: the same for each of Keras's backends.
 
 Everything random in a training batch follows from (seed, epoch, step): the order of the films from
 (seed, epoch), their augmentation from (seed, epoch, step). Nothing depends on what ran before.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
 
-from covidcnn.augment import SIMULATED_SHIFTS, Augmentation, augment_images, change_intensity, oversampled
-from covidcnn.backend import tf
+from covidcnn.augment import Augmentation, augment_images, oversampled, perturbed
+from covidcnn.backend import keras
 from covidcnn.data.cache import release_pages
 
 # Second entries of the seed sequences: order and augmentation draw from streams of their own.
@@ -24,7 +25,7 @@ def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
 
 
 def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
-                     epochs: Sequence[int], augmentation: Augmentation, balance: str = "none") -> tf.data.Dataset:
+                     epochs: Sequence[int], augmentation: Augmentation, balance: str = "none") -> "Batches":
     """Shuffled, augmented batches of the given epochs in a row.
 
     Args:
@@ -38,7 +39,7 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         balance: 'oversample' repeats films of the rarer class; other values change nothing here.
 
     Returns:
-        Data set of (float32 (batch, size, size, 1) in 0..1, float32 (batch, 1)).
+        Batches of (float32 (batch, size, size, 1) in 0..1, float32 (batch, 1)).
     """
     steps = steps_per_epoch(labels[rows], batch_size, balance)
 
@@ -48,8 +49,8 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         shown = rows[oversampled(labels[rows], generator)] if balance == "oversample" else rows
         return generator.permutation(shown)
 
-    def batch(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        turn, within = divmod(int(step), steps)
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        turn, within = divmod(step, steps)
         epoch = epochs[turn]
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
         generator = np.random.default_rng([seed, _AUGMENTATION, epoch, within])
@@ -57,40 +58,44 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
-    return _stream(batch, steps * len(epochs), images.shape[1])
+    return Batches(batch, steps * len(epochs))
 
 
 def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
-                    shift: str = "") -> tf.data.Dataset:
+                    perturbation: str = "") -> "Batches":
     """The films of ``rows`` in their order; the same form as :func:`training_batches`.
 
-    Films are unchanged, or all changed alike by a ``shift`` of ``SIMULATED_SHIFTS``.
+    Films are unchanged, or all changed alike by one of ``covidcnn.augment.PERTURBATIONS``.
     """
-    change = SIMULATED_SHIFTS[shift] if shift else None
-
-    def batch(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = rows[int(step) * batch_size : (int(step) + 1) * batch_size]
-        films = np.stack([change_intensity(images[row], **change) for row in chosen]) if change else images[chosen]
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = rows[step * batch_size : (step + 1) * batch_size]
+        films = np.stack([perturbed(images[row], perturbation) for row in chosen]) if perturbation else images[chosen]
         release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
-    return _stream(batch, -(-len(rows) // batch_size), images.shape[1])
+    return Batches(batch, -(-len(rows) // batch_size))
 
 
-def _stream(batch: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], steps: int, size: int
-            ) -> tf.data.Dataset:
-    def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Stateless: the batch follows from its step, so TensorFlow may prepare several at once even
-        # where it is told to be deterministic.
-        films, targets = tf.numpy_function(batch, [step], (tf.uint8, tf.float32), stateful=False)
-        films = tf.ensure_shape(films, (None, size, size))
+class Batches(keras.utils.PyDataset):
+    """Batches that two threads prepare while the last one is used."""
+
+    def __init__(self, batch: Callable[[int], tuple[np.ndarray, np.ndarray]], steps: int) -> None:
+        """``batch`` gives uint8 (batch, size, size) and float32 (batch,) of a step in ``range(steps)``."""
+        super().__init__()
+        self._batch, self._steps = batch, steps
+        self._threads = ThreadPoolExecutor(2)
+        self._coming: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        for ahead in range(step, min(step + 4, self._steps)):
+            if ahead not in self._coming:
+                self._coming[ahead] = self._threads.submit(self._prepared, ahead)
+        return self._coming.pop(step).result()
+
+    def _prepared(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        films, targets = self._batch(step)
         # Pixels divided by 255: an assumption, the paper does not say.
-        return tf.cast(films, tf.float32)[..., tf.newaxis] / 255, tf.ensure_shape(targets, (None,))[:, tf.newaxis]
-
-    options = tf.data.Options()
-    # All numbers below are fixed, so there is nothing to tune. TensorFlow 2.21 tunes all the same, and its
-    # tuner sleeps 10, 20, 40 … ms: each iterator, and so each epoch, lasts until it next wakes up, for
-    # example 2.55 s instead of 1.6.
-    options.autotune.enabled = False
-    stream = tf.data.Dataset.range(steps).map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
-    return stream.with_options(options)
+        return films.astype(np.float32)[..., np.newaxis] / 255, targets[:, np.newaxis]

@@ -21,6 +21,7 @@ from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
 from covidcnn.yaml_files import read_yaml
 
 PROTOCOL = REPORTS / "paper" / "protocol.yaml"
+"""The first study's; the second's lies in reports/recipe."""
 STORE = PROTOCOL.with_name("store")
 """The paper profile's trials; every report folder has a store of this name."""
 PILOT_EPOCHS = 2
@@ -94,6 +95,11 @@ class Protocol:
             for variant in chosen["variants"]]})
 
     @property
+    def store(self) -> Path:
+        """The folder of its trials, beside it."""
+        return self.path.with_name(STORE.name)
+
+    @property
     def selections_path(self) -> Path:
         """Where what was selected is kept, beside the protocol."""
         return self.path.with_name("selections.yaml")
@@ -113,6 +119,19 @@ class Protocol:
             if arm.select and name not in self.selections():
                 raise UserError(f"{self.path}: no test film is scored before '{name}' has selected; run that arm, then "
                                 f"covidcnn evidence select {name}")
+
+
+def read_study(name: str) -> Protocol:
+    """The protocol of a study, by its folder in reports/.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    path = PROTOCOL.parent.with_name(name) / PROTOCOL.name
+    if not path.is_file():
+        known = sorted(found.parent.name for found in PROTOCOL.parent.parent.glob(f"*/{PROTOCOL.name}"))
+        raise UserError(f"no study '{name}'; choose one of {', '.join(known)}")
+    return read_protocol(path)
 
 
 def read_protocol(path: Path) -> Protocol:

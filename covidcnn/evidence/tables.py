@@ -277,7 +277,7 @@ def manifest_table(evidence: Evidence) -> pd.DataFrame:
         recipes = list(dict.fromkeys(result.trial.recipe for result in results))
         by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
         # The last changes no result.
-        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch"])
+        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch", "perturbations"])
         tables[name] = table.join(made).assign(exploratory=name in evidence.exploratory)
     return pd.concat(tables, names=["arm", "key"]).reset_index()
 

@@ -15,7 +15,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     with this layer, so that files load without covidcnn (see ``paper_cnn``).
     """
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, inputs: "tf.Tensor", training: bool | None = None, mask: "tf.Tensor | None" = None) -> "tf.Tensor":
         learning = bool(training) and self.trainable
         none = tf.zeros([0])
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -30,5 +30,5 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self._move(self.moving_variance, variance * (values - 1) / values)
         return output
 
-    def _move(self, average: keras.Variable, value: tf.Tensor) -> None:
+    def _move(self, average: keras.Variable, value: "tf.Tensor") -> None:
         average.assign(average * self.momentum + value * (1 - self.momentum))

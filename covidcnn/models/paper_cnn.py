@@ -41,11 +41,12 @@ def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, drop
         PNEUMONIA, float (batch, 1).
     """
     # Here and not above: recipes take the constants, and need not wait for TensorFlow.
-    from covidcnn.backend import keras
+    from covidcnn.backend import keras, tf
     from covidcnn.models.fused import FusedBatchNormalization
 
     layers = keras.layers
-    normalisation = FusedBatchNormalization if training_policy else layers.BatchNormalization
+    # Other backends fuse Keras's own layer by themselves.
+    normalisation = FusedBatchNormalization if training_policy and tf else layers.BatchNormalization
     policy = training_policy or "float32"
 
     # A seed of its own for each layer: what was built before in the process has no say.

@@ -115,9 +115,10 @@ def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0) -> pd.DataF
 
 
 def make_repeatable(seed: int) -> None:
-    """Seed Python, NumPy and Keras, and have TensorFlow add up in a fixed order."""
+    """Seed Python, NumPy and Keras, and have TensorFlow add up in a fixed order; JAX has no such switch at run time."""
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if tf:
+        tf.config.experimental.enable_op_determinism()
 
 
 def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = None,
@@ -166,16 +167,16 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
     schedule = schedule_named(recipe.schedule)
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
-    # XLA makes this network slower on processors (benchmarks/README.md).
+    # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, learning_rate(schedule, rate, steps, recipe.epochs),
                                            recipe.weight_average),
                   loss="binary_crossentropy", metrics=["accuracy", keras.metrics.Recall(name="sensitivity")],
-                  jit_compile=False)
+                  jit_compile=tf is None)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred films tracing takes longer than training.
     validation = scoring_batches(images, labels, rows["validation"])
     model.optimizer.build(model.trainable_variables)
-    model.evaluate(validation.take(1), verbose=0)
+    model.evaluate(scoring_batches(images, labels, rows["validation"][:1]), verbose=0)
     plain = network()
     every_epoch = np.flatnonzero(films["role"].isin(recipe.score_every_epoch))
 
@@ -224,8 +225,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     after = pd.DataFrame(keeper.state.epoch_scores.T, films.index[every_epoch],
                          [f"epoch {epoch}" for epoch in keeper.state.history.index])
     scores = [kept[SCORE_COLUMNS].join(after) if len(every_epoch) else kept[SCORE_COLUMNS]]
+    further = dict.fromkeys(recipe.perturbations, scored)
     if recipe.choose_by == "shifted validation":
-        validated = rows["validation"]
-        scores += [films.iloc[validated].assign(split="validation", score=predict(plain, images, validated, shift),
-                                                perturbation=shift)[SCORE_COLUMNS] for shift in SIMULATED_SHIFTS]
+        further = dict.fromkeys(SIMULATED_SHIFTS, rows["validation"]) | further
+    scores += [films.iloc[chosen].assign(split=films["role"], score=predict(plain, images, chosen, perturbation),
+                                         perturbation=perturbation)[SCORE_COLUMNS]
+               for perturbation, chosen in further.items()]
     return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True), interrupted, recipe.choose_by)

@@ -44,9 +44,14 @@ def _machine_precision() -> str:
     if _has_gpu_driver():
         from covidcnn.backend import tf
 
+        # NVIDIA's generations from Ampere on (8.0) multiply bfloat16.
+        if tf is None:
+            import jax
+
+            for device in jax.devices():
+                return "bfloat16" if float(getattr(device, "compute_capability", 0)) >= 8 else "float32"
         for device in tf.config.list_physical_devices("GPU"):
             major, _ = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
-            # NVIDIA's generations from Ampere on (8.0) multiply bfloat16.
             return "bfloat16" if major >= 8 else "float32"
     # Other systems do not say; float32 is right everywhere.
     return "bfloat16" if _CPUINFO.is_file() and processor_has_bfloat16(_CPUINFO.read_text()) else "float32"

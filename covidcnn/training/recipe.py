@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from covidcnn.augment import BALANCING, augmentation_named
+from covidcnn.augment import BALANCING, PERTURBATIONS, augmentation_named
 from covidcnn.config import Profile
 from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
@@ -61,6 +61,8 @@ class Recipe:
     """One of ``PRECISIONS``; 'auto' takes bfloat16 where the machine has it."""
     score_every_epoch: tuple[str, ...] = ()
     """Of ``ROLES``: whose images are scored after every epoch, so that rules of choosing one can be compared."""
+    perturbations: tuple[str, ...] = ()
+    """Of ``PERTURBATIONS``: at the end, what is scored is scored once more under each."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", optimizer_name(self.optimizer))
@@ -77,11 +79,13 @@ class Recipe:
         for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
                                     ("validation design", self.validation, VALIDATION_DESIGNS),
                                     ("choice of the epoch", self.choose_by, CHOICES),
-                                    *(("role", role, ROLES) for role in self.score_every_epoch)):
+                                    *(("role", role, ROLES) for role in self.score_every_epoch),
+                                    *(("perturbation", name, PERTURBATIONS) for name in self.perturbations)):
             if choice not in known:
                 raise UserError(f"unknown {name} '{choice}'; choose one of {', '.join(known)}")
         # In one order and once each: equal recipes are equal.
-        object.__setattr__(self, "score_every_epoch", tuple(role for role in ROLES if role in self.score_every_epoch))
+        for name, known in (("score_every_epoch", ROLES), ("perturbations", PERTURBATIONS)):
+            object.__setattr__(self, name, tuple(entry for entry in known if entry in getattr(self, name)))
         for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
                                        self.batch_norm_momentum, 0, 1), ("validation fraction",
                                        self.validation_fraction, 0.001, 0.999),

@@ -33,9 +33,9 @@ class Training:
     ``learning_rate`` where a plateau lowers it."""
     scores: pd.DataFrame
     """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of PNEUMONIA),
-    ``subtype``, ``patient``, ``perturbation`` (empty; where the recipe chooses by simulated shifts, validation films
-    stand here once more for each, under its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2``
-    and so on, NaN for films of other roles."""
+    ``subtype``, ``patient``, ``perturbation`` (empty; where the recipe scores perturbed films, or chooses by them, they
+    stand here once more for each perturbation, under its name). Where the recipe scores every epoch, also ``epoch 1``,
+    ``epoch 2`` and so on, NaN for films of other roles."""
     interrupted: bool
 
     choose_by: str = "validation"

@@ -20,7 +20,8 @@ def settings(result: TrialResult) -> dict[str, object]:
     recipe = asdict(result.trial.recipe)
     images = recipe.pop("images")
     recipe["filters"] = "-".join(map(str, recipe["filters"]))
-    recipe["score_every_epoch"] = ", ".join(recipe["score_every_epoch"])
+    for name in ("score_every_epoch", "perturbations"):
+        recipe[name] = ", ".join(recipe[name])
     return recipe | images | {"seed": result.trial.seed, "score_test": result.trial.score_test,
                               "data": result.trial.data, "version": result.trial.version}
 
