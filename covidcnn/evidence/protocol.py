@@ -66,6 +66,8 @@ class Protocol:
     """All other parts of the file that are to stay as they are once test scores are known."""
     has_floor: bool = False
     """Whether the floor (``covidcnn.evidence.floor``), which is no sweep, may be scored on test films."""
+    enough_seeds: int | None = None
+    """From how many seeds on an arm is complete, the first ones, each with all its trials; None: from all."""
 
     def arm(self, name: str) -> Arm:
         """The arm of that name.
@@ -146,7 +148,7 @@ def read_protocol(path: Path) -> Protocol:
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
         rules = {name: part for name, part in value.items() if name not in _FREE_PARTS}
-        protocol = Protocol(path, value["data"], arms, rules, "floor" in value)
+        protocol = Protocol(path, value["data"], arms, rules, "floor" in value, value.get("enough seeds"))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
     for arm in arms.values():

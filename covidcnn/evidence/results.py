@@ -1,5 +1,6 @@
 """What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from covidcnn.augment import SIMULATED_SHIFTS
 from covidcnn.data.facts import TEST_COPIES
 from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import binary_labels
@@ -44,16 +46,38 @@ class Treatment:
     @cached_property
     def test_scores(self) -> np.ndarray:
         """float (seeds, test films). A training that diverged calls every film PNEUMONIA, with certainty."""
-        return np.stack([np.ones(len(self.films)) if result.diverged else
-                         result.scores[result.scores["split"] == "test"].set_index("path")["score"]
-                         .loc[self.films["path"]].to_numpy(float) for result in self.results])
+        return self.scores_of("test")
+
+    def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
+        """Scores of test or validation films: float (seeds, films).
+
+        Args:
+            split: 'test' or 'validation', whose films have the order of ``films`` or ``validation_films``.
+            perturbation: of ``covidcnn.augment.PERTURBATIONS``, under which they were scored; empty for none.
+            epoch: after which they were scored; None for the one that was kept.
+
+        Raises:
+            Untestable: validation films are asked for, and a training has none, because it diverged.
+            KeyError: the recipe does not score them so.
+        """
+        paths = (self.films if split == "test" else self.validation_films)["path"]
+        column = "score" if epoch is None else f"epoch {epoch}"
+        found = []
+        for result in self.results:
+            if result.diverged:
+                found.append(np.ones(len(paths)))
+                continue
+            chosen = (result.scores["split"] == split) & (result.scores["perturbation"] == perturbation)
+            found.append(result.scores[chosen].set_index("path")[column].loc[paths].to_numpy(float))
+        return np.stack(found)
 
     @cached_property
     def thresholds(self) -> np.ndarray:
         """float (seeds,): Youden's threshold, fixed on the validation films of the same training."""
         # Simulated shifts, where there are some, are pooled with the films as they are: so the protocol has it.
-        found = {result.trial.seed: fix_threshold(result.scores[result.scores["split"] == "validation"], "youden")
-                 for result in self.results if not result.diverged}
+        found = {result.trial.seed: fix_threshold(result.scores[
+            (result.scores["split"] == "validation") & result.scores["perturbation"].isin(["", *SIMULATED_SHIFTS])],
+            "youden") for result in self.results if not result.diverged}
         return np.array([found.get(seed, 0.5) for seed in self.seeds])
 
     @cached_property
@@ -101,8 +125,7 @@ class Treatment:
         Raises:
             Untestable: a seed has none.
         """
-        scores = np.stack([unperturbed(result.scores, "validation").set_index("path")["score"]
-                           .loc[self.validation_films["path"]].to_numpy(float) for result in self.results])
+        scores = self.scores_of("validation")
         return self._calls(scores) if at_validation_threshold else scores
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
@@ -221,12 +244,24 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     progress = pd.DataFrame.from_dict(
         {name: (np.nan if of_arm is None else len(of_arm), len(finished[name])) for name, of_arm in trials.items()},
         orient="index", columns=["trials", "finished"]).rename_axis("arm")
-    complete = progress.index[progress["finished"] == progress["trials"]]
-    arms = {name: _arm_results(protocol, name, finished[name]) for name in complete
-            if protocol.arm(name).value.get("score_test")}
+    complete = {name: _of_whole_seeds(of_arm, finished[name], protocol.enough_seeds)
+                for name, of_arm in trials.items() if of_arm and protocol.arm(name).value.get("score_test")}
+    arms = {name: _arm_results(protocol, name, results) for name, results in complete.items() if results}
     return Evidence(arms, read_floor(store.folder), read_sizes(store.folder), protocol.selections(), progress,
                     {name: found for name, found in finished.items() if found},
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
+
+
+def _of_whole_seeds(trials: Sequence[Trial], finished: Sequence[TrialResult], enough: int | None) -> list[TrialResult]:
+    """The results of an arm that is complete: of all its seeds, or of the first ones of which all trials are finished,
+    if these are enough; none if it is not."""
+    keys = {result.trial.key for result in finished}
+    seeds = list(dict.fromkeys(trial.seed for trial in trials))
+    whole = list(itertools.takewhile(
+        lambda seed: all(trial.key in keys for trial in trials if trial.seed == seed), seeds))
+    if len(whole) < (enough or len(seeds)):
+        return []
+    return [result for result in finished if result.trial.seed in whole]
 
 
 def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
@@ -269,8 +304,7 @@ def _test_films(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
     scored = [result for result in results if not result.diverged]
     first: pd.DataFrame | None = None
     for result in scored:
-        films = (result.scores.loc[result.scores["split"] == "test", FILM_COLUMNS].sort_values("path")
-                 .reset_index(drop=True))
+        films = unperturbed(result.scores, "test")[FILM_COLUMNS].sort_values("path").reset_index(drop=True)
         if first is not None and not films.equals(first):
             raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test films than the trials before "
                             "it; remove it and it is run again")
