@@ -223,7 +223,7 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
                                 augmentation=AUGMENTATIONS["intensity"])
     np.testing.assert_array_equal(next(iter(batches))[0], next(iter(expected))[0])
     own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
-    shown = np.concatenate([pixels[..., 0] for pixels, _ in validation])
+    shown = np.concatenate([np.asarray(pixels)[..., 0] for pixels, _ in validation])
     np.testing.assert_allclose(shown, own, rtol=1e-6)
 
 

@@ -14,7 +14,7 @@ ROWS = np.arange(2, 25)
 
 def epochs_of(epochs=2, batch_size=5, seed=0, augmentation="none", balance="none", images=IMAGES, rows=ROWS):
     """The batches of each epoch, as (pixels, labels)."""
-    batches = [(pixels, labels) for pixels, labels in training_batches(
+    batches = [(np.asarray(pixels), np.asarray(labels)) for pixels, labels in training_batches(
         images, LABELS, rows, batch_size=batch_size, seed=seed, epochs=range(epochs),
         augmentation=AUGMENTATIONS[augmentation], balance=balance)]
     steps = steps_per_epoch(LABELS[rows], batch_size, balance)
@@ -90,7 +90,7 @@ def test_steps_cover_all_films_shown(balance, steps):
 
 def test_scoring_shows_the_films_in_order_and_unchanged():
     rows = np.array([4, 2, 29, 0, 7])
-    batches = [(pixels, labels) for pixels, labels in scoring_batches(NOISE, LABELS, rows, 2)]
+    batches = [(np.asarray(pixels), np.asarray(labels)) for pixels, labels in scoring_batches(NOISE, LABELS, rows, 2)]
     assert [len(labels) for _, labels in batches] == [2, 2, 1]
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches])[:, 0], LABELS[rows])
     np.testing.assert_allclose(np.concatenate([pixels for pixels, _ in batches])[..., 0], NOISE[rows] / 255,

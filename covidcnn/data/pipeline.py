@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from covidcnn.augment import Augmentation, augment_images, oversampled, perturbed
-from covidcnn.backend import keras
+from covidcnn.backend import keras, tf
 from covidcnn.data.cache import release_pages
 
 # Second entries of the seed sequences: order and augmentation draw from streams of their own.
@@ -25,7 +25,8 @@ def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
 
 
 def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
-                     epochs: Sequence[int], augmentation: Augmentation, balance: str = "none") -> "Batches":
+                     epochs: Sequence[int], augmentation: Augmentation, balance: str = "none"
+                     ) -> "tf.data.Dataset | Batches":
     """Shuffled, augmented batches of the given epochs in a row.
 
     Args:
@@ -58,11 +59,11 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
-    return Batches(batch, steps * len(epochs))
+    return _stream(Batches(batch, steps * len(epochs)), images.shape[1])
 
 
 def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
-                    perturbation: str = "") -> "Batches":
+                    perturbation: str = "") -> "tf.data.Dataset | Batches":
     """The films of ``rows`` in their order; the same form as :func:`training_batches`.
 
     Films are unchanged, or all changed alike by one of ``covidcnn.augment.PERTURBATIONS``.
@@ -73,7 +74,7 @@ def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, ba
         release_pages(images)
         return films, labels[chosen].astype(np.float32)
 
-    return Batches(batch, -(-len(rows) // batch_size))
+    return _stream(Batches(batch, -(-len(rows) // batch_size)), images.shape[1])
 
 
 class Batches(keras.utils.PyDataset):
@@ -99,3 +100,16 @@ class Batches(keras.utils.PyDataset):
         films, targets = self._batch(step)
         # Pixels divided by 255: an assumption, the paper does not say.
         return films.astype(np.float32)[..., np.newaxis] / 255, targets[:, np.newaxis]
+
+
+def _stream(batches: Batches, size: int) -> "tf.data.Dataset | Batches":
+    """The batches in the form in which Keras's backend takes them fastest."""
+    if tf is None:
+        return batches
+    options = tf.data.Options()
+    # There is nothing to tune. TensorFlow 2.21 tunes all the same, as Keras would have it, and its tuner sleeps 10, 20,
+    # 40 … ms: each iterator, and so each epoch, lasts until it next wakes up, for example 2.55 s instead of 1.6.
+    options.autotune.enabled = False
+    signature = tf.TensorSpec((None, size, size, 1)), tf.TensorSpec((None, 1))
+    stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+    return stream.prefetch(2).with_options(options)
