@@ -71,19 +71,24 @@ def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
 
 
 def ledger() -> None:
-    """Make tables, figures and the claims ledger of reports/paper from its store."""
+    """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
+    stores."""
     from covidcnn.evidence.ledger import summary, summary_sentence
     from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
-    from covidcnn.evidence.write import write_evidence
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
+    from covidcnn.evidence.results import read_evidence
+    from covidcnn.evidence.write import write_evidence, write_recipes
 
-    claims = write_evidence(read_protocol(PROTOCOL), open_store(STORE), PROTOCOL.parent)
+    first, second = read_protocol(PROTOCOL), read_study("recipe")
+    evidence = read_evidence(second, open_store(second.store))
+    claims = write_evidence(first, open_store(STORE), PROTOCOL.parent, evidence)
+    write_recipes(second, evidence, read_evidence(first, open_store(STORE)), second.path.parent)
     printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
     plain_console().print(printed)
     say(summary_sentence(claims))
-    say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
+    say(f"ledger: {PROTOCOL.parent / 'claims.md'}; second study: {second.path.parent / 'tables'}")
 
 
 def numbers() -> None:

@@ -112,4 +112,5 @@ def _stream(batches: Batches, size: int) -> "tf.data.Dataset | Batches":
     options.autotune.enabled = False
     signature = tf.TensorSpec((None, size, size, 1)), tf.TensorSpec((None, 1))
     stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
-    return stream.prefetch(2).with_options(options)
+    # Keras would otherwise learn by running out of them how many there are, and warn.
+    return stream.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)

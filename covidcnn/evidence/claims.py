@@ -252,3 +252,19 @@ SECTIONS: dict[str, tuple[Claim, ...]] = {
     "Causes and behaviour": _CAUSES,
 }
 CLAIMS: tuple[Claim, ...] = tuple(chain.from_iterable(SECTIONS.values()))
+
+_TRIVIAL = ("images", "training-counts", "training-shares", "test-counts", "test-shares", "input-shape", "layer-list",
+            "first-layer", "pooling", "dense", "output", "f1-follows", "convergence")
+_REPEATS = {
+    "final-accuracy": "nadam-accuracy", **{f"final-{metric}": "final-accuracy" for metric in paper.FINAL_METRICS
+                                           if metric != "accuracy"},
+    **{f"lead-over-{rival.lower()}": "nadam-best" for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"},
+    "abstract-accuracy": "final-accuracy", "one-evaluation": "final-accuracy", "imbalance-224": "imbalance",
+    "imbalance-shares": "imbalance", "imbalance-beyond-threshold": "imbalance", "shares-beyond-threshold": "imbalance",
+    "augmentation-cures": "augmentation-improves"}
+
+
+def counts_as(name: str) -> str:
+    """What a claim adds to the others: 'a finding', 'trivial' if it could hardly fail, or which one it repeats: five
+    metrics of one matrix are one finding."""
+    return "trivial" if name in _TRIVIAL else f"repeats {_REPEATS[name]}" if name in _REPEATS else "a finding"

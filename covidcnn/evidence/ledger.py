@@ -2,17 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.evidence.claims import SECTIONS, Claim
+from covidcnn.evidence import causes
+from covidcnn.evidence.claims import CLAIMS, PUBLISHED, SECTIONS, Claim, counts_as
 from covidcnn.evidence.floor import FLOOR
+from covidcnn.evidence.recipes import CAUSES, PUBLIC_RECIPE, ZOOM
 from covidcnn.evidence.results import Evidence
 from covidcnn.evidence.statistics import Untestable
-from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
+from covidcnn.evidence.verdicts import (
+    CANNOT_BE_TESTED,
+    COMPATIBLE,
+    CONTRADICTION,
+    NOT_FINISHED,
+    NOT_REPRODUCED,
+    REFUTED,
+    REPRODUCED,
+    SUPPORTED,
+    VERDICTS,
+    Finding,
+)
 from covidcnn.paths import REPORTS
 from covidcnn.trials.store import TrialResult
 
@@ -28,7 +42,7 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
         ``cell`` (of a notebook), ``evidence_cell`` (that shows the trials, where it is another), ``arms`` (that it
         rests on), ``optimizer`` (if on trials of one alone, which), ``says_little`` (whether the interval holds the
         paper's value and is so wide that it excludes little), ``exploratory`` (whether one of these arms was added
-        after test scores were known).
+        after test scores were known), ``counts_as`` (what it adds to the others).
     """
     rows = []
     for section, claim in ((section, claim) for section, claims in SECTIONS.items() for claim in claims):
@@ -39,8 +53,51 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
                      "px": _sizes(claim, evidence), "verdict": finding.verdict, "cell": claim.cell,
                      "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
                      "optimizer": claim.optimizer, "says_little": finding.says_little,
-                     "exploratory": not evidence.exploratory.isdisjoint(claim.arms)})
+                     "exploratory": not evidence.exploratory.isdisjoint(claim.arms),
+                     "counts_as": counts_as(claim.name)})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
+
+
+def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
+    """What the public recipe makes of the claims that rest on the text's, by the same rules: the second column of the
+    ledger.
+
+    Args:
+        first: of the first study.
+        second: of the second, whose arms stand in for those of the first.
+
+    Returns:
+        Indexed by claim: ``public_verdict`` and ``public_ours``, and ``holds``, the recipes for which the claim does;
+        all empty where one recipe is all there is.
+    """
+    public = second.arms.get(PUBLIC_RECIPE)
+    stand_in = replace(
+        second, arms={**second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})},
+        finished={**second.finished, PUBLISHED: second.finished.get(PUBLIC_RECIPE, ())}, floor=first.floor,
+        progress=second.progress.rename(index={PUBLIC_RECIPE: PUBLISHED}))
+    zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
+    rows = []
+    for claim in CLAIMS:
+        if PUBLISHED in claim.arms:
+            found = _find(claim, stand_in)
+        elif claim.name in zoomed:
+            rule = partial(zoomed[claim.name], CAUSES, {"augmentation": ZOOM})
+            found = _find(replace(claim, find=rule, arms=(CAUSES,)), stand_in)
+        else:
+            found = Finding("", "")
+        rows.append({"name": claim.name, "public_verdict": found.verdict, "public_ours": found.ours,
+                     "holds": _holds(_find(claim, first).verdict, found.verdict) if found.verdict else ""})
+    return pd.DataFrame(rows).set_index("name")
+
+
+def _holds(text: str, public: str) -> str:
+    """For which recipes, by the verdicts under both."""
+    if NOT_FINISHED in (text, public):
+        return NOT_FINISHED
+    words = dict.fromkeys((REPRODUCED, COMPATIBLE, SUPPORTED), "yes") | dict.fromkeys((NOT_REPRODUCED, REFUTED), "no")
+    of_text, of_public = words.get(text, "open"), words.get(public, "open")
+    return {"yes yes": "both recipes", "no no": "neither recipe"}.get(f"{of_text} {of_public}",
+                                                                      f"text's {of_text}, public {of_public}")
 
 
 def _find(claim: Claim, evidence: Evidence) -> Finding:
@@ -142,8 +199,9 @@ def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
         UserError: as ``read_ledger``.
     """
     table = read_ledger(path)
-    columns = ["where", "claim", "paper", "measure", "ours", "verdict"]
-    return without_empty(table.loc[table["cell"].str.startswith(f"{notebook}#"), columns])
+    columns = ["where", "claim", "paper", "measure", "ours", "verdict", "public_ours", "public_verdict", "holds"]
+    shown = table.loc[table["cell"].str.startswith(f"{notebook}#")]
+    return without_empty(shown[[column for column in columns if column in shown]])
 
 
 def without_empty(table: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ Tables = dict[str, tuple[pd.DataFrame, str]]
 """By file name without ending: the table and its caption."""
 
 AS_PUBLISHED = "1-as-published"
-OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair")
+OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair", "1-public-recipe")
 
 
 def evidence_tables(evidence: Evidence) -> Tables:

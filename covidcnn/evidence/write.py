@@ -1,7 +1,8 @@
-"""Everything in ``reports/paper`` that follows from the trial store: tables, figures, ledger, manifest."""
+"""What follows from the trial stores of ``reports/paper`` and ``reports/recipe``: tables, figures, ledger, manifest."""
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from covidcnn.evidence.figures import evidence_figures
+from covidcnn.evidence.figures import Named, evidence_figures
 from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.ledger import LEDGER, ledger, summary, without_empty
+from covidcnn.evidence.ledger import LEDGER, both_recipes, ledger, summary, without_empty
 from covidcnn.evidence.openings import openings
 from covidcnn.evidence.protocol import Protocol
+from covidcnn.evidence.recipe_tables import recipe_figures, recipe_tables
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.evidence.tables import Tables, evidence_tables
 from covidcnn.evidence.verdicts import (
@@ -55,13 +57,14 @@ _MEANINGS = {
 """In short, of each verdict; the rules stand in the protocol."""
 
 
-def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.DataFrame:
+def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
     """Make tables, figures, claims ledger and manifest anew. The same store gives the same files.
 
     Args:
         protocol: whose arms the store's trials stand in.
         store: is read only.
         folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
+        second: of the second study, for the ledger's column on the public recipe.
 
     Returns:
         The claims ledger.
@@ -71,18 +74,44 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path) -> pd.Da
         UserError: the folder cannot be written.
     """
     evidence = read_evidence(protocol, store)
+    claims = ledger(evidence)
+    if second:
+        claims = claims.join(both_recipes(evidence, second))
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")
-    claims = ledger(evidence)
     write_ledger(claims, folder)
+    _write_figures(protocol, evidence, tables, evidence_figures(evidence, claims), folder)
+    return claims
+
+
+def write_recipes(protocol: Protocol, second: Evidence, first: Evidence, folder: Path) -> Tables:
+    """Make tables, figures and manifest of the second study anew.
+
+    Args:
+        protocol: the second study's.
+        second: what its store holds.
+        first: what the first study's store holds.
+        folder: receives ``tables/``, ``figures/evidence/`` and ``manifest.json``.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    tables = recipe_tables(second, first)
+    write_tables(tables, folder / "tables")
+    _write_figures(protocol, second, tables, recipe_figures(second, first), folder)
+    return tables
+
+
+def _write_figures(protocol: Protocol, evidence: Evidence, tables: Tables, figures: Iterator[Named],
+                   folder: Path) -> None:
+    """Write the figures, and the manifest, which has their captions."""
     apply_style()
     captions = {}
-    for name, figure, caption in evidence_figures(evidence, claims):
+    for name, figure, caption in figures:
         save_picture(figure, folder / "figures" / "evidence", name)
         plt.close(figure)
         captions[name] = caption
     write_json(folder / MANIFEST, manifest(protocol, evidence, tables, captions))
-    return claims
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -167,8 +196,11 @@ def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
 def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
     """Claims as a table in Markdown."""
     columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
-               "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "trials": "trials of arm",
-               "shown": "shown in"}
+               "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "public_ours": "public recipe",
+               "public_verdict": "verdict there", "holds": "holds for", "counts_as": "counts as",
+               "trials": "trials of arm", "shown": "shown in"}
+    # What stands by itself first.
+    rows = rows.sort_values("counts_as", key=lambda column: column != "a finding", kind="stable")
     printed = rows.assign(
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
@@ -176,7 +208,8 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
                for one, other in zip(rows["cell"], rows["evidence_cell"], strict=True)],
         trials=[", ".join(_arm_links(arm, optimizer, trials, folder) for arm in arms.split())
                 for arms, optimizer in zip(rows["arms"], rows["optimizer"], strict=True)])
-    return without_empty(printed[list(columns)]).rename(columns=columns).to_markdown(index=False)
+    shown = without_empty(printed[[column for column in columns if column in printed]])
+    return shown.rename(columns=columns).to_markdown(index=False)
 
 
 def _cell_link(cell: str) -> str:

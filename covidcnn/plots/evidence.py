@@ -183,3 +183,58 @@ def _finish(ax: Axes, rows: Mapping[str, int], label: str) -> Axes:
     ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel=label, ylim=(-0.6, len(rows) - 0.4))
     ax.grid(axis="x", color="0.9")
     return ax
+
+
+def two_recipes(values: Mapping[str, Mapping[str, np.ndarray]],
+                intervals: Mapping[str, Mapping[str, tuple[float, float]]], paper: Mapping[str, float], quantity: str,
+                ax: Axes | None = None) -> Axes:
+    """Each seed's value under two recipes, one above the other, and where one new run would lie; a row a treatment.
+
+    Args:
+        values: by recipe and treatment, float (seeds,); of two recipes.
+        intervals: likewise, the 95 % prediction interval.
+        paper: the paper's value by treatment.
+        quantity: the axis label.
+    """
+    ax = ax or plt.gca()
+    rows = _rows(list(paper))
+    for (recipe, of_recipe), (colour, marker, offset) in zip(
+            values.items(), ((HERE, "o", 0.18), (VALIDATION, "s", -0.18)), strict=True):
+        for name, seeds in of_recipe.items():
+            row, first = rows[name] + offset, rows[name] == 0
+            ax.plot(intervals[recipe][name], [row, row], color=colour, lw=6, alpha=0.2, solid_capstyle="butt",
+                    label=f"{recipe}: one new run, 95 %" if first else None)
+            ax.plot(seeds, row + 0.08 * _equals_before(seeds), marker, color=colour, alpha=0.7, ms=4.5,
+                    label=f"{recipe}: a point a seed" if first else None)
+    for name, value in paper.items():
+        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
+                label="paper, one run" if name == next(iter(paper)) else None)
+    return _finish(ax, rows, quantity)
+
+
+def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses and
+    pluses where they are stretched in width, or in both.
+
+    Args:
+        table: from ``covidcnn.evidence.recipes.stretch_table``.
+    """
+    ax = ax or plt.gca()
+    parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")
+    named = table.assign(axis=parts[0], factor=parts[1].astype(float))
+    for (split, colour, marker) in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
+        own = named[named["split"] == split]
+        height = pd.concat([own[own["axis"] == "height"], own[own["perturbation"] == "none"].assign(factor=1.0)])
+        height = height.sort_values("factor")
+        middle = 1 - height["false alarms"]
+        ax.errorbar(height["factor"], middle, yerr=[height["high"] - height["false alarms"],
+                                                    height["false alarms"] - height["low"]],
+                    fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
+        for axis, cross in (("width", "x"), ("size", "+")):
+            others = own[own["axis"] == axis]
+            ax.plot(others["factor"], 1 - others["false alarms"], cross, color=colour, ms=8, mew=1.8,
+                    label=f"{split}, in {'width' if axis == 'width' else 'both'}")
+    ax.axvline(1, ls=":", color="0.5")
+    ax.set(xlabel="times as tall", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
+    ax.grid(color="0.9")
+    return ax
