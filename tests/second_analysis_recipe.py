@@ -78,6 +78,7 @@ class RecipeTraining(Training):
         """The share of NORMAL images that is predicted PNEUMONIA: F on validation, T on test."""
         films = self.films(split, perturbation)
         films = films[films["label"] == "NORMAL"]
+        assert len(films), f"{self.key}: no NORMAL image of {split} was scored under {perturbation!r}"
         weights = self.store.draws(films)
         return weights @ (films["score"] >= 0.5).to_numpy() / weights.sum(axis=1)
 
