@@ -1,0 +1,180 @@
+"""Tables and figures of the second study, each a function of what its store, and the first study's, hold."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from covidcnn import paper
+from covidcnn.evidence import causes
+from covidcnn.evidence.claims import PUBLISHED
+from covidcnn.evidence.figures import Named
+from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evidence.recipes import (
+    CAUSES,
+    INGREDIENT_NAMES,
+    INGREDIENTS,
+    NO_ZOOM,
+    PUBLIC_RECIPE,
+    SMALL,
+    ZOOM,
+    best_of_table,
+    between_studies,
+    contrast_table,
+    contrasts,
+    hypothesis_verdicts,
+    ingredients_of,
+    jump_table,
+    most_of_it,
+    predictions,
+    stretch_table,
+)
+from covidcnn.evidence.results import ArmResults, Evidence
+from covidcnn.evidence.tables import Tables, evidence_tables, new_run
+from covidcnn.evidence.verdicts import one_run
+from covidcnn.plots.evidence import by_stretch, two_recipes, values_by_treatment
+
+ARMS_OF = {"128 px": (CAUSES, INGREDIENTS), "64 px": (SMALL, SMALL)}
+"""Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
+
+
+def recipe_tables(second: Evidence, first: Evidence) -> Tables:
+    """Every table that the finished arms of the second study allow.
+
+    Args:
+        second: of the second study.
+        first: of the first, whose arm 1 is the text's recipe.
+    """
+    tables = evidence_tables(second)
+    found = contrasts(second)
+    if found:
+        tables["contrasts"] = (contrast_table(found), (
+            "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients; "
+            "secondary p by Holm within a question and arm; 'above 0' is the verdict by p."))
+    arms = second.arms
+    if PUBLIC_RECIPE in arms:
+        tables["values"] = (value_table(arms[PUBLIC_RECIPE], first.arms[PUBLISHED]), (
+            "Question 1: test accuracy by optimizer at 224 px, threshold 0.5: the paper's one run; the median over "
+            "seeds, where a new run would lie with 95 % probability, and the verdict on the paper's value; under the "
+            "text's recipe (first study), and the difference of the means with its 95 % interval."))
+        tables["choosing"] = (best_of_table(arms[PUBLIC_RECIPE]), (
+            "Question 3, descriptive: what looking at test buys, under the public recipe at 224 px."))
+    jumps = jump_table(second)
+    if len(jumps):
+        tables["jumps"] = (jumps, "Question 2, descriptive: how far test accuracy moves from one epoch to the next, "
+                                  "from the sixth on, by learning rate.")
+    for px, probes, ingredients in _asked(second):
+        name = px.replace(" ", "-")
+        tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
+            f"Question 2 at {px}: what an ingredient reaches on test at 0.5, medians over seeds."))
+        tables[f"most-{name}"] = (most_of_it(ingredients), (
+            f"Question 2 at {px}: the gain of an ingredient in accuracy less half of that of zoom in both axes."))
+        tables[f"predictions-{name}"] = (predictions(probes, ingredients), (
+            f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it holds. "
+            "Verdicts: " + "; ".join(f"{hypothesis} {verdict}" for hypothesis, verdict in hypothesis_verdicts(
+                probes, ingredients).items()) + "."))
+        for augmentation in (NO_ZOOM, ZOOM):
+            tables[f"stretches-{name}-{_slug(augmentation)}"] = (stretch_table(probes, augmentation), (
+                f"Question 5 at {px}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
+                "predictions that flip, when images are perturbed before scoring; means over seeds."))
+        tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
+            f"Question 4 at {px}: the first study's rule on imbalance as the cause, without and with zoom."))
+    return tables
+
+
+def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
+    for px, names in ARMS_OF.items():
+        if all(name in second.arms for name in names):
+            probes, ingredients = (second.arms[name] for name in names)
+            yield px, probes, ingredients
+
+
+def _slug(augmentation: str) -> str:
+    return "zoom" if augmentation == ZOOM else "no-zoom"
+
+
+def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
+    """Question 1: a row an optimizer, the paper's accuracy, ours under both recipes, and the verdict."""
+    both = between_studies(text, arm).set_index("optimizer")
+    rows = []
+    for treatment in arm.treatments:
+        optimizer = treatment.recipe.optimizer
+        claimed = float(paper.OPTIMIZER_TABLE.loc[optimizer, "test accuracy"])
+        values = treatment.values(accuracy)
+        found, (low, high) = one_run(claimed, values), new_run(values)
+        rows.append({"optimizer": optimizer, "paper": claimed, "median": np.median(values), "lowest": values.min(),
+                     "highest": values.max(), "new run, low": low, "new run, high": high, "verdict": found.verdict,
+                     **both.loc[optimizer, ["text's recipe", "difference of means", "low", "high"]],
+                     "seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+def ingredient_table(arm: ArmResults) -> pd.DataFrame:
+    """Question 2: a row an augmentation, medians over seeds on test."""
+    rows = []
+    for name, treatment in ingredients_of(arm).items():
+        values = treatment.values(accuracy)
+        low, high = new_run(values)
+        rows.append({"augmentation": INGREDIENT_NAMES[name], "accuracy": np.median(values), "lowest": values.min(),
+                     "highest": values.max(), "new run, low": low, "new run, high": high}
+                    | {words: np.median(treatment.values(metric)) for words, metric in (
+                        ("sensitivity", sensitivity), ("specificity", specificity), ("AUC", MEASURES["AUC"]))}
+                    | {"seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
+    """Question 4: the first study's rule, its words unchanged, without and with zoom."""
+    rows = []
+    for augmentation in (NO_ZOOM, ZOOM):
+        found = causes.imbalance(arm.name, {"augmentation": augmentation}, second)
+        rows.append({"augmentation": INGREDIENT_NAMES[augmentation], "verdict": found.verdict, "ends half": found.value,
+                     "low": found.low, "high": found.high, "in words": found.ours, "seeds": found.seeds})
+    return pd.DataFrame(rows)
+
+
+def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
+    """Every figure that the finished arms of the second study allow; arguments as in ``recipe_tables``."""
+    if PUBLIC_RECIPE in second.arms:
+        yield _both_recipes(second.arms[PUBLIC_RECIPE], first.arms[PUBLISHED])
+    for px, probes, ingredients in _asked(second):
+        yield _ladder(px, ingredients)
+        yield _stretches(px, probes)
+
+
+def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
+    values = {name: {treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments}
+              for name, arm in (("public recipe", public), ("the paper's text", text))}
+    figure, ax = plt.subplots(figsize=(7.5, 4.6))
+    two_recipes(values, {name: {optimizer: new_run(seeds) for optimizer, seeds in of_recipe.items()}
+                         for name, of_recipe in values.items()},
+                paper.OPTIMIZER_TABLE["test accuracy"].to_dict(), "accuracy on test, threshold 0.5", ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return ("both-recipes", figure, "Six optimizers at 224 px under the public recipe and under the paper's text: "
+            "every seed, and where one new run would lie with 95 % probability, beside the paper's one run.")
+
+
+def _ladder(px: str, arm: ArmResults) -> Named:
+    values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(arm).items()}
+    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
+    values_by_treatment(values, {name: new_run(seeds) for name, seeds in values.items()},
+                        "accuracy on test, threshold 0.5", None, ax,
+                        ("the paper's Nadam", float(paper.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"])))
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return (f"ladder-{px.replace(' ', '-')}", figure, f"Nadam at {px}, one ingredient added to flips and shifts each: "
+            "test accuracy of every seed, and where one new run would lie with 95 % probability.")
+
+
+def _stretches(px: str, arm: ArmResults) -> Named:
+    tables = {words: stretch_table(arm, augmentation) for augmentation, words in (
+        (NO_ZOOM, "trained with flips and shifts"), (ZOOM, "trained with zoom too"))}
+    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
+    for ax, (words, table) in zip(axes, tables.items(), strict=True):
+        by_stretch(table, ax)
+        ax.set_title(words, fontsize="medium")
+    axes[1].set_ylabel("")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return (f"stretch-{px.replace(' ', '-')}", figure, f"Specificity at {px} when images are stretched in height "
+            "before they are scored: held-out images of train and test images, mean over seeds with 95 % intervals; "
+            "crosses are stretched in width, or in both, instead.")

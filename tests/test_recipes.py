@@ -1,0 +1,187 @@
+"""The second study's contrasts, on invented stores whose cause is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from invented_recipes import invented_study
+
+from covidcnn.evidence import recipes
+from covidcnn.evidence.claims import PUBLISHED
+from covidcnn.evidence.ledger import both_recipes
+from covidcnn.evidence.recipe_tables import recipe_figures, recipe_tables
+from covidcnn.evidence.recipes import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
+from covidcnn.evidence.statistics import paired_difference
+from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED
+
+
+@pytest.fixture(scope="module", params=["A", "B", "neither"])
+def world(request, tmp_path_factory):
+    return request.param, invented_study(tmp_path_factory.mktemp("study"), request.param)
+
+
+@pytest.fixture(scope="module")
+def contrasts(world):
+    return recipes.contrast_table(recipes.contrasts(world[1])).set_index(["question", "arm", "comparison"])
+
+
+def test_hypothesis_that_is_true_is_supported_and_its_rival_refuted(world):
+    cause, evidence = world
+    for arms in ((CAUSES, INGREDIENTS), (SMALL, SMALL)):
+        verdicts = recipes.hypothesis_verdicts(*(evidence.arms[name] for name in arms))
+        expected = {"A": {"A": SUPPORTED, "B": REFUTED, "crop": REFUTED},
+                    "B": {"A": REFUTED, "B": SUPPORTED, "crop": REFUTED},
+                    # Where a taller image raises nothing, the probes say nothing.
+                    "neither": dict.fromkeys(("A", "B", "crop"), OPEN)}
+        assert verdicts == expected[cause]
+
+
+def test_one_primary_contrast_a_question_and_arm(contrasts):
+    primary = contrasts[contrasts["rank"] == "primary"].reset_index()
+    assert primary.groupby(["question", "arm"]).size().eq(1).all()
+    assert set(primary["question"]) == {"2 ingredient", "3 which epoch", "4 imbalance", "5 cause"}
+    alone = primary[(primary["arm"] != SMALL) & (primary["question"] != "3 which epoch")]
+    assert (alone["p"] == alone["p, Holm"]).all()
+
+
+def test_families_are_those_of_the_protocol(contrasts):
+    """Holm's largest factor is the size of the family."""
+    for rows, size in ((contrasts.loc["1 reached"], 5), (contrasts.loc[("2 ingredient", INGREDIENTS)], 7),
+                       (contrasts.loc[("2 ingredient", RATES)], 4), (contrasts.xs(SMALL, level="arm"), 12)):
+        family = rows if len(rows) == 12 else rows[rows["rank"] == "secondary"]
+        assert len(family) == size
+        surest = family.loc[family["p"] == family["p"].min()].iloc[0]
+        assert surest["p, Holm"] == pytest.approx(min(1, size * surest["p"]))
+
+
+def test_best_of_several_has_no_p(contrasts):
+    leak = contrasts.loc[("3 which epoch", PUBLIC_RECIPE, "best on test - last (a leak)")]
+    assert np.isnan(leak["p"])
+    assert leak["above 0"] == "by construction"
+    assert leak["mean"] > 0
+
+
+def test_zoom_in_height_gains_where_the_network_reads_height(world, contrasts):
+    gain = contrasts.loc[("2 ingredient", INGREDIENTS, "zoom in height - none")]
+    assert gain["above 0"] == (OPEN if world[0] == "neither" else SUPPORTED)
+    assert (gain["mean"] > 0.05) == (world[0] != "neither")
+
+
+def test_width_gains_where_the_ratio_counts(world, contrasts):
+    found = contrasts.loc[("2 ingredient", INGREDIENTS, "zoom in width - none"), "above 0"]
+    assert (found == SUPPORTED) == (world[0] == "A")
+
+
+def test_measured_stretch_explains_most_of_the_false_alarms(world, contrasts):
+    """Test NORMAL images are 1.11 times as tall in worlds A and B, and brighter in the third."""
+    for comparison in ("height 1.10 on validation, less half of what test has more",
+                       "height 0.90 on test, less half of what test has more"):
+        found = contrasts.loc[("5 cause", CAUSES, comparison), "above 0"]
+        assert found == (REFUTED if world[0] == "neither" else SUPPORTED)
+
+
+def test_balance_is_not_what_is_missing(world, contrasts):
+    found = contrasts.loc[("4 imbalance", CAUSES, "zoom, not balanced - class weights, no zoom")]
+    assert found["measure"] == "specificity"
+    assert found["above 0"] == (OPEN if world[0] == "neither" else SUPPORTED)
+
+
+def test_choosing_on_test_never_loses_and_is_at_least_what_validation_chooses(world):
+    arm = world[1].arms[PUBLIC_RECIPE]
+    nadam = arm.treatment(optimizer="Nadam")
+    by_epoch = recipes.accuracy_by_epoch(nadam)
+    leak, last, sixteen = (
+        paired_difference(recipes.chosen_scores(nadam, rule), nadam.test_scores, arm.films).mean
+        for rule in ("test accuracy", "last", "validation accuracy"))
+    assert leak == pytest.approx((by_epoch.max(axis=1) - by_epoch[:, -1]).mean())
+    assert last == 0
+    assert sixteen <= leak
+    assert leak > 0
+
+
+def test_jumps_are_those_of_the_learning_rate(world):
+    jumps = recipes.jump_table(world[1]).set_index(["augmentation", "learning rate"])["mean jump"]
+    for augmentation in ("flips and shifts", "+ zoom in height and in width"):
+        assert jumps[augmentation, "constant"] > 3 * jumps[augmentation, "decay"]
+
+
+def test_expected_best_of_k_is_the_mean_over_all_choices_of_k():
+    values = np.array([0.7, 0.9, 0.8, 0.75])
+    assert recipes.expected_best(values, 1) == pytest.approx(values.mean())
+    assert recipes.expected_best(values, 2) == pytest.approx((0.9 * 3 + 0.8 * 2 + 0.75) / 6)
+    assert recipes.expected_best(values, 4) == pytest.approx(0.9)
+
+
+def test_flips_count_the_images_whose_prediction_changes(world):
+    table = recipes.stretch_table(world[1].arms[CAUSES], "paper").set_index(["split", "perturbation"])
+    assert (table.loc[("validation", "none"), ["flips, NORMAL", "flips, PNEUMONIA"]] == 0).all()
+    taller = table.loc[("validation", "height 1.15")]
+    assert taller["flips, NORMAL"] == pytest.approx(
+        taller["false alarms"] - table.loc[("validation", "none"), "false alarms"])
+    assert (taller["flips, NORMAL"] > 0.1) == (world[0] != "neither")
+
+
+def test_difference_between_studies_is_that_of_the_means(world):
+    arm = world[1].arms[PUBLIC_RECIPE]
+    table = recipes.between_studies(arm, arm).set_index("optimizer")
+    assert (table["difference of means"] == 0).all()
+    assert (table["low"] < 0).all()
+    assert (table["high"] > 0).all()
+
+
+def test_tables_and_figures_say_what_is_finished(world, tmp_path):
+    evidence = world[1]
+    tables = recipe_tables(evidence, text_recipe(evidence))
+    assert {"contrasts", "values", "choosing", "jumps", "ingredients-128-px", "predictions-64-px",
+            "stretches-128-px-zoom", "imbalance-128-px"} <= set(tables)
+    values = tables["values"][0].set_index("optimizer")
+    assert values["median"].idxmin() == "Adadelta"
+    assert (values["verdict"] == "not reproduced").any()
+    ladder = tables["ingredients-128-px"][0].set_index("augmentation")["accuracy"]
+    assert (ladder["+ zoom in height"] > ladder["+ rotation"] + 0.05) == (world[0] != "neither")
+    names = []
+    for name, figure, caption in recipe_figures(evidence, text_recipe(evidence)):
+        assert caption.endswith(".")
+        figure.savefig(tmp_path / f"{name}.png")
+        names.append(name)
+    assert names == ["both-recipes", "ladder-128-px", "stretch-128-px", "ladder-64-px", "stretch-64-px"]
+
+
+def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):
+    only = replace(world[1], arms={SMALL: world[1].arms[SMALL]})
+    table = recipes.contrast_table(recipes.contrasts(only))
+    assert set(table["question"]) == {"2 ingredient", "4 imbalance", "5 cause"}
+    assert set(table["arm"]) == {SMALL}
+
+
+def test_claim_says_for_which_recipe_it_holds(world):
+    first = replace(text_recipe(world[1]), floor=None)
+    table = both_recipes(first, world[1])
+    assert set(table.loc[["covid-19", "equalisation"], "public_verdict"]) == {""}
+    # Both recipes are the same trainings here.
+    assert table.loc["adadelta-accuracy", "holds"] in ("both recipes", "neither recipe")
+    assert table.loc["nadam-best", "public_verdict"] == OPEN
+    assert table.loc["imbalance", "holds"] == "not finished"
+
+
+def text_recipe(evidence):
+    """A first study whose arm 1 is the second's."""
+    arm = replace(evidence.arms[PUBLIC_RECIPE], name=PUBLISHED)
+    return replace(evidence, arms={PUBLISHED: arm}, finished={PUBLISHED: evidence.finished[PUBLIC_RECIPE]},
+                   progress=evidence.progress.rename(index={PUBLIC_RECIPE: PUBLISHED}))
+
+
+def test_share_of_a_gain_that_is_not_there_is_open(world):
+    """Without a cause nothing gains, and half of nothing is easily exceeded."""
+    table = recipes.most_of_it(world[1].arms[INGREDIENTS]).set_index("ingredient")["does"]
+    assert "+ rotation and zoom (the public recipe)" not in table
+    if world[0] == "neither":
+        assert set(table) == {OPEN}
+    else:
+        assert table["+ zoom in height"] == "most of it"
+        assert table["+ rotation"] == "less than half"
+
+
+def test_a_and_b_predict_each_of_the_probes_and_gains_and_crop_its_own(world):
+    table = recipes.predictions(world[1].arms[CAUSES], world[1].arms[INGREDIENTS])
+    assert table.groupby("hypothesis").size().to_dict() == {"A": 6, "B": 6, "crop": 2}
