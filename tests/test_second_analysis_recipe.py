@@ -85,13 +85,17 @@ def training(arm: str, recipe: dict, seed: int, score_test: bool) -> tuple[pd.Da
             if not probe and recipe.get("score_every_epoch"):
                 for epoch in range(epochs):
                     part[f"epoch {epoch + 1}"] = scored(table, by_epoch[epoch])
-                    if split == "validation":
-                        # Of the 16 images all are rightly called after the third epoch and the fifth, else all but one.
-                        well = np.where((part["hard"] > 0) | (epoch in (2, 4)), 0.4 - 0.1 * (zoom and epoch == 1), 0.6)
-                        part[f"epoch {epoch + 1}"] = np.where(part["label"] == "PNEUMONIA", 0.9, well)
             parts.append(part)
     scores = pd.concat(parts).drop(columns="hard")
     return scores if "perturbations" in recipe else scores.drop(columns="perturbation"), last
+
+
+def history(arm: str, recipe: dict) -> dict[str, list[float]]:
+    """Of the 16 images all are rightly called after the third epoch and the fifth, else all but one."""
+    zoom = arm == "4-causes" and recipe["augmentation"] == "paper and zoom"
+    epochs = range(recipe["epochs"])
+    return {"val_accuracy": [1.0 if epoch in (2, 4) else 0.9375 for epoch in epochs],
+            "val_loss": [0.1 if zoom and epoch == 1 else 0.4 for epoch in epochs]}
 
 
 def write(folder: Path, arms: dict) -> dict[tuple, float]:
@@ -118,7 +122,7 @@ def write(folder: Path, arms: dict) -> dict[tuple, float]:
                 trial = {"recipe": rest | {"images": images}, "seed": seed,
                          "score_test": sweep.get("score_test", False)}
                 (folder / "store" / "trials" / f"{key}.json").write_text(
-                    json.dumps({"trial": trial, "history": {}, "diverged": ""}))
+                    json.dumps({"trial": trial, "history": history(arm, recipe), "diverged": ""}))
                 right = np.ceil(round(200 * specificity, 6))
                 truth[(arm, *settings.values(), seed)] = (right + 200 * SENSITIVITY) / 400
     return truth
@@ -158,7 +162,7 @@ def accuracies(stores, *setting: str) -> np.ndarray:
     ("2 ingredient: width zoom less half of zoom", "does less than half"),
     ("2 rate: decay less constant, paper", "supported"),
     ("2 rate: decay less plateau, paper and zoom", "open"),
-    ("3 which epoch: best on test less last", "supported"),
+    ("3 which epoch: best on test less last", ""),
     ("3 which epoch: best on the 16 images less last", "refuted"),
     ("3 which epoch: lowest loss on validation by patient less last", "supported"),
     ("4 imbalance: won by zoom less won by class weights", "supported"),
@@ -186,7 +190,7 @@ def test_no_row_is_unfinished(rows):
     assert not rows["verdict"].isin(["not finished", "cannot be tested"]).any()
     assert rows["seeds"].groupby(rows.index.str.startswith("64 px")).max().to_dict() == {False: 10, True: 5}
     assert rows["family"].value_counts().to_dict() == {
-        "1 secondary": 5, "2 primary": 1, "2 secondary": 7, "2 rate": 4, "3 primary": 1, "3 secondary": 2,
+        "1 secondary": 5, "2 primary": 1, "2 secondary": 7, "2 rate": 4, "3 secondary": 2,
         "4 primary": 1, "4 secondary": 4, "5 primary": 1, "5 secondary": 1, "64 px": 12}
 
 
