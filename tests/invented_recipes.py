@@ -9,7 +9,7 @@ import yaml
 from covidcnn.evidence.protocol import Protocol, read_protocol, read_study
 from covidcnn.evidence.results import Evidence, read_evidence
 from covidcnn.training.result import SCORE_COLUMNS
-from covidcnn.trials.store import TrialResult
+from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
 FACTS = {"seconds": 1.0, "finished": "2020-01-01T00:00:00+00:00", "versions": {}, "git commit": "unknown"}
@@ -83,9 +83,23 @@ class InventedStore:
 
 def invented_study(folder: Path, world: str, seeds: int = 5) -> Evidence:
     """The second study's protocol with the first seeds of each arm, all of them finished."""
+    protocol = _protocol(folder, seeds)
+    return read_evidence(protocol, InventedStore(folder, protocol, world))
+
+
+def write_invented_study(folder: Path, world: str, seeds: int = 5) -> None:
+    """The same as files."""
+    protocol = _protocol(folder, seeds)
+    store = TrialStore(folder / "store")
+    store.prepare()
+    for name in protocol.arms:
+        for trial in protocol.sweep(name).trials(protocol.data):
+            store.write(invented_result(trial, world))
+
+
+def _protocol(folder: Path, seeds: int) -> Protocol:
     value = yaml.safe_load(read_study("recipe").path.read_text(encoding="utf-8"))
     for arm in value["arms"].values():
         arm["sweep"]["seeds"] = arm["sweep"]["seeds"][:seeds]
     (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
-    protocol = read_protocol(folder / "protocol.yaml")
-    return read_evidence(protocol, InventedStore(folder, protocol, world))
+    return read_protocol(folder / "protocol.yaml")

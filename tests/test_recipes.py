@@ -14,6 +14,9 @@ from covidcnn.evidence.recipes import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES,
 from covidcnn.evidence.statistics import paired_difference
 from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED
 
+# 120 invented trainings a world, whose patients are drawn a thousand times for every contrast.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["A", "B", "neither"])
 def world(request, tmp_path_factory):

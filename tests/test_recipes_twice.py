@@ -1,0 +1,111 @@
+"""The second study by both programmes, on an invented store and on the real one."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from invented_recipes import invented_study, write_invented_study
+from second_analysis_recipe import second_recipe
+
+from covidcnn.evidence import recipes
+from covidcnn.evidence.claims import PUBLISHED
+from covidcnn.evidence.openings import open_store
+from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
+from covidcnn.evidence.recipe_tables import ARMS_OF, imbalance_table, value_table
+from covidcnn.evidence.recipes import NO_ZOOM, SMALL
+from covidcnn.evidence.results import Evidence, read_evidence
+
+pytestmark = pytest.mark.slow
+
+_NAMES = {"zoom in height": "height zoom", "zoom in width": "width zoom", "zoom in height and in width": "zoom",
+          "zoom of both alike": "zoom alike", "crop without stretch": "crop",
+          "rotation and zoom (the public recipe)": "public recipe", "class weights": "class-weight",
+          "oversampling": "oversample", "without zoom": "paper", "with zoom": "paper and zoom",
+          "constant rate": "constant", "plateau rate": "plateau"}
+
+
+def _row(question: str, arm: str, comparison: str) -> str:
+    """What the other programme calls a contrast."""
+    fixed = {"zoom in height and in width - zoom in height": "2 ingredient: zoom less height zoom",
+             "best on test - last (a leak)": "3 which epoch: best on test less last",
+             "best on the 16 images - last": "3 which epoch: best on the 16 images less last",
+             "lowest loss on validation by patient - last (arm 4, zoom)":
+                 "3 which epoch: lowest loss on validation by patient less last",
+             "zoom, not balanced - class weights, no zoom": "4 imbalance: won by zoom less won by class weights",
+             "height 1.10 on validation, less half of what test has more": "5 cause: F(height 1.10)",
+             "height 0.90 on test, less half of what test has more": "5 cause: T(height 0.90)"}
+    if comparison in fixed:
+        name = fixed[comparison]
+    else:
+        first, second = comparison.split(" - ")
+        second, _, rest = second.partition(", ")
+        first, second, rest = (_NAMES.get(part, part) for part in (first, second, rest))
+        kind = "2 rate" if first == "decay" else question
+        name = f"{kind}: {first} less {second}" + (f", {rest}" if rest else "")
+    return ("64 px, " if arm == SMALL else "") + name
+
+
+def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
+    """Hold every number and verdict of the first programme against the second's; how many were compared."""
+    words = {"at least half": "supported", "less than half": "refuted", "does most of it": "most of it",
+             "does less than half": "less than half", "": "by construction"}
+    compared = 0
+
+    def same(row: str, numbers: list[float], verdict: str | None = None) -> None:
+        nonlocal compared
+        found = rows.loc[row]
+        np.testing.assert_allclose(found[["value", "low", "high"]].astype(float), numbers, atol=1e-9, err_msg=row)
+        if verdict is not None:
+            assert verdict in (found["verdict"], words.get(found["verdict"])), row
+        compared += 1
+
+    found = recipes.contrasts(evidence)
+    for one in recipes.contrast_table(found).itertuples() if found else ():
+        row = _row(one.question, one.arm, one.comparison)
+        same(row, [one.mean, one.low, one.high], one[11])
+        if one.rank == "secondary" or one.arm == SMALL:
+            assert one[10] == pytest.approx(rows.loc[row, "holm"], abs=1e-12), row
+    if recipes.PUBLIC_RECIPE in evidence.arms:
+        public = evidence.arms[recipes.PUBLIC_RECIPE]
+        for one in value_table(public, first.arms[PUBLISHED]).itertuples():
+            assert one.median == pytest.approx(rows.loc[f"1 reached: test accuracy with {one.optimizer}", "value"])
+            assert one.verdict == rows.loc[f"1 reached: test accuracy with {one.optimizer}", "verdict"]
+        for one in recipes.between_studies(first.arms[PUBLISHED], public).itertuples():
+            same(f"1 reached, descriptive: {one.optimizer}, public recipe less the text's", [one[4], one.low, one.high])
+    for px, (probes, ingredients) in ARMS_OF.items():
+        if not {probes, ingredients} <= set(evidence.arms):
+            continue
+        prefix = "64 px, " if px == "64 px" else ""
+        for one in recipes.most_of_it(evidence.arms[ingredients]).itertuples():
+            name = _NAMES[one.ingredient.removeprefix("+ ")]
+            same(f"{prefix}2 ingredient: {name} less half of zoom", [one[2], one.low, one.high], one.does)
+        verdicts = recipes.hypothesis_verdicts(evidence.arms[probes], evidence.arms[ingredients])
+        for hypothesis, verdict in verdicts.items():
+            assert verdict == rows.loc[f"{prefix}predictions: {hypothesis}", "verdict"]
+        for augmentation, one in zip((NO_ZOOM, recipes.ZOOM), imbalance_table(evidence.arms[probes], evidence)
+                                     .itertuples(), strict=True):
+            same(f"{prefix}4 imbalance: cause, {augmentation}", [one[3], one.low, one.high], one.verdict)
+    return compared
+
+
+@pytest.mark.parametrize("world", ["A", "neither"])
+def test_both_programmes_agree_on_an_invented_store(world, tmp_path):
+    write_invented_study(tmp_path, world)
+    paper = PROTOCOL.parent
+    first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+    evidence = invented_study(tmp_path, world)
+    # The first study's test images are others: what is compared with them is left out.
+    arms = {name: arm for name, arm in evidence.arms.items() if name != recipes.PUBLIC_RECIPE}
+    compared = both_agree(Evidence(**(vars(evidence) | {"arms": arms})), first, second_recipe(tmp_path, paper))
+    assert compared > 35
+
+
+def test_both_programmes_agree_on_the_real_store():
+    protocol = read_study("recipe")
+    evidence = read_evidence(protocol, open_store(protocol.store))
+    first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+    rows = second_recipe(protocol.path.parent, Path(PROTOCOL.parent))
+    compared = both_agree(evidence, first, rows)
+    finished = [name for name in evidence.arms if name != recipes.CAUSES]
+    assert compared > 10 * len(finished)
