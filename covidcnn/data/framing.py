@@ -1,0 +1,84 @@
+"""How the chest stands in the frame: its height and width there, measured by registration. No model has a part in it.
+
+Images are squeezed to a square before they are registered, as the paper's network sees them. A stretch in height is
+then the share of the frame's height that the chest takes, whatever the aspect ratio of the file; height by width holds
+the aspect ratio too.
+"""
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.data.threads import in_threads
+from covidcnn.evaluation.metrics import CONFIDENCE
+from covidcnn.imaging.registration import Alignment, align
+
+MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
+"""Fields of ``Alignment``, and columns of the tables here."""
+
+
+def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+    """The average training image, both classes weighing the same: float (size, size).
+
+    Args:
+        films: ``split`` and ``label`` of each image.
+        images: uint8 (n, size, size), in the order of ``films``.
+    """
+    return np.mean([average(images[((films["split"] == "train") & (films["label"] == label)).to_numpy()])
+                    for label in LABELS], axis=0)
+
+
+def average(images: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The average image, float (size, size), of uint8 (n, size, size), each as often as ``weights``, float (n,), say.
+    """
+    return np.average(images, axis=0, weights=weights)
+
+
+def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
+    """Register every image to one reference.
+
+    Args:
+        images: uint8 (n, size, size).
+        reference: float or uint8 (size, size).
+
+    Returns:
+        A row an image, columns ``MEASURES``; NaN where the registration does not converge.
+    """
+    # OpenCV works without Python's lock.
+    return pd.DataFrame([_row(found) for found in in_threads(lambda image: align(image, reference), images)],
+                        columns=list(MEASURES))
+
+
+def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndarray, pd.Series], samples: int = 200,
+                   seed: int = 0) -> pd.DataFrame:
+    """Register one group's average image to another's, with a bootstrap by patient in both groups.
+
+    Args:
+        image: uint8 (n, size, size), and each one's patient.
+        reference: of the other group.
+        samples: of the bootstrap; those that do not converge are left out.
+        seed: of the bootstrap.
+
+    Returns:
+        A row a measure of ``MEASURES``: ``value``, ``low`` and ``high`` of the 95 % percentile interval, ``converged``
+        (share of the samples).
+    """
+    generator = np.random.default_rng(seed)
+    values = _row(align(average(image[0]), average(reference[0])))
+    draws = pd.DataFrame([_row(align(_drawn(*image, generator), _drawn(*reference, generator)))
+                          for _ in range(samples)], columns=list(MEASURES))
+    low, high = (draws.quantile(quantile) for quantile in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return pd.DataFrame({"value": values, "low": low, "high": high, "converged": draws.notna().mean()})
+
+
+def _drawn(images: np.ndarray, patients: pd.Series, generator: np.random.Generator) -> np.ndarray:
+    """The average image when patients are drawn with replacement."""
+    patient = pd.factorize(patients)[0]
+    times = np.bincount(generator.integers(0, patient.max() + 1, patient.max() + 1), minlength=patient.max() + 1)
+    # As a product of a matrix: thousands of images as floats would not fit in the memory.
+    weights = times[patient]
+    return average(images[weights > 0], weights[weights > 0])
+
+
+def _row(found: Alignment | None) -> pd.Series:
+    return pd.Series({name: getattr(found, name) if found else np.nan for name in MEASURES})
