@@ -28,10 +28,9 @@ def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
                     for label in LABELS], axis=0)
 
 
-def average(images: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The average image, float (size, size), of uint8 (n, size, size), each as often as ``weights``, float (n,), say.
-    """
-    return np.average(images, axis=0, weights=weights)
+def average(images: np.ndarray) -> np.ndarray:
+    """The average image, float (size, size), of uint8 (n, size, size)."""
+    return images.mean(axis=0)
 
 
 def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
@@ -65,19 +64,22 @@ def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndar
     """
     generator = np.random.default_rng(seed)
     values = _row(align(average(image[0]), average(reference[0])))
-    draws = pd.DataFrame([_row(align(_drawn(*image, generator), _drawn(*reference, generator)))
-                          for _ in range(samples)], columns=list(MEASURES))
+    drawn, beside = (_drawn_averages(*group, samples, generator) for group in (image, reference))
+    draws = pd.DataFrame([_row(align(*pair)) for pair in zip(drawn, beside, strict=True)], columns=list(MEASURES))
     low, high = (draws.quantile(quantile) for quantile in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return pd.DataFrame({"value": values, "low": low, "high": high, "converged": draws.notna().mean()})
 
 
-def _drawn(images: np.ndarray, patients: pd.Series, generator: np.random.Generator) -> np.ndarray:
-    """The average image when patients are drawn with replacement."""
+def _drawn_averages(images: np.ndarray, patients: pd.Series, samples: int, generator: np.random.Generator
+                    ) -> np.ndarray:
+    """Average images when patients are drawn with replacement: float (samples, size, size)."""
     patient = pd.factorize(patients)[0]
-    times = np.bincount(generator.integers(0, patient.max() + 1, patient.max() + 1), minlength=patient.max() + 1)
-    # As a product of a matrix: thousands of images as floats would not fit in the memory.
-    weights = times[patient]
-    return average(images[weights > 0], weights[weights > 0])
+    sums, count = np.zeros((patient.max() + 1, images[0].size)), np.bincount(patient)
+    # Image by image: all of them as floats would take gigabytes.
+    for own, image in zip(patient, images, strict=True):
+        sums[own] += image.ravel()
+    times = generator.multinomial(len(count), np.full(len(count), 1 / len(count)), size=samples)
+    return (times @ sums / (times @ count)[:, np.newaxis]).reshape(samples, *images.shape[1:])
 
 
 def _row(found: Alignment | None) -> pd.Series:

