@@ -90,3 +90,24 @@ def test_averages_with_their_interval():
     # Twenty patients a group of deviation 0.05 / sqrt(2) at least.
     assert 0.02 < found["high"] - found["low"] < 0.1
     assert table["converged"].eq(1).all()
+
+
+def test_distribution_by_split_and_label():
+    films = pd.DataFrame({"split": ["train"] * 4 + ["test"], "label": ["NORMAL"] * 4 + ["PNEUMONIA"]})
+    alignments = pd.DataFrame({"height": [1.0, 1.2, 1.4, np.nan, 0.9], "width": [1.0, 1.0, 0.7, np.nan, 0.9]})
+    table = framing.distribution(films, alignments)
+    assert table.loc[("train", "NORMAL", "height"), ["images", "converged", "50 %"]].to_list() == [4, 0.75, 1.2]
+    assert table.loc[("train", "NORMAL", "height by width"), "95 %"] == pytest.approx(1.2 + 0.9 * 0.8)
+    assert table.loc[("test", "PNEUMONIA", "height by width"), "50 %"] == 1.0
+
+
+def test_averages_of_all_pairs():
+    films = pd.DataFrame([{"split": split, "label": label, "patient": f"{split}{label}{place}"}
+                          for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for place in range(4)])
+    tall = {("test", "NORMAL"): 1.1, ("train", "PNEUMONIA"): 1.05}
+    images = np.stack([chest(height=tall.get((split, label), 1.0))
+                       for split, label in zip(films["split"], films["label"], strict=True)])
+    table = framing.averages_table(films, images, samples=3)
+    assert table.loc[("test NORMAL", "train NORMAL", "height"), "value"] == pytest.approx(1.1, abs=0.02)
+    assert table.loc[("test PNEUMONIA", "train PNEUMONIA", "height"), "value"] == pytest.approx(1 / 1.05, abs=0.02)
+    assert table.loc[("train PNEUMONIA", "train NORMAL", "width"), "value"] == pytest.approx(1.0, abs=0.01)
