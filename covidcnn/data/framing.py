@@ -1,0 +1,133 @@
+"""How the chest stands in the frame: its height and width there, measured by registration. No model has a part in it.
+
+Images are squeezed to a square before they are registered, as the paper's network sees them. A stretch in height is
+then the share of the frame's height that the chest takes, whatever the aspect ratio of the file; height by width holds
+the aspect ratio too.
+
+What it is worth, at 96 px: 92 % of the published images converge to the average training image. Of 80 training images
+whose file was cropped to 0.85 or 0.9 of its height, or 0.9 of its width, and squeezed again, the change is recovered
+without bias (medians within 0.01), in height within 3 % in about nine of ten NORMAL images and in every second
+PNEUMONIA image, whose lungs hide; single PNEUMONIA images are far off (standard deviation 0.06 to 0.19). So medians of
+groups can be trusted, single images hardly.
+"""
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.data.catalogue import LABELS
+from covidcnn.data.threads import in_threads
+from covidcnn.evaluation.metrics import CONFIDENCE
+from covidcnn.imaging.registration import Alignment, align
+
+MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
+"""Fields of ``Alignment``, and columns of the tables here."""
+
+
+def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+    """The average training image, both classes weighing the same: float (size, size).
+
+    Args:
+        films: ``split`` and ``label`` of each image.
+        images: uint8 (n, size, size), in the order of ``films``.
+    """
+    return np.mean([average(images[((films["split"] == "train") & (films["label"] == label)).to_numpy()])
+                    for label in LABELS], axis=0)
+
+
+def average(images: np.ndarray) -> np.ndarray:
+    """The average image, float (size, size), of uint8 (n, size, size)."""
+    return images.mean(axis=0)
+
+
+def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
+    """Register every image to one reference.
+
+    Args:
+        images: uint8 (n, size, size).
+        reference: float or uint8 (size, size).
+
+    Returns:
+        A row an image, columns ``MEASURES``; NaN where the registration does not converge.
+    """
+    # OpenCV works without Python's lock.
+    return pd.DataFrame([_row(found) for found in in_threads(lambda image: align(image, reference), images)],
+                        columns=list(MEASURES))
+
+
+def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndarray, pd.Series], samples: int = 200,
+                   seed: int = 0) -> pd.DataFrame:
+    """Register one group's average image to another's, with a bootstrap by patient in both groups.
+
+    Args:
+        image: uint8 (n, size, size), and each one's patient.
+        reference: of the other group.
+        samples: of the bootstrap; those that do not converge are left out.
+        seed: of the bootstrap.
+
+    Returns:
+        A row a measure of ``MEASURES``: ``value``, ``low`` and ``high`` of the 95 % percentile interval, ``converged``
+        (share of the samples).
+    """
+    generator = np.random.default_rng(seed)
+    values = _row(align(average(image[0]), average(reference[0])))
+    drawn, beside = (_drawn_averages(*group, samples, generator) for group in (image, reference))
+    draws = pd.DataFrame([_row(align(*pair)) for pair in zip(drawn, beside, strict=True)], columns=list(MEASURES))
+    low, high = (draws.quantile(quantile) for quantile in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return pd.DataFrame({"value": values, "low": low, "high": high, "converged": draws.notna().mean()})
+
+
+PAIRS = ((("test", "NORMAL"), ("train", "NORMAL")), (("test", "PNEUMONIA"), ("train", "PNEUMONIA")),
+         (("train", "PNEUMONIA"), ("train", "NORMAL")), (("test", "PNEUMONIA"), ("test", "NORMAL")))
+"""Whose average image is registered to whose: (split, label) each."""
+
+
+def averages_table(films: pd.DataFrame, images: np.ndarray, samples: int = 200) -> pd.DataFrame:
+    """The stretch between the average images of ``PAIRS``: a row a pair and measure, as ``align_averages`` has it.
+
+    Args:
+        films: ``split``, ``label`` and ``patient`` of each image.
+        images: uint8 (n, size, size), in the order of ``films``.
+        samples: of the bootstrap.
+    """
+    def group(split: str, label: str) -> tuple[np.ndarray, pd.Series]:
+        own = ((films["split"] == split) & (films["label"] == label)).to_numpy()
+        return images[own], films.loc[own, "patient"]
+
+    return pd.concat({(" ".join(image), " ".join(reference)): align_averages(group(*image), group(*reference), samples)
+                      for image, reference in PAIRS}, names=["image", "reference", "measure"])
+
+
+def distribution(films: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
+    """How the images' own stretches are spread: a row a split, label and measure.
+
+    Args:
+        films: ``split`` and ``label`` of each image.
+        alignments: from ``align_each``, in the order of ``films``.
+
+    Returns:
+        ``images``, ``converged`` (share), and quantiles ``5 %`` to ``95 %`` of ``height``, ``width`` and ``height by
+        width`` of those that converged.
+    """
+    table = alignments[["height", "width"]].assign(**{"height by width": alignments["height"] / alignments["width"]})
+    table = table.set_index([films["split"], films["label"]]).rename_axis(columns="measure").stack(future_stack=True)
+    groups = table.groupby(["split", "label", "measure"])
+    quantiles = groups.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    quantiles.columns = [f"{round(100 * share)} %" for share in quantiles.columns]
+    return pd.concat([groups.size().rename("images"), (groups.count() / groups.size()).rename("converged"), quantiles],
+                     axis=1)
+
+
+def _drawn_averages(images: np.ndarray, patients: pd.Series, samples: int, generator: np.random.Generator
+                    ) -> np.ndarray:
+    """Average images when patients are drawn with replacement: float (samples, size, size)."""
+    patient = pd.factorize(patients)[0]
+    sums, count = np.zeros((patient.max() + 1, images[0].size)), np.bincount(patient)
+    # Image by image: all of them as floats would take gigabytes.
+    for own, image in zip(patient, images, strict=True):
+        sums[own] += image.ravel()
+    times = generator.multinomial(len(count), np.full(len(count), 1 / len(count)), size=samples)
+    return (times @ sums / (times @ count)[:, np.newaxis]).reshape(samples, *images.shape[1:])
+
+
+def _row(found: Alignment | None) -> pd.Series:
+    return pd.Series({name: getattr(found, name) if found else np.nan for name in MEASURES})

@@ -1,0 +1,205 @@
+"""The natural experiment inside train: who is trained on, who is judged, and what the verdict makes of scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_tree
+
+from covidcnn.data.catalogue import content_hash
+from covidcnn.data.dataset import open_dataset
+from covidcnn.errors import DataError, UserError
+from covidcnn.evidence import aspect
+from covidcnn.training.result import SCORE_COLUMNS, Training
+
+
+@pytest.fixture(scope="module")
+def films() -> pd.DataFrame:
+    """Seven hundred invented images; PNEUMONIA is wider, smaller and less sharp."""
+    generator = np.random.default_rng(0)
+    label = np.array(["NORMAL"] * 250 + ["PNEUMONIA"] * 450)
+    ill = label == "PNEUMONIA"
+    return pd.DataFrame({
+        "path": [f"train/{one}/{place}.jpeg" for place, one in enumerate(label)], "label": label, "split": "train",
+        "patient": [f"p{place // 2}" for place in range(len(label))],
+        "aspect": generator.normal(0.2 + 0.2 * ill, 0.12), "area": generator.normal(14.6 - 0.9 * ill, 0.5),
+        "sharpness": generator.normal(-0.3 * ill, 0.4)})
+
+
+@pytest.fixture(scope="module")
+def design() -> aspect.Design:
+    return aspect.read_design()
+
+
+def test_design_is_what_was_laid_down(design):
+    assert {name: len(arm.sweep.seeds) for name, arm in design.arms.items()} == {
+        "unmatched": 10, "aspect": 10, "area": 10, "padded": 4, "cropped": 4}
+    assert design.arms["padded"].sweep.recipes[0].images.pad
+    assert not design.arms["unmatched"].sweep.recipes[0].images.pad
+    # The contrast needs what it measures, and test images of the published set have no part in it.
+    assert all({"height 0.90", "height 1.10", "width 0.90", "width 1.10"} <= set(arm.sweep.recipes[0].perturbations)
+               for arm in design.arms.values())
+
+
+def test_halves_share_no_patient_and_are_exchanged(films):
+    for replicate in (0, 1, 4):
+        learns = aspect.learns(films, replicate)
+        assert 0.4 < learns.mean() < 0.6
+        assert not set(films.loc[learns, "patient"]) & set(films.loc[~learns, "patient"])
+        judged = aspect.judged_images(films, replicate)
+        assert not set(judged["patient"]) & set(films.loc[learns, "patient"])
+        assert judged["label"].value_counts().nunique() == 1
+    assert (aspect.learns(films, 2) == ~aspect.learns(films, 3)).all()
+    assert (aspect.learns(films, 0) != aspect.learns(films, 2)).any()
+
+
+def test_arms_differ_in_what_they_are_to_differ_in(films, design):
+    gap = {}
+    for name in ("unmatched", "aspect", "area"):
+        chosen = aspect.training_images(films, design.arms[name], 0, 60)
+        assert chosen["label"].value_counts().to_dict() == {"NORMAL": 60, "PNEUMONIA": 60}
+        assert chosen["path"].is_unique
+        assert aspect.learns(films, 0)[chosen.index].all()
+        gap[name] = chosen.groupby("label")[["aspect", "area"]].mean().diff().iloc[-1]
+    assert abs(gap["aspect"]["aspect"]) < 0.02
+    assert gap["area"]["aspect"] > 0.14
+    assert abs(gap["area"]["area"]) < 0.3 < abs(gap["unmatched"]["area"])
+
+
+def test_too_few_pairs(films, design):
+    with pytest.raises(DataError, match="widen the calipers"):
+        aspect.training_images(films, design.arms["aspect"], 0, 125)
+
+
+def test_cropped_to_one_aspect():
+    wide, tall = np.arange(100 * 200).reshape(100, 200) % 251, np.arange(200 * 100).reshape(200, 100) % 251
+    assert aspect.cropped(wide, 1.36).shape == (100, 136)
+    assert aspect.cropped(tall, 1.36).shape == (74, 100)
+    assert (aspect.cropped(wide, 1.0) == wide[:, 50:150]).all()
+
+
+def scores(effect: float, width: float = 0.0, replicates: int = 6, images: int = 200) -> list[pd.DataFrame]:
+    """Of NORMAL and PNEUMONIA images in equal number; ``effect`` and ``width`` move NORMAL scores when stretched."""
+    tables = []
+    for replicate in range(replicates):
+        generator = np.random.default_rng(replicate)
+        rows = []
+        for label, centre in (("NORMAL", -2.0), ("PNEUMONIA", 2.0)):
+            plain = generator.normal(centre, 1, images)
+            for perturbation, moved in (("", 0), ("height 1.10", effect), ("height 0.90", -effect),
+                                        ("width 1.10", width), ("width 0.90", -width)):
+                rows.append(pd.DataFrame({"split": "test", "label": label, "perturbation": perturbation,
+                                          "path": [f"{label}/{place}" for place in range(images)],
+                                          "patient": [f"{label}{place // 2}" for place in range(images)],
+                                          "score": 1 / (1 + np.exp(-plain - moved))}))
+        tables.append(pd.concat([*rows, rows[0].assign(split="validation", path="elsewhere")], ignore_index=True))
+    return tables
+
+
+def test_response_is_the_difference_of_alarms_at_an_operating_point_of_its_own():
+    tables = {"a": scores(1.0, width=-0.5)}
+    # P(z > 1.28 - 1) - P(z > 1.28 + 1) of a standard normal: 0.390 - 0.011; along the width, 0.5: -(0.217 - 0.037).
+    found = aspect.contrast([(1, "a", aspect.response("height"))], tables)
+    assert found.mean == pytest.approx(0.379, abs=0.04)
+    assert found.low < found.mean < found.high
+    assert found.patient_error > 0
+    assert found.seeds == 6
+    assert aspect.contrast([(1, "a", aspect.response("width"))], tables).mean == pytest.approx(-0.180, abs=0.04)
+    # A training whose scores all lie higher has the same.
+    higher = {"a": [table.assign(score=table["score"] ** 0.3) for table in tables["a"]]}
+    assert aspect.contrast([(1, "a", aspect.response("height"))], higher).mean == pytest.approx(found.mean)
+
+
+def test_alarm_rate_of_a_group():
+    tables = {"a": scores(1.0)}
+    everyone = [f"NORMAL/{place}" for place in range(200)]
+    assert aspect.contrast([(1, "a", aspect.alarm_rate(everyone))], tables).mean == pytest.approx(0.1, abs=0.005)
+    ill = [f"PNEUMONIA/{place}" for place in range(200)]
+    assert aspect.contrast([(1, "a", aspect.alarm_rate(ill))], tables).mean > 0.98
+
+
+@pytest.mark.parametrize(("unmatched", "matched", "expected"), [
+    (1.0, 0.1, "supported"), (1.0, 1.0, "refuted"), (0.0, 0.0, "open"), (1.0, 0.48, "open")])
+def test_verdict(unmatched, matched, expected):
+    assert aspect.verdict({"unmatched": scores(unmatched), "aspect": scores(matched)}) == expected
+
+
+def chance(dataset, trial, folder, report):
+    """A trainer that scores by chance whatever the trial says is to be scored."""
+    own = dataset.films[dataset.films["split"] == "test"] if trial.score_test else dataset.films[:2]
+    generator = np.random.default_rng(trial.seed)
+    rows = pd.concat([own.assign(split="test" if trial.score_test else "validation", perturbation=perturbation,
+                                 score=generator.uniform(size=len(own)))
+                      for perturbation in ("", *trial.recipe.perturbations)], ignore_index=True)
+    history = pd.DataFrame({"val_loss": [1.0] * trial.recipe.epochs},
+                           index=pd.RangeIndex(1, trial.recipe.epochs + 1, name="epoch"))
+    return Training(None, history, rows[SCORE_COLUMNS], interrupted=False)
+
+
+def test_plan_and_dry_run(tmp_path, monkeypatch):
+    """Of a small folder with a manifest: pairs, roles and keys, and a dry run that scores no judged image."""
+    dataset = open_dataset(make_tree(tmp_path / "data", {"train": (60, 80), "val": (2, 2), "test": (2, 2)},
+                                     size=(48, 40)))
+    own = dataset.films
+    generator = np.random.default_rng(1)
+    manifest = pd.DataFrame({
+        "split": own["split"], "class": own["label"], "file": own["path"].str.rsplit("/", n=1).str[1],
+        "original_width": generator.integers(900, 1500, len(own)), "original_height": 1000,
+        "sample": np.where(np.arange(len(own)) % 9 == 0, "other", aspect.SAMPLE)})
+    manifest.to_csv(dataset.root / "manifest.csv", index=False)
+    measured = aspect.measured_images(dataset)
+    assert set(measured["split"]) == {"train"}
+    assert len(measured) == ((manifest["sample"] == aspect.SAMPLE) & (manifest["split"] == "train")).sum()
+    width = manifest.set_index(own["path"])["original_width"]
+    assert measured["aspect"].to_numpy() == pytest.approx(np.log(width[measured["path"]] / 1000).to_numpy())
+
+    shared = aspect.read_design().arms["unmatched"].sweep.recipes[0]
+    path = tmp_path / "design.yaml"
+    path.write_text(f"""
+data: {dataset.content_hash}
+pairs: 8
+shared: {{size: 16, precision: float32, epochs: 2, validation_fraction: 0.001, choose_by: last,
+         filters: [4, 4], perturbations: {list(shared.perturbations)}}}
+arms:
+  unmatched: {{question: one, seeds: [0, 1]}}
+  aspect: {{question: two, seeds: [0, 1], match: {{aspect: 0.3}}}}
+  cropped: {{question: three, seeds: [0], common_aspect: 1.0}}
+""")
+    design = aspect.read_design(path)
+    plan = list(aspect.planned(design, dataset, measured))
+    assert [(name, trial.seed) for name, trial, _ in plan] == [
+        ("unmatched", 0), ("aspect", 0), ("cropped", 0), ("unmatched", 1), ("aspect", 1)]
+    assert len({trial.key for _, trial, _ in plan}) == 5
+    for _, trial, images in plan:
+        assert images.films.loc[images.films["split"] == "train", "label"].value_counts().to_list() == [8, 8]
+        assert trial.data == content_hash(images.films)
+        assert not images.has_published_test
+    judged = [set(images.films.loc[images.films["split"] == "test", "path"]) for _, _, images in plan]
+    assert judged[0] == judged[1] == judged[2] != judged[3]
+
+    monkeypatch.setattr("covidcnn.trials.store.train_trial", chance)
+    monkeypatch.setattr(aspect, "DESIGN", path)
+    monkeypatch.setattr(aspect.read_design, "__defaults__", (path,))
+    aspect.main(dataset.root, tmp_path / "dry", dry_run=True)
+    results, problems = aspect.TrialStore(tmp_path / "dry").read_all()
+    assert (len(results), problems) == (3, [])
+    for result in results:
+        assert set(result.scores["split"]) == {"validation"}
+        assert len(result.history) == 1
+    with pytest.raises(DataError):
+        aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "dry"))
+    aspect.main(dataset.root, tmp_path / "store")
+    found = aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "store"))
+    assert [len(tables) for tables in found.values()] == [2, 2, 1]
+    assert aspect.verdict(found) in ("supported", "refuted", "open")
+
+
+def test_other_images_are_refused(tmp_path):
+    with pytest.raises(UserError, match="not the images"):
+        aspect.main(make_tree(tmp_path / "data"), tmp_path / "store")
+
+
+def test_damaged_design(tmp_path):
+    path = tmp_path / "design.yaml"
+    path.write_text("data: x\npairs: 3\narms: {}\n")
+    with pytest.raises(UserError, match="no design"):
+        aspect.read_design(path)
