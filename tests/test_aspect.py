@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from conftest import make_tree
 
+from covidcnn.augment import warp
 from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
@@ -179,7 +180,7 @@ arms:
     monkeypatch.setattr("covidcnn.trials.store.train_trial", chance)
     monkeypatch.setattr(aspect, "DESIGN", path)
     monkeypatch.setattr(aspect.read_design, "__defaults__", (path,))
-    aspect.main(dataset.root, tmp_path / "dry", dry_run=True)
+    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "dry"), dry_run=True)
     results, problems = aspect.TrialStore(tmp_path / "dry").read_all()
     assert (len(results), problems) == (3, [])
     for result in results:
@@ -187,15 +188,36 @@ arms:
         assert len(result.history) == 1
     with pytest.raises(DataError):
         aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "dry"))
-    aspect.main(dataset.root, tmp_path / "store")
+    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "store"), "1/2")
+    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "store"), "2/2")
     found = aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "store"))
     assert [len(tables) for tables in found.values()] == [2, 2, 1]
     assert aspect.verdict(found) in ("supported", "refuted", "open")
+    of_two = {arm: tables for arm, tables in found.items() if len(tables) > 1}
+    table = aspect.response_table(of_two).set_index(["arm", "measure"])
+    assert set(table.index.get_level_values("arm")) == {"unmatched", "aspect"}
+
+
+def test_groups_are_of_normal_images_by_aspect_and_by_registered_height(tmp_path):
+    dataset = open_dataset(make_tree(tmp_path / "data", {"train": (40, 40), "test": (4, 4)}, size=(32, 32)))
+    films = dataset.films[dataset.films["split"] == "train"].reset_index(drop=True)
+    films["aspect"] = np.log(np.where(np.arange(len(films)) % 2, 1.5, 1.0))
+    generator = np.random.default_rng(0)
+    chest = np.zeros((32, 32), np.uint8)
+    chest[8:24, 6:26] = 200
+    images = np.stack([warp(chest, height=1 / generator.uniform(0.9, 1.1)) for _ in range(len(films))])
+    found = aspect.groups(films, images)
+    normal = set(films.loc[films["label"] == "NORMAL", "path"])
+    assert set(found["wide"]) | set(found["narrow"]) == normal
+    assert not set(found["wide"]) & set(found["narrow"])
+    assert set(found["tight"]) | set(found["not tight"]) == normal
+    rows = images[films["path"].isin(found["tight"]).to_numpy()].sum(axis=(1, 2)).min()
+    assert rows > np.median(images[films["path"].isin(found["not tight"]).to_numpy()].sum(axis=(1, 2)))
 
 
 def test_other_images_are_refused(tmp_path):
     with pytest.raises(UserError, match="not the images"):
-        aspect.main(make_tree(tmp_path / "data"), tmp_path / "store")
+        aspect.run_design(open_dataset(make_tree(tmp_path / "data")), aspect.TrialStore(tmp_path / "store"))
 
 
 def test_damaged_design(tmp_path):

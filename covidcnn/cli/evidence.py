@@ -70,6 +70,53 @@ def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     say(f"floor: {STORE / 'floor'}")
 
 
+def framing(data: FilmsOption = None) -> None:
+    """Measure how chests stand in the frame, by registration, into reports/aspect: no model has a part in it."""
+    from covidcnn.data.cache import load_images
+    from covidcnn.data.framing import align_each, averages_table, distribution, reference_image
+    from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+    from covidcnn.imaging.transforms import ImageSettings
+    from covidcnn.paths import REPORTS, replacing
+
+    dataset = _open_protocols_data(read_protocol(PROTOCOL), data)
+    films = dataset.films
+    images = load_images(dataset.root, films, ImageSettings(96))
+    tables = {"framing_averages": averages_table(films, images),
+              "framing_images": distribution(films, align_each(images, reference_image(films, images)))}
+    for name, table in tables.items():
+        path = REPORTS / "aspect" / f"{name}.csv"
+        with replacing(path) as temporary:
+            table.to_csv(temporary, float_format="%.4f")
+        say(f"table: {path}")
+
+
+def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="One epoch of each arm's first replicate; nothing is judged.")] = False) -> None:
+    """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
+    from covidcnn.data.cache import load_images
+    from covidcnn.evidence import aspect as natural
+    from covidcnn.imaging.transforms import ImageSettings
+    from covidcnn.paths import replacing
+    from covidcnn.trials.store import TrialStore
+
+    dataset, folder = open_data(data, False, None), natural.DESIGN.parent
+    store = TrialStore(folder / "store")
+    natural.run_design(dataset, TrialStore(folder / "dry") if dry_run else store, share, dry_run, say)
+    design, films = natural.read_design(), natural.measured_images(dataset)
+    missing = [trial for _, trial, _ in natural.planned(design, dataset, films) if not store.is_finished(trial)]
+    if missing:
+        say(f"{len(missing)} trainings are not finished; the tables wait for them")
+        return
+    scores = natural.read_scores(design, dataset, films, store)
+    paths = natural.groups(films, load_images(dataset.root, films, ImageSettings(96)))
+    tables = {"responses": natural.response_table(scores), "contrasts": natural.contrast_table(scores),
+              "groups": natural.group_table(scores, paths), "training_images": natural.facts(films, design)}
+    for name, table in tables.items():
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, float_format="%.6g", index=name == "training_images")
+    say(f"hypothesis A: {natural.verdict(scores)}; tables: {folder}")
+
+
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
     stores."""

@@ -4,22 +4,22 @@ Trains on subsets of training images whose original sizes are known, and judges 
 image of the published val or test folder has a part in it. ``reports/aspect/design.yaml`` says what, and what each
 hypothesis predicts.
 
-    python -m covidcnn.evidence.aspect DATA STORE [--shard 1/2] [--dry-run]
+    covidcnn evidence aspect --data chest_xray_aspect_320 [--shard 1/2] [--dry-run]
 """
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
-import typer
 
 from covidcnn.data.catalogue import LABELS, content_hash
 from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.data.framing import align_each
 from covidcnn.data.matching import matched_pairs
 from covidcnn.data.splits import hash_fraction
 from covidcnn.errors import DataError, UserError
@@ -29,6 +29,7 @@ from covidcnn.imaging.transforms import resize
 from covidcnn.paths import REPORTS, cache_folder, replacing_folder
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep
+from covidcnn.trials.sweep import shard as shard_of
 from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
@@ -41,6 +42,8 @@ OPERATING_POINT = 0.9
 that arms whose scores lie higher or lower compare."""
 Measure = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
 """Of judged images, a row each, and weights, float (samples, images), that count how often each was drawn."""
+Scores = Mapping[str, Sequence[pd.DataFrame]]
+"""Of each arm a table a replicate, in their order, with the columns of ``Training.scores``."""
 
 
 @dataclass(frozen=True)
@@ -238,13 +241,12 @@ def _alarms(judged: pd.DataFrame, weights: np.ndarray, group: np.ndarray, pertur
         return (weights[:, group] * alarms).sum(axis=1) / weights[:, group].sum(axis=1)
 
 
-def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Mapping[str, Sequence[pd.DataFrame]]) -> Difference:
+def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Difference:
     """A weighted sum of measures, paired by replicate, with an interval over replicates and patients.
 
     Args:
         terms: a factor, the arm, and what is measured.
-        scores: of each arm a table a replicate, in their order, with the columns of ``Training.scores``; of arms of
-            several lengths what all have is taken.
+        scores: of arms of several lengths what all have is taken.
     """
     tables = {arm: [_judged(table) for table in scores[arm]] for _, arm, _ in terms}
     replicates = min(map(len, tables.values()))
@@ -265,7 +267,7 @@ def _judged(scores: pd.DataFrame) -> pd.DataFrame:
     return own.pivot(index="path", columns="perturbation", values="score").join(facts)
 
 
-def verdict(scores: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+def verdict(scores: Scores) -> str:
     """Of the primary contrast, as the design lays it down: 'supported', 'refuted' or 'open'."""
     height = response("height")
     if contrast([(1, "unmatched", height)], scores).low <= 0:
@@ -287,24 +289,31 @@ def read_scores(design: Design, dataset: DataSet, films: pd.DataFrame, store: Tr
     return scores
 
 
-def main(data: Annotated[Path, typer.Argument(help="chest_xray_aspect_320, with its manifest.csv.")],
-         store: Annotated[Path, typer.Argument(help="Folder of finished trials.")],
-         shard: Annotated[str, typer.Option(help="Run the K-th of N shares.")] = "1/1",
-         dry_run: Annotated[bool, typer.Option(help="One epoch of each arm's first replicate, which scores nothing but "
-                                                    "its two images of validation.")] = False) -> None:
-    """Run what the store lacks; a killed training goes on after its last epoch."""
-    design, dataset = read_design(), open_dataset(data)
+def run_design(dataset: DataSet, store: TrialStore, shard: str = "1/1", dry_run: bool = False,
+               watch: Callable[[str], None] = print) -> None:
+    """Run what the store lacks; a killed training goes on after its last epoch.
+
+    Args:
+        dataset: chest_xray_aspect_320.
+        store: receives the trials.
+        shard: '1/2' for the first of two shares.
+        dry_run: one epoch of each arm's first replicate, which scores nothing but its two images of validation.
+        watch: is told of every training that ends.
+
+    Raises:
+        UserError: these are not the design's images.
+    """
+    design = read_design()
     if dataset.content_hash != design.data:
-        raise UserError(f"{data}: not the images that {DESIGN} is about")
-    part, parts = map(int, shard.split("/"))
-    trials = TrialStore(store)
-    trials.prepare()
-    for place, (name, planned_trial, images) in enumerate(planned(design, dataset, measured_images(dataset))):
-        if place % parts != part - 1 or (dry_run and planned_trial.seed > 0):
+        raise UserError(f"{dataset.root}: not the images that {DESIGN} is about")
+    store.prepare()
+    of_arm = list(planned(design, dataset, measured_images(dataset)))
+    chosen = {trial.key for trial in shard_of([trial for _, trial, _ in of_arm], shard)}
+    for name, planned_trial, images in of_arm:
+        if planned_trial.key not in chosen or (dry_run and planned_trial.seed > 0):
             continue
         trial = _without_judgement(planned_trial) if dry_run else planned_trial
-        how = trials.run_unless_claimed(images, trial)
-        typer.echo(f"{name}, replicate {trial.seed}: {how}")
+        watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(images, trial)}")
 
 
 def _without_judgement(trial: Trial) -> Trial:
@@ -321,5 +330,63 @@ def facts(films: pd.DataFrame, design: Design) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
+    """The NORMAL images of the design's groups, by path.
+
+    Args:
+        films: from ``measured_images``.
+        images: uint8 (len(films), size, size), squeezed to squares.
+    """
+    normal = (films["label"] == LABELS[0]).to_numpy()
+    own = films[normal]
+    reference = np.mean([images[(films["label"] == label).to_numpy()].mean(axis=0) for label in LABELS], axis=0)
+    height = align_each(images[normal], reference)["height"].to_numpy()
+    aspect = np.exp(own["aspect"].to_numpy())
+    tight = height >= np.nanquantile(height, 0.75)
+    return {name: own.loc[chosen, "path"].tolist() for name, chosen in (
+        ("wide", aspect >= 1.3), ("narrow", aspect < 1.15), ("tight", tight), ("not tight", ~tight))}
+
+
+def cropping(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """How many more NORMAL images are predicted PNEUMONIA when cropped as by a stretch of 1.10, but not stretched."""
+    normal = (judged["label"] == LABELS[0]).to_numpy()
+    return (_alarms(judged, weights, normal, f"cropped height {LARGER}") - _alarms(judged, weights, normal, ""))
+
+
+def response_table(scores: Scores) -> pd.DataFrame:
+    """H, W, S and the crop control of every arm: the mean over replicates with its 95 % interval."""
+    measures = {"height": response("height"), "width": response("width"), "size": response("size"),
+                "cropped height": cropping}
+    return _table({(arm, name): contrast([(1, arm, measure)], scores)
+                   for arm in scores for name, measure in measures.items()}, ["arm", "measure"])
+
+
+def contrast_table(scores: Scores) -> pd.DataFrame:
+    """The primary contrast, its guard, and each arm's response to height less that of 'unmatched'."""
+    height = response("height")
+    rows = {("primary", "H(unmatched) / 2 - H(aspect)"): contrast([(0.5, "unmatched", height), (-1, "aspect", height)],
+                                                                  scores),
+            ("guard", "H(area) - H(aspect)"): contrast([(1, "area", height), (-1, "aspect", height)], scores)}
+    for arm in scores:
+        if arm != "unmatched":
+            rows["descriptive", f"H({arm}) - H(unmatched)"] = contrast([(1, arm, height), (-1, "unmatched", height)],
+                                                                       scores)
+    return _table(rows, ["rank", "contrast"])
+
+
+def group_table(scores: Scores, paths: Mapping[str, Collection[str]]) -> pd.DataFrame:
+    """False alarms in groups of NORMAL images, and their differences, in the arms that have all replicates."""
+    pairs = (("wide", "narrow"), ("tight", "not tight"))
+    rows: dict[tuple[str, str], Difference] = {}
+    for arm in ("unmatched", "aspect", "area"):
+        rows |= {(arm, name): contrast([(1, arm, alarm_rate(own))], scores) for name, own in paths.items()}
+        rows |= {(arm, f"{one} - {other}"): contrast([(1, arm, alarm_rate(paths[one])),
+                                                      (-1, arm, alarm_rate(paths[other]))], scores)
+                 for one, other in pairs}
+    return _table(rows, ["arm", "images"])
+
+
+def _table(rows: Mapping[tuple[str, str], Difference], names: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame({key: {"mean": one.mean, "low": one.low, "high": one.high, "replicates": one.seeds}
+                          for key, one in rows.items()}).T.rename_axis(names).reset_index()
+    return table.astype({"replicates": int})
