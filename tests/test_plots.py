@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from covidcnn.imaging.registration import Alignment
 from covidcnn.plots import films as plots
 from covidcnn.plots.style import LABEL_COLOURS
 
@@ -179,3 +180,16 @@ def test_drawing_leaves_random_states_alone():
     plots.film_grid([film()], ["one"])
     plots.densities(pd.concat([catalogue()] * 2).assign(grey=np.arange(12.0)), "grey")
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_frame_of_an_average_image_is_drawn_where_registration_finds_it():
+    averages = {name: np.full((40, 40), 100.0) for name in ("reference", "taller", "lost")}
+    figure = plots.framed_averages(averages, {"taller": Alignment(1.1, 0.9, 0.0, 0.05, 0.0, 0.99), "lost": None})
+    frames = [ax.patches for ax in figure.axes]
+    assert [len(patches) for patches in frames] == [1, 1, 0]
+    first, second = frames[0][0], frames[1][0]
+    assert second.get_height() == pytest.approx(1.1 * first.get_height())
+    assert second.get_width() == pytest.approx(0.9 * first.get_width())
+    centre = second.get_y() + second.get_height() / 2 - (first.get_y() + first.get_height() / 2)
+    assert centre == pytest.approx(0.05 * 40)
+    assert figure.axes[1].get_xlabel() == "1.10 times as tall,\n0.90 times as wide"

@@ -81,7 +81,8 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
             continue
         prefix = "64 px, " if px == "64 px" else ""
         for one in recipes.most_of_it(evidence.arms[ingredients]).itertuples():
-            name = _NAMES[one.ingredient.removeprefix("+ ")]
+            added = one.ingredient.removeprefix("+ ")
+            name = _NAMES.get(added, added)
             same(f"{prefix}2 ingredient: {name} less half of zoom", [one[2], one.low, one.high], one.does)
         verdicts = recipes.hypothesis_verdicts(evidence.arms[probes], evidence.arms[ingredients])
         for hypothesis, verdict in verdicts.items():

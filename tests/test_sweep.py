@@ -19,7 +19,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
-from covidcnn.trials.sweep import parse_sweep, read_sweep, run_sweep, shard
+from covidcnn.trials.sweep import parse_sweep, read_sweep, run_in_processes, run_sweep, shard
 
 DATA = "a" * 64
 GRID = {"seeds": [0, 1, 2], "recipe": {"epochs": 3, "size": 32, "precision": "float32"},
@@ -197,6 +197,16 @@ def test_two_sweeps_at_once_run_each_trial_once_and_count_it_once(tmp_path):
     assert sum(ran for ran, _, _ in ends) == 12
     assert all(ran + before + elsewhere == 12 for ran, before, elsewhere in ends)
     assert len(list((tmp_path / "trials").glob("*.json"))) == 12
+
+
+def test_processes_share_the_trials_and_begin_none_that_would_end_too_late(tmp_path):
+    trials, said = parse_sweep(GRID).trials(DATA), []
+    run_in_processes(trials, TrialStore(tmp_path), None, 3, 0.0, said.append, stub_trainer)
+    assert not list((tmp_path / "trials").glob("*.json"))
+    assert said == ["a process ran 0 trials, the longest in 0 s"] * 3
+    run_in_processes(trials, TrialStore(tmp_path), None, 3, 5.0, said.append, stub_trainer)
+    assert len(list((tmp_path / "trials").glob("*.json"))) == 12
+    assert sum(int(line.split()[3]) for line in said) == 12
 
 
 def results(folder):

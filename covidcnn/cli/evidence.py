@@ -23,6 +23,10 @@ ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
 StudyOption = Annotated[str, typer.Option("--study", help=(
     "Of reports/, the folder of the protocol: paper, the first study, or recipe, the second."))]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
+ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
+    "Trainings beside each other: for a GPU, which one of them does not fill."))]
+MinutesOption = Annotated[float, typer.Option("--minutes", help=(
+    "With --processes: begin no training that would probably end later."))]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
     "Films of train at their original sizes: what pixel area and aspect alone tell."))]
 PilotOption = Annotated[bool, typer.Option("--pilot", help=(
@@ -30,19 +34,26 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 
 
 def run(arms: ArmsArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
-        study: StudyOption = "paper") -> None:
-    """Run arms of a protocol into the store beside it, one after the other. Several processes share the work."""
+        study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = 1e6) -> None:
+    """Run arms of a protocol into the store beside it: one after the other, or in several processes seed by seed."""
     from covidcnn.evidence.openings import open_store
     from covidcnn.evidence.protocol import pilot as pilot_of
     from covidcnn.evidence.protocol import read_study
-    from covidcnn.trials.sweep import shard
+    from covidcnn.trials.sweep import run_in_processes, shard
 
     protocol = read_study(study)
     sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
     dataset = _open_protocols_data(protocol, data)
     store = open_store(protocol.store.with_name("pilot") if pilot else protocol.store)
-    for sweep in sweeps:
-        run_and_watch(shard(sweep.trials(protocol.data), share), store, dataset)
+    trials = [shard(sweep.trials(protocol.data), share) for sweep in sweeps]
+    if processes > 1:
+        # The first seeds of all arms first: what is compared is complete early.
+        in_turn = sorted(((sweep.seeds.index(trial.seed), trial) for sweep, of_arm in zip(sweeps, trials, strict=True)
+                          for trial in of_arm), key=lambda place: place[0])
+        run_in_processes([trial for _, trial in in_turn], store, dataset, processes, minutes, say)
+        return
+    for of_arm in trials:
+        run_and_watch(of_arm, store, dataset)
 
 
 def select(arm: ArmArgument, study: StudyOption = "paper") -> None:

@@ -71,15 +71,14 @@ def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
         all empty where one recipe is all there is.
     """
     public = second.arms.get(PUBLIC_RECIPE)
-    stand_in = replace(
-        second, arms={**second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})},
-        finished={**second.finished, PUBLISHED: second.finished.get(PUBLIC_RECIPE, ())}, floor=first.floor,
-        progress=second.progress.rename(index={PUBLIC_RECIPE: PUBLISHED}))
+    stand_in = replace(second, floor=first.floor, arms={
+        **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
     zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
     rows = []
     for claim in CLAIMS:
         if PUBLISHED in claim.arms:
-            found = _find(claim, stand_in)
+            arms = tuple(PUBLIC_RECIPE if arm == PUBLISHED else arm for arm in claim.arms)
+            found = _find(replace(claim, arms=arms), stand_in)
         elif claim.name in zoomed:
             rule = partial(zoomed[claim.name], CAUSES, {"augmentation": ZOOM})
             found = _find(replace(claim, find=rule, arms=(CAUSES,)), stand_in)

@@ -81,8 +81,8 @@ def contrasts(evidence: Evidence) -> list[Contrast]:
 
 def contrast_table(found: list[Contrast]) -> pd.DataFrame:
     """A row a contrast: ``question``, ``rank``, ``arm``, ``comparison``, ``measure``, the mean with its 95 % interval,
-    ``p``, ``p, Holm`` (of a primary one p itself), ``verdict`` by the latter, ``seeds``, and ``detectable``, the
-    smallest difference found in four of five cases."""
+    ``p``, ``p, Holm`` (of a primary one p itself), ``above 0`` (supported, refuted or open, by the latter), ``seeds``,
+    and ``detectable``, the smallest difference found in four of five cases."""
     families: dict[tuple[str, ...], dict[str, float]] = {}
     for place, one in enumerate(found):
         # A primary contrast stands alone.

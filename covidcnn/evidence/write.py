@@ -75,7 +75,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
     """
     evidence = read_evidence(protocol, store)
     claims = ledger(evidence)
-    if second:
+    if second and second.arms:
         claims = claims.join(both_recipes(evidence, second))
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")

@@ -1,6 +1,7 @@
 """Figures of films, and of what can be counted and measured on them."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib.pyplot as plt
@@ -15,10 +16,15 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from covidcnn.data.catalogue import LABELS
 from covidcnn.plots.style import HERE, LABEL_COLOURS, PAPER
 
+if TYPE_CHECKING:
+    from covidcnn.imaging.registration import Alignment
+
 TITLE_SIZE = 9
 LONGEST_SHOWN = 700
 """Pixels; a film of a third of the page's width has about 450 of them in print."""
 PATCH_COLOUR = "#E69F00"
+FRAME = 0.7
+"""Side of the frame that is drawn in an average image, as a share of the image's."""
 SPLIT_STYLES = {"train": "-", "test": "--"}
 
 Box = Sequence[float]
@@ -227,6 +233,30 @@ def mean_films(films: pd.DataFrame, images: np.ndarray) -> Figure:
             show_film(shift, ax, f"{label}, test - train")
             ax.images[0].set(cmap="RdBu_r", clim=(-largest, largest))
         figure.colorbar(axes[0, 2].images[0], ax=axes[:, 2], label="difference [grey levels]", shrink=0.8)
+    return figure
+
+
+def framed_averages(averages: Mapping[str, np.ndarray], alignments: Mapping[str, "Alignment | None"]) -> Figure:
+    """Average images side by side. The frame in the first one is drawn in the others where registration finds it again,
+    so that a chest that stands taller in its image has a taller frame.
+
+    Args:
+        averages: by name, float (size, size), grey levels; the first is the reference.
+        alignments: of the others to the first, by name; None where registration did not converge.
+    """
+    figure, axes = plt.subplots(1, len(averages), figsize=(2.6 * len(averages), 3.2))
+    for ax, (name, average) in zip(axes, averages.items(), strict=True):
+        found = alignments.get(name)
+        show_film(np.rint(average).astype(np.uint8), ax, name)
+        if name in alignments and found is None:
+            continue
+        height, width, down, aside = (found.height, found.width, found.down, found.aside) if found else (1, 1, 0, 0)
+        size = len(average)
+        tall, wide = FRAME * height * size, FRAME * width * size
+        left, top = (0.5 + aside) * size - wide / 2, (0.5 + down) * size - tall / 2
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, edgecolor=PATCH_COLOUR, linewidth=1.8))
+        if found:
+            ax.set_xlabel(f"{height:.2f} times as tall,\n{width:.2f} times as wide", size=TITLE_SIZE)
     return figure
 
 

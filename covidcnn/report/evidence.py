@@ -10,7 +10,7 @@ from scipy import stats
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
 from covidcnn.evidence.openings import open_store
-from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
+from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment, read_evidence
 from covidcnn.evidence.statistics import paired_difference
 
@@ -23,6 +23,16 @@ def paper_evidence() -> Evidence:
         UserError: the protocol is not what it was when the first test film was scored.
     """
     return read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+
+
+def recipe_evidence() -> Evidence:
+    """What the store of ``reports/recipe``, the second study, holds.
+
+    Raises:
+        as ``paper_evidence``.
+    """
+    protocol = read_study("recipe")
+    return read_evidence(protocol, open_store(protocol.store))
 
 
 def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:

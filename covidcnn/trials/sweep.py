@@ -24,6 +24,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from joblib import Parallel, delayed
 from pydantic import TypeAdapter, ValidationError
 
 from covidcnn.data.dataset import DataSet
@@ -210,6 +211,43 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     progress = replace(progress, running=None, elsewhere=len(left_to_others))
     watch(progress)
     return progress
+
+
+def run_in_processes(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, processes: int, minutes: float,
+                     watch: Callable[[str], None], trainer: Trainer | None = None) -> None:
+    """Run what is not finished in several processes, each of which takes the next trial that nobody else runs: for
+    machines where one training cannot use all there is, such as a GPU and this small network.
+
+    Args:
+        trials: in the order in which they are taken up.
+        store: receives the results.
+        dataset: with the trials' content hash.
+        processes: how many.
+        minutes: after which no trial is begun that would probably not end in time.
+        watch: is told what each process has done, when it ends.
+        trainer: does the training; ``train_trial`` if none is given.
+
+    Raises:
+        UserError: the store cannot be written to, or a trial cannot be run.
+    """
+    store.prepare()
+    end = time.time() + 60 * minutes
+    for line in Parallel(processes, return_as="generator_unordered")(
+            delayed(_take_turns)(trials, store, dataset, end, trainer) for _ in range(processes)):
+        watch(line)
+
+
+def _take_turns(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, end: float, trainer: Trainer | None
+                ) -> str:
+    run, longest = 0, 0.0
+    for trial in trials:
+        begin = time.time()
+        if begin + longest > end:
+            break
+        if not store.is_finished(trial) and store.run_unless_claimed(
+                dataset, trial, trainer=trainer) == "run":
+            run, longest = run + 1, max(longest, time.time() - begin)
+    return f"a process ran {run} trials, the longest in {longest:.0f} s"
 
 
 def _held(store: TrialStore, trial: Trial) -> bool:
