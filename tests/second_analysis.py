@@ -70,8 +70,9 @@ class Store:
             trial = record["trial"]
             recipe = trial["recipe"] | trial["recipe"]["images"]
             del recipe["images"]
-            # No setting of the first study: trials that are written now state it, at its default.
-            recipe.pop("score_every_epoch", None)
+            # No settings of the first study: trials that are written now state them, at their defaults.
+            for later in ("score_every_epoch", "perturbations"):
+                recipe.pop(later, None)
             training = Training(self, path.stem, record["history"], bool(record["diverged"]))
             self.trainings[_identity(recipe, trial["seed"], trial["score_test"])] = training
 

@@ -9,7 +9,7 @@ from covidcnn.augment import warp
 from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
-from covidcnn.evidence import aspect
+from covidcnn.evidence import aspect, aspect_tables
 from covidcnn.training.result import SCORE_COLUMNS, Training
 
 
@@ -99,29 +99,32 @@ def scores(effect: float, width: float = 0.0, replicates: int = 6, images: int =
 def test_response_is_the_difference_of_alarms_at_an_operating_point_of_its_own():
     tables = {"a": scores(1.0, width=-0.5)}
     # P(z > 1.28 - 1) - P(z > 1.28 + 1) of a standard normal: 0.390 - 0.011; along the width, 0.5: -(0.217 - 0.037).
-    found = aspect.contrast([(1, "a", aspect.response("height"))], tables)
+    found = aspect_tables.contrast([(1, "a", aspect_tables.response("height"))], tables)
     assert found.mean == pytest.approx(0.379, abs=0.04)
     assert found.low < found.mean < found.high
     assert found.patient_error > 0
     assert found.seeds == 6
-    assert aspect.contrast([(1, "a", aspect.response("width"))], tables).mean == pytest.approx(-0.180, abs=0.04)
+    across = aspect_tables.contrast([(1, "a", aspect_tables.response("width"))], tables)
+    assert across.mean == pytest.approx(-0.180, abs=0.04)
     # A training whose scores all lie higher has the same.
     higher = {"a": [table.assign(score=table["score"] ** 0.3) for table in tables["a"]]}
-    assert aspect.contrast([(1, "a", aspect.response("height"))], higher).mean == pytest.approx(found.mean)
+    again = aspect_tables.contrast([(1, "a", aspect_tables.response("height"))], higher)
+    assert again.mean == pytest.approx(found.mean)
 
 
 def test_alarm_rate_of_a_group():
     tables = {"a": scores(1.0)}
     everyone = [f"NORMAL/{place}" for place in range(200)]
-    assert aspect.contrast([(1, "a", aspect.alarm_rate(everyone))], tables).mean == pytest.approx(0.1, abs=0.005)
+    of_all = aspect_tables.contrast([(1, "a", aspect_tables.alarm_rate(everyone))], tables)
+    assert of_all.mean == pytest.approx(0.1, abs=0.005)
     ill = [f"PNEUMONIA/{place}" for place in range(200)]
-    assert aspect.contrast([(1, "a", aspect.alarm_rate(ill))], tables).mean > 0.98
+    assert aspect_tables.contrast([(1, "a", aspect_tables.alarm_rate(ill))], tables).mean > 0.98
 
 
 @pytest.mark.parametrize(("unmatched", "matched", "expected"), [
     (1.0, 0.1, "supported"), (1.0, 1.0, "refuted"), (0.0, 0.0, "open"), (1.0, 0.48, "open")])
 def test_verdict(unmatched, matched, expected):
-    assert aspect.verdict({"unmatched": scores(unmatched), "aspect": scores(matched)}) == expected
+    assert aspect_tables.verdict({"unmatched": scores(unmatched), "aspect": scores(matched)}) == expected
 
 
 def chance(dataset, trial, folder, report):
@@ -192,9 +195,9 @@ arms:
     aspect.run_design(dataset, aspect.TrialStore(tmp_path / "store"), "2/2")
     found = aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "store"))
     assert [len(tables) for tables in found.values()] == [2, 2, 1]
-    assert aspect.verdict(found) in ("supported", "refuted", "open")
+    assert aspect_tables.verdict(found) in ("supported", "refuted", "open")
     of_two = {arm: tables for arm, tables in found.items() if len(tables) > 1}
-    table = aspect.response_table(of_two).set_index(["arm", "measure"])
+    table = aspect_tables.response_table(of_two).set_index(["arm", "measure"])
     assert set(table.index.get_level_values("arm")) == {"unmatched", "aspect"}
 
 
@@ -206,7 +209,7 @@ def test_groups_are_of_normal_images_by_aspect_and_by_registered_height(tmp_path
     chest = np.zeros((32, 32), np.uint8)
     chest[8:24, 6:26] = 200
     images = np.stack([warp(chest, height=1 / generator.uniform(0.9, 1.1)) for _ in range(len(films))])
-    found = aspect.groups(films, images)
+    found = aspect_tables.groups(films, images)
     normal = set(films.loc[films["label"] == "NORMAL", "path"])
     assert set(found["wide"]) | set(found["narrow"]) == normal
     assert not set(found["wide"]) & set(found["narrow"])

@@ -12,7 +12,6 @@ from covidcnn import augment
 from covidcnn.augment import (
     AUGMENTATIONS,
     FILLS,
-    SIMULATED_SHIFTS,
     Augmentation,
     augment_image,
     augmentation_named,
@@ -21,11 +20,11 @@ from covidcnn.augment import (
     crop,
     flip,
     oversampled,
-    perturbed,
     shift,
     warp,
 )
 from covidcnn.backend import tf
+from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
 # Left half dark, right half bright: shows flips, and survives them.

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from sklearn.metrics import log_loss
 
-from covidcnn.augment import AUGMENTATIONS, SIMULATED_SHIFTS, perturbed
+from covidcnn.augment import AUGMENTATIONS
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.scoring import predict
+from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from invented_recipes import invented_study
 
-from covidcnn.evidence import recipes
+from covidcnn.evidence import probes, recipes
 from covidcnn.evidence.claims import PUBLISHED
 from covidcnn.evidence.ledger import both_recipes
+from covidcnn.evidence.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
 from covidcnn.evidence.recipe_tables import recipe_figures, recipe_tables
-from covidcnn.evidence.recipes import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
 from covidcnn.evidence.statistics import paired_difference
 from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED
 
@@ -31,7 +31,7 @@ def contrasts(world):
 def test_hypothesis_that_is_true_is_supported_and_its_rival_refuted(world):
     cause, evidence = world
     for arms in ((CAUSES, INGREDIENTS), (SMALL, SMALL)):
-        verdicts = recipes.hypothesis_verdicts(*(evidence.arms[name] for name in arms))
+        verdicts = probes.hypothesis_verdicts(*(evidence.arms[name] for name in arms))
         expected = {"A": {"A": SUPPORTED, "B": REFUTED, "crop": REFUTED},
                     "B": {"A": REFUTED, "B": SUPPORTED, "crop": REFUTED},
                     # Where a taller image raises nothing, the probes say nothing.
@@ -116,7 +116,7 @@ def test_expected_best_of_k_is_the_mean_over_all_choices_of_k():
 
 
 def test_flips_count_the_images_whose_prediction_changes(world):
-    table = recipes.stretch_table(world[1].arms[CAUSES], "paper").set_index(["split", "perturbation"])
+    table = probes.stretch_table(world[1].arms[CAUSES], "paper").set_index(["split", "perturbation"])
     assert (table.loc[("validation", "none"), ["flips, NORMAL", "flips, PNEUMONIA"]] == 0).all()
     taller = table.loc[("validation", "height 1.15")]
     assert taller["flips, NORMAL"] == pytest.approx(
@@ -186,5 +186,5 @@ def test_share_of_a_gain_that_is_not_there_is_open(world):
 
 
 def test_a_and_b_predict_each_of_the_probes_and_gains_and_crop_its_own(world):
-    table = recipes.predictions(world[1].arms[CAUSES], world[1].arms[INGREDIENTS])
+    table = probes.predictions(world[1].arms[CAUSES], world[1].arms[INGREDIENTS])
     assert table.groupby("hypothesis").size().to_dict() == {"A": 6, "B": 6, "crop": 2}

@@ -8,12 +8,12 @@ import pytest
 from invented_recipes import invented_study, write_invented_study
 from second_analysis_recipe import second_recipe
 
-from covidcnn.evidence import recipes
+from covidcnn.evidence import probes, recipe_arms, recipes
 from covidcnn.evidence.claims import PUBLISHED
 from covidcnn.evidence.openings import open_store
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
+from covidcnn.evidence.recipe_arms import NO_ZOOM, SMALL
 from covidcnn.evidence.recipe_tables import ARMS_OF, imbalance_table, value_table
-from covidcnn.evidence.recipes import NO_ZOOM, SMALL
 from covidcnn.evidence.results import Evidence, read_evidence
 
 pytestmark = pytest.mark.slow
@@ -69,25 +69,25 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
         same(row, [one.mean, one.low, one.high], one[11])
         if one.rank == "secondary" or one.arm == SMALL:
             assert one[10] == pytest.approx(rows.loc[row, "holm"], abs=0.05), row
-    if recipes.PUBLIC_RECIPE in evidence.arms:
-        public = evidence.arms[recipes.PUBLIC_RECIPE]
+    if recipe_arms.PUBLIC_RECIPE in evidence.arms:
+        public = evidence.arms[recipe_arms.PUBLIC_RECIPE]
         for one in value_table(public, first.arms[PUBLISHED]).itertuples():
             assert one.median == pytest.approx(rows.loc[f"1 reached: test accuracy with {one.optimizer}", "value"])
             assert one.verdict == rows.loc[f"1 reached: test accuracy with {one.optimizer}", "verdict"]
         for one in recipes.between_studies(first.arms[PUBLISHED], public).itertuples():
             same(f"1 reached, descriptive: {one.optimizer}, public recipe less the text's", [one[4], one.low, one.high])
-    for px, (probes, ingredients) in ARMS_OF.items():
-        if not {probes, ingredients} <= set(evidence.arms):
+    for px, (probed, ingredients) in ARMS_OF.items():
+        if not {probed, ingredients} <= set(evidence.arms):
             continue
         prefix = "64 px, " if px == "64 px" else ""
         for one in recipes.most_of_it(evidence.arms[ingredients]).itertuples():
             added = one.ingredient.removeprefix("+ ")
             name = _NAMES.get(added, added)
             same(f"{prefix}2 ingredient: {name} less half of zoom", [one[2], one.low, one.high], one.does)
-        verdicts = recipes.hypothesis_verdicts(evidence.arms[probes], evidence.arms[ingredients])
+        verdicts = probes.hypothesis_verdicts(evidence.arms[probed], evidence.arms[ingredients])
         for hypothesis, verdict in verdicts.items():
             assert verdict == rows.loc[f"{prefix}predictions: {hypothesis}", "verdict"]
-        for augmentation, one in zip((NO_ZOOM, recipes.ZOOM), imbalance_table(evidence.arms[probes], evidence)
+        for augmentation, one in zip((NO_ZOOM, recipe_arms.ZOOM), imbalance_table(evidence.arms[probed], evidence)
                                      .itertuples(), strict=True):
             same(f"{prefix}4 imbalance: cause, {augmentation}", [one[3], one.low, one.high], one.verdict)
     return compared
@@ -100,7 +100,7 @@ def test_both_programmes_agree_on_an_invented_store(world, tmp_path):
     first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
     evidence = invented_study(tmp_path, world)
     # The first study's test images are others: what is compared with them is left out.
-    arms = {name: arm for name, arm in evidence.arms.items() if name != recipes.PUBLIC_RECIPE}
+    arms = {name: arm for name, arm in evidence.arms.items() if name != recipe_arms.PUBLIC_RECIPE}
     compared = both_agree(Evidence(**(vars(evidence) | {"arms": arms})), first, second_recipe(tmp_path, paper))
     assert compared > 35
 
@@ -112,4 +112,4 @@ def test_both_programmes_agree_on_the_real_store():
     rows = second_recipe(protocol.path.parent, Path(PROTOCOL.parent))
     compared = both_agree(evidence, first, rows)
     # Arms 1, 2 and 2b, and 8 have more than ten rows each.
-    assert compared >= 10 * len(set(evidence.arms) & {recipes.PUBLIC_RECIPE, recipes.INGREDIENTS, SMALL})
+    assert compared >= 10 * len(set(evidence.arms) & {recipe_arms.PUBLIC_RECIPE, recipe_arms.INGREDIENTS, SMALL})

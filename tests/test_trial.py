@@ -22,6 +22,7 @@ OTHER_RECIPES = {
     "batch_norm": False, "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
     "max_training_images": 100, "training_draw": (50, 0.3), "schedule": "cosine", "weight_average": 0.9,
     "choose_by": "last", "precision": "bfloat16", "score_every_epoch": ("validation",),
+    "perturbations": ("height 1.10",),
 }
 
 

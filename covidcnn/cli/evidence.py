@@ -106,6 +106,7 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
     """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
     from covidcnn.data.cache import load_images
     from covidcnn.evidence import aspect as natural
+    from covidcnn.evidence import aspect_tables as found
     from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.paths import replacing
     from covidcnn.trials.store import TrialStore
@@ -119,13 +120,13 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
         say(f"{len(missing)} trainings are not finished; the tables wait for them")
         return
     scores = natural.read_scores(design, dataset, films, store)
-    paths = natural.groups(films, load_images(dataset.root, films, ImageSettings(96)))
-    tables = {"responses": natural.response_table(scores), "contrasts": natural.contrast_table(scores),
-              "groups": natural.group_table(scores, paths), "training_images": natural.facts(films, design)}
+    paths = found.groups(films, load_images(dataset.root, films, ImageSettings(96)))
+    tables = {"responses": found.response_table(scores), "contrasts": found.contrast_table(scores),
+              "groups": found.group_table(scores, paths), "training_images": natural.facts(films, design)}
     for name, table in tables.items():
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, float_format="%.6g", index=name == "training_images")
-    say(f"hypothesis A: {natural.verdict(scores)}; tables: {folder}")
+    say(f"hypothesis A: {found.verdict(scores)}; tables: {folder}")
 
 
 def ledger() -> None:
@@ -133,20 +134,23 @@ def ledger() -> None:
     stores."""
     from covidcnn.evidence.ledger import summary, summary_sentence
     from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
+    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study, studies
     from covidcnn.evidence.results import read_evidence
     from covidcnn.evidence.write import write_evidence, write_recipes
 
-    first, second = read_protocol(PROTOCOL), read_study("recipe")
-    evidence = read_evidence(second, open_store(second.store))
-    claims = write_evidence(first, open_store(STORE), PROTOCOL.parent, evidence)
-    write_recipes(second, evidence, read_evidence(first, open_store(STORE)), second.path.parent)
+    first, store, evidence = read_protocol(PROTOCOL), open_store(STORE), None
+    if "recipe" in studies():
+        second = read_study("recipe")
+        evidence = read_evidence(second, open_store(second.store))
+        write_recipes(second, evidence, read_evidence(first, store), second.path.parent)
+        say(f"second study: {second.path.parent / 'tables'}")
+    claims = write_evidence(first, store, PROTOCOL.parent, evidence)
     printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
     for verdict, count in summary(claims)["claims"].items():
         printed.add_row(verdict, str(count))
     plain_console().print(printed)
     say(summary_sentence(claims))
-    say(f"ledger: {PROTOCOL.parent / 'claims.md'}; second study: {second.path.parent / 'tables'}")
+    say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
 
 
 def numbers() -> None:

@@ -10,9 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from covidcnn.augment import Augmentation, augment_images, oversampled, perturbed
+from covidcnn.augment import Augmentation, augment_images, oversampled
 from covidcnn.backend import keras, tf
 from covidcnn.data.cache import release_pages
+from covidcnn.perturbations import perturbed
 
 # Second entries of the seed sequences: order and augmentation draw from streams of their own.
 _ORDER, _AUGMENTATION = 1, 2
@@ -66,7 +67,7 @@ def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, ba
                     perturbation: str = "") -> "tf.data.Dataset | Batches":
     """The films of ``rows`` in their order; the same form as :func:`training_batches`.
 
-    Films are unchanged, or all changed alike by one of ``covidcnn.augment.PERTURBATIONS``.
+    Films are unchanged, or all changed alike by one of ``covidcnn.perturbations.PERTURBATIONS``.
     """
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = rows[step * batch_size : (step + 1) * batch_size]

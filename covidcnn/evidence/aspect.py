@@ -8,7 +8,7 @@ hypothesis predicts.
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,9 @@ import pandas as pd
 
 from covidcnn.data.catalogue import LABELS, content_hash
 from covidcnn.data.dataset import DataSet, open_dataset
-from covidcnn.data.framing import align_each
 from covidcnn.data.matching import matched_pairs
 from covidcnn.data.splits import hash_fraction
 from covidcnn.errors import DataError, UserError
-from covidcnn.evidence.statistics import Difference, over_seeds, patient_draws
 from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import resize
 from covidcnn.paths import REPORTS, cache_folder, replacing_folder
@@ -36,12 +34,6 @@ from covidcnn.yaml_files import read_yaml
 DESIGN = REPORTS / "aspect" / "design.yaml"
 SAMPLE = "random 30 %"
 """Of the manifest's column ``sample``: the images that no hand has picked."""
-LARGER, SMALLER = "1.10", "0.90"
-OPERATING_POINT = 0.9
-"""Share of the NORMAL images, as they are, that every training is made to predict NORMAL: a threshold of its own, so
-that arms whose scores lie higher or lower compare."""
-Measure = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
-"""Of judged images, a row each, and weights, float (samples, images), that count how often each was drawn."""
 Scores = Mapping[str, Sequence[pd.DataFrame]]
 """Of each arm a table a replicate, in their order, with the columns of ``Training.scores``."""
 
@@ -214,68 +206,6 @@ def planned(design: Design, dataset: DataSet, films: pd.DataFrame) -> Iterator[t
         yield name, trial, images
 
 
-def response(axis: str) -> Measure:
-    """How many more NORMAL images are predicted PNEUMONIA when stretched to 1.10 along ``axis`` ('height', 'width' or
-    'size') than when shrunk to 0.90: float (samples,) in -1..1."""
-    def measured(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-        normal = (judged["label"] == LABELS[0]).to_numpy()
-        rates = [_alarms(judged, weights, normal, f"{axis} {factor}") for factor in (LARGER, SMALLER)]
-        return rates[0] - rates[1]
-
-    return measured
-
-
-def alarm_rate(paths: Collection[str]) -> Measure:
-    """The share of a group of images, as they are, that is predicted PNEUMONIA: float (samples,) in 0..1."""
-    return lambda judged, weights: _alarms(judged, weights, judged.index.isin(paths), "")
-
-
-def _alarms(judged: pd.DataFrame, weights: np.ndarray, group: np.ndarray, perturbation: str) -> np.ndarray:
-    normal = (judged["label"] == LABELS[0]).to_numpy()
-    as_they_are = judged.loc[normal, ""].to_numpy()
-    order = np.argsort(as_they_are)
-    below = weights[:, normal][:, order].cumsum(axis=1)
-    threshold = as_they_are[order][(below >= OPERATING_POINT * below[:, -1:]).argmax(axis=1)]
-    alarms = judged.loc[group, perturbation].to_numpy() > threshold[:, np.newaxis]
-    with np.errstate(invalid="ignore"):
-        return (weights[:, group] * alarms).sum(axis=1) / weights[:, group].sum(axis=1)
-
-
-def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Difference:
-    """A weighted sum of measures, paired by replicate, with an interval over replicates and patients.
-
-    Args:
-        terms: a factor, the arm, and what is measured.
-        scores: of arms of several lengths what all have is taken.
-    """
-    tables = {arm: [_judged(table) for table in scores[arm]] for _, arm, _ in terms}
-    replicates = min(map(len, tables.values()))
-    images = pd.concat([table[["patient", "label"]] for table in tables[terms[0][1]][:replicates]])
-    images = images[~images.index.duplicated()]
-    # The first draw is the sample itself.
-    draws = pd.DataFrame(np.vstack([np.ones(len(images)), patient_draws(images)]), columns=images.index)
-    values = np.array([np.sum([factor * measure(tables[arm][replicate],
-                                                draws[tables[arm][replicate].index].to_numpy())
-                               for factor, arm, measure in terms], axis=0) for replicate in range(replicates)])
-    return over_seeds(values[:, 0], float(np.nanstd(np.nanmean(values[:, 1:], axis=0), ddof=1)))
-
-
-def _judged(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row a judged image by its path, a column a perturbation ('': none), and ``patient`` and ``label``."""
-    own = scores[scores["split"] == "test"]
-    facts = own.drop_duplicates("path").set_index("path")[["patient", "label"]]
-    return own.pivot(index="path", columns="perturbation", values="score").join(facts)
-
-
-def verdict(scores: Scores) -> str:
-    """Of the primary contrast, as the design lays it down: 'supported', 'refuted' or 'open'."""
-    height = response("height")
-    if contrast([(1, "unmatched", height)], scores).low <= 0:
-        return "open"
-    primary = contrast([(0.5, "unmatched", height), (-1, "aspect", height)], scores)
-    return "supported" if primary.low > 0 else "refuted" if primary.high < 0 else "open"
-
-
 def read_scores(design: Design, dataset: DataSet, films: pd.DataFrame, store: TrialStore
                 ) -> dict[str, list[pd.DataFrame]]:
     """The scores of every arm, a table a replicate.
@@ -328,65 +258,3 @@ def facts(films: pd.DataFrame, design: Design) -> pd.DataFrame:
                  .mean().diff().iloc[-1] for replicate in arm.sweep.seeds]
         rows[name] = pd.DataFrame(means).mean()
     return pd.DataFrame(rows).T
-
-
-def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
-    """The NORMAL images of the design's groups, by path.
-
-    Args:
-        films: from ``measured_images``.
-        images: uint8 (len(films), size, size), squeezed to squares.
-    """
-    normal = (films["label"] == LABELS[0]).to_numpy()
-    own = films[normal]
-    reference = np.mean([images[(films["label"] == label).to_numpy()].mean(axis=0) for label in LABELS], axis=0)
-    height = align_each(images[normal], reference)["height"].to_numpy()
-    aspect = np.exp(own["aspect"].to_numpy())
-    tight = height >= np.nanquantile(height, 0.75)
-    return {name: own.loc[chosen, "path"].tolist() for name, chosen in (
-        ("wide", aspect >= 1.3), ("narrow", aspect < 1.15), ("tight", tight), ("not tight", ~tight))}
-
-
-def cropping(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """How many more NORMAL images are predicted PNEUMONIA when cropped as by a stretch of 1.10, but not stretched."""
-    normal = (judged["label"] == LABELS[0]).to_numpy()
-    return (_alarms(judged, weights, normal, f"cropped height {LARGER}") - _alarms(judged, weights, normal, ""))
-
-
-def response_table(scores: Scores) -> pd.DataFrame:
-    """H, W, S and the crop control of every arm: the mean over replicates with its 95 % interval."""
-    measures = {"height": response("height"), "width": response("width"), "size": response("size"),
-                "cropped height": cropping}
-    return _table({(arm, name): contrast([(1, arm, measure)], scores)
-                   for arm in scores for name, measure in measures.items()}, ["arm", "measure"])
-
-
-def contrast_table(scores: Scores) -> pd.DataFrame:
-    """The primary contrast, its guard, and each arm's response to height less that of 'unmatched'."""
-    height = response("height")
-    rows = {("primary", "H(unmatched) / 2 - H(aspect)"): contrast([(0.5, "unmatched", height), (-1, "aspect", height)],
-                                                                  scores),
-            ("guard", "H(area) - H(aspect)"): contrast([(1, "area", height), (-1, "aspect", height)], scores)}
-    for arm in scores:
-        if arm != "unmatched":
-            rows["descriptive", f"H({arm}) - H(unmatched)"] = contrast([(1, arm, height), (-1, "unmatched", height)],
-                                                                       scores)
-    return _table(rows, ["rank", "contrast"])
-
-
-def group_table(scores: Scores, paths: Mapping[str, Collection[str]]) -> pd.DataFrame:
-    """False alarms in groups of NORMAL images, and their differences, in the arms that have all replicates."""
-    pairs = (("wide", "narrow"), ("tight", "not tight"))
-    rows: dict[tuple[str, str], Difference] = {}
-    for arm in ("unmatched", "aspect", "area"):
-        rows |= {(arm, name): contrast([(1, arm, alarm_rate(own))], scores) for name, own in paths.items()}
-        rows |= {(arm, f"{one} - {other}"): contrast([(1, arm, alarm_rate(paths[one])),
-                                                      (-1, arm, alarm_rate(paths[other]))], scores)
-                 for one, other in pairs}
-    return _table(rows, ["arm", "images"])
-
-
-def _table(rows: Mapping[tuple[str, str], Difference], names: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame({key: {"mean": one.mean, "low": one.low, "high": one.high, "replicates": one.seeds}
-                          for key, one in rows.items()}).T.rename_axis(names).reset_index()
-    return table.astype({"replicates": int})

@@ -12,7 +12,7 @@ from covidcnn.errors import UserError
 from covidcnn.evidence import causes
 from covidcnn.evidence.claims import CLAIMS, PUBLISHED, SECTIONS, Claim, counts_as
 from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.recipes import CAUSES, PUBLIC_RECIPE, ZOOM
+from covidcnn.evidence.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
 from covidcnn.evidence.results import Evidence
 from covidcnn.evidence.statistics import Untestable
 from covidcnn.evidence.verdicts import (

@@ -5,6 +5,8 @@ sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its v
 arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
 """
 
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from covidcnn.paths import REPORTS, replacing
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
+from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
 PROTOCOL = REPORTS / "paper" / "protocol.yaml"
@@ -123,17 +126,36 @@ class Protocol:
                                 f"covidcnn evidence select {name}")
 
 
+def studies() -> dict[str, Path]:
+    """The protocols of reports/ by the name of their folder."""
+    return {path.parent.name: path for path in sorted(PROTOCOL.parent.parent.glob(f"*/{PROTOCOL.name}"))}
+
+
 def read_study(name: str) -> Protocol:
     """The protocol of a study, by its folder in reports/.
 
     Raises:
         UserError: there is none of that name.
     """
-    path = PROTOCOL.parent.with_name(name) / PROTOCOL.name
-    if not path.is_file():
-        known = sorted(found.parent.name for found in PROTOCOL.parent.parent.glob(f"*/{PROTOCOL.name}"))
+    known = studies()
+    if name not in known:
         raise UserError(f"no study '{name}'; choose one of {', '.join(known)}")
-    return read_protocol(path)
+    return read_protocol(known[name])
+
+
+def whole_seeds(trials: Sequence[Trial], finished: Collection[str], enough: int | None) -> list[int]:
+    """The seeds of an arm that is complete: all, or the first ones of which all trials are finished, if these are
+    enough; none if it is not.
+
+    Args:
+        trials: of the arm.
+        finished: keys of trials.
+        enough: as ``Protocol.enough_seeds``.
+    """
+    seeds = list(dict.fromkeys(trial.seed for trial in trials))
+    whole = list(itertools.takewhile(
+        lambda seed: all(trial.key in finished for trial in trials if trial.seed == seed), seeds))
+    return whole if len(whole) >= (enough or len(seeds)) else []
 
 
 def read_protocol(path: Path) -> Protocol:

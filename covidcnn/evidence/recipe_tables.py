@@ -11,7 +11,8 @@ from covidcnn.evidence import causes
 from covidcnn.evidence.claims import PUBLISHED
 from covidcnn.evidence.figures import Named
 from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
-from covidcnn.evidence.recipes import (
+from covidcnn.evidence.probes import hypothesis_verdicts, predictions, stretch_table
+from covidcnn.evidence.recipe_arms import (
     CAUSES,
     INGREDIENT_NAMES,
     INGREDIENTS,
@@ -19,16 +20,15 @@ from covidcnn.evidence.recipes import (
     PUBLIC_RECIPE,
     SMALL,
     ZOOM,
+    ingredients_of,
+)
+from covidcnn.evidence.recipes import (
     best_of_table,
     between_studies,
     contrast_table,
     contrasts,
-    hypothesis_verdicts,
-    ingredients_of,
     jump_table,
     most_of_it,
-    predictions,
-    stretch_table,
 )
 from covidcnn.evidence.results import ArmResults, Evidence
 from covidcnn.evidence.tables import Tables, evidence_tables, new_run

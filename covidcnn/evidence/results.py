@@ -1,6 +1,5 @@
 """What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.augment import SIMULATED_SHIFTS
 from covidcnn.data.facts import TEST_COPIES
 from covidcnn.errors import DataError
 from covidcnn.evaluation.metrics import binary_labels
@@ -17,8 +15,9 @@ from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.floor import read_floor, read_sizes
 from covidcnn.evidence.measures import Metric
 from covidcnn.evidence.openings import require_as_frozen
-from covidcnn.evidence.protocol import Protocol
+from covidcnn.evidence.protocol import Protocol, whole_seeds
 from covidcnn.evidence.statistics import Untestable, patient_draws, patient_error
+from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import unperturbed
 from covidcnn.trials.store import TrialResult, TrialStore
@@ -49,27 +48,17 @@ class Treatment:
         return self.scores_of("test")
 
     def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
-        """Scores of test or validation films: float (seeds, films).
-
-        Args:
-            split: 'test' or 'validation', whose films have the order of ``films`` or ``validation_films``.
-            perturbation: of ``covidcnn.augment.PERTURBATIONS``, under which they were scored; empty for none.
-            epoch: after which they were scored; None for the one that was kept.
+        """Scores of the films of 'test' or 'validation', in the order of ``films`` or ``validation_films``: float
+        (seeds, films); under a perturbation, or after an epoch, where the recipe scores them so.
 
         Raises:
-            Untestable: validation films are asked for, and a training has none, because it diverged.
-            KeyError: the recipe does not score them so.
+            Untestable: of validation films, a training diverged.
         """
         paths = (self.films if split == "test" else self.validation_films)["path"]
         column = "score" if epoch is None else f"epoch {epoch}"
-        found = []
-        for result in self.results:
-            if result.diverged:
-                found.append(np.ones(len(paths)))
-                continue
-            chosen = (result.scores["split"] == split) & (result.scores["perturbation"] == perturbation)
-            found.append(result.scores[chosen].set_index("path")[column].loc[paths].to_numpy(float))
-        return np.stack(found)
+        return np.stack([np.ones(len(paths)) if result.diverged else result.scores[
+            (result.scores["split"] == split) & (result.scores["perturbation"] == perturbation)]
+            .set_index("path")[column].loc[paths].to_numpy(float) for result in self.results])
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -244,24 +233,13 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     progress = pd.DataFrame.from_dict(
         {name: (np.nan if of_arm is None else len(of_arm), len(finished[name])) for name, of_arm in trials.items()},
         orient="index", columns=["trials", "finished"]).rename_axis("arm")
-    complete = {name: _of_whole_seeds(of_arm, finished[name], protocol.enough_seeds)
-                for name, of_arm in trials.items() if of_arm and protocol.arm(name).value.get("score_test")}
-    arms = {name: _arm_results(protocol, name, results) for name, results in complete.items() if results}
+    whole = {name: whole_seeds(of_arm or [], results.keys(), protocol.enough_seeds) for name, of_arm in trials.items()
+             if protocol.arm(name).value.get("score_test")}
+    arms = {name: _arm_results(protocol, name, [one for one in finished[name] if one.trial.seed in seeds])
+            for name, seeds in whole.items() if seeds}
     return Evidence(arms, read_floor(store.folder), read_sizes(store.folder), protocol.selections(), progress,
                     {name: found for name, found in finished.items() if found},
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
-
-
-def _of_whole_seeds(trials: Sequence[Trial], finished: Sequence[TrialResult], enough: int | None) -> list[TrialResult]:
-    """The results of an arm that is complete: of all its seeds, or of the first ones of which all trials are finished,
-    if these are enough; none if it is not."""
-    keys = {result.trial.key for result in finished}
-    seeds = list(dict.fromkeys(trial.seed for trial in trials))
-    whole = list(itertools.takewhile(
-        lambda seed: all(trial.key in keys for trial in trials if trial.seed == seed), seeds))
-    if len(whole) < (enough or len(seeds)):
-        return []
-    return [result for result in finished if result.trial.seed in whole]
 
 
 def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:

@@ -29,7 +29,7 @@ Tables = dict[str, tuple[pd.DataFrame, str]]
 """By file name without ending: the table and its caption."""
 
 AS_PUBLISHED = "1-as-published"
-OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair", "1-public-recipe")
+OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair")
 
 
 def evidence_tables(evidence: Evidence) -> Tables:
@@ -76,7 +76,7 @@ def _arm_tables(arm: ArmResults) -> Tables:
         tables[f"{arm.name}-promises"] = (promise_table(arm), (
             f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and the "
             "first less the second, over seeds, with its 95 % interval over seeds and patients of both."))
-    if arm.name in OPTIMIZER_ARMS:
+    if arm.name in (*OPTIMIZER_ARMS, "1-public-recipe"):
         tables[f"{arm.name}-ranks"] = (rank_table(arm), (
             f"{arm.title}: probability of each rank by mean test accuracy, as far as seeds and patients allow."))
         tables[f"{arm.name}-nadam"] = (nadam_table(arm), (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.augment import SIMULATED_SHIFTS, augmentation_named, class_weights
+from covidcnn.augment import augmentation_named, class_weights
 from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -17,6 +17,7 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import binary_cross_entropy, binary_labels
 from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.models.scoring import predict
+from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from covidcnn.augment import BALANCING, PERTURBATIONS, augmentation_named
+from covidcnn.augment import BALANCING, augmentation_named
 from covidcnn.config import Profile
 from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import FILTERS
+from covidcnn.perturbations import PERTURBATIONS
 from covidcnn.training.optimizers import optimizer_name
 from covidcnn.training.precision import PRECISIONS
 from covidcnn.training.schedules import schedule_named

@@ -1,0 +1,151 @@
+"""Question 5 of the second study: what do networks make of images that are stretched before they are scored?"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.evaluation.metrics import binary_labels
+from covidcnn.evidence.measures import accuracy, specificity
+from covidcnn.evidence.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
+from covidcnn.evidence.results import ArmResults, Treatment
+from covidcnn.evidence.statistics import Difference, contrast, over_seeds, patient_draws, patient_error
+from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED, direction
+
+HEIGHT, BACK, WIDTH, SIZE, CROP = "height 1.10", "height 0.90", "width 0.90", "size 1.10", "cropped height 1.10"
+"""The perturbations that the protocol's predictions are about."""
+
+
+def false_alarms(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weighted share of NORMAL images that are predicted PNEUMONIA."""
+    return 1 - specificity(labels, scores, weights)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """False alarms of an arm's unbalanced trainings without zoom, on validation and test, perturbed and not."""
+
+    arm: ArmResults
+    treatment: Treatment
+
+    @cached_property
+    def validation_draws(self) -> np.ndarray:
+        """Bootstrap draws of the validation patients, the same for all that is compared."""
+        return patient_draws(self.treatment.validation_films)
+
+    def on_validation(self, *terms: tuple[float, str]) -> Difference:
+        """A weighted sum of the shares of false alarms on NORMAL validation images, a factor for each perturbation; the
+        empty one is none."""
+        return contrast([(factor, self.treatment.scores_of("validation", name)) for factor, name in terms],
+                        self.treatment.validation_films, false_alarms, self.validation_draws)
+
+    def with_test(self, validation: Mapping[str, float], test: Mapping[str, float]) -> Difference:
+        """The same over both splits: factors by perturbation."""
+        labels, ones = binary_labels(self.arm.films), np.ones(len(self.arm.films))
+        on_test = [(factor, self.treatment.scores_of("test", name)) for name, factor in test.items()]
+        fixed = np.sum([factor * np.array([false_alarms(labels, row, ones) for row in scores])
+                        for factor, scores in on_test], axis=0)
+        error = contrast(on_test, self.arm.films, false_alarms, self.arm.draws).patient_error
+        return contrast([(factor, self.treatment.scores_of("validation", name)) for name, factor in validation.items()],
+                        self.treatment.validation_films, false_alarms, self.validation_draws, fixed, error)
+
+
+def probe(arm: ArmResults, augmentation: str = NO_ZOOM) -> Probe:
+    """The unbalanced trainings of an arm that were scored under perturbations."""
+    return Probe(arm, arm.treatment(augmentation=augmentation, balance="none"))
+
+
+def explained(arm: ArmResults) -> Iterator[Contrast]:
+    """How large a share of what test has more in false alarms the height explains."""
+    probed = probe(arm)
+    there = direction(probed.with_test({"": -1}, {"": 1})).verdict == SUPPORTED
+    of = partial(Contrast, "5 cause", arm=arm.name, measure="false alarms", means_something=there)
+    yield of("primary", comparison="height 1.10 on validation, less half of what test has more",
+             difference=probed.with_test({HEIGHT: 1, "": -0.5}, {"": -0.5}))
+    yield of("secondary", comparison="height 0.90 on test, less half of what test has more",
+             difference=probed.with_test({"": 0.5}, {"": 0.5, BACK: -1}))
+
+
+def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
+    """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
+    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open).
+
+    Args:
+        probes: the arm whose trainings were scored under perturbations.
+        ingredients: the arm whose augmentations are compared.
+    """
+    probed, by_name = probe(probes), ingredients_of(ingredients)
+
+    def gain(*terms: tuple[float, str]) -> Difference:
+        return contrast([(factor, by_name[name].test_scores) for factor, name in terms], ingredients.films, accuracy,
+                        ingredients.draws)
+
+    # F(x) - F(1) less half of F(height) - F(1), and the gains likewise.
+    width, size, cropped = (probed.on_validation((1, name), (-0.5, HEIGHT), (-0.5, "")) for name in (WIDTH, SIZE, CROP))
+    by_width, alike = (gain((1, name), (-0.5, "paper and height zoom"), (-0.5, NO_ZOOM))
+                       for name in ("paper and width zoom", "paper and zoom alike"))
+    by_crop = gain((1, "paper and crop"), (-0.5, ZOOM), (-0.5, NO_ZOOM))
+    probes_of = {"a narrower image": width, "a larger image": size, "a crop without stretch": cropped}
+    gains_of = {"zoom in width": (by_width, "zoom in height"), "zoom of both alike": (alike, "zoom in height"),
+                "crop without stretch": (by_crop, "zoom in both axes")}
+    expected = {"A": {"a narrower image", "zoom in width"}, "B": {"a larger image", "zoom of both alike"},
+                "crop": {"a crop without stretch", "crop without stretch"}}
+    # What a gain is half of must be one.
+    gained = {whole: direction(gain((1, name), (-1, NO_ZOOM))).verdict == SUPPORTED
+              for whole, name in (("zoom in height", "paper and height zoom"), ("zoom in both axes", ZOOM))}
+    rows = []
+    for hypothesis, at_least_half in expected.items():
+        for what, difference in probes_of.items():
+            if hypothesis != "crop" or what in at_least_half:
+                half = "at least half as much" if what in at_least_half else "less than half as much"
+                rows.append((hypothesis, f"{what} raises false alarms {half} as a taller one",
+                             difference if what in at_least_half else _reversed(difference), True))
+        for what, (difference, whole) in gains_of.items():
+            if hypothesis != "crop" or what in at_least_half:
+                half = "at least half" if what in at_least_half else "less than half"
+                rows.append((hypothesis, f"{what} gains {half} of what {whole} gains",
+                             difference if what in at_least_half else _reversed(difference), gained[whole]))
+    return pd.DataFrame([{"hypothesis": hypothesis, "prediction": words, "mean": one.mean, "low": one.low,
+                          "high": one.high, "seeds": one.seeds,
+                          "holds": direction(one).verdict if is_there else OPEN}
+                         for hypothesis, words, one, is_there in rows])
+
+
+def hypothesis_verdicts(probes: ArmResults, ingredients: ArmResults) -> dict[str, str]:
+    """The verdict on each hypothesis by the protocol's rule: supported if all its predictions hold, refuted if one
+    surely does not, else open; open as long as a taller image does not surely raise false alarms."""
+    valid = direction(probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
+    verdicts = {}
+    for hypothesis, rows in predictions(probes, ingredients).groupby("hypothesis", sort=False):
+        found = set(rows["holds"])
+        verdicts[str(hypothesis)] = (OPEN if not valid else REFUTED if REFUTED in found else
+                                     SUPPORTED if found == {SUPPORTED} else OPEN)
+    return verdicts
+
+
+def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
+    """Share of NORMAL images predicted PNEUMONIA, and sensitivity, under every perturbation that the arm was scored
+    under, on validation and on test: the mean over seeds with its 95 % interval over seeds and patients; ``flips`` is
+    the share of images whose prediction differs from that of the unperturbed image."""
+    treatment = arm.treatment(augmentation=augmentation, balance="none")
+    rows = []
+    for split, films in (("validation", treatment.validation_films), ("test", arm.films)):
+        labels, draws = binary_labels(films), patient_draws(films)
+        plain = treatment.scores_of(split)
+        for perturbation in ("", *treatment.recipe.perturbations):
+            scores = treatment.scores_of(split, perturbation)
+            found = over_seeds(np.array([float(false_alarms(labels, row, np.ones(len(labels)))) for row in scores]),
+                               patient_error(scores, films, false_alarms, draws))
+            flips = (scores >= 0.5) != (plain >= 0.5)
+            rows.append({"split": split, "perturbation": perturbation or "none", "false alarms": found.mean,
+                         "low": found.low, "high": found.high,
+                         "sensitivity": float((scores[:, labels == 1] >= 0.5).mean()),
+                         "flips, NORMAL": float(flips[:, labels == 0].mean()),
+                         "flips, PNEUMONIA": float(flips[:, labels == 1].mean()), "seeds": len(scores)})
+    return pd.DataFrame(rows)
+
+
+def _reversed(one: Difference) -> Difference:
+    return Difference(-one.mean, -one.high, -one.low, one.p_value, one.seeds, one.seed_deviation, one.patient_error)

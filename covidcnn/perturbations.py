@@ -1,0 +1,40 @@
+"""Changes that are made to images before they are scored, to see what a model makes of them; never in training."""
+
+from typing import Any
+
+import numpy as np
+
+from covidcnn.augment import change_intensity, crop, warp
+
+SIMULATED_SHIFTS = {
+    "contrast 0.7": {"contrast": 0.7}, "contrast 1.3": {"contrast": 1.3},
+    "brightness -0.1": {"brightness": -0.1}, "brightness +0.1": {"brightness": 0.1},
+    "gamma 0.7": {"gamma": 0.7}, "gamma 1.4": {"gamma": 1.4},
+}
+"""Arguments of ``change_intensity`` that make of validation films what another hospital day might send."""
+
+_FACTORS = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
+STRETCHES: dict[str, dict[str, Any]] = {
+    **{f"height {factor:.2f}": {"height": 1 / factor} for factor in _FACTORS},
+    **{f"width {factor:.2f}": {"width": 1 / factor} for factor in _FACTORS},
+    **{f"size {factor:.2f}": {"height": 1 / factor, "width": 1 / factor} for factor in _FACTORS},
+}
+"""Arguments of ``warp`` that make a chest look as many times as tall, as wide, or as large."""
+
+CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if factor > 1}
+"""A control: shares of the height that stay, as the stretch of that factor leaves them, and nothing is stretched."""
+
+PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS)
+"""All changes that can be made to images before they are scored, to see what a model makes of them."""
+
+
+def perturbed(image: np.ndarray, name: str) -> np.ndarray:
+    """An image changed about its centre, or in its grey levels.
+
+    Args:
+        image: uint8 (height, width).
+        name: one of ``PERTURBATIONS``.
+    """
+    if name in SIMULATED_SHIFTS:
+        return change_intensity(image, **SIMULATED_SHIFTS[name])
+    return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)
