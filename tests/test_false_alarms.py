@@ -89,7 +89,8 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     assert "waits for the others" in said
     # What is measured on the images at hand waits for nothing.
     assert [path.stem for path in (out / "figures").rglob("*.png")] == ["framing"]
-    assert {path.stem for path in (out / "tables").glob("*.csv")} == {"suspects", "verdicts", "framing", "aspect_responses", "aspect_contrasts"}
+    assert {path.stem for path in (out / "tables").glob("*.csv")} == {
+        "suspects", "verdicts", "framing", "aspect_responses", "aspect_contrasts"}
 
 
 def test_by_share_joins_medians_beside_their_share():
