@@ -30,13 +30,8 @@ def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
         films: ``split`` and ``label`` of each image.
         images: uint8 (n, size, size), in the order of ``films``.
     """
-    return np.mean([average(images[((films["split"] == "train") & (films["label"] == label)).to_numpy()])
+    return np.mean([images[((films["split"] == "train") & (films["label"] == label)).to_numpy()].mean(axis=0)
                     for label in LABELS], axis=0)
-
-
-def average(images: np.ndarray) -> np.ndarray:
-    """The average image, float (size, size), of uint8 (n, size, size)."""
-    return images.mean(axis=0)
 
 
 def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
@@ -69,7 +64,7 @@ def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndar
         (share of the samples).
     """
     generator = np.random.default_rng(seed)
-    values = _row(align(average(image[0]), average(reference[0])))
+    values = _row(align(image[0].mean(axis=0), reference[0].mean(axis=0)))
     drawn, beside = (_drawn_averages(*group, samples, generator) for group in (image, reference))
     draws = pd.DataFrame([_row(align(*pair)) for pair in zip(drawn, beside, strict=True)], columns=list(MEASURES))
     low, high = (draws.quantile(quantile) for quantile in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))

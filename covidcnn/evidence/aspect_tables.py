@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.data.catalogue import LABELS
-from covidcnn.data.framing import align_each
+from covidcnn.data.framing import align_each, reference_image
 from covidcnn.evidence.aspect import Scores
 from covidcnn.evidence.statistics import Difference, over_seeds, patient_draws
 
@@ -88,8 +88,7 @@ def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
     """
     normal = (films["label"] == LABELS[0]).to_numpy()
     own = films[normal]
-    reference = np.mean([images[(films["label"] == label).to_numpy()].mean(axis=0) for label in LABELS], axis=0)
-    height = align_each(images[normal], reference)["height"].to_numpy()
+    height = align_each(images[normal], reference_image(films, images))["height"].to_numpy()
     aspect = np.exp(own["aspect"].to_numpy())
     tight = height >= np.nanquantile(height, 0.75)
     return {name: own.loc[chosen, "path"].tolist() for name, chosen in (

@@ -11,7 +11,7 @@ from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evidence.measures import accuracy, specificity
 from covidcnn.evidence.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.evidence.results import ArmResults, Treatment
-from covidcnn.evidence.statistics import Difference, contrast, over_seeds, patient_draws, patient_error
+from covidcnn.evidence.statistics import Difference, contrast, patient_draws
 from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 HEIGHT, BACK, WIDTH, SIZE, CROP = "height 1.10", "height 0.90", "width 0.90", "size 1.10", "cropped height 1.10"
@@ -136,8 +136,7 @@ def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
         plain = treatment.scores_of(split)
         for perturbation in ("", *treatment.recipe.perturbations):
             scores = treatment.scores_of(split, perturbation)
-            found = over_seeds(np.array([float(false_alarms(labels, row, np.ones(len(labels)))) for row in scores]),
-                               patient_error(scores, films, false_alarms, draws))
+            found = contrast([(1, scores)], films, false_alarms, draws)
             flips = (scores >= 0.5) != (plain >= 0.5)
             rows.append({"split": split, "perturbation": perturbation or "none", "false alarms": found.mean,
                          "low": found.low, "high": found.high,
