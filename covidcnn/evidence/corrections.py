@@ -41,8 +41,8 @@ def _budget(protocol: Protocol) -> str:
 def _captions(evidence: Evidence) -> str:
     tables = [f"`{name}` ({'arm' if len(arms) == 1 else 'arms'} {' and '.join(map(str, arms))})"
               for name, arms in UNMARKED.items()]
-    return (f"**Captions.** {len(tables)} tables of notebooks 05 to 07 rest on exploratory arms, and their captions did "
-            f"not say so: {', '.join(tables)}; nor did the figure `evidence_again`. The notebooks say it now.")
+    return (f"**Captions.** {len(tables)} tables of notebooks 05 to 07 rest on exploratory arms, and their captions "
+            f"did not say so: {', '.join(tables)}; nor did the figure `evidence_again`. The notebooks say it now.")
 
 
 def _augmentation(evidence: Evidence) -> str:
