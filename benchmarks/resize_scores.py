@@ -18,7 +18,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 from common import machine
 
 from covidcnn.data.dataset import open_dataset
@@ -70,7 +69,6 @@ def main() -> None:
     print(json.dumps({"machine": before, "originals": len(paths), "seeds": options.seeds,
                       "training and validation images": options.images, "epochs": options.epochs,
                       "validation accuracy": right, "rows": rows}, indent=2))
-    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3f"), file=sys.stderr)
 
 
 def change(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float | int]:
