@@ -197,12 +197,13 @@ def memory(options: argparse.Namespace, count: int) -> dict[str, float]:
 
 def _compiled(size: int) -> Any:
     """The network as the library trains it."""
+    from covidcnn.models.fused import training_form
     from covidcnn.models.paper_cnn import paper_cnn
     from covidcnn.training.fit import make_repeatable
     from covidcnn.training.precision import keras_policy, resolve_precision
 
     make_repeatable(0)
-    model = paper_cnn(size, training_policy=keras_policy(resolve_precision("auto")))
+    model = training_form(paper_cnn(size), keras_policy(resolve_precision("auto")))
     model.compile(optimizer="nadam", loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     model.make_train_function()
     return model

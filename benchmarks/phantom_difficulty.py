@@ -20,6 +20,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, floor_table, single_measure_auc
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.comparison import summary
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
@@ -61,7 +62,7 @@ def size_and_ridge(dataset: DataSet) -> dict[str, object]:
 def network(dataset: DataSet, options: argparse.Namespace, augmentation: str) -> dict[str, object]:
     """Test results of each seed, and the median accuracy."""
     recipe = Recipe(epochs=options.epochs, images=ImageSettings(options.image_size), augmentation=augmentation,
-                    batch_norm_momentum=0.9)
+                    model=PaperCnn(batch_norm_momentum=0.9))
     runs = []
     for seed in range(options.seeds):
         scores = train(dataset, recipe, seed).scores

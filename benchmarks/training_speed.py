@@ -115,6 +115,7 @@ def operations(size: int) -> float:
 def measure(variant: str, size: int, batch: int, seconds: float) -> dict[str, Any]:
     """One process: images a second of the compiled training step."""
     from covidcnn.backend import keras, tf
+    from covidcnn.models.fused import training_form
     from covidcnn.models.paper_cnn import paper_cnn
     from covidcnn.training.fit import make_repeatable
     from covidcnn.training.precision import keras_policy, resolve_precision
@@ -123,7 +124,7 @@ def measure(variant: str, size: int, batch: int, seconds: float) -> dict[str, An
         # As the library trains, determinism included.
         make_repeatable(0)
         precision = "float32" if variant.endswith("float32") else resolve_precision("auto")
-        model = paper_cnn(size, training_policy=keras_policy(precision))
+        model = training_form(paper_cnn(size), keras_policy(precision))
     else:
         precision = "bfloat16" if variant.endswith("bfloat16") else "float32"
         keras.mixed_precision.set_dtype_policy(keras_policy(precision))

@@ -84,7 +84,7 @@ FILLS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "consta
 'wrap', would put the abdomen above the neck."""
 
 BALANCING = ("none", "class-weight", "oversample")
-"""'class-weight' weighs the loss by inverse class share, 'oversample' repeats films of the rarer class."""
+"""'class-weight' weighs the loss by inverse class share, 'oversample' repeats films of the rarer classes."""
 
 
 def augmentation_named(name: str) -> Augmentation:
@@ -253,17 +253,19 @@ def _augmented(image: np.ndarray, augmentation: Augmentation, out: np.ndarray, f
 
 
 def class_weights(labels: np.ndarray) -> dict[int, float]:
-    """Weights that give both classes the same sum: n / (2 n_class), as scikit-learn's 'balanced'."""
-    counts = np.bincount(labels, minlength=2)
-    return {label: len(labels) / (2 * int(count)) for label, count in enumerate(counts)}
+    """Weights that give every class the same sum: n / (classes n_class), as scikit-learn's 'balanced'."""
+    counts = np.bincount(labels)
+    return {label: len(labels) / (len(counts) * int(count)) for label, count in enumerate(counts)}
 
 
 def oversampled(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Row numbers of all films, and of the rarer class's films again, at random, until both are equal."""
-    counts = np.bincount(labels, minlength=2)
-    rarer = int(np.argmin(counts))
-    rows = np.flatnonzero(labels == rarer)
-    surplus = int(counts.max() - counts.min())
-    # Whole repetitions first: no film is drawn a third time before each was drawn twice.
-    extra = np.concatenate([generator.permutation(rows) for _ in range(surplus // len(rows) + 1)])
-    return np.concatenate([np.arange(len(labels)), extra[:surplus]])
+    """Row numbers of all films, and of the rarer classes' films again, at random, until all are equal."""
+    counts = np.bincount(labels)
+    drawn = [np.arange(len(labels))]
+    for label, count in enumerate(counts):
+        if surplus := int(counts.max() - count):
+            rows = np.flatnonzero(labels == label)
+            # Whole repetitions first: no film is drawn a third time before each was drawn twice.
+            extra = np.concatenate([generator.permutation(rows) for _ in range(surplus // len(rows) + 1)])
+            drawn.append(extra[:surplus])
+    return np.concatenate(drawn)

@@ -24,7 +24,8 @@ EXPLORATORY = "exploratory: the published test set was scored outside the paper 
 def data_facts(dataset: DataSet) -> dict[str, Any]:
     """Which films a result was made from."""
     return {"name": dataset.name, "identity": dataset.identity, "content hash": dataset.content_hash,
-            "films": len(dataset.films), "left out": dataset.left_out.to_dict("records")}
+            "films": len(dataset.films), "classes": list(dataset.task.classes),
+            "left out": dataset.left_out.to_dict("records")}
 
 
 def training_versions() -> str:

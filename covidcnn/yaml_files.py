@@ -54,19 +54,32 @@ def read_yaml(path: Path) -> Any:
         UserError: the file cannot be read, is no YAML, gives a name twice, or stands for too many values.
     """
     try:
-        # A subclass of SafeLoader: no tag of the file makes anything but plain values.
-        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not taken as YAML: {error}; write it in UTF-8") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        UserError: as ``read_yaml``; ``source`` says where the text is from.
+    """
+    try:
+        # A subclass of SafeLoader: no tag of the text makes anything but plain values.
+        value = yaml.load(text, _Loader)
     # A date that no calendar has is a ValueError, and too deep a nesting a RecursionError.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
-        raise UserError(f"{path}: not taken as YAML: {problem}; mend that line") from error
-    _require_small(path, value)
+        raise UserError(f"{source}: not taken as YAML: {problem}; mend that line") from error
+    _require_small(source, value)
     return value
 
 
-def _require_small(path: Path, value: Any) -> None:
+def _require_small(source: str, value: Any) -> None:
     """Refuse what aliases (``*name``) multiply: a few lines of YAML can stand for billions of values, or for
     themselves."""
     waiting, seen = [value], 0
@@ -74,5 +87,5 @@ def _require_small(path: Path, value: Any) -> None:
         part = waiting.pop()
         seen += 1
         if seen > LARGEST:
-            raise UserError(f"{path}: more than {LARGEST:,} values; write a smaller file")
+            raise UserError(f"{source}: more than {LARGEST:,} values; write a smaller file")
         waiting += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()

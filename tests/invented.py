@@ -8,7 +8,7 @@ import yaml
 
 from covidcnn.evidence.openings import freeze, log_access, open_store
 from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, write_selection
-from covidcnn.training.fit import SCORE_COLUMNS
+from covidcnn.training.result import score_columns
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -64,7 +64,7 @@ def invented_result(trial: Trial, cause: str = "shift") -> TrialResult:
     films["score"] = (1 / (1 + np.exp(-logit))).astype("float32").astype(float)
     epochs = np.arange(1, recipe.epochs + 1)
     jump = 0.1 if recipe.validation == "published" else 0.01
-    overfits = recipe.augmentation == "none" or recipe.dropout == 0
+    overfits = recipe.augmentation == "none" or recipe.model.dropout == 0
     slower = 0 if recipe.optimizer == "Nadam" else 0.1
     history = pd.DataFrame({
         "loss": 1 / epochs + slower + noise.uniform(0, 0.02, len(epochs)), "accuracy": 1 - 0.3 / epochs,
@@ -74,7 +74,7 @@ def invented_result(trial: Trial, cause: str = "shift") -> TrialResult:
         "shifted_val_loss": 1 / epochs + noise.uniform(0, 0.02, len(epochs))},
         index=pd.RangeIndex(1, len(epochs) + 1, name="epoch"))
     kept = films if trial.score_test else films[films["split"] == "validation"]
-    return TrialResult(trial, history, kept[SCORE_COLUMNS].reset_index(drop=True), "", FACTS)
+    return TrialResult(trial, history, kept[score_columns()].reset_index(drop=True), "", FACTS)
 
 
 def invented_store(folder, cause: str = "shift", seeds: list[int] = SEEDS, arms: str | tuple[str, ...] = ""

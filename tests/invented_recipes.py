@@ -9,7 +9,7 @@ import yaml
 
 from covidcnn.evidence.protocol import Protocol, read_protocol, read_study
 from covidcnn.evidence.results import Evidence, read_evidence
-from covidcnn.training.result import SCORE_COLUMNS
+from covidcnn.training.result import score_columns
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -68,7 +68,7 @@ def invented_result(trial: Trial, world: str) -> TrialResult:
         ("val_accuracy", 0.8, 0.97), ("val_sensitivity", 0.8, 0.97))},
         index=pd.RangeIndex(1, recipe.epochs + 1, name="epoch"))
     kept = scores if trial.score_test else scores[scores["split"] == "validation"]
-    return TrialResult(trial, history, kept[[*SCORE_COLUMNS, *numbers]].reset_index(drop=True), "", FACTS)
+    return TrialResult(trial, history, kept[[*score_columns(), *numbers]].reset_index(drop=True), "", FACTS)
 
 
 class InventedStore:

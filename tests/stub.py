@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.paths import write_json
-from covidcnn.training.result import SCORE_COLUMNS, Training
+from covidcnn.training.result import Training, score_columns
 
 
 def stub_trainer(dataset, trial, folder, report, pause=0.0):
@@ -27,5 +27,5 @@ def stub_trainer(dataset, trial, folder, report, pause=0.0):
     splits = ["validation", "validation", *["test", "test"] * trial.score_test]
     scores = pd.DataFrame([[split, f"{number}.jpeg", ("NORMAL", "PNEUMONIA")[number % 2],
                             float(np.float32(losses[-1] / (number + 1))), "", f"p{number}", ""]
-                           for number, split in enumerate(splits)], columns=SCORE_COLUMNS)
+                           for number, split in enumerate(splits)], columns=score_columns())
     return Training(None, history, scores, interrupted=False)

@@ -10,7 +10,7 @@ from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
 from covidcnn.evidence import aspect, aspect_tables
-from covidcnn.training.result import SCORE_COLUMNS, Training
+from covidcnn.training.result import Training, score_columns
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def chance(dataset, trial, folder, report):
                       for perturbation in ("", *trial.recipe.perturbations)], ignore_index=True)
     history = pd.DataFrame({"val_loss": [1.0] * trial.recipe.epochs},
                            index=pd.RangeIndex(1, trial.recipe.epochs + 1, name="epoch"))
-    return Training(None, history, rows[SCORE_COLUMNS], interrupted=False)
+    return Training(None, history, rows[score_columns()], interrupted=False)
 
 
 def test_plan_and_dry_run(tmp_path, monkeypatch):

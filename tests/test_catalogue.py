@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from covidcnn.data import catalogue as catalogue_module
-from covidcnn.data.catalogue import COLUMNS, assign_patients, content_hash, find_root, index_folder
+from covidcnn.data.catalogue import COLUMNS, content_hash, index_folder
+from covidcnn.data.layout import find_layout
+from covidcnn.data.tables import assign_patients
 from covidcnn.errors import DataError
 
 
@@ -90,14 +92,14 @@ def test_folder_around_the_data_set_will_do(small_tree, tmp_path, nesting):
     root = tmp_path / "download" / nesting
     root.parent.mkdir(parents=True)
     small_tree.rename(root)
-    assert find_root(tmp_path / "download") == root
+    assert find_layout(tmp_path / "download").root == root
 
 
 def test_macosx_folder_alone_is_no_data_set(small_tree, tmp_path, refused):
     (tmp_path / "download").mkdir()
     small_tree.rename(tmp_path / "download" / "__MACOSX")
     with refused(tmp_path / "download", "NORMAL and PNEUMONIA", error=DataError):
-        find_root(tmp_path / "download")
+        find_layout(tmp_path / "download")
 
 
 def test_folder_without_splits_is_split_all(small_tree):
@@ -351,7 +353,7 @@ def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("path,child\na.png,1\n", ("no column patient", "needs path and patient")),
+    ("path,age,child\na.png,3,1\n", ("no column patient", "it has path, age, child", "patients.csv:COLUMN")),
     ("path,patient\na.png,1\na.png,2\n", ("'a.png' is listed twice",)),
     ("path,patient\na.png,1\n", ("no patient for 3 images", "test/NORMAL/c.png", "add a line")),
     ("path,patient\na.png,1\nc.png,2\nb.png,3\n", ("no patient for 2 images", "test/PNEUMONIA/b.png")),
@@ -360,7 +362,7 @@ def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
     ("path,patient\na.png,NA\nc.png,N/A\ntrain/PNEUMONIA/b.png,unknown\ntest/PNEUMONIA/b.png,3\n",
      ("no patient for 3 images",)),
     ("", ("not a readable CSV",)),
-    ("path|patient\na.png|1\n", ("no column path and patient", "comma, semicolon or tab")),
+    ("path|patient\na.png|1\n", ("no column patient", "it has path|patient", "comma, semicolon or tab")),
     ("Path,path,patient\na.png,a.png,1\n", ("no column path, or two",)),
     ("path,patient\na.png,1\n./a.png,2\n", ("'a.png' is listed twice",)),
 ])

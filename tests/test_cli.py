@@ -215,7 +215,7 @@ def test_phantom_draws_as_many_as_asked(tmp_path, run):
     (["train", "--out", "o", "--augment", "mixup"], ["unknown augmentation 'mixup'"]),
     (["train", "--out", "o", "--preprocess", "blur"], ["unknown preprocessing 'blur'"]),
     (["train", "--out", "o", "--size", "8"], ["image size 8"]),
-    (["evaluate", "missing.keras", "--data", "nowhere"], ["nowhere: no such folder"]),
+    (["evaluate", "missing.keras", "--data", "nowhere"], ["missing.keras: no such model file"]),
     (["data", "check", "nowhere"], ["nowhere: no such folder"]),
 ])
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, run, tmp_path, monkeypatch):
@@ -246,8 +246,8 @@ def test_report_folder_that_cannot_be_one_is_refused(tiny_tree, tmp_path, run):
 
 @pytest.mark.parametrize(("facts", "words"), [
     ({"threshold": 7}, "damaged"), ({"threshold": "high"}, "damaged"),
-    ({"class_names": ["PNEUMONIA", "NORMAL"]}, "damaged"),
-    ({"images": {"size": 64, "preprocess": "plain", "interpolation": "area", "pad": False}}, "disagree on the image"),
+    ({"task": {"classes": ["PNEUMONIA", "PNEUMONIA"]}}, "damaged"),
+    ({"images": {"size": 64, "preprocess": "plain", "interpolation": "area", "pad": False}}, "disagree on image size"),
 ])
 def test_model_file_with_other_facts_is_refused(trained, tiny_tree, tmp_path, run, facts, words):
     with zipfile.ZipFile(trained / "model.keras") as source, zipfile.ZipFile(tmp_path / "m.keras", "w") as target:

@@ -17,18 +17,19 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.scoring import predict
 from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
-from covidcnn.training.recipe import Recipe
+from covidcnn.training.recipe import Recipe, recipe_of, settings_of
 from covidcnn.training.result import Diverged, chosen_epoch, epoch_columns, unperturbed
 from covidcnn.training.schedules import SCHEDULES, learning_rate
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(epochs=2, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+RECIPE = Recipe(2, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
                 augmentation="paper", validation_fraction=0.3, precision="float32")
 
 
@@ -119,7 +120,7 @@ def test_folder_receives_state_and_events(trained, folder):
 
 @pytest.mark.parametrize("change", [{"dropout": 0.0}, {"batch_norm": False}])
 def test_a_network_without_dropout_or_batch_normalisation_trains(data, trained, change):
-    training = train(data, replace(RECIPE, **change), 0)
+    training = train(data, changed(**change), 0)
     assert len(training.history) == RECIPE.epochs
     assert np.isfinite(training.scores["score"]).all()
     # The same order of films and start of weights as with it, and yet another training.
@@ -169,7 +170,7 @@ def initial_weights(data, monkeypatch, recipe, seed):
 
 
 def changed(**changes):
-    return Recipe(**{field: getattr(RECIPE, field) for field in RECIPE.__dataclass_fields__} | changes)
+    return recipe_of(settings_of(RECIPE) | changes)
 
 
 def test_all_optimizers_start_from_the_same_weights_and_other_seeds_do_not(data, monkeypatch):

@@ -15,18 +15,22 @@ from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.guard import ALLOWED, CONFIG, require_known_parts
 from covidcnn.models.model_file import ModelFacts, load_model, save_model
-from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.models.registry import MODELS
+from covidcnn.task import PNEUMONIA, SUBTYPE
 
 FILM = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
 
 
-def test_every_form_of_the_network_passes_and_needs_all_that_is_allowed(tmp_path):
-    for settings in ({}, {"filters": (4, 8, 16), "dropout": 0.5, "batch_norm_momentum": 0.9}):
-        save_model(tmp_path / "m.keras", paper_cnn(16, **settings), ModelFacts(ImageSettings(16), 0.5, "0.5", {}))
-        load_model(tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
-        text = archive.read(CONFIG).decode()
-    assert {name for _, name in ALLOWED if name not in text} == set()
+def test_every_registered_model_passes_and_together_they_need_all_that_is_allowed(tmp_path):
+    texts = ""
+    for options in MODELS.values():
+        for task in (PNEUMONIA, SUBTYPE):
+            facts = ModelFacts(ImageSettings(32), 0.5, "0.5", {}, task)
+            save_model(tmp_path / "m.keras", options().build(task, 32, 0), facts)
+            assert load_model(tmp_path / "m.keras")[1].task == task
+            with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+                texts += archive.read(CONFIG).decode()
+    assert {name for _, name in ALLOWED if name not in texts} == set()
 
 
 @pytest.mark.parametrize("layer", [

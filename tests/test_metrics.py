@@ -9,7 +9,6 @@ from sklearn import metrics as sk
 
 from covidcnn.evaluation.metrics import (
     Confusion,
-    binary_labels,
     bootstrap_by_patient,
     confusion,
     cross_entropy,
@@ -18,6 +17,7 @@ from covidcnn.evaluation.metrics import (
     expected_calibration_error,
     wilson,
 )
+from covidcnn.task import PNEUMONIA
 
 
 def make_scores(labels, scores, patients=None, subtypes=None):
@@ -83,7 +83,7 @@ def test_matrix_as_a_table_has_films_in_rows_and_calls_in_columns():
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.77])
 def test_metrics_agree_with_scikit_learn(threshold):
     scores = random_scores()
-    labels, called = binary_labels(scores), (scores["score"] >= threshold).astype(int)
+    labels, called = PNEUMONIA.encode(scores["label"]), (scores["score"] >= threshold).astype(int)
     matrix = confusion(scores, threshold)
     assert matrix.as_table().to_numpy().tolist() == sk.confusion_matrix(labels, called).tolist()
     assert matrix.accuracy == pytest.approx(sk.accuracy_score(labels, called))
@@ -96,14 +96,18 @@ def test_metrics_agree_with_scikit_learn(threshold):
 # ---------------------------------------------------------------- scores
 
 def test_cross_entropy_is_as_worked_out_by_hand_and_as_scikit_learns():
-    scores = make_scores([1, 0], [0.8, 0.4])
-    assert cross_entropy(scores) == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
-    scores = random_scores().assign(score=lambda table: table["score"].clip(0.01, 0.99))
-    assert cross_entropy(scores) == pytest.approx(sk.log_loss(binary_labels(scores), scores["score"]))
+    assert cross_entropy(np.array([1, 0]), np.array([0.8, 0.4])) == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
+    labels, scores = np.arange(200) % 2, np.random.default_rng(0).uniform(0.01, 0.99, (200, 1))
+    assert cross_entropy(labels, scores) == pytest.approx(sk.log_loss(labels, scores[:, 0]))
+
+
+def test_cross_entropy_of_three_classes_is_that_of_the_right_one():
+    scores = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5]])
+    assert cross_entropy(np.array([0, 1]), scores) == pytest.approx(-(math.log(0.7) + math.log(0.3)) / 2)
 
 
 def test_cross_entropy_of_a_sure_mistake_is_finite():
-    assert cross_entropy(make_scores([1, 0], [0.0, 1.0])) == pytest.approx(-math.log(1e-7), rel=1e-6)
+    assert cross_entropy(np.array([1, 0]), np.array([0.0, 1.0])) == pytest.approx(-math.log(1e-7), rel=1e-6)
 
 
 def test_calibration_error_is_as_worked_out_by_hand():
@@ -171,7 +175,7 @@ def width(estimate):
 def test_bootstrap_value_is_the_metric_itself_within_its_interval():
     scores = random_scores()
     estimate = auc_of(scores)
-    assert estimate.value == sk.roc_auc_score(binary_labels(scores), scores["score"])
+    assert estimate.value == sk.roc_auc_score(PNEUMONIA.encode(scores["label"]), scores["score"])
     assert estimate.low < estimate.value < estimate.high
     assert estimate.interval == "bootstrap by patient"
 
@@ -228,7 +232,7 @@ def test_every_metric_has_an_estimate_and_its_kind_of_interval():
 @pytest.mark.parametrize("threshold", [0.5, 0.6])
 def test_estimates_agree_with_scikit_learn(threshold):
     scores = random_scores()
-    labels, score = binary_labels(scores), scores["score"]
+    labels, score = PNEUMONIA.encode(scores["label"]), scores["score"]
     values = {name: estimate.value for name, estimate in evaluate_scores(scores, threshold, samples=2).items()}
     assert values["auc"] == pytest.approx(sk.roc_auc_score(labels, score))
     assert values["average precision"] == pytest.approx(sk.average_precision_score(labels, score))

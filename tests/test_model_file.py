@@ -17,7 +17,7 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model, short_hashes
-from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.models.paper_cnn import PaperCnn, paper_cnn
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.session import train_into
 
@@ -98,7 +98,7 @@ def test_facts_say_what_a_later_user_must_not_guess(saved):
         facts = json.loads(members.read(MEMBER))
     assert facts["images"] == {"size": 16, "preprocess": "equalize", "interpolation": "linear", "pad": True}
     assert (facts["threshold"], facts["threshold_rule"]) == (0.37, "youden on validation")
-    assert facts["class_names"] == ["NORMAL", "PNEUMONIA"]
+    assert facts["task"] == {"classes": ["NORMAL", "PNEUMONIA"], "column": "label"}
     assert facts["training"]["seed"] == 3
     assert facts["disclaimer"] == DISCLAIMER
     assert "Not a medical device" in DISCLAIMER
@@ -182,7 +182,7 @@ def test_no_code_from_the_file_is_run(tmp_path, refused):
 
 @pytest.mark.slow
 def test_model_trained_in_bfloat16_loads_without_covidcnn_and_gives_the_same_scores(tiny_tree, tmp_path):
-    recipe = Recipe(epochs=1, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+    recipe = Recipe(1, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
                     precision="bfloat16", validation_fraction=0.3)
     training = train_into(tmp_path / "out", open_dataset(tiny_tree), recipe, 0)
     pixels = np.random.default_rng(0).random((5, 16, 16, 1), dtype=np.float32)

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from covidcnn.imaging.registration import Alignment
 from covidcnn.plots import films as plots
-from covidcnn.plots.style import LABEL_COLOURS
+from covidcnn.plots.style import NEGATIVE
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 
@@ -93,7 +93,7 @@ def test_size_scatter_has_a_point_a_film_in_its_class_colour(ax):
     plots.size_scatter(table, ax)
     clouds = {cloud.get_label(): cloud for cloud in ax.collections}
     assert {label: len(cloud.get_offsets()) for label, cloud in clouds.items()} == {"NORMAL": 2, "PNEUMONIA": 4}
-    assert to_hex(clouds["NORMAL"].get_facecolor()[0]) == LABEL_COLOURS["NORMAL"].lower()
+    assert to_hex(clouds["NORMAL"].get_facecolor()[0]) == NEGATIVE.lower()
     assert ax.get_title() == "6 films, 6 sizes"
     assert "[pixels]" in ax.get_xlabel()
 

@@ -4,13 +4,15 @@ import pytest
 
 from covidcnn.config import PROFILES
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.training.recipe import Recipe, profile_recipe
+from covidcnn.models.paper_cnn import PaperCnn
+from covidcnn.models.registry import MODELS
+from covidcnn.training.recipe import Recipe, names_of, profile_recipe, recipe_of, settings_of
 
 
 def test_defaults_are_the_papers_or_stated_assumptions():
     recipe = Recipe(epochs=1)
-    assert (recipe.optimizer, recipe.batch_size, recipe.filters, recipe.dropout, recipe.batch_norm_momentum) == (
-        "Nadam", 32, (32, 64, 128, 256), 0.2, 0.99)
+    assert (recipe.optimizer, recipe.batch_size, recipe.model) == (
+        "Nadam", 32, PaperCnn((32, 64, 128, 256), 0.2, True, 0.99))
     assert recipe.images == ImageSettings(size=224, preprocess="plain")
     assert (recipe.validation, recipe.augmentation, recipe.balance) == ("patient", "none", "none")
 
@@ -27,7 +29,7 @@ def test_optimizer_is_spelt_as_in_the_paper():
     ({"validation": "fold"}, ("'fold'", "patient")),
     ({"epochs": 0}, ("0 epochs", "at least 1")),
     ({"batch_size": 0}, ("batches of 0", "at least 1")),
-    ({"images": ImageSettings(16), "filters": (4, 4, 4, 4, 4)}, ("image size 16", "at least 32")),
+    ({"images": ImageSettings(16), "model": PaperCnn((4, 4, 4, 4, 4))}, ("image size 16", "at least 32")),
 ])
 def test_value_that_cannot_work_is_refused_when_the_recipe_is_written(change, words, refused):
     with refused(*words):
@@ -44,10 +46,26 @@ def test_roles_count_once_and_in_no_order():
                                     {"max_training_images": 0}])
 def test_number_out_of_its_range_is_refused_when_the_recipe_is_written(change, refused):
     with refused(str(next(iter(change.values())))):
-        Recipe(epochs=1, **change)
+        recipe_of({"epochs": 1} | change)
 
 
 def test_profile_recipe_takes_the_profiles_scale_and_the_changes():
     recipe = profile_recipe(PROFILES["quick"], "equalize", optimizer="sgd", balance="oversample")
     assert (recipe.epochs, recipe.images, recipe.max_training_images) == (6, ImageSettings(64, "equalize"), 800)
     assert (recipe.optimizer, recipe.balance) == ("SGD", "oversample")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_recipe_is_known_by_its_settings_whatever_its_model(name):
+    recipe = Recipe(epochs=2, images=ImageSettings(32, "clahe"), model=MODELS[name](), balance="oversample")
+    assert recipe_of(settings_of(recipe)) == recipe
+
+
+def test_no_option_of_a_model_is_called_as_another_setting():
+    others = {*names_of(Recipe), *names_of(ImageSettings), "model", "seed", "task"}
+    for options in MODELS.values():
+        assert others.isdisjoint(names_of(options))
+
+
+def test_profile_lowers_the_momentum_of_models_that_have_one():
+    assert profile_recipe(PROFILES["quick"], model="five-block").model == MODELS["five-block"](0.9)

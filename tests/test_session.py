@@ -11,6 +11,7 @@ from conftest import TINY_COUNTS
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe
@@ -19,7 +20,7 @@ from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+RECIPE = Recipe(3, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
                 precision="float32", validation_fraction=0.3, augmentation="public recipe", schedule="plateau",
                 choose_by="last", score_every_epoch=("validation", "test"))
 

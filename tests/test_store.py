@@ -17,6 +17,7 @@ from stub import stub_trainer
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
@@ -24,7 +25,7 @@ from covidcnn.trials import store as store_module
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import pin_trial
 
-RECIPE = Recipe(epochs=3, images=ImageSettings(16), filters=(4, 8), batch_size=8, batch_norm_momentum=0.5,
+RECIPE = Recipe(3, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
                 precision="float32", learning_rate=0.01, validation_fraction=0.3)
 TRIAL = pin_trial("a" * 64, RECIPE, 0)
 

@@ -16,6 +16,7 @@ from stub import stub_trainer
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
@@ -66,7 +67,7 @@ def test_equal_trials_are_one():
 
 def test_filters_are_a_list():
     sweep = parse_sweep({"seeds": [0], "recipe": {"epochs": 1, "filters": [8, 16]}})
-    assert sweep.recipes == (Recipe(epochs=1, filters=(8, 16)),)
+    assert sweep.recipes == (Recipe(epochs=1, model=PaperCnn((8, 16))),)
 
 
 @pytest.mark.parametrize(("change", "words"), [

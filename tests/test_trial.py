@@ -8,6 +8,9 @@ import pytest
 from covidcnn import augment
 from covidcnn.augment import Augmentation
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.five_block import FiveBlockCnn
+from covidcnn.models.paper_cnn import PaperCnn
+from covidcnn.models.residual import ResidualCnn
 from covidcnn.paths import REPORTS
 from covidcnn.training import precision, schedules
 from covidcnn.training.recipe import Recipe
@@ -18,8 +21,8 @@ TRIAL = pin_trial("a" * 64, RECIPE, 0)
 
 OTHER_RECIPES = {
     "epochs": 5, "images": ImageSettings(64, "equalize"), "optimizer": "Adam", "learning_rate": 0.002,
-    "augmentation": "paper", "balance": "oversample", "batch_size": 16, "filters": (32, 64, 128), "dropout": 0.3,
-    "batch_norm": False, "batch_norm_momentum": 0.9, "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
+    "augmentation": "paper", "balance": "oversample", "batch_size": 16, "model": PaperCnn((32, 64, 128)),
+    "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
     "max_training_images": 100, "training_draw": (50, 0.3), "schedule": "cosine", "weight_average": 0.9,
     "choose_by": "last", "precision": "bfloat16", "score_every_epoch": ("validation",),
     "perturbations": ("height 1.10",),
@@ -45,6 +48,13 @@ def test_every_setting_of_the_images_changes_the_key():
     others = [ImageSettings(65), ImageSettings(64, "invert"), ImageSettings(64, interpolation="linear"),
               ImageSettings(64, pad=True)]
     assert len({replace(TRIAL, recipe=replace(RECIPE, images=images)).key for images in others}) == len(others)
+
+
+def test_every_model_and_every_option_changes_the_key():
+    others = [PaperCnn((32, 64, 128)), PaperCnn(dropout=0.3), PaperCnn(batch_norm=False),
+              PaperCnn(batch_norm_momentum=0.9), FiveBlockCnn(), FiveBlockCnn(0.9), ResidualCnn(), ResidualCnn((8, 16))]
+    keys = {replace(TRIAL, recipe=replace(RECIPE, model=model)).key for model in others}
+    assert len({*keys, TRIAL.key}) == len(others) + 1
 
 
 def test_augmentation_counts_by_its_ranges_and_not_by_its_name(monkeypatch):
@@ -104,9 +114,9 @@ def test_trial_that_leaves_something_to_the_machine_is_refused():
 
 
 def test_equal_recipes_have_equal_keys_however_they_are_written():
-    written = replace(RECIPE, dropout=0, learning_rate=1, filters=[4, 8])
+    written = replace(RECIPE, learning_rate=1, model=PaperCnn([4, 8], dropout=0))
     assert pin_trial("a" * 64, written, 0).key == pin_trial(
-        "a" * 64, replace(RECIPE, dropout=0.0, learning_rate=1.0, filters=(4, 8)), 0).key
+        "a" * 64, replace(RECIPE, learning_rate=1.0, model=PaperCnn((4, 8), dropout=0.0)), 0).key
 
 
 def test_trial_of_unknown_settings_is_refused():

@@ -27,6 +27,7 @@ fetch_app = typer.Typer(no_args_is_help=True, help="Get published films; what br
 app.command()(report.report)
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(models.models)
 app.command()(predict.predict)
 app.command()(trials.sweep)
 app.command()(trials.trials)

@@ -12,29 +12,38 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
+    from covidcnn.task import Task
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
-    "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA in each). "
+    "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA, or classes of your own, in each). "
     "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom films."))]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
     "Go on without files that cannot be read; they are printed, and kept in the record of a report or training."))]
-PatientsOption = Annotated[Path | None, typer.Option("--patients", metavar="CSV", help=(
-    "Columns path and patient: who is on which film, for file names of another scheme."))]
-
+PatientsOption = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", help=(
+    "Who is on which film, for file names of another scheme: a table that names films in one column and patients in "
+    "that called patient, or in COLUMN."))]
+LabelsOption = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
+    "The class of each film, where there are no class folders: likewise, in the column called label, or in COLUMN."))]
+TaskOption = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
+    "What to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
+    "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
+PositiveOption = Annotated[str, typer.Option("--positive", metavar="CLASS", help=(
+    "Of two classes the positive one. Without it: the other one than NORMAL."))]
 
 PrecisionOption = Annotated[str, typer.Option(help=(
     "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))]
 
 
-def open_data(data: Path | None, skip_bad: bool, patients: Path | None) -> "DataSet":
+def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", task: "Task | None" = None,
+              positive: str = "", labels: str = "") -> "DataSet":
     """Open a data set with a progress bar, and say what is to know of it."""
     from covidcnn.data.dataset import open_dataset
 
     with progress_bar("reading films") as progress:
-        dataset = open_dataset(data or "", skip_bad, patients, progress)
+        dataset = open_dataset(data or "", skip_bad, patients, progress, task, positive, labels)
     for warning in dataset.warnings:
         say(f"warning: {warning}")
     for left_out in dataset.left_out.itertuples():
@@ -45,6 +54,13 @@ def open_data(data: Path | None, skip_bad: bool, patients: Path | None) -> "Data
 def plain_console() -> Console:
     """Where tables are printed as they are: [x] in a folder's name is no markup."""
     return Console(markup=False)
+
+
+def task_of(name: str) -> "Task | None":
+    """The task of ``--task``; None where nothing is given."""
+    from covidcnn.task import task_named
+
+    return task_named(name) if name else None
 
 
 @contextmanager

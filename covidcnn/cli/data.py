@@ -7,24 +7,35 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import PatientsOption, open_data, printable, progress_bar, say
+from covidcnn.cli.common import (
+    LabelsOption,
+    PatientsOption,
+    PositiveOption,
+    TaskOption,
+    open_data,
+    printable,
+    progress_bar,
+    say,
+    task_of,
+)
 
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder in the published layout, or around one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    patients: PatientsOption = None,
+    patients: PatientsOption = "",
+    task: TaskOption = "",
+    positive: PositiveOption = "",
+    labels: LabelsOption = "",
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
-    from covidcnn.data.catalogue import assign_patients, index_folder
+    from covidcnn.data.catalogue import index_folder
     from covidcnn.data.check import examine, shortcut_warnings
 
     with progress_bar("reading films") as progress:
-        catalogue = index_folder(folder, progress)
-    if patients:
-        catalogue = replace(catalogue, films=assign_patients(catalogue.films, patients))
+        catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
     findings = examine(catalogue)
-    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(catalogue.films))
+    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.films, catalogue.task))
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
                           "warnings": findings.warnings, "errors": findings.errors}, indent=2))
@@ -50,7 +61,7 @@ def resize(
 
     require_new_folder(target)
     protocol = read_protocol(PROTOCOL)
-    dataset = open_data(folder, False, None)
+    dataset = open_data(folder)
     with progress_bar("resizing films") as progress:
         write_resized(dataset, target, progress)
     print(f"{len(dataset.films)} films of {SIDE} px: {target}")

@@ -77,7 +77,7 @@ def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     protocol = read_protocol(PROTOCOL)
     compute_floor(protocol, _open_protocols_data(protocol, data), STORE)
     if originals:
-        compute_sizes(open_data(originals, False, None), STORE)
+        compute_sizes(open_data(originals), STORE)
     say(f"floor: {STORE / 'floor'}")
 
 
@@ -111,7 +111,7 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
     from covidcnn.paths import replacing
     from covidcnn.trials.store import TrialStore
 
-    dataset, folder = open_data(data, False, None), natural.DESIGN.parent
+    dataset, folder = open_data(data), natural.DESIGN.parent
     store = TrialStore(folder / "store")
     natural.run_design(dataset, TrialStore(folder / "dry") if dry_run else store, share, dry_run, say)
     design, films = natural.read_design(), natural.measured_images(dataset)
@@ -186,7 +186,7 @@ def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> Non
 
 
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
-    dataset = open_data(data, False, None)
+    dataset = open_data(data)
     if dataset.content_hash != protocol.data:
         raise UserError(f"{dataset.root}: not the films that {protocol.path} is about; give the published data set at "
                         "224 px with --data ('covidcnn data resize' makes it of the originals)")

@@ -10,13 +10,17 @@ from rich.table import Table
 from covidcnn.cli.common import (
     INTERRUPTED,
     DataOption,
+    LabelsOption,
     PatientsOption,
+    PositiveOption,
     PrecisionOption,
     SkipBadOption,
+    TaskOption,
     open_data,
     plain_console,
     say,
     say_epoch,
+    task_of,
 )
 
 
@@ -24,6 +28,9 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help=(
         "Folder for model.keras, history.csv, scores.csv and run.json."))],
     data: DataOption = None,
+    model: Annotated[str, typer.Option(metavar="NAME", help="covidcnn models lists them.")] = "paper",
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=(
+        "An option of the model, for example dropout=0.3; may be repeated."))] = None,
     optimizer: Annotated[str, typer.Option(help=(
         "nadam, rmsprop, adam, sgd, adagrad, adadelta, sgd with momentum or rmsprop with momentum."))] = "nadam",
     learning_rate: Annotated[float | None, typer.Option(help="Without it: Keras's default.")] = None,
@@ -55,24 +62,28 @@ def train(
         "Score the images of train, validation or test after every epoch, too; may be repeated. Of the published test "
         "set that is exploratory, and no choice may rest on it."))] = None,
     threshold: Annotated[str, typer.Option(help="0.5, or fixed on validation: youden, sensitivity (95 %).")] = "0.5",
-    batch_norm_momentum: Annotated[float, typer.Option(min=0, max=1, help=(
-        "0.99 needs about 600 steps before its averages mean anything; take 0.9 for short trainings."))]
-    = 0.99,
+    batch_norm_momentum: Annotated[float | None, typer.Option(min=0, max=1, help=(
+        "Without it 0.99, which needs about 600 steps before its averages mean anything; take 0.9 for short "
+        "trainings."))] = None,
+    task: TaskOption = "",
+    positive: PositiveOption = "",
+    labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
-    patients: PatientsOption = None,
+    patients: PatientsOption = "",
 ) -> None:
-    """Train the paper's network once."""
-    from covidcnn.imaging.transforms import ImageSettings
+    """Train a model once: the paper's network, or another one."""
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.training.recipe import Recipe
     from covidcnn.training.session import MODEL, train_into
+    from covidcnn.trials.sweep import checked_recipe, settings_from
 
-    recipe = Recipe(
-        epochs=epochs, images=ImageSettings(size, preprocess, interpolation, pad), optimizer=optimizer,
-        learning_rate=learning_rate, augmentation=augment, balance=balance, batch_size=batch_size,
-        batch_norm_momentum=batch_norm_momentum, precision=precision, validation=validation, schedule=schedule,
-        choose_by=keep, score_every_epoch=tuple(score_every_epoch or ()))
-    dataset = open_data(data, skip_bad, patients)
+    recipe = checked_recipe({
+        "model": model, "epochs": epochs, "size": size, "preprocess": preprocess, "interpolation": interpolation,
+        "pad": pad, "optimizer": optimizer, "learning_rate": learning_rate, "augmentation": augment,
+        "balance": balance, "batch_size": batch_size, "precision": precision, "validation": validation,
+        "schedule": schedule, "choose_by": keep, "score_every_epoch": score_every_epoch or [],
+        **({} if batch_norm_momentum is None else {"batch_norm_momentum": batch_norm_momentum}),
+        **settings_from(option or [])})
+    dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
     say(f"model of epoch {training.best_epoch}: {out / MODEL}")
@@ -83,28 +94,37 @@ def train(
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with NORMAL and PNEUMONIA, split or not.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the model's classes, split or not.")],
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
+    labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
-    patients: PatientsOption = None,
+    patients: PatientsOption = "",
 ) -> None:
     """Score labelled films and print every metric with its 95 % interval."""
     from covidcnn.evaluation.folder import evaluate_model
+    from covidcnn.models.model_file import load_model
 
-    result = evaluate_model(model, open_data(data, skip_bad, patients), split, bootstrap_samples)
+    network, facts = load_model(model)
+    dataset = open_data(data, skip_bad, patients, facts.task, labels=labels)
+    result = evaluate_model(network, facts, dataset, split, bootstrap_samples)
     del result["scores"]
     if as_json:
         # NaN, of a precision where nothing was called for example, is no JSON.
         print(json.dumps(json.loads(json.dumps(result), parse_constant=lambda _: None), indent=2))
         return
+    how = f"threshold {result['threshold']:.3f}" if facts.task.is_binary else "the most probable class"
     table = Table("metric", "value", "95 % interval", "made by",
-                  title=f"{result['n']} films of {result['data']} ({result['split']}), threshold "
-                        f"{result['threshold']:.3f}")
+                  title=f"{result['n']} films of {result['data']} ({result['split']}), {how}")
     for name, estimate in result["metrics"].items():
         table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
                       estimate["interval"])
+    plain_console().print(table)
+    table = Table("class", "predicted", "images", "share of the class", "95 % interval")
+    for row in result["confusion matrix"]:
+        table.add_row(row["class"], row["predicted"], str(row["images"]), f"{row['share']:.3f}",
+                      f"{row['low']:.3f} to {row['high']:.3f}")
     plain_console().print(table)
     _print_distance(result["distance from the training films"])
     for warning in result["warnings"]:
@@ -132,3 +152,18 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
         print("Size and aspect ratio are left out: all training images have the same, as those of a resized copy have.")
     print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
           "of films.")
+
+
+def models(
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the input.")] = 224,
+    task: TaskOption = "pneumonia",
+) -> None:
+    """List the models that can be trained, with their size: --model of train, and in the files of sweeps."""
+    from covidcnn.models.inspect import model_table
+    from covidcnn.task import task_named
+
+    table = model_table(task_named(task), size)
+    printed = Table(*table.columns, title=f"models at {size} px, {task}")
+    for row in table.itertuples(index=False):
+        printed.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
+    plain_console().print(printed)

@@ -21,6 +21,7 @@ from covidcnn.errors import UserError
 if TYPE_CHECKING:
     from covidcnn.prediction.films import Unreadable
     from covidcnn.prediction.score import Predictions
+    from covidcnn.task import Task
 
 
 def predict(
@@ -33,12 +34,15 @@ def predict(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=(
         "Write there instead of to the terminal; JSON or CSV by its ending."))] = None,
     explain: Annotated[Path | None, typer.Option(metavar="DIR", help=(
-        "A new folder for Grad-CAM overlays, one PNG a film: where it speaks for PNEUMONIA."))] = None,
+        "A new folder for Grad-CAM overlays, one PNG a film: where it speaks for the positive class, or of more than "
+        "two classes for the predicted one."))] = None,
+    explain_class: Annotated[str, typer.Option(metavar="CLASS", help=(
+        "With --explain: where it speaks for this class, in every film."))] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
 ) -> None:
-    """Score films: probability of PNEUMONIA, the call at the model's threshold, and what is unusual in a film.
+    """Score films: probabilities of the classes, the call, and what is unusual in a film.
 
-    Preparation, class names and threshold are those that the model file states.
+    Preparation, classes and threshold are those that the model file states.
     """
     form = _form(as_json, as_csv, out)
     from covidcnn.models.model_file import load_model
@@ -54,7 +58,11 @@ def predict(
     if explain:
         require_new_folder(explain)
         require_writable(explain / "overlay.png")
+    if explain_class and not explain:
+        raise UserError("--explain-class needs --explain DIR, the folder for the overlays")
     network, facts = load_model(model)
+    if explain_class not in ("", *facts.task.classes):
+        raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
     with progress_bar("scoring films") as progress:
         predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
     _say_left_out(predictions)
@@ -65,8 +73,9 @@ def predict(
     # The folder is moved into place last: one that is there would keep the same command from being run again.
     with replacing_folder(explain) if explain else nullcontext() as folder:
         if folder:
-            predictions.films["overlay"] = write_overlays(folder, network, facts, predictions.films)
-        text = _as_json(predictions, facts.class_names) if form == "json" else _as_csv(predictions)
+            predictions.films["overlay"] = write_overlays(folder, network, facts, predictions.films,
+                                                           explain_class)
+        text = _as_json(predictions, facts.task) if form == "json" else _as_csv(predictions)
         if out:
             with replacing(out) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
@@ -117,11 +126,11 @@ def _print_table(predictions: "Predictions") -> None:
     # As text, because a name in square brackets would be taken for a colour.
     paths = [Text(printable(path)) for path in predictions.films["path"]]
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
-    table = Table(Column("path", min_width=max(path.cell_len for path in paths)),
-                  "probability", "called", "threshold", "warnings")
-    for path, film in zip(paths, predictions.films.itertuples(), strict=True):
-        table.add_row(path, f"{film.probability:.3f}", film.called, f"{film.threshold:.3f}",
-                      Text("\n".join(film.warnings)))
+    shown = predictions.films.drop(columns=["path", "overlay"], errors="ignore")
+    table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
+    for path, (_, film) in zip(paths, shown.iterrows(), strict=True):
+        table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else
+                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in film))
     console = plain_console()
     needed = Measurement.get(console, console.options.update_width(1_000_000), table)
     console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
@@ -129,10 +138,10 @@ def _print_table(predictions: "Predictions") -> None:
     print(DISCLAIMER)
 
 
-def _as_json(predictions: "Predictions", class_names: tuple[str, ...]) -> str:
+def _as_json(predictions: "Predictions", task: "Task") -> str:
     # ASCII throughout: a file name may hold bytes that are no text.
     return json.dumps({
-        "disclaimer": DISCLAIMER, "probability": f"of {class_names[1]}",
+        "disclaimer": DISCLAIMER, "probability": f"of {task.positive}" if task.is_binary else "of each class",
         "films": predictions.films.to_dict("records"),
         "left out": [{"path": str(film.path), "problem": _problem(film)}
                      for film in predictions.left_out],

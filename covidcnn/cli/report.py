@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, say
+from covidcnn.cli.common import (
+    INTERRUPTED,
+    DataOption,
+    LabelsOption,
+    PatientsOption,
+    PositiveOption,
+    SkipBadOption,
+    TaskOption,
+    open_data,
+    say,
+    task_of,
+)
 from covidcnn.errors import UserError
 
 
@@ -23,8 +34,13 @@ def report(
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     parameters: Annotated[list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help=(
         "A parameter of the notebooks that have it, for example SEED=3 or OPTIMIZER=SGD; may be repeated."))] = None,
+    model: Annotated[str, typer.Option(metavar="NAME", help=(
+        "What notebooks 03, 05 and 06 train; covidcnn models lists them."))] = "",
+    task: TaskOption = "",
+    positive: PositiveOption = "",
+    labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
-    patients: PatientsOption = None,
+    patients: PatientsOption = "",
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
     from covidcnn.config import profile_named
@@ -35,10 +51,13 @@ def report(
 
     chosen = profile_named(profile)
     notebooks = select_notebooks(find_notebooks(), only, first)
-    given = read_parameters(notebooks, parameters or [])
-    dataset = open_data(data, skip_bad, patients)
+    given = read_parameters(notebooks, [*(parameters or []), *([f"MODEL={model}"] if model else [])])
+    dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     if "test" not in set(dataset.films["split"]):
         raise UserError(f"{dataset.root}: no test split; a report needs one (train and evaluate do not)")
+    if not dataset.task.is_binary:
+        raise UserError(f"{dataset.root}: a report tells two classes apart, and there are {len(dataset.task.classes)}; "
+                        "choose two with --task A,B (train and evaluate take more)")
     if chosen.requires_published_data and not dataset.is_published:
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")
@@ -46,7 +65,7 @@ def report(
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision('auto')}.")
     try:
         outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients,
-                              parameters=given)
+                              labels=labels, parameters=given)
     except KeyboardInterrupt:
         say("interrupted; --resume goes on with what is not done")
         # At once: kernels end when this process does, and its threads would first wait for them.

@@ -13,7 +13,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from covidcnn.cli.common import INTERRUPTED, DataOption, PatientsOption, SkipBadOption, open_data, plain_console, say
+from covidcnn.cli.common import (
+    INTERRUPTED,
+    DataOption,
+    LabelsOption,
+    PatientsOption,
+    PositiveOption,
+    SkipBadOption,
+    TaskOption,
+    open_data,
+    plain_console,
+    say,
+    task_of,
+)
 from covidcnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -36,8 +48,11 @@ def sweep(
     share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
         "Run the K-th of N shares, for job arrays."))] = "1/1",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
+    task: TaskOption = "",
+    positive: PositiveOption = "",
+    labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
-    patients: PatientsOption = None,
+    patients: PatientsOption = "",
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.evidence.openings import open_store
@@ -45,11 +60,11 @@ def sweep(
     from covidcnn.trials.sweep import read_sweep, shard
 
     wanted = read_sweep(spec)
-    dataset = open_data(data, skip_bad, patients)
+    dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     if wanted.score_test and "test" not in set(dataset.films["split"]):
         raise UserError(f"{spec}: score_test, but {dataset.root} has no test split; leave score_test out")
     wanted = replace(wanted, recipes=tuple(recipe_for(dataset, recipe) for recipe in wanted.recipes))
-    trials = shard(wanted.trials(dataset.content_hash), share)
+    trials = shard(wanted.trials(dataset.content_hash, dataset.task), share)
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {precision}.")
     if dry_run:

@@ -1,41 +1,37 @@
 """An index of a folder of films: one row an image, every image decoded once to its end.
 
-The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``. Split folders may be missing
-(then ``split`` is 'all'), letters may be of either case, and what archives and operating systems leave
-behind is passed over.
+The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; classes of other names are found likewise. Split
+folders may be missing (then ``split`` is 'all'), letters may be of either case, and what archives and operating systems
+leave behind is passed over.
 """
 
 import hashlib
-import io
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from covidcnn.data.folders import few, files_under, is_litter, is_mask, readable, unopened, unpack_command
-from covidcnn.data.naming import parse_name
+from covidcnn.data.folders import files_under, is_litter, is_mask, readable
+from covidcnn.data.layout import find_layout
+from covidcnn.data.naming import parse_name, subtype_of
+from covidcnn.data.tables import assign_labels, assign_patients, classes_of
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import is_image_file
 from covidcnn.imaging.reading import read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
+from covidcnn.task import Task
 
-SPLITS = ("train", "val", "test")
-LABELS = ("NORMAL", "PNEUMONIA")
 COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "width", "height", "mode",
            "sha256", "note", "problem"]
 
-_NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
-"""What stands in tables in the place of a patient that is not known; unrelated children would be taken for one."""
-
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
-_INDEX_VERSION = 2
+_INDEX_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,8 @@ class Catalogue:
 
     root: Path
     """The folder that holds the split folders, or the class folders."""
+    task: Task
+    """What is told apart: as asked for, or all classes that the folder has."""
     films: pd.DataFrame
     """Readable images, sorted by path, with the columns of ``COLUMNS`` (``problem`` empty)."""
     unreadable: pd.DataFrame
@@ -54,123 +52,62 @@ class Catalogue:
     """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
     masks: tuple[str, ...]
     """Paths of images in class folders that are masks by their name."""
+    unlabelled: int
+    """Images of which the table of labels says nothing; they are left out."""
     elsewhere: dict[str, int]
     """Images outside the class folders: of each folder that is passed over or holds loose ones how many, most first."""
 
 
-def find_root(folder: Path) -> Path:
-    """The folder within ``folder`` that holds split or class folders.
-
-    The Kaggle archive nests ``chest_xray/chest_xray/``; a folder around the data set is looked into,
-    two levels deep.
-
-    Raises:
-        DataError: there is no such folder, nothing in it has the published layout, or several have.
-    """
-    if command := unpack_command(folder):
-        source = "pneumoniamnist" if folder.suffix == ".npz" else "chest-xray"
-        fetch = f", or for the published one: covidcnn data fetch {source} --from {folder.name}" if (
-            command == "unzip") else ""
-        raise DataError(f"{folder}: an archive; unpack it ({command} {folder.name}) and give the folder{fetch}")
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: no folder; give the folder that holds train, val and test (or NORMAL and "
-                        "PNEUMONIA)")
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give the folder that holds train, val and test "
-                        "(or NORMAL and PNEUMONIA)")
-    level = [folder]
-    for _ in range(3):
-        candidates = [candidate for candidate in level if _class_folders(candidate)]
-        if len(candidates) > 1:
-            names = ", ".join(str(candidate.relative_to(folder)) for candidate in candidates)
-            raise DataError(f"{folder}: {len(candidates)} data sets in here ({names}); give one of them")
-        if candidates:
-            return candidates[0]
-        level = [child for parent in level for child in _subfolders(parent)]
-    packed = [child.name for child in sorted(folder.iterdir())
-              if child.suffix != ".npz" and not is_image_file(child) and unpack_command(child)]
-    raise DataError(f"{folder}: no data set here; expected folders train, val and test with NORMAL and "
-                    "PNEUMONIA in each, or NORMAL and PNEUMONIA alone"
-                    + (f"; unpack {few(packed)} if they are in there" if packed else ""))
-
-
-def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None) -> Catalogue:
+def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None, task: Task | None = None,
+                 positive: str = "", labels: str | Path = "", patients: str | Path | None = None) -> Catalogue:
     """Index every film under ``folder``; each is decoded once, later calls read the stored index.
 
     Args:
         folder: a folder in the published layout, or one around it.
         progress: called with (images done, images in all).
+        task: what is to be told apart; without it what the folder, or the table of labels, holds.
+        positive: of two classes the positive one; empty for the second.
+        labels: a table that says each image's class, in the place of class folders (see ``tables.column_of``).
+        patients: likewise of each image's patient.
 
     Raises:
-        DataError: see :func:`find_root`; or the name of a film is not UTF-8, or holds a control character.
+        DataError: see :func:`find_layout` and the tables; or the name of a film is not UTF-8, or holds a control
+            character.
+        UserError: ``positive`` is none of two classes.
     """
-    root = find_root(folder)
-    classes = _class_folders(root)
+    if task and labels:
+        # The table says it, not the file names.
+        task = replace(task, column="label")
+    layout = find_layout(folder, task.classes if task and task.column == "label" else (), positive, bool(labels))
     images, ignored, masks = [], [], []
-    for split, label, class_folder in classes:
+    for split, label, class_folder in layout.folders:
         for path in files_under(class_folder):
             _require_text(path)
-            relative = path.relative_to(root).as_posix()
+            relative = path.relative_to(layout.root).as_posix()
             if not is_image_file(path):
                 ignored.append(relative)
             elif is_mask(path.relative_to(class_folder)):
                 masks.append(relative)
             else:
                 images.append((relative, split, label))
-    table = _stored_index(root, sorted(images), progress)
-    readable = table["problem"] == ""
+    table = _stored_index(layout.root, sorted(images), progress)
+    is_readable = table["problem"] == ""
+    films = table[is_readable].reset_index(drop=True)
+    found = assign_labels(films, labels, task) if labels else films
+    chosen = task or Task(layout.classes or classes_of(found["label"]))
     return Catalogue(
-        root,
-        table[readable].reset_index(drop=True),
-        table.loc[~readable, ["path", "problem"]].reset_index(drop=True),
-        tuple(dict.fromkeys(split for split, _, _ in classes)),
-        tuple(sorted(ignored)),
-        tuple(sorted(masks)),
-        _elsewhere(root, [class_folder for _, _, class_folder in classes], {relative for relative, _, _ in images}),
+        root=layout.root,
+        task=chosen.with_positive(positive),
+        films=assign_patients(found, patients) if patients else found,
+        unreadable=table.loc[~is_readable, ["path", "problem"]].reset_index(drop=True),
+        splits=tuple(dict.fromkeys(split for split, _, _ in layout.folders)),
+        # Beside images that a table labels anything may stand.
+        ignored=() if labels else tuple(sorted(ignored)),
+        masks=tuple(sorted(masks)),
+        unlabelled=len(films) - len(found),
+        elsewhere={} if labels else _elsewhere(layout.root, [class_folder for _, _, class_folder in layout.folders],
+                                               {relative for relative, _, _ in images}),
     )
-
-
-def assign_patients(films: pd.DataFrame, csv: Path) -> pd.DataFrame:
-    """Replace the patient keys by those of a CSV with the columns ``path`` and ``patient``, in letters of either case.
-
-    Its columns are separated by comma, semicolon or tab, whichever its first line has most of. ``path`` is relative to
-    the data set's folder, or a bare file name where that is unique; ``.\\NORMAL\\a.png`` is NORMAL/a.png.
-
-    Raises:
-        DataError: the CSV cannot be read, lacks a column, or leaves an image without a patient.
-    """
-    try:
-        text = csv.read_text(encoding="utf-8-sig")
-        separator = max(",;\t", key=text.partition("\n")[0].count)
-        # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
-        text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
-        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{csv}: not a readable CSV ({error}); give one with columns path and patient, in UTF-8"
-                        ) from error
-    given.columns = given.columns.str.strip().str.lower()
-    missing = [name for name in ("path", "patient") if list(given.columns).count(name) != 1]
-    if missing:
-        raise DataError(f"{csv}: no column {' and '.join(missing)}, or two; it needs path and patient in its first "
-                        "line, separated by comma, semicolon or tab")
-    paths = given["path"].map(_plain)
-    if paths.duplicated().any():
-        raise DataError(f"{csv}: '{paths[paths.duplicated()].iloc[0]}' is listed twice; give each image one patient")
-    patients = dict(zip(paths, given["patient"].str.strip(), strict=True))
-    own = films["path"].map(_plain)
-    names = own.map(lambda path: path.rsplit("/", 1)[-1])
-    unique = ~names.duplicated(keep=False)
-    found = own.map(patients).fillna(names.where(unique).map(patients))
-    unknown = films.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
-    if len(unknown):
-        raise DataError(f"{csv}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
-                        "each with its path written so, or leave them out of the folder")
-    return films.assign(patient=found)
-
-
-def _plain(path: str) -> str:
-    """A path as it is written here, from one as Windows or a shell writes it."""
-    return re.sub(r"^(\./+)+", "", path.strip().replace("\\", "/"))
 
 
 def content_hash(films: pd.DataFrame) -> str:
@@ -181,13 +118,6 @@ def content_hash(films: pd.DataFrame) -> str:
     lines = sorted("\t".join(film) for film in films[["path", "split", "label", "subtype", "patient", "sha256"]]
                    .astype(str).itertuples(index=False))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child.name))
-    except OSError as error:
-        raise unopened(error) from error
 
 
 def _require_text(path: Path) -> None:
@@ -219,30 +149,19 @@ def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, in
     return {folder: number for folder, number in sorted(found.items(), key=lambda one: (-one[1], one[0])) if number}
 
 
-def _class_folders(root: Path) -> list[tuple[str, str, Path]]:
-    """(split, label, folder) of every class folder in the published layout, or without splits."""
-    by_split = [
-        (child.name.lower(), grandchild.name.upper(), grandchild)
-        for child in _subfolders(root) if child.name.lower() in SPLITS
-        for grandchild in _subfolders(child) if grandchild.name.upper() in LABELS
-    ]
-    return by_split or [("all", child.name.upper(), child)
-                        for child in _subfolders(root) if child.name.upper() in LABELS]
-
-
 def _stored_index(root: Path, images: list[tuple[str, str, str]],
                   progress: Callable[[int, int], None] | None) -> pd.DataFrame:
     """The index of these images, from the cache if no file changed in size or time since."""
     listing = hashlib.sha256(f"{_INDEX_VERSION}\n{root.resolve()}\n".encode())
-    for relative, _, _ in images:
+    for relative, split, label in images:
         path = root / relative
         # Of a link only where what it leads to is missing, and is then listed as unreadable.
         status = path.stat() if path.exists() else path.lstat()
-        listing.update(f"{relative}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+        listing.update(f"{relative}\t{split}\t{label}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
     stored = cache_folder() / "index" / f"{listing.hexdigest()}.csv"
     # A damaged index is as good as none.
     with suppress(OSError, ValueError):
-        table = pd.read_csv(stored, dtype={"patient": str}, keep_default_na=False)
+        table = pd.read_csv(stored, dtype={"patient": str, "label": str}, keep_default_na=False)
         if list(table.columns) == COLUMNS and len(table) == len(images):
             return table
     rows = []
@@ -261,7 +180,7 @@ def _row(root: Path, relative: str, split: str, label: str) -> dict[str, object]
     name = parse_name(path.stem)
     row: dict[str, object] = {
         "path": relative, "split": split, "label": label,
-        "subtype": name.subtype if name else ("normal" if label == "NORMAL" else "unknown"),
+        "subtype": name.subtype if name else subtype_of(label),
         "series": name.series if name else "", "number": name.number if name else -1,
         # A file of an unknown naming scheme is a patient of its own: the cautious reading would be one
         # patient for all, which no split survives.

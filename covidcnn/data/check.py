@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.data import phantom, pneumoniamnist
-from covidcnn.data.catalogue import LABELS, Catalogue
+from covidcnn.data.catalogue import Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
 from covidcnn.data.folders import few
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import COLOUR_MODES
+from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 
 SHORTCUT_AUC = 0.8
 """From here on what a file's header tells of the class is warned of."""
@@ -30,17 +31,19 @@ class Findings:
     has_published_test: bool
     """Its test split is the published one: scoring it opens the published test set."""
     is_pneumoniamnist: bool
+    films: pd.DataFrame
+    """The readable images, ``label`` as the task has it; as the folders have it where the names do not tell it."""
     counts: pd.DataFrame
-    """Images by split (rows) and label (columns)."""
+    """Images by split (rows) and class (columns)."""
     errors: tuple[str, ...]
     """What keeps the data from being used."""
     warnings: tuple[str, ...]
     """What a user should know before trusting a number."""
 
 
-def counts_table(films: pd.DataFrame) -> pd.DataFrame:
-    """Images by split and label, both in the published order, with totals."""
-    table = pd.crosstab(films["split"], films["label"]).reindex(columns=list(LABELS), fill_value=0)
+def counts_table(films: pd.DataFrame, task: Task = PNEUMONIA) -> pd.DataFrame:
+    """Images by split, in the published order, and by class, with totals."""
+    table = pd.crosstab(films["split"], films["label"]).reindex(columns=list(task.classes), fill_value=0)
     order = [split for split in ("train", "val", "test", "all") if split in table.index]
     table = table.loc[order]
     table["total"] = table.sum(axis=1)
@@ -62,11 +65,16 @@ def patients_across_splits(films: pd.DataFrame) -> pd.DataFrame:
 
 def examine(catalogue: Catalogue) -> Findings:
     """Look for everything that makes a data set unusable or a result doubtful."""
-    films = catalogue.films
+    task, films = catalogue.task, catalogue.films
     marker = catalogue.root / phantom.MARKER
     errors = [f"{path}: {problem}" for path, problem in
               catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
-    errors += _missing_classes(catalogue)
+    of_task = films
+    try:
+        of_task = labelled(films, task)
+        errors += _missing_classes(catalogue, of_task)
+    except DataError as error:
+        errors.append(str(error))
     published = identify(films)
     try:
         published = pneumoniamnist.identify(catalogue.root, films) or published
@@ -91,7 +99,8 @@ def examine(catalogue: Catalogue) -> Findings:
         warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
-    contrary = films[(films["series"] != "") & ((films["subtype"] == "normal") != (films["label"] == "NORMAL"))]
+    contrary = films[(films["series"] != "") & films["label"].isin(PNEUMONIA.classes)
+                     & ((films["subtype"] == "normal") != (films["label"] == "NORMAL"))]
     warnings += [f"{few(paths.tolist())}: the name says {subtype} but the folder {label}"
                  for (subtype, label), paths in contrary.groupby(["subtype", "label"])["path"]]
     warnings += [f"{few(paths.tolist())}: {note}"
@@ -105,8 +114,12 @@ def examine(catalogue: Catalogue) -> Findings:
                         f"{few(catalogue.masks)}; rename them if they are not")
     if catalogue.elsewhere:
         places = [f"{number:,} in {folder}" for folder, number in catalogue.elsewhere.items()]
-        warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders NORMAL and PNEUMONIA "
-                        f"(in train, val and test) and are passed over: {few(places)}; move them there to use them")
+        warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders "
+                        f"{names_of(task.classes if task.column == 'label' else PNEUMONIA.classes)} (in train, val and "
+                        f"test) and are passed over: {few(places)}; move them there to use them, or name all classes "
+                        "with --task")
+    if catalogue.unlabelled:
+        warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
     is_phantom = marker.is_file()
     identity = published.sentence
     if is_phantom:
@@ -118,36 +131,45 @@ def examine(catalogue: Catalogue) -> Findings:
         identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged, and "
                     "no number measured on them says anything of medicine.")
     return Findings(identity, is_phantom, published.is_published, published.has_published_test,
-                    published.is_pneumoniamnist, counts_table(films), tuple(errors), tuple(warnings))
+                    published.is_pneumoniamnist, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 
-def shortcut_warnings(films: pd.DataFrame) -> tuple[str, ...]:
-    """What a file tells of its class before a pixel is looked at, among the training images."""
+def shortcut_warnings(films: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str, ...]:
+    """What a file tells of its class before a pixel is looked at, among the training images.
+
+    Args:
+        films: with the task's classes in ``label``.
+        task: what is told apart; each of more than two classes from all others.
+    """
     # Imported here: scikit-learn takes its time, and most folders are opened for something else.
     from covidcnn.data.shortcuts import TRAINING_SPLITS, weighted_auc
 
     train = films[films["split"].isin(TRAINING_SPLITS)]
-    positive = (train["label"] == LABELS[1]).to_numpy(int)
-    if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
-        return ()
     endings = train["path"].str.rsplit(".", n=1).str[-1].str.lower()
     measures = {"size in pixels": train["width"] * train["height"], "aspect ratio": train["width"] / train["height"],
                 "colour": train["mode"].isin(COLOUR_MODES),
                 **{f"file format ({ending})": endings == ending for ending in endings.unique()}}
-    weights = np.ones(len(train))
-    aucs = {name: weighted_auc(positive, values.to_numpy(), weights) for name, values in measures.items()}
-    return tuple(f"{name} alone tells the classes apart (AUC {max(auc, 1 - auc):.2f} among the training images): a "
-                 "shortcut that a model may learn instead of the disease"
-                 for name, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC)
+    weights, lines = np.ones(len(train)), []
+    for name in task.classes[task.is_binary:]:
+        positive = (train["label"] == name).to_numpy(int)
+        if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
+            continue
+        what = "the classes apart" if task.is_binary else f"{name} from the others"
+        aucs = {measure: weighted_auc(positive, values.to_numpy(), weights) for measure, values in measures.items()}
+        lines += [f"{measure} alone tells {what} (AUC {max(auc, 1 - auc):.2f} among the training images): a "
+                  "shortcut that a model may learn instead of the disease"
+                  for measure, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC]
+    return tuple(lines)
 
 
-def _missing_classes(catalogue: Catalogue) -> list[str]:
-    films = catalogue.films
+def _missing_classes(catalogue: Catalogue, films: pd.DataFrame) -> list[str]:
     if films.empty:
         return ["no readable image in any class folder; check that the images were copied"]
     found = set(zip(films["split"], films["label"], strict=True))
+    # The published val has no image of a virus: validation by it is refused, and by patient is not.
+    required = [split for split in catalogue.splits if split != "val" or catalogue.task.column == "label"]
     return [f"{split}: no image of class {label}; add a folder {label} with images"
-            for split in catalogue.splits for label in LABELS if (split, label) not in found]
+            for split in required for label in catalogue.task.classes if (split, label) not in found]
 
 
 def _duplicate_warnings(duplicates: pd.DataFrame, is_published: bool) -> list[str]:

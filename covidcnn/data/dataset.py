@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from covidcnn.data import phantom
-from covidcnn.data.catalogue import assign_patients, content_hash, index_folder
+from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import cache_folder, slug
+from covidcnn.task import PNEUMONIA, Task, names_of
 
 DATA_VARIABLE = "COVIDCNN_DATA"
 """Environment variable by which the report runner names the data folder, so that no executed notebook
@@ -25,7 +26,10 @@ class DataSet:
     root: Path
     name: str
     """'phantom', or the folder's name: part of the report folder's name."""
+    task: Task
+    """What its labels tell apart."""
     films: pd.DataFrame
+    """Readable images as ``Catalogue.films``; ``label`` is the task's class."""
     left_out: pd.DataFrame
     """Unreadable files that the user chose to go on without: ``path`` and ``problem``."""
     warnings: tuple[str, ...]
@@ -38,24 +42,31 @@ class DataSet:
 
 
 def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str | Path | None = None,
-                 progress: Callable[[int, int], None] | None = None) -> DataSet:
-    """Index and examine a folder in the published layout.
+                 progress: Callable[[int, int], None] | None = None, task: Task | None = None, positive: str = "",
+                 labels: str | Path = "") -> DataSet:
+    """Index and examine a folder in the published layout, or one with classes of its own.
 
     Args:
         folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom films,
             which are drawn on first use.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
-        patients: a CSV that gives each image its patient (see ``assign_patients``).
+        patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
         progress: called with (images done, images in all) while the folder is indexed.
+        task: what is to be told apart; without it what the folder, or the table of labels, holds.
+        positive: of two classes the positive one; empty for the second of ``task``, or the other one than NORMAL.
+        labels: a CSV that gives each image its class, in the place of class folders.
 
     Raises:
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
+        UserError: which of two classes is positive is not known.
     """
     chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
     path = Path(chosen).expanduser() if chosen else embedded_phantom()
-    catalogue = index_folder(path, progress)
-    if patients:
-        catalogue = replace(catalogue, films=assign_patients(catalogue.films, Path(patients)))
+    catalogue = index_folder(path, progress, task, positive, labels, patients)
+    found = catalogue.task
+    if found.is_binary and not (task or positive) and found.classes[0].upper() != PNEUMONIA.classes[0]:
+        raise UserError(f"{catalogue.root}: which of {names_of(found.classes)} is the positive class? "
+                        f"Add --positive {found.positive}, for example")
     findings = examine(catalogue)
     unreadable = len(catalogue.unreadable)
     errors = findings.errors[unreadable if skip_bad else 0 :]
@@ -66,7 +77,8 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     return DataSet(
         root=catalogue.root,
         name="phantom" if findings.is_phantom else slug(catalogue.root.resolve().name),
-        films=catalogue.films,
+        task=found,
+        films=findings.films,
         left_out=catalogue.unreadable,
         warnings=findings.warnings,
         identity=findings.identity,

@@ -14,10 +14,10 @@ groups can be trusted, single images hardly.
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS
 from covidcnn.data.threads import in_threads
 from covidcnn.evaluation.metrics import CONFIDENCE
 from covidcnn.imaging.registration import Alignment, align
+from covidcnn.task import PNEUMONIA
 
 MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
 """Fields of ``Alignment``, and columns of the tables here."""
@@ -31,7 +31,7 @@ def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
         images: uint8 (n, size, size), in the order of ``films``.
     """
     return np.mean([images[((films["split"] == "train") & (films["label"] == label)).to_numpy()].mean(axis=0)
-                    for label in LABELS], axis=0)
+                    for label in PNEUMONIA.classes], axis=0)
 
 
 def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:

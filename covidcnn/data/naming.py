@@ -38,3 +38,8 @@ def parse_name(stem: str) -> FilmName | None:
     """Read a file name without its ending; None if it is not named as the published set is."""
     match = _NORMAL.fullmatch(stem) or _PNEUMONIA.fullmatch(stem)
     return FilmName(match["series"], int(match["number"])) if match else None
+
+
+def subtype_of(label: str) -> str:
+    """What is known of an image whose name does not say it: 'normal' or 'unknown'."""
+    return "normal" if label.upper() == "NORMAL" else "unknown"

@@ -20,8 +20,9 @@ _ORDER, _AUGMENTATION = 1, 2
 
 
 def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
-    """Batches that show every training film once (the rarer class's more often when oversampling)."""
-    films = 2 * int(np.bincount(labels, minlength=2).max()) if balance == "oversample" else len(labels)
+    """Batches that show every training film once (the rarer classes' more often when oversampling)."""
+    counts = np.bincount(labels)
+    films = len(counts) * int(counts.max()) if balance == "oversample" else len(labels)
     return -(-films // batch_size)
 
 
@@ -32,13 +33,13 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
 
     Args:
         images: uint8 (n, size, size), usually a memory map.
-        labels: int (n,), 1 for PNEUMONIA.
+        labels: int (n,), the place of each image's class.
         rows: int (m,), the rows of ``images`` to train on.
         batch_size: films a batch; an epoch's last batch may be smaller.
         seed: of order and augmentation.
         epochs: their numbers, for example ``range(8)``; a continued training begins with a later one.
         augmentation: random changes, new in every epoch.
-        balance: 'oversample' repeats films of the rarer class; other values change nothing here.
+        balance: 'oversample' repeats films of the rarer classes; other values change nothing here.
 
     Returns:
         Batches of (float32 (batch, size, size, 1) in 0..1, float32 (batch, 1)).

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS
 from covidcnn.data.facts import LICENCE, SOURCE, Identity
 from covidcnn.errors import DataError
+from covidcnn.task import PNEUMONIA
 
 PAGE = "https://zenodo.org/records/10519652"
 COUNTS = {"train": (1214, 3494), "val": (135, 389), "test": (234, 390)}
@@ -84,10 +84,10 @@ def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
         if np.bincount(labels, minlength=2).tolist() != list(counts):
             raise DataError(f"{file}: not {counts[0]:,} NORMAL and {counts[1]:,} PNEUMONIA in {split}; this is not "
                             "PneumoniaMNIST, download it again")
-        for label in LABELS:
+        for label in PNEUMONIA.classes:
             (folder / split / label).mkdir(parents=True)
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-            path = f"{split}/{LABELS[label]}/{split}-{number:05d}.bmp"
+            path = f"{split}/{PNEUMONIA.classes[label]}/{split}-{number:05d}.bmp"
             content = cv2.imencode(".bmp", image)[1].tobytes()
             (folder / path).write_bytes(content)
             contents[path] = hashlib.sha256(content).hexdigest()

@@ -14,9 +14,9 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-from covidcnn.data.catalogue import LABELS
-from covidcnn.evaluation.metrics import POSITIVE, bootstrap_by_patient, confusion
+from covidcnn.evaluation.metrics import bootstrap_by_patient, confusion
 from covidcnn.imaging.files import COLOUR_MODES
+from covidcnn.task import PNEUMONIA, Task
 
 TRAINING_SPLITS = ("train", "all")
 """Films of a folder without split folders ('all') count as training, as in ``assign_roles``."""
@@ -30,6 +30,8 @@ MEASURES = {
 }
 """Columns of ``film_measures`` and where each is read. What stands in the file header is lost when films
 are resized or converted; what stands in the pixels goes with them."""
+
+_SPLITS = Task(("train", "test"))
 
 COARSE_SIDE = 16
 FOLDS = 5
@@ -57,12 +59,13 @@ def film_measures(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def single_measure_auc(measures: pd.DataFrame, samples: int = 200) -> pd.DataFrame:
-    """How well one measure alone tells PNEUMONIA from NORMAL among the training films.
+def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
+    """How well one measure alone tells two classes apart among the training films.
 
     Args:
         measures: from ``film_measures``.
         samples: of the bootstrap by patient.
+        task: of two classes.
 
     Returns:
         A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``.
@@ -77,10 +80,10 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200) -> pd.DataFra
             rows.append({"measure": name, "read from": source, "higher in": "all films are equal",
                          "auc": 0.5, "low": np.nan, "high": np.nan})
             continue
-        rising = roc_auc_score(train["label"] == POSITIVE, values) >= 0.5
+        rising = roc_auc_score(task.encode(train["label"]), values) >= 0.5
         scores = train.assign(score=values if rising else -values)
-        rows.append({"measure": name, "read from": source, "higher in": LABELS[1] if rising else LABELS[0],
-                     **_auc(scores, samples)})
+        rows.append({"measure": name, "read from": source, "higher in": task.classes[int(rising)],
+                     **_auc(scores, samples, task)})
     return pd.DataFrame(rows)
 
 
@@ -95,8 +98,9 @@ def coarse_pixels(images: np.ndarray, side: int = COARSE_SIDE) -> np.ndarray:
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
 
 
-def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None) -> pd.DataFrame:
-    """Scores of the floor: a ridge classifier for PNEUMONIA on coarse pixels, or another simple model.
+def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
+                 task: Task = PNEUMONIA) -> pd.DataFrame:
+    """Scores of the floor: a ridge classifier of two classes on coarse pixels, or another simple model.
 
     Training films are scored by models that have not seen their patient, test films by one model trained
     on all training films. Where there is no test split there are no rows of it.
@@ -105,16 +109,17 @@ def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin
         films: a catalogue's films; those of val are left out.
         pixels: from ``coarse_pixels``, in the order of ``films``.
         model: of scikit-learn; None takes the ridge classifier.
+        task: of two classes.
 
     Returns:
         A row a film: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a
-        decision function, as ridge: above 0 PNEUMONIA; else the probability of PNEUMONIA).
+        decision function, as ridge: above 0 the positive class; else its probability).
     """
     model = _ridge() if model is None else model
     method = "decision_function" if hasattr(model, "decision_function") else "predict_proba"
     is_train = films["split"].isin(TRAINING_SPLITS).to_numpy()
     is_test = (films["split"] == "test").to_numpy()
-    positive = (films["label"] == POSITIVE).to_numpy(int)
+    positive = task.encode(films["label"])
     scores = np.full(len(films), np.nan)
     scores[is_train] = _out_of_fold(model, method, pixels[is_train], positive[is_train], films.loc[is_train, "patient"])
     if is_test.any():
@@ -123,12 +128,13 @@ def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin
     return _described(films).assign(score=scores)[is_train | is_test].reset_index(drop=True)
 
 
-def floor_table(scores: pd.DataFrame, samples: int = 200) -> pd.DataFrame:
+def floor_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
     """The floor in numbers: a row inside train (cross-validated by patient), and a row on test.
 
     Args:
         scores: from ``floor_scores``.
         samples: of the bootstrap by patient.
+        task: of two classes.
 
     Returns:
         ``scored on``, ``films``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high``
@@ -138,16 +144,16 @@ def floor_table(scores: pd.DataFrame, samples: int = 200) -> pd.DataFrame:
     rows = []
     for split, name in names.items():
         own = scores[scores["split"] == split]
-        if own["label"].nunique() == len(LABELS):
-            matrix = confusion(own, threshold=0)
+        if own["label"].nunique() == len(task.classes):
+            matrix = confusion(own, threshold=0, task=task)
             rows.append({"scored on": name, "films": matrix.n, "accuracy": matrix.accuracy,
                          "sensitivity": matrix.sensitivity, "specificity": matrix.specificity}
-                        | _auc(own, samples))
+                        | _auc(own, samples, task))
     return pd.DataFrame(rows, columns=["scored on", "films", "accuracy", "sensitivity", "specificity", "auc",
                                        "low", "high"])
 
 
-def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> pd.DataFrame:
+def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
     """Within one class, can a linear classifier on coarse pixels tell a test film from a training film?
 
     If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
@@ -156,6 +162,7 @@ def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> 
         films: a catalogue's films.
         pixels: from ``coarse_pixels``, in the order of ``films``.
         samples: of the bootstrap by patient.
+        task: whose classes are looked at.
 
     Returns:
         A row a class: ``label``, ``train films``, ``test films``, ``auc``, ``low``, ``high``. A class with
@@ -163,17 +170,17 @@ def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> 
     """
     rows = []
     is_train = films["split"].isin(TRAINING_SPLITS)
-    for label in LABELS:
+    for label in task.classes:
         chosen = ((films["label"] == label) & (is_train | (films["split"] == "test"))).to_numpy()
         own = films[chosen]
         is_test = (own["split"] == "test").to_numpy()
         if min(own.loc[is_test, "patient"].nunique(), own.loc[~is_test, "patient"].nunique()) < FOLDS:
             continue
         score = _out_of_fold(_ridge(), "decision_function", pixels[chosen], is_test.astype(int), own["patient"])
-        # What is told apart here is the split: a test film takes the place of the positive class.
-        scores = own.assign(score=score, label=np.where(is_test, LABELS[1], LABELS[0]))
+        # What is told apart here is the split.
+        scores = own.assign(score=score, label=np.where(is_test, *_SPLITS.classes[::-1]))
         rows.append({"label": label, "train films": int((~is_test).sum()), "test films": int(is_test.sum())}
-                    | _auc(scores, samples))
+                    | _auc(scores, samples, _SPLITS))
     return pd.DataFrame(rows, columns=["label", "train films", "test films", "auc", "low", "high"])
 
 
@@ -214,6 +221,6 @@ def _of_positive(scores: np.ndarray) -> np.ndarray:
     return scores[:, 1] if scores.ndim == 2 else scores
 
 
-def _auc(scores: pd.DataFrame, samples: int) -> dict[str, float]:
-    estimate = bootstrap_by_patient(scores, {"auc": weighted_auc}, samples)["auc"]
+def _auc(scores: pd.DataFrame, samples: int, task: Task) -> dict[str, float]:
+    estimate = bootstrap_by_patient(scores, {"auc": weighted_auc}, samples, task=task)["auc"]
     return {"auc": estimate.value, "low": estimate.low, "high": estimate.high}

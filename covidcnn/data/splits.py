@@ -9,8 +9,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError
+from covidcnn.task import PNEUMONIA, Task
 
 VALIDATION_DESIGNS = ("published", "image", "patient", "block")
 """How validation is made. 'published': the val folder, 16 images of the published set. The others are cut
@@ -31,8 +31,8 @@ def hash_fraction(key: str, seed: int, purpose: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float = 0.15,
-                 seed: int = 0) -> pd.DataFrame:
+def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float = 0.15, seed: int = 0,
+                 task: Task = PNEUMONIA) -> pd.DataFrame:
     """Add the column ``role``: 'train', 'validation', 'test' or 'unused'.
 
     Films of a folder without split folders ('all') count as train. The published val images are
@@ -43,6 +43,7 @@ def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float =
         design: one of ``VALIDATION_DESIGNS``.
         fraction: share of the training keys that goes to validation, in (0, 1).
         seed: of the cut.
+        task: whose classes there have to be.
 
     Raises:
         DataError: the design is unknown, or it leaves training or validation without a class.
@@ -54,20 +55,20 @@ def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float =
         roles[films["split"] == "val"] = "validation"
     else:
         candidates = films[roles == "train"]
-        roles[candidates.index[_chosen(candidates, design, fraction, seed)]] = "validation"
+        roles[candidates.index[_chosen(candidates, design, fraction, seed, task)]] = "validation"
     result = films.assign(role=roles)
-    require_both_classes(result, design)
+    require_all_classes(result, design, task)
     return result
 
 
-def require_both_classes(films: pd.DataFrame, design: str) -> None:
-    """Make sure that training and validation have films of both classes.
+def require_all_classes(films: pd.DataFrame, design: str, task: Task = PNEUMONIA) -> None:
+    """Make sure that training and validation have films of every class.
 
     Raises:
         DataError: one of them lacks a class.
     """
     for role in ("train", "validation"):
-        for label in LABELS:
+        for label in task.classes:
             if not ((films["role"] == role) & (films["label"] == label)).any():
                 raise DataError(f"validation by {design} leaves no {label} film for {role}; "
                                 "give more images or choose another design")
@@ -84,13 +85,13 @@ def split_key(films: pd.DataFrame, design: str) -> pd.Series:
     return block.where(films["series"] != "", films["patient"])
 
 
-def _chosen(films: pd.DataFrame, design: str, fraction: float, seed: int) -> np.ndarray:
+def _chosen(films: pd.DataFrame, design: str, fraction: float, seed: int, task: Task) -> np.ndarray:
     """True where a film goes to validation."""
     keys = split_key(films, design)
     position = {key: hash_fraction(key, seed, "validation") for key in keys.unique()}
     positions = keys.map(position).to_numpy(float)
     chosen = positions < fraction
-    for label in LABELS:
+    for label in task.classes:
         own = (films["label"] == label).to_numpy()
         if own.any() and not chosen[own].any():
             # A small set can miss a class by chance: its first key by hash then goes to validation.
@@ -110,14 +111,15 @@ def draw_by_patient(films: pd.DataFrame, max_images: int | None, seed: int = 0) 
     return _draw(films, {label: max_images * int(counts[label]) // len(films) for label in counts.index}, seed)
 
 
-def draw_shares(films: pd.DataFrame, images: int, normal_share: float, seed: int = 0) -> pd.DataFrame:
-    """``images`` films of which ``normal_share`` are NORMAL, whole patients only.
+def draw_shares(films: pd.DataFrame, images: int, first_share: float, seed: int = 0, task: Task = PNEUMONIA
+                ) -> pd.DataFrame:
+    """``images`` films of two classes of which ``first_share`` are of the first, whole patients only.
 
     Raises:
         DataError: there are not enough films of a class.
     """
-    normal = round(images * normal_share)
-    wanted = dict(zip(LABELS, (normal, images - normal), strict=True))
+    first = round(images * first_share)
+    wanted = dict(zip(task.classes, (first, images - first), strict=True))
     drawn = _draw(films, wanted, seed)
     for label, number in wanted.items():
         found = int((drawn["label"] == label).sum())

@@ -1,6 +1,6 @@
 """Metrics of a binary classifier (the paper's Eq. 5 to 10 and what they leave out), with intervals.
 
-PNEUMONIA is the positive class. A score at or above the threshold is a call of PNEUMONIA.
+Of a task's two classes the second is positive. A score at or above the threshold is a call of it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ import sklearn
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-POSITIVE = "PNEUMONIA"
+from covidcnn.task import PNEUMONIA, Task
+
 CONFIDENCE = 0.95
 
 
@@ -48,17 +49,17 @@ class Confusion:
 
     @property
     def sensitivity(self) -> float:
-        """Eq. 7, recall: the share of PNEUMONIA called so."""
+        """Eq. 7, recall: the share of the positive class called so."""
         return _ratio(*self.proportions["sensitivity"])
 
     @property
     def precision(self) -> float:
-        """Eq. 8: the share of PNEUMONIA among the calls of PNEUMONIA; NaN if there was no such call."""
+        """Eq. 8: the share of the positive class among the calls of it; NaN if there was no such call."""
         return _ratio(*self.proportions["precision"])
 
     @property
     def specificity(self) -> float:
-        """Eq. 9: the share of NORMAL called so."""
+        """Eq. 9: the share of the other class called so."""
         return _ratio(*self.proportions["specificity"])
 
     @property
@@ -67,12 +68,11 @@ class Confusion:
         return _ratio(2 * self.true_positives,
                       2 * self.true_positives + self.false_positives + self.false_negatives)
 
-    def as_table(self) -> pd.DataFrame:
+    def as_table(self, task: Task = PNEUMONIA) -> pd.DataFrame:
         """Rows: what the film is; columns: what it is called."""
         return pd.DataFrame(
             [[self.true_negatives, self.false_positives], [self.false_negatives, self.true_positives]],
-            index=pd.Index(["NORMAL", "PNEUMONIA"], name="film"),
-            columns=pd.Index(["NORMAL", "PNEUMONIA"], name="called"))
+            index=pd.Index(task.classes, name="film"), columns=pd.Index(task.classes, name="called"))
 
 
 @dataclass(frozen=True)
@@ -89,37 +89,32 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def binary_labels(scores: pd.DataFrame) -> np.ndarray:
-    """The column ``label`` as int (n,): 1 for PNEUMONIA."""
-    return (scores["label"] == POSITIVE).to_numpy(int)
-
-
-def confusion(scores: pd.DataFrame, threshold: float = 0.5) -> Confusion:
+def confusion(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> Confusion:
     """Count right and wrong calls at a threshold.
 
     Args:
         scores: a row a film, with ``label`` and ``score``.
         threshold: in 0..1.
+        task: of two classes.
     """
-    positive = scores["label"] == POSITIVE
+    positive = task.encode(scores["label"]).astype(bool)
     called = scores["score"] >= threshold
     return Confusion(int((~positive & ~called).sum()), int((~positive & called).sum()),
                      int((positive & ~called).sum()), int((positive & called).sum()))
 
 
-def cross_entropy(scores: pd.DataFrame) -> float:
-    """Eq. 5, of films with ``label`` and ``score``: see ``binary_cross_entropy``."""
-    return binary_cross_entropy(binary_labels(scores), scores["score"].to_numpy())
-
-
-def binary_cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Eq. 5: the mean binary cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does.
+def cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Eq. 5: the mean cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does.
 
     Args:
-        labels: int (n,), 1 for PNEUMONIA.
-        scores: float (n,) in 0..1.
+        labels: int (n,), the place of each image's class.
+        scores: float in 0..1: of two classes (n,) or (n, 1), the probability of the second; of more (n, classes).
     """
-    return float(log_loss(labels, np.clip(scores.astype(float), 1e-7, 1 - 1e-7), labels=[0, 1]))
+    scores = scores[:, 0] if scores.shape[1:] == (1,) else scores
+    kept = np.clip(scores.astype(float), 1e-7, 1 - 1e-7)
+    if kept.ndim == 1:
+        return float(log_loss(labels, kept, labels=[0, 1]))
+    return float(log_loss(labels, kept / kept.sum(axis=1, keepdims=True), labels=range(kept.shape[1])))
 
 
 def wilson(successes: int, trials: int) -> Estimate:
@@ -137,7 +132,7 @@ def proportion_estimates(matrix: Confusion) -> dict[str, Estimate]:
 
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
                                bins: int = 10) -> Any:
-    """Mean distance between score and share of PNEUMONIA over equal-width bins of the score, weighted
+    """Mean distance between score and share of the positive class over equal-width bins of the score, weighted
     by films (Guo et al. 2017)."""
     weight = np.ones(len(labels)) if sample_weight is None else sample_weight
     which = np.minimum((scores * bins).astype(int), bins - 1)
@@ -156,8 +151,8 @@ def _f1_at(threshold: float) -> Callable[..., float]:
     return f1
 
 
-def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int = 1000, seed: int = 0
-                    ) -> dict[str, Estimate]:
+def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int = 1000, seed: int = 0,
+                    task: Task = PNEUMONIA) -> dict[str, Estimate]:
     """Every metric with its 95 % interval.
 
     Proportions (accuracy, sensitivity, specificity, precision; sensitivity also by subtype) have Wilson
@@ -169,27 +164,30 @@ def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int =
         threshold: in 0..1, fixed beforehand and never on these films.
         samples: of the bootstrap.
         seed: of the bootstrap.
+        task: of two classes.
     """
-    estimates = proportion_estimates(confusion(scores, threshold))
+    estimates = proportion_estimates(confusion(scores, threshold, task))
     for subtype in ("bacteria", "virus"):
-        own = scores[(scores["subtype"] == subtype) & (scores["label"] == POSITIVE)]
+        own = scores[(scores["subtype"] == subtype) & (scores["label"] == task.positive)]
         if len(own):
             estimates[f"sensitivity, {subtype}"] = wilson(int((own["score"] >= threshold).sum()), len(own))
     return estimates | bootstrap_by_patient(
         scores,
         {"f1": _f1_at(threshold), "auc": roc_auc_score, "average precision": average_precision_score,
          "brier score": brier_score_loss, "calibration error": expected_calibration_error},
-        samples, seed)
+        samples, seed, task)
 
 
 def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., float]], samples: int = 1000,
-                         seed: int = 0) -> dict[str, Estimate]:
-    """Percentile intervals of metrics ``f(labels, scores, sample_weight=...)``.
+                         seed: int = 0, task: Task = PNEUMONIA) -> dict[str, Estimate]:
+    """Percentile intervals of metrics ``f(labels, scores, sample_weight=...)``; scores are float (n,), of more than two
+    classes (n, classes).
 
     Films of one child are not independent, so children are drawn and not films. They are drawn within
     each class: the number of children of a class is a fact of the test set's making, not of chance.
     """
-    labels, score = binary_labels(scores), scores["score"].to_numpy(float)
+    labels, score = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
+    score = score[:, 0] if task.is_binary else score
     patient = pd.factorize(scores["patient"] + "/" + scores["label"])[0]
     patient_label = np.zeros(patient.max() + 1, int)
     patient_label[patient] = labels
@@ -197,7 +195,7 @@ def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., 
     found = {name: float(metric(labels, score, sample_weight=ones)) for name, metric in metrics.items()}
     generator = np.random.default_rng(seed)
     values: dict[str, list[float]] = {name: [] for name in metrics}
-    classes = [np.flatnonzero(patient_label == label) for label in (0, 1)]
+    classes = [np.flatnonzero(patient_label == label) for label in range(len(task.classes))]
     # The arrays are checked once, by the first calls above, and not again for every sample.
     with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
         for _ in range(samples):

@@ -1,18 +1,19 @@
-"""Where to call PNEUMONIA: 0.5 as the paper seems to, or a threshold fixed on validation. Never on test."""
+"""From where on the positive class is called: 0.5, as the paper seems to, or fixed on validation. Never on test."""
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
 from covidcnn.errors import UserError
-from covidcnn.evaluation.metrics import binary_labels
+from covidcnn.task import PNEUMONIA, Task
 
 RULES = ("0.5", "youden", "sensitivity")
 """'0.5'; 'youden': the highest sensitivity + specificity; 'sensitivity': the highest specificity at a
 target sensitivity."""
 
 
-def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivity: float = 0.95) -> float:
+def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivity: float = 0.95,
+                  task: Task = PNEUMONIA) -> float:
     """The threshold that a rule gives on validation films.
 
     Between two films' scores every threshold does equally well; the middle is taken, which asks least of
@@ -22,6 +23,7 @@ def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivit
         validation: a row a film, with ``label`` and ``score``; both classes present.
         rule: one of ``RULES``.
         target_sensitivity: in (0, 1]; for the rule 'sensitivity'.
+        task: of two classes.
 
     Raises:
         UserError: unknown rule.
@@ -30,7 +32,7 @@ def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivit
         raise UserError(f"unknown threshold rule '{rule}'; choose one of {', '.join(RULES)}")
     if rule == "0.5":
         return 0.5
-    labels, scores = binary_labels(validation), validation["score"].to_numpy(float)
+    labels, scores = task.encode(validation["label"]), validation["score"].to_numpy(float)
     false_alarms, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     if rule == "youden":
         best = int(np.argmax(sensitivity - false_alarms))

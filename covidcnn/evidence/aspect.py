@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS, content_hash
+from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.matching import matched_pairs
 from covidcnn.data.splits import hash_fraction
@@ -25,6 +25,7 @@ from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import resize
 from covidcnn.paths import REPORTS, cache_folder, replacing_folder
+from covidcnn.task import PNEUMONIA
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import Sweep, parse_sweep
 from covidcnn.trials.sweep import shard as shard_of
@@ -122,7 +123,7 @@ def training_images(films: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -
         DataError: there are fewer.
     """
     half = films[learns(films, replicate)]
-    normal, pneumonia = (half[half["label"] == label] for label in LABELS)
+    normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     if arm.calipers:
         matched = matched_pairs(normal, pneumonia, arm.calipers, arm.gaps)[:pairs]
         chosen = half.loc[[*matched["first"], *matched["second"]]]
@@ -136,7 +137,7 @@ def training_images(films: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -
 def judged_images(films: pd.DataFrame, replicate: int) -> pd.DataFrame:
     """What a replicate is judged on, in all arms alike: all NORMAL images of the other half, and as many PNEUMONIA."""
     half = films[~learns(films, replicate)]
-    normal, pneumonia = (half[half["label"] == label] for label in LABELS)
+    normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     return pd.concat([normal, _drawn(pneumonia, len(normal), replicate)])
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS
 from covidcnn.data.framing import align_each, reference_image
 from covidcnn.evidence.aspect import Scores
 from covidcnn.evidence.statistics import Difference, over_seeds, patient_draws
+from covidcnn.task import PNEUMONIA
 
 LARGER, SMALLER = "1.10", "0.90"
 OPERATING_POINT = 0.9
@@ -21,7 +21,7 @@ def response(axis: str) -> Measure:
     """How many more NORMAL images are predicted PNEUMONIA when stretched to 1.10 along ``axis`` ('height', 'width' or
     'size') than when shrunk to 0.90: float (samples,) in -1..1."""
     def measured(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-        normal = (judged["label"] == LABELS[0]).to_numpy()
+        normal = (judged["label"] == PNEUMONIA.classes[0]).to_numpy()
         rates = [_alarms(judged, weights, normal, f"{axis} {factor}") for factor in (LARGER, SMALLER)]
         return rates[0] - rates[1]
 
@@ -34,7 +34,7 @@ def alarm_rate(paths: Collection[str]) -> Measure:
 
 
 def _alarms(judged: pd.DataFrame, weights: np.ndarray, group: np.ndarray, perturbation: str) -> np.ndarray:
-    normal = (judged["label"] == LABELS[0]).to_numpy()
+    normal = (judged["label"] == PNEUMONIA.classes[0]).to_numpy()
     as_they_are = judged.loc[normal, ""].to_numpy()
     order = np.argsort(as_they_are)
     below = weights[:, normal][:, order].cumsum(axis=1)
@@ -86,7 +86,7 @@ def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
         films: from ``measured_images``.
         images: uint8 (len(films), size, size), squeezed to squares.
     """
-    normal = (films["label"] == LABELS[0]).to_numpy()
+    normal = (films["label"] == PNEUMONIA.classes[0]).to_numpy()
     own = films[normal]
     height = align_each(images[normal], reference_image(films, images))["height"].to_numpy()
     aspect = np.exp(own["aspect"].to_numpy())
@@ -97,7 +97,7 @@ def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
 
 def cropping(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     """How many more NORMAL images are predicted PNEUMONIA when cropped as by a stretch of 1.10, but not stretched."""
-    normal = (judged["label"] == LABELS[0]).to_numpy()
+    normal = (judged["label"] == PNEUMONIA.classes[0]).to_numpy()
     return (_alarms(judged, weights, normal, f"cropped height {LARGER}") - _alarms(judged, weights, normal, ""))
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from covidcnn import paper
-from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evidence.findings import augmented_or_not
 from covidcnn.evidence.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment
 from covidcnn.evidence.statistics import Difference, Untestable, contrast, over_seeds, paired_difference
 from covidcnn.evidence.verdicts import NEAR, OPEN, REFUTED, SUPPORTED, Finding, all_hold, direction, shown
+from covidcnn.task import PNEUMONIA
 
 _SETTLING_EPOCHS = 2
 """Of a training, in which accuracy rises whatever it is measured on."""
@@ -143,7 +143,7 @@ def _rises(treatment: Treatment) -> np.ndarray:
         Untestable: a training never called validation films more rightly than their larger class does; what learnt
             nothing cannot over-fit.
     """
-    positive = binary_labels(treatment.validation_films).mean()
+    positive = PNEUMONIA.encode(treatment.validation_films["label"]).mean()
     stuck = sum(history["val_accuracy"].max() <= max(positive, 1 - positive) + 1e-6 for history in treatment.histories)
     if stuck:
         raise Untestable(f"{stuck} of {len(treatment.seeds)} trainings never call validation films more rightly than "
@@ -187,7 +187,7 @@ def _jumps(treatment: Treatment, settling: int) -> np.ndarray:
 
     Balanced, because of the 16 published films half are NORMAL and of the others a quarter.
     """
-    positive = binary_labels(treatment.validation_films).mean()
+    positive = PNEUMONIA.encode(treatment.validation_films["label"]).mean()
     jumps = []
     for history in treatment.histories:
         settled = history.iloc[settling:]
@@ -214,6 +214,6 @@ def kept_on_test(results: ArmResults, treatment: Treatment, allowed: float = 0.0
         treatment: in question.
         allowed: what may be lost: it is added.
     """
-    metric: Metric = accuracy_at(binary_labels(results.films).mean())
+    metric: Metric = accuracy_at(PNEUMONIA.encode(results.films["label"]).mean())
     return contrast([(1, treatment.test_scores)], results.films, metric, results.draws,
                     allowed - treatment.validation_values(metric), treatment.validation_error(metric))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcnn import paper
-from covidcnn.evaluation.metrics import binary_labels, confusion
+from covidcnn.evaluation.metrics import confusion
 from covidcnn.evidence.findings import nadam_differences, paper_lead
 from covidcnn.evidence.floor import RIDGE
 from covidcnn.evidence.ledger import summary
@@ -44,6 +44,7 @@ from covidcnn.plots.evidence import (
     values_by_treatment,
     verdict_counts,
 )
+from covidcnn.task import PNEUMONIA
 
 _VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
                     NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
@@ -158,7 +159,7 @@ def promise_figure(arm: ArmResults) -> Figure:
 
 def _promised(arm: ArmResults) -> tuple[str, Metric]:
     if compares_validations(arm):
-        return "accuracy at the class shares of test", accuracy_at(binary_labels(arm.films).mean())
+        return "accuracy at the class shares of test", accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
     return "specificity", specificity
 
 

@@ -1,7 +1,7 @@
 """What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,6 @@ import pandas as pd
 
 from covidcnn.data.facts import TEST_COPIES
 from covidcnn.errors import DataError
-from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evidence.floor import read_floor, read_sizes
 from covidcnn.evidence.measures import Metric
@@ -18,7 +17,8 @@ from covidcnn.evidence.openings import require_as_frozen
 from covidcnn.evidence.protocol import Protocol, whole_seeds
 from covidcnn.evidence.statistics import Untestable, patient_draws, patient_error
 from covidcnn.perturbations import SIMULATED_SHIFTS
-from covidcnn.training.recipe import Recipe
+from covidcnn.task import PNEUMONIA
+from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.training.result import unperturbed
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
@@ -88,7 +88,7 @@ class Treatment:
             films: bool (test films,), those to look at; None takes all.
             at_validation_threshold: call at Youden's threshold from validation instead of 0.5.
         """
-        labels = binary_labels(self.films)
+        labels = PNEUMONIA.encode(self.films["label"])
         weights = np.ones(len(labels)) if films is None else films.astype(float)
         return np.array([metric(labels, row, weights) for row in self.scores(at_validation_threshold)])
 
@@ -128,7 +128,7 @@ class Treatment:
         Raises:
             Untestable: a seed has no scores there.
         """
-        labels, ones = binary_labels(self.validation_films), np.ones(len(self.validation_films))
+        labels, ones = PNEUMONIA.encode(self.validation_films["label"]), np.ones(len(self.validation_films))
         return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
@@ -148,8 +148,7 @@ class Treatment:
         Raises:
             Untestable: one has not.
         """
-        diverged = sum(bool(result.diverged) for result in self.results)
-        if diverged:
+        if diverged := sum(bool(result.diverged) for result in self.results):
             raise Untestable(f"{diverged} of {len(self.results)} trainings diverged")
 
 
@@ -260,15 +259,15 @@ def arm_title(name: str, exploratory: bool) -> str:
 
 
 def setting(recipe: Recipe, name: str) -> Any:
-    """A setting of a recipe or of its images, by name."""
-    return getattr(recipe if hasattr(recipe, name) else recipe.images, name)
+    """A setting of a recipe, of its images or of its model, by name."""
+    return settings_of(recipe)[name]
 
 
 def differing(recipes: Sequence[Recipe]) -> list[str]:
-    """The names of the settings in which recipes differ, those of the images too."""
-    names = [field.name for field in fields(Recipe) if field.name != "images"]
-    names += [field.name for field in fields(type(recipes[0].images))]
-    return [name for name in names if len({setting(recipe, name) for recipe in recipes}) > 1]
+    """The names of the settings in which recipes differ, those of images and models too."""
+    found = [settings_of(recipe) for recipe in recipes]
+    names = dict.fromkeys(name for settings in found for name in settings)
+    return [name for name in names if len({settings.get(name) for settings in found}) > 1]
 
 
 def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) -> ArmResults:

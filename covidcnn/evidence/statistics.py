@@ -14,8 +14,9 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.power import TTestPower
 
-from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels
+from covidcnn.evaluation.metrics import CONFIDENCE
 from covidcnn.evidence.measures import Metric, accuracy
+from covidcnn.task import PNEUMONIA
 
 
 class Untestable(Exception):
@@ -51,7 +52,7 @@ def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np
     """
     patient = pd.factorize(films["patient"] + "/" + films["label"])[0]
     label = np.zeros(patient.max() + 1, int)
-    label[patient] = binary_labels(films)
+    label[patient] = PNEUMONIA.encode(films["label"])
     generator = np.random.default_rng(seed)
     drawn = np.zeros((samples, len(label)))
     for value in (0, 1):
@@ -92,7 +93,7 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, met
         fixed: float (seeds,), added for each seed: what was measured on other films.
         fixed_error: standard error of its mean from the choice of those films' patients.
     """
-    per_seed = _by_seed(terms, binary_labels(films), metric, np.ones(len(films))) + fixed
+    per_seed = _by_seed(terms, PNEUMONIA.encode(films["label"]), metric, np.ones(len(films))) + fixed
     return over_seeds(per_seed, float(np.hypot(_patient_error(terms, films, metric, draws), fixed_error)))
 
 
@@ -106,7 +107,7 @@ def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metr
 def _patient_error(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric,
                    draws: np.ndarray | None) -> float:
     draws = patient_draws(films) if draws is None else draws
-    return float(np.std(_by_seed(terms, binary_labels(films), metric, draws).mean(axis=0), ddof=1))
+    return float(np.std(_by_seed(terms, PNEUMONIA.encode(films["label"]), metric, draws).mean(axis=0), ddof=1))
 
 
 def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn import paper
-from covidcnn.evaluation.metrics import CONFIDENCE, binary_labels, confusion
+from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evidence.causes import kept_on_test
 from covidcnn.evidence.findings import nadam_differences, optimizers_at_the_edge, paper_lead
 from covidcnn.evidence.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
@@ -23,6 +23,7 @@ from covidcnn.evidence.statistics import (
     prediction_interval,
     rank_probabilities,
 )
+from covidcnn.task import PNEUMONIA
 from covidcnn.trials.table import trial_table
 
 Tables = dict[str, tuple[pd.DataFrame, str]]
@@ -113,7 +114,7 @@ def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
     row |= {name: np.median(at(False, MEASURES[name])) for name in ("loss", "AUC", "calibration error")}
     diverged = sum(bool(result.diverged) for result in treatment.results)
-    at_test_shares = accuracy_at(binary_labels(arm.films).mean())
+    at_test_shares = accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
     held_out = {} if diverged else {
         f"{name}, validation": np.median(treatment.validation_values(metric, primary))
         for name, metric in (("specificity", specificity), ("accuracy at test's shares", at_test_shares))}
@@ -140,7 +141,7 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
 
 def promise_table(arm: ArmResults) -> pd.DataFrame:
     """A row a treatment: accuracy that validation promises, at the class shares of test, and what test then says."""
-    metric = accuracy_at(binary_labels(arm.films).mean())
+    metric = accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
     rows = []
     for treatment in arm.treatments:
         row: dict[str, Any] = settings_in_words(treatment)
@@ -217,7 +218,7 @@ def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float]
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam and each rival, a row a pair of models of the same seed."""
-    nadam, labels = arm.treatment(optimizer="Nadam"), binary_labels(arm.films)
+    nadam, labels = arm.treatment(optimizer="Nadam"), PNEUMONIA.encode(arm.films["label"])
     return pd.DataFrame([
         {"rival": rival.recipe.optimizer, "seed": seed} | mcnemar_pair(one, other, labels)
         for rival in arm.treatments if rival is not nadam
@@ -246,7 +247,7 @@ def _difference(difference: Difference) -> dict[str, float]:
 def rank_table(arm: ArmResults) -> pd.DataFrame:
     """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
     values = pd.DataFrame({treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments})
-    labels = binary_labels(arm.films)
+    labels = PNEUMONIA.encode(arm.films["label"])
     by_draw = np.stack([np.mean([accuracy(labels, scores, arm.draws) for scores in treatment.test_scores], axis=0)
                         for treatment in arm.treatments], axis=1)
     return rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
@@ -257,7 +258,7 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (model, split), films in scores.groupby(["model", "split"], sort=False):
         matrix = confusion(films)
-        labels, ones = binary_labels(films), np.ones(len(films))
+        labels, ones = PNEUMONIA.encode(films["label"]), np.ones(len(films))
         rows.append({"model": model, "films": len(films),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,

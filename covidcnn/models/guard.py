@@ -2,7 +2,7 @@
 
 Keras's safe mode refuses Python functions, but what a configuration names is looked up among everything Keras has
 and whatever other packages have registered, and archive members of other names are unpacked to disk. Here only the
-parts of the paper's network pass, and only the three members that Keras needs are handed on.
+parts of the registered networks pass, and only the three members that Keras needs are handed on.
 """
 
 import json
@@ -18,10 +18,10 @@ LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 ALLOWED = [
     ("keras.src.models.functional", "Functional"), ("keras", "DTypePolicy"), (None, "__keras_tensor__"),
     *(("keras.layers", name) for name in ("InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout",
-                                          "Flatten", "Dense")),
+                                          "Flatten", "Dense", "ReLU", "Add", "GlobalAveragePooling2D")),
     *(("keras.initializers", name) for name in ("GlorotUniform", "Zeros", "Ones")),
 ]
-"""(module, class) of everything that a network of :func:`covidcnn.models.paper_cnn.paper_cnn` is made of."""
+"""(module, class) of everything that the networks of :mod:`covidcnn.models.registry` are made of."""
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -41,7 +41,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def require_known_parts(config: bytes) -> None:
-    """Refuse a configuration that names anything but the parts of the paper's network.
+    """Refuse a configuration that names anything but the parts of the registered networks.
 
     Raises:
         ValueError: it does, or it is no configuration.

@@ -1,14 +1,17 @@
 """Look inside a trained network: what its layers hold for given films, and how it was put together."""
 
-from dataclasses import fields
-from inspect import signature
+import math
+from dataclasses import asdict, fields
+from inspect import getmodule
 
 import numpy as np
 import pandas as pd
 
 from covidcnn.backend import keras
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.paper_cnn import KERNEL, paper_cnn
+from covidcnn.models.paper_cnn import KERNEL, PaperCnn
+from covidcnn.models.registry import MODELS
+from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 
 
@@ -138,14 +141,16 @@ def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[
     return chosen
 
 
-def typical_films(scores: pd.DataFrame) -> dict[str, str]:
-    """For each label the path of the film with the median score: neither the best case nor the worst.
+def typical_films(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, str]:
+    """For each class the path of the film with the median score: neither the best case nor the worst.
 
     Args:
-        scores: columns ``path``, ``label``, ``score``.
+        scores: columns ``path``, ``label``, ``score``; every class present.
+        task: of two classes.
     """
     ordered = scores.sort_values(["score", "path"])
-    return {label: group["path"].iloc[len(group) // 2] for label, group in ordered.groupby("label")}
+    by_label = {label: ordered.loc[ordered["label"] == label, "path"] for label in task.classes}
+    return {label: paths.iloc[len(paths) // 2] for label, paths in by_label.items()}
 
 
 def receptive_fields(model: keras.Model) -> pd.DataFrame:
@@ -175,7 +180,7 @@ def assumptions(model: keras.Model) -> pd.DataFrame:
     Returns:
         Columns ``left open by the paper``, ``taken here``.
     """
-    default = {name: parameter.default for name, parameter in signature(paper_cnn).parameters.items()}
+    default = asdict(PaperCnn())
     images = {field.name: field.default for field in fields(ImageSettings)}
     second, pooling = model.get_layer("convolution_2"), model.get_layer("pooling_1")
     normalisation = model.get_layer("normalisation_1")
@@ -203,3 +208,30 @@ def assumptions(model: keras.Model) -> pd.DataFrame:
         "interpolation of the resizing": images["interpolation"],
         "pixel values": "divided by 255",
     }.items(), columns=["left open by the paper", "taken here"]).astype(str)
+
+
+def model_table(task: Task, image_size: int) -> pd.DataFrame:
+    """The models that can be trained, with their options' defaults.
+
+    Returns:
+        A row a model: ``model``, ``what it is``, ``options``, ``parameters``, ``multiply-adds`` for one image.
+    """
+    rows = []
+    for name, options in MODELS.items():
+        network = options().build(task, image_size, 0)
+        rows.append({"model": name, "what it is": (getmodule(options).__doc__ or "").splitlines()[0],
+                     "options": ", ".join(f"{option}={value}" for option, value in asdict(options()).items()),
+                     "parameters": network.count_params(), "multiply-adds": multiply_adds(network)})
+    return pd.DataFrame(rows)
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiplications, each with an addition, that convolutions and dense layers need for one image."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            # Each weight of the kernel is used once at every place of the output.
+            total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Dense):
+            total += math.prod(layer.kernel.shape)
+    return total

@@ -19,11 +19,11 @@ import pandas as pd
 from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
-from covidcnn.data.catalogue import LABELS
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_parts
 from covidcnn.paths import replacing
+from covidcnn.task import PNEUMONIA, Task
 
 MEMBER = "covidcnn.json"
 KNOWN_AS = {"train": "trained on", "validation": "validated on"}
@@ -40,12 +40,12 @@ class ModelFacts:
 
     images: ImageSettings
     threshold: float
-    """Scores at or above it are called PNEUMONIA."""
+    """Of two classes: scores at or above it are called the positive one."""
     threshold_rule: str
     """How the threshold was fixed, and on which films."""
     training: dict[str, Any]
     """Recipe, seed, data set, its content hash and licence, counts."""
-    class_names: tuple[str, ...] = LABELS
+    task: Task = PNEUMONIA
     pixels: str = "uint8 greyscale divided by 255"
     disclaimer: str = DISCLAIMER
     appearance: Appearance | None = None
@@ -112,9 +112,10 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
         raise DataError(f"{path}: its network is not one that covidcnn train saves, so Keras cannot load it safely; "
                         "train the model again") from error
     model = _load_network(path, content)
-    if model.input_shape[1:] != (facts.images.size, facts.images.size, 1) or model.output_shape != (None, 1):
-        raise DataError(f"{path}: its {MEMBER} and its network disagree on the image size; use a model.keras that "
-                        "covidcnn train saved")
+    if (model.input_shape[1:] != (facts.images.size, facts.images.size, 1)
+            or model.output_shape != (None, facts.task.outputs)):
+        raise DataError(f"{path}: its {MEMBER} and its network disagree on image size or classes; use a model.keras "
+                        "that covidcnn train saved")
     return model, facts
 
 
@@ -122,13 +123,14 @@ def _read_facts(text: bytes) -> ModelFacts:
     """The facts of a model file; anything but a DataError means that they are damaged."""
     values = json.loads(text)
     values["images"] = ImageSettings(**values["images"])
-    values["class_names"] = tuple(values["class_names"])
+    # Files of version 0.1 name the classes alone.
+    values["task"] = Task(**values["task"]) if "task" in values else Task(values.pop("class_names"))
     if values.get("appearance") is not None:
         values["appearance"] = Appearance.from_json(values["appearance"])
     facts = ModelFacts(**values)
     if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
             or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
-            or type(facts.images.pad) is not bool or facts.class_names != LABELS
+            or type(facts.images.pad) is not bool or not all(isinstance(name, str) for name in facts.task.classes)
             or not isinstance(facts.training, dict)
             or not (facts.image_hashes is None or all(isinstance(facts.image_hashes[role], str) for role in KNOWN_AS))):
         raise ValueError("facts out of range")

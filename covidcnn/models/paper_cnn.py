@@ -5,9 +5,13 @@ ReLU; four batch normalisations, four 2 x 2 max poolings, two dropouts; Dense(12
 sigmoid). Everything else is an assumption, stated beside its parameter.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from covidcnn.models.options import initial_weights, require_range, require_widths
+from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
     from covidcnn.backend import keras
@@ -17,62 +21,69 @@ KERNEL = 3
 DENSE_UNITS = 128
 
 
-def paper_cnn(image_size: int = 224, *, filters: tuple[int, ...] = FILTERS, dropout: float = 0.2,
-              batch_norm: bool = True, batch_norm_momentum: float = 0.99, seed: int = 0, training_policy: str = ""
-              ) -> "keras.Model":
-    """Build the network, not yet compiled, with initial weights that depend on the seed alone.
+@dataclass(frozen=True)
+class PaperCnn:
+    """Options of the paper's network. Defaults are the paper's, or stated assumptions."""
 
-    There are two forms with the same layers and weights. The plain form is standard Keras in float32: it is
-    what is saved and what scores films. The training form is several times faster to train: its batch
-    normalisation is fused, and its activations have the precision asked for.
+    filters: tuple[int, ...] = FILTERS
+    """Kernels of each convolution block; the paper gives the first, 32 (assumption: doubled from block to block)."""
+    dropout: float = 0.2
+    """Rate after the last block and before the output (assumption: 0.2, in these two places)."""
+    batch_norm: bool = True
+    """Without it the network is not the paper's: to see what batch normalisation does."""
+    batch_norm_momentum: float = 0.99
+    """Of the moving averages (assumption: Keras's default)."""
+
+    def __post_init__(self) -> None:
+        # Whole numbers and lists are taken for floats and tuples, so that equal options are equal.
+        object.__setattr__(self, "filters", tuple(self.filters))
+        for name in ("dropout", "batch_norm_momentum"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        require_widths("filters", self.filters)
+        require_range("dropout", self.dropout, 0, 0.99)
+        require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
+
+    @property
+    def smallest_image(self) -> int:
+        """Side in pixels below which its poolings leave nothing."""
+        return 2 ** len(self.filters)
+
+    def build(self, task: Task = PNEUMONIA, image_size: int = 224, seed: int = 0) -> "keras.Model":
+        """The network in plain Keras, with initial weights that depend on the seed alone: see ``registry.Model``."""
+        # Here and not above: recipes take the options, and need not wait for TensorFlow.
+        from covidcnn.backend import keras
+
+        layers = keras.layers
+        films = keras.Input((image_size, image_size, 1), name="film")
+        features = films
+        # Order convolution, ReLU, batch normalisation, pooling, and 'same' padding: assumptions.
+        for block, kernels in enumerate(self.filters, start=1):
+            features = layers.Conv2D(kernels, KERNEL, padding="same", activation="relu",
+                                     kernel_initializer=initial_weights(seed, block),
+                                     name=f"convolution_{block}")(features)
+            if self.batch_norm:
+                features = layers.BatchNormalization(momentum=self.batch_norm_momentum,
+                                                     name=f"normalisation_{block}")(features)
+            features = layers.MaxPooling2D(2, name=f"pooling_{block}")(features)
+        features = layers.Dropout(self.dropout, seed=1000 * seed + 101, name="dropout_1")(features)
+        features = layers.Flatten(name="flatten")(features)
+        features = layers.Dense(DENSE_UNITS, activation="relu", kernel_initializer=initial_weights(seed, 201),
+                                name="dense_1")(features)
+        features = layers.Dropout(self.dropout, seed=1000 * seed + 102, name="dropout_2")(features)
+        output = layers.Dense(task.outputs, activation=task.activation, kernel_initializer=initial_weights(seed, 202),
+                              name="output")(features)
+        return keras.Model(films, output, name="paper_cnn")
+
+
+def paper_cnn(image_size: int = 224, seed: int = 0, **options: Any) -> "keras.Model":
+    """The paper's network for its own task.
 
     Args:
-        image_size: side of the input in pixels; at least 2 ** len(filters).
-        filters: kernels of each convolution block; the paper gives the first, 32 (assumption: doubled
-            from block to block).
-        dropout: rate after the last block and before the output (assumption: 0.2, in these two places).
-        batch_norm: whether there is batch normalisation, as in the paper.
-        batch_norm_momentum: of the moving averages (assumption: Keras's default, 0.99).
+        image_size: side of the input in pixels.
         seed: of initial weights and dropout.
-        training_policy: 'float32' or 'mixed_bfloat16' builds the training form; empty the plain one.
-
-    Returns:
-        Functional model from float (batch, image_size, image_size, 1) in 0..1 to the probability of
-        PNEUMONIA, float (batch, 1).
+        options: fields of ``PaperCnn``.
     """
-    # Here and not above: recipes take the constants, and need not wait for TensorFlow.
-    from covidcnn.backend import keras, tf
-    from covidcnn.models.fused import FusedBatchNormalization
-
-    layers = keras.layers
-    # Other backends fuse Keras's own layer by themselves.
-    normalisation = FusedBatchNormalization if training_policy and tf else layers.BatchNormalization
-    policy = training_policy or "float32"
-
-    # A seed of its own for each layer: what was built before in the process has no say.
-    def initializer(position: int) -> keras.initializers.Initializer:
-        return keras.initializers.GlorotUniform(seed=1000 * seed + position)
-
-    films = keras.Input((image_size, image_size, 1), name="film")
-    features = films
-    # Order convolution, ReLU, batch normalisation, pooling, and 'same' padding: assumptions.
-    for block, kernels in enumerate(filters, start=1):
-        features = layers.Conv2D(kernels, KERNEL, padding="same", activation="relu",
-                                 kernel_initializer=initializer(block), dtype=policy,
-                                 name=f"convolution_{block}")(features)
-        if batch_norm:
-            features = normalisation(momentum=batch_norm_momentum, dtype=policy,
-                                     name=f"normalisation_{block}")(features)
-        features = layers.MaxPooling2D(2, dtype=policy, name=f"pooling_{block}")(features)
-    features = layers.Dropout(dropout, seed=1000 * seed + 101, dtype=policy, name="dropout_1")(features)
-    features = layers.Flatten(dtype=policy, name="flatten")(features)
-    features = layers.Dense(DENSE_UNITS, activation="relu", kernel_initializer=initializer(201), dtype=policy,
-                            name="dense_1")(features)
-    features = layers.Dropout(dropout, seed=1000 * seed + 102, dtype=policy, name="dropout_2")(features)
-    # In float32 always: near 0 and 1 bfloat16 has too few values for a loss.
-    output = layers.Dense(1, activation="sigmoid", kernel_initializer=initializer(202), dtype="float32",
-                          name="output")(features)
-    return keras.Model(films, output, name="paper_cnn")
+    return PaperCnn(**options).build(PNEUMONIA, image_size, seed)
 
 
 def count_parameters(image_size: int = 224, filters: tuple[int, ...] = FILTERS) -> dict[str, int]:

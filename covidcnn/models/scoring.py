@@ -7,7 +7,7 @@ from covidcnn.data.pipeline import scoring_batches
 
 
 def predict(model: keras.Model, images: np.ndarray, rows: np.ndarray, perturbation: str = "") -> np.ndarray:
-    """The probability of PNEUMONIA.
+    """A network's outputs: see ``Task.probabilities`` for what they say.
 
     Args:
         model: from ``paper_cnn`` or ``load_model``.
@@ -16,9 +16,9 @@ def predict(model: keras.Model, images: np.ndarray, rows: np.ndarray, perturbati
         perturbation: one of ``PERTURBATIONS``, made to all films; empty leaves them as they are.
 
     Returns:
-        float (n,) in 0..1.
+        float (n, outputs) in 0..1.
     """
     # Batches are pairs, and Keras passes over the labels here.
     unknown = np.zeros(len(images), int)
     batches = scoring_batches(images, unknown, rows, perturbation=perturbation)
-    return model.predict(batches, verbose=0)[:, 0].astype(float)
+    return model.predict(batches, verbose=0).astype(float)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from covidcnn.data.catalogue import LABELS
-from covidcnn.plots.style import HERE, LABEL_COLOURS, PAPER
+from covidcnn.plots.style import HERE, PAPER, class_colours
+from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
     from covidcnn.imaging.registration import Alignment
@@ -91,33 +91,36 @@ def film_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int 
     return figure
 
 
-def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Films of each class in train and test, here beside the paper (Fig. 2).
+def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]], task: Task = PNEUMONIA) -> Figure:
+    """Films of each class in train and test, here beside the paper (Fig. 2), which has its two classes only.
 
     Bars are shares, so that a small data set can be held beside the paper's; counts stand on the bars.
 
     Args:
         here: films by split (rows) and label (columns), as ``counts_table`` gives them.
         paper: the paper's counts by split and label; a panel each.
+        task: whose classes are here.
     """
+    colours = list(class_colours(task).values())
     figure, axes = plt.subplots(1, len(paper), figsize=(9, 3.6), sharey=True, squeeze=False)
     for ax, (split, counts) in zip(axes.flat, paper.items(), strict=True):
-        own = here.loc[split, list(LABELS)] if split in here.index else pd.Series(0, index=list(LABELS))
-        for offset, source, values in ((-0.2, "here", own), (0.2, "paper", pd.Series(counts)[list(LABELS)])):
+        own = here.reindex(index=[split], columns=list(task.classes), fill_value=0).loc[split]
+        sources = {"here": own} | ({"paper": pd.Series(counts)[list(task.classes)]} if task == PNEUMONIA else {})
+        for offset, (source, values) in zip((-0.2, 0.2), sources.items(), strict=False):
             shares = values / max(values.sum(), 1)
-            colours = [LABEL_COLOURS[label] for label in LABELS]
-            bars = ax.bar(np.arange(len(LABELS)) + offset, shares, 0.36, edgecolor=colours, linewidth=1.5,
+            bars = ax.bar(np.arange(len(task.classes)) + offset, shares, 0.36, edgecolor=colours, linewidth=1.5,
                           color=colours if source == "here" else "none", hatch="" if source == "here" else "//")
             ax.bar_label(bars, [f"{source}\n{value:,}\n{share:.1%}"
                                 for value, share in zip(values, shares, strict=True)], padding=3, size=9)
-        ax.set(title=f"{split}: {own.sum():,} films here, {sum(counts.values()):,} in the paper", ylim=(0, 1),
-               xticks=range(len(LABELS)), xticklabels=LABELS)
+        there = f", {sum(counts.values()):,} in the paper" if "paper" in sources else ""
+        ax.set(title=f"{split}: {own.sum():,} films here{there}", ylim=(0, 1), xticks=range(len(task.classes)),
+               xticklabels=task.classes)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0, 0].set_ylabel("share of the split's films")
     return figure
 
 
-def size_scatter(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def size_scatter(films: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
     """Width and height of every film by class; equal films lie on one point, and the title says so."""
     ax = ax or plt.gca()
     sizes = films[["width", "height"]].drop_duplicates()
@@ -125,7 +128,7 @@ def size_scatter(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
     # The rarer class last, so that it is not painted over.
     for label in films["label"].value_counts().index:
         own = films[films["label"] == label]
-        ax.scatter(own["width"], own["height"], s=area, alpha=0.45, color=LABEL_COLOURS[label], label=label,
+        ax.scatter(own["width"], own["height"], s=area, alpha=0.45, color=class_colours(task)[label], label=label,
                    linewidths=0)
     longest = 1.08 * max(films["width"].max(), films["height"].max())
     ax.plot([0, longest], [0, longest], ":", color="0.6", lw=1)
@@ -141,7 +144,8 @@ def size_scatter(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: str = "") -> Axes:
+def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: str = "", task: Task = PNEUMONIA
+              ) -> Axes:
     """How a measure is distributed, a curve a class; train drawn through, test dashed.
 
     Args:
@@ -149,13 +153,14 @@ def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: 
         quantity: the column.
         ax: drawn on; the current one if None.
         unit: for the axis label.
+        task: whose classes are drawn.
     """
     ax = ax or plt.gca()
     for split, style in SPLIT_STYLES.items():
-        for label in LABELS:
+        for label, colour in class_colours(task).items():
             values = table.loc[(table["split"] == split) & (table["label"] == label), quantity]
             if values.nunique() > 1:
-                sns.kdeplot(values, ax=ax, color=LABEL_COLOURS[label], ls=style, label=f"{split} {label}", lw=2)
+                sns.kdeplot(values, ax=ax, color=colour, ls=style, label=f"{split} {label}", lw=2)
     ax.set(xlabel=f"{quantity} [{unit}]" if unit else quantity, ylabel="density of films", yticks=[])
     if ax.lines:
         # Room for the legend over the curves.
@@ -168,15 +173,17 @@ def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: 
     return ax
 
 
-def films_per_patient(films: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def films_per_patient(films: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
     """How many patient keys have one film, two, three …, a bar a class. Counts on a logarithmic scale."""
     ax = ax or plt.gca()
     sizes = films.groupby(["label", "patient"]).size()
     longest = int(sizes.max())
-    for offset, label in ((-0.2, LABELS[0]), (0.2, LABELS[1])):
+    width = 0.8 / len(task.classes)
+    for place, (label, colour) in enumerate(class_colours(task).items()):
         if label in sizes.index:
             counts = sizes.loc[label].value_counts().sort_index()
-            ax.bar(counts.index + offset, counts, 0.4, color=LABEL_COLOURS[label], label=label)
+            offset = (place - (len(task.classes) - 1) / 2) * width
+            ax.bar(counts.index + offset, counts, width, color=colour, label=label)
     # From below one, so that a single patient has a bar that can be seen.
     ax.set(xlabel="films of the patient", ylabel="patients (log scale)", yscale="log", xlim=(0.3, longest + 0.7),
            ylim=(0.6, None))
@@ -209,21 +216,23 @@ def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def mean_films(films: pd.DataFrame, images: np.ndarray) -> Figure:
+def mean_films(films: pd.DataFrame, images: np.ndarray, task: Task = PNEUMONIA) -> Figure:
     """The average film of train and of test, and their difference, a row a class.
 
     Args:
         films: ``split`` and ``label``; without a test split only the average of train is drawn.
         images: uint8 (n, height, width), in the order of ``films``.
+        task: whose classes are drawn.
     """
     parts = {(split, label): ((films["split"] == split) & (films["label"] == label)).to_numpy()
-             for split in SPLIT_STYLES for label in LABELS}
+             for split in SPLIT_STYLES for label in task.classes}
     means = {part: images[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}
-    shifts = {label: means["test", label] - means["train", label] for label in LABELS
+    shifts = {label: means["test", label] - means["train", label] for label in task.classes
               if {("train", label), ("test", label)} <= means.keys()}
     columns = 3 if shifts else 1
-    figure, axes = plt.subplots(len(LABELS), columns, figsize=(2.8 * columns, 5.5), squeeze=False)
-    for row, label in zip(axes, LABELS, strict=True):
+    figure, axes = plt.subplots(len(task.classes), columns, figsize=(2.8 * columns, 2.75 * len(task.classes)),
+                                squeeze=False)
+    for row, label in zip(axes, task.classes, strict=True):
         for ax, split in zip(row, SPLIT_STYLES, strict=False):
             if (split, label) in means:
                 show_film(means[split, label], ax, f"{label}, mean of {split}")

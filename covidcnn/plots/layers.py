@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from covidcnn.plots.style import LABEL_COLOURS
+from covidcnn.plots.style import NEGATIVE, POSITIVE
 
 POSITION_COLOURS = ("#E69F00", "#56B4E9", "#009E73")
 SATURATED, UNSATURATED = "#D55E00", "#56B4E9"
 GREYS = (0, 255)
 """Limits of a film's grey levels."""
-AGAINST, FOR = LABEL_COLOURS["NORMAL"], LABEL_COLOURS["PNEUMONIA"]
 
 
 def picture(values: np.ndarray, ax: Axes, cmap: str, limits: tuple[float, float] | None = None,
@@ -239,7 +238,7 @@ def dense_contributions(films: Mapping[str, np.ndarray], contributions: np.ndarr
     """How a dense layer's activations add up to a probability, a row a film (Fig. 9).
 
     Args:
-        films: by label, uint8 (height, width).
+        films: by label, the negative class first, uint8 (height, width).
         contributions: float (films, units), activation times output weight.
         bias: of the output unit.
     """
@@ -248,11 +247,11 @@ def dense_contributions(films: Mapping[str, np.ndarray], contributions: np.ndarr
     logits = contributions.sum(1) + bias
     reach = max(6.0, float(np.abs(logits).max()) + 1)
     line = np.linspace(-reach, reach, 300)
-    for (film_ax, bars, sigmoid), (label, film), own, logit in zip(
-            rows, films.items(), contributions, logits, strict=True):
+    for (film_ax, bars, sigmoid), (label, film), own, logit, colour in zip(
+            rows, films.items(), contributions, logits, (NEGATIVE, POSITIVE), strict=True):
         picture(film, film_ax, "gray", GREYS, f"label: {label}")
         ordered = np.sort(own[own != 0])
-        bars.bar(range(len(ordered)), ordered, 0.8, color=np.where(ordered < 0, AGAINST, FOR))
+        bars.bar(range(len(ordered)), ordered, 0.8, color=np.where(ordered < 0, NEGATIVE, POSITIVE))
         bars.plot(range(-1, len(ordered)), np.cumsum([bias, *ordered]), color="black", lw=1.5, marker=".")
         bars.plot(len(ordered) - 1, logit, "o", color="black")
         bars.axhline(0, color="0.6", lw=0.8)
@@ -261,8 +260,8 @@ def dense_contributions(films: Mapping[str, np.ndarray], contributions: np.ndarr
                  title="contributions (bars), running sum (line)")
         sigmoid.plot(line, 1 / (1 + np.exp(-line)), color="black")
         probability = 1 / (1 + np.exp(-logit))
-        sigmoid.plot([logit, logit, -reach], [0, probability, probability], ":", color=LABEL_COLOURS[label])
-        sigmoid.plot(logit, probability, "o", ms=9, color=LABEL_COLOURS[label])
+        sigmoid.plot([logit, logit, -reach], [0, probability, probability], ":", color=colour)
+        sigmoid.plot(logit, probability, "o", ms=9, color=colour)
         sigmoid.set(xlabel="sum with bias", ylabel="probability", ylim=(-0.04, 1.04), xlim=(-reach, reach),
                     title=f"sigmoid({logit:.2f}) = {probability:.3f}")
     return figure

@@ -9,14 +9,15 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-from covidcnn.evaluation.metrics import Confusion, Estimate, binary_labels, confusion, wilson
+from covidcnn.evaluation.metrics import Confusion, Estimate, confusion, wilson
 from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION
+from covidcnn.task import PNEUMONIA, Task
 
 
-def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None) -> Axes:
+def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
     """A confusion matrix: films in each cell, and their share of the row's films (Fig. 5 and 11)."""
     ax = ax or plt.gca()
-    table = matrix.as_table()
+    table = matrix.as_table(task)
     shares = table.div(table.sum(axis=1), axis=0)
     text = np.array([[f"{count}\n{share:.1%}" for count, share in zip(*row, strict=True)]
                      for row in zip(table.to_numpy(), shares.to_numpy(), strict=True)])
@@ -26,10 +27,11 @@ def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None) -> A
     return ax
 
 
-def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "") -> Axes:
+def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA
+        ) -> Axes:
     """ROC curve with the operating point at the threshold."""
     ax = ax or plt.gca()
-    labels = binary_labels(scores)
+    labels = task.encode(scores["label"])
     RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
                                      curve_kwargs={"color": HERE})
     called = scores["score"] >= threshold
@@ -41,25 +43,25 @@ def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: st
     return ax
 
 
-def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "") -> Axes:
-    """Precision over sensitivity; the dotted line is the precision of calling every film PNEUMONIA."""
+def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
+    """Precision over sensitivity; the dotted line is the precision of calling every film positive."""
     ax = ax or plt.gca()
-    labels = binary_labels(scores)
+    labels = task.encode(scores["label"])
     PrecisionRecallDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
                                             curve_kwargs={"color": HERE})
-    ax.axhline(labels.mean(), ls=":", color="0.6", label="all called PNEUMONIA")
+    ax.axhline(labels.mean(), ls=":", color="0.6", label=f"all called {task.positive}")
     ax.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision-recall curve", ylim=(0, 1.03))
     ax.legend(loc="lower left")
     return ax
 
 
-def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10) -> Axes:
-    """Share of PNEUMONIA among films of similar score, with Wilson intervals; on the diagonal a score
+def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10, task: Task = PNEUMONIA) -> Axes:
+    """Share of the positive class among films of similar score, with Wilson intervals; on the diagonal a score
     means what it says."""
     ax = ax or plt.gca()
     # As in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
     which = np.minimum((scores["score"] * bins).astype(int), bins - 1)
-    binned = scores.assign(label=binary_labels(scores)).groupby(which).agg(
+    binned = scores.assign(label=task.encode(scores["label"])).groupby(which).agg(
         mean=("score", "mean"), positive=("label", "sum"), films=("label", "size"))
     share = binned["positive"] / binned["films"]
     intervals = [wilson(row.positive, row.films) for row in binned.itertuples()]
@@ -69,7 +71,7 @@ def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10) ->
     for row, interval in zip(binned.itertuples(), intervals, strict=True):
         ax.annotate(str(row.films), (row.mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
                     size=8, color="0.35")
-    ax.set(xlabel="score, mean of the bin", ylabel="share of PNEUMONIA", title="Calibration (films per bin)",
+    ax.set(xlabel="score, mean of the bin", ylabel=f"share of {task.positive}", title="Calibration (films per bin)",
            xlim=(-0.03, 1.03), ylim=(-0.03, 1.12))
     return ax
 
@@ -134,7 +136,8 @@ def paper_beside_here(here: pd.DataFrame, paper: pd.Series, quantity: str, ax: A
     return ax
 
 
-def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, threshold: float = 0.5) -> Axes:
+def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, threshold: float = 0.5,
+              task: Task = PNEUMONIA) -> Axes:
     """A proportion of every (recipe, seed) with its Wilson interval, a row a recipe.
 
     Args:
@@ -145,7 +148,7 @@ def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, thr
     recipes = list(scores["recipe"].unique())
     seeds = sorted(scores["seed"].unique())
     for (recipe, seed), films in scores.groupby(["recipe", "seed"]):
-        estimate = wilson(*confusion(films, threshold).proportions[proportion])
+        estimate = wilson(*confusion(films, threshold, task).proportions[proportion])
         row = len(recipes) - 1 - recipes.index(recipe) + 0.3 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],

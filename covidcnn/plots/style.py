@@ -1,5 +1,6 @@
 """One look for all figures: legible at a column's width, colours that colour-blind readers tell apart."""
 
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,13 +8,18 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from covidcnn.paths import replacing
+from covidcnn.task import Task
 
 # Okabe and Ito's palette, made to be told apart with any common kind of colour blindness.
-NORMAL = "#0072B2"
-PNEUMONIA = "#D55E00"
-LABEL_COLOURS = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
+NEGATIVE, POSITIVE = "#0072B2", "#D55E00"
+_CLASSES = (NEGATIVE, POSITIVE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 TRAINING, VALIDATION = "#009E73", "#CC79A7"
 HERE, PAPER, FLOOR = "#0072B2", "#000000", "#D55E00"
+
+
+def class_colours(task: Task) -> dict[str, str]:
+    """A colour for each class, in the order of the task's; beyond eight classes they come round again."""
+    return dict(zip(task.classes, cycle(_CLASSES), strict=False))
 
 
 def apply_style() -> None:

@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a film the network finds what speaks for PNEUMONIA.
+"""Grad-CAM: where in a film the network finds what speaks for a class.
 
 Selvaraju and others (2017), Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization. The maps
 of the last convolution are added up, each weighted by the mean gradient of the output with regard to it.
@@ -19,6 +19,7 @@ from covidcnn.models.inspect import as_input
 from covidcnn.models.model_file import ModelFacts
 from covidcnn.paths import slug
 from covidcnn.prediction.films import Film, Unreadable, read_films
+from covidcnn.task import Task
 
 SMALLEST_PICTURE = 448
 """Pixels a side of an overlay, at least: a film of 64 px is enlarged."""
@@ -35,17 +36,20 @@ class GradCam:
         self._part = keras.Model(model.input, [convolution.output, linear(output.input)])
         linear.set_weights(output.get_weights())
 
-    def heat(self, images: np.ndarray) -> np.ndarray:
-        """Where each film speaks for PNEUMONIA.
+    def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
+        """Where each film speaks for a class.
 
         Args:
             images: uint8 (n, size, size).
+            output: of the network: of two classes there is one, of the positive class.
+            sign: -1 for what speaks against it.
 
         Returns:
             float32 (n, size, size), 0 to 1 within each film; 0 throughout where nothing speaks for it.
         """
         with tf.GradientTape() as tape:
-            maps, logit = self._part(as_input(images), training=False)
+            maps, logits = self._part(as_input(images), training=False)
+            logit = sign * logits[:, output]
         weights = tf.reduce_mean(tape.gradient(logit, maps), axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy()
         largest = heat.max(axis=(1, 2), keepdims=True)
@@ -66,7 +70,7 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     heat = cv2.resize(heat, (side, side), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
     colours = cv2.cvtColor(cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO),
                            cv2.COLOR_BGR2RGB)
-    # Where nothing speaks for PNEUMONIA the film is left as it is.
+    # Where nothing speaks for the class the film is left as it is.
     mixed = np.rint(film * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
     line_height = side // 24
     font = ImageFont.load_default(0.72 * line_height)
@@ -81,7 +85,8 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     return picture
 
 
-def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: pd.DataFrame) -> list[str]:
+def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: pd.DataFrame, chosen: str = ""
+                   ) -> list[str]:
     """One PNG a film.
 
     Args:
@@ -89,6 +94,8 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
         model: from ``load_model``.
         facts: of the same file.
         films: of ``Predictions``.
+        chosen: the class that is looked for in every film; empty for the positive one, or of more than two classes for
+            that which is predicted.
 
     Returns:
         The name of each film's picture: numbered, so that films of one name in several folders stay apart.
@@ -96,22 +103,32 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: p
     Raises:
         DataError: a film can no longer be read.
     """
+    task = facts.task
     width = len(str(len(films)))
     names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(films["path"], 1)]
     information = PngImagePlugin.PngInfo()
     information.add_text("Disclaimer", DISCLAIMER)
     grad_cam = GradCam(model)
-    rows = zip(names, films.itertuples(), strict=True)
+    rows = zip(names, films.to_dict("records"), strict=True)
     for batch in read_films([Path(path) for path in films["path"]], facts.images):
         for film in batch:
             name, row = next(rows)
-            picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis])[0], [
-                f"{facts.class_names[1]} {row.probability:.3f}, called {row.called} (threshold {row.threshold:.3f})",
-                *(f"warning: {warning}" for warning in row.warnings),
-                f"bright: what speaks for {facts.class_names[1]} (Grad-CAM)",
+            looked_for = chosen or (task.positive if task.is_binary else row["called"])
+            said = (f"{task.positive} {row['probability']:.3f}, called {row['called']} (threshold "
+                    f"{row['threshold']:.3f})" if task.is_binary else
+                    f"{looked_for} {row[f'probability {looked_for}']:.3f}, called {row['called']}")
+            picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis], *_output_of(task, looked_for))[0], [
+                said, *(f"warning: {warning}" for warning in row["warnings"]),
+                f"bright: what speaks for {looked_for} (Grad-CAM)",
                 "for research and teaching, not a medical device"])
             picture.save(folder / name, pnginfo=information)
     return names
+
+
+def _output_of(task: Task, name: str) -> tuple[int, int]:
+    """Which of a network's outputs says most of a class, and whether it rises (1) or falls (-1) with it."""
+    place = task.classes.index(name)
+    return (0, 2 * place - 1) if task.is_binary else (place, 1)
 
 
 def _image(film: Film | Unreadable) -> np.ndarray:

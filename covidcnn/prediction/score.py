@@ -13,6 +13,7 @@ from covidcnn.errors import DataError
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.scoring import predict
 from covidcnn.prediction.films import Film, Unreadable, find_films, read_films
+from covidcnn.task import Task
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Predictions:
     """What a model says of films."""
 
     films: pd.DataFrame
-    """A row a film: ``path``, ``probability`` (of PNEUMONIA), ``called`` (a class name), ``threshold``, ``warnings``
+    """A row a film: ``path``, ``probability`` (of the positive class) and ``threshold`` (of more than two classes
+    ``probability NORMAL`` and so on, and no threshold), ``called`` (a class name), ``warnings``
     (a list: what makes the film unlike those that the model learnt from, that it was one of those, and that it has
     further frames)."""
     unreadable: tuple[Unreadable, ...]
@@ -79,7 +81,9 @@ def _measured(films: list[Film], images: np.ndarray) -> pd.DataFrame:
 
 def _score(model: keras.Model, facts: ModelFacts, films: list[Film], images: np.ndarray, measures: pd.DataFrame
            ) -> list[dict[str, object]]:
-    scores = predict(model, images, np.arange(len(films)))
+    task = facts.task
+    probabilities = task.probabilities(predict(model, images, np.arange(len(films))))
+    called = task.predict(probabilities, facts.threshold)
     warnings = differences(measures, facts.appearance, facts.images.size)
     known = facts.known_as(film.sha256 for film in films)
     for film, warning, role in zip(films, warnings, known, strict=True):
@@ -87,6 +91,12 @@ def _score(model: keras.Model, facts: ModelFacts, films: list[Film], images: np.
             warning.append(f"the model was {KNOWN_AS[role]} this very file")
         if film.header.frames > 1:
             warning.append(f"{film.header.frames} frames, only the first was scored")
-    return [{"path": str(film.path), "probability": float(score),
-             "called": facts.class_names[int(score >= facts.threshold)], "threshold": float(facts.threshold),
-             "warnings": warning} for film, score, warning in zip(films, scores, warnings, strict=True)]
+    return [{"path": str(film.path), **_probabilities(task, own), "called": task.classes[place],
+             **({"threshold": float(facts.threshold)} if task.is_binary else {}), "warnings": warning}
+            for film, own, place, warning in zip(films, probabilities.tolist(), called, warnings, strict=True)]
+
+
+def _probabilities(task: Task, probabilities: list[float]) -> dict[str, float]:
+    if task.is_binary:
+        return {"probability": probabilities[1]}
+    return {f"probability {name}": value for name, value in zip(task.classes, probabilities, strict=True)}

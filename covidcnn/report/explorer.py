@@ -6,22 +6,24 @@ from typing import Any
 
 import pandas as pd
 
-from covidcnn.data.catalogue import LABELS
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.training.result import SCORE_COLUMNS, epoch_columns
+from covidcnn.task import PNEUMONIA, Task
+from covidcnn.training.result import epoch_columns, is_score, score_columns
+
+_REST = "rest"
 
 
 def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One choice a training, in the order of the files.
+    """One choice a training, in the order of the files; of more than two classes one for each class against the rest.
 
     Args:
         folder: the report's.
-        saved: what ``Run.save_scores`` entered: name, file, caption, threshold.
+        saved: what ``Run.save_scores`` entered: name, file, caption, threshold, classes.
 
     Returns:
-        For each choice ``set`` (the name of its file), ``name``, ``range`` (what the slider spans),
-        ``marks`` (thresholds that no test film chose) and ``splits``: by split and class, the scores in
-        ascending order.
+        For each choice ``set`` (the name of its file), ``name``, ``classes`` (negative and positive), ``range`` (what
+        the slider spans), ``marks`` (thresholds that no test film chose) and ``splits``: by split, the scores of
+        ``negative`` and ``positive`` films in ascending order.
     """
     choices = []
     for entry in saved:
@@ -29,18 +31,33 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
         if "perturbation" in scores:
             # The images as they are.
             scores = scores[scores["perturbation"] == ""]
-        of_films = {*SCORE_COLUMNS, *epoch_columns(scores.columns)}
+        own = list(filter(is_score, scores.columns))
+        of_films = {*score_columns(own), *epoch_columns(scores.columns)}
         settings = [column for column in scores.columns if column not in of_films]
         groups = scores.groupby(settings, sort=False) if settings else [((), scores)]
-        for values, own in groups:
+        # Older records are of the paper's.
+        of_all = Task(entry.get("classes", PNEUMONIA.classes))
+        for values, group in groups:
             name = ", ".join(f"{setting} {value}" for setting, value in zip(settings, values, strict=True))
-            choices.append({"set": entry["name"], "name": name or "all films", "range": _span(own["score"]),
-                            "marks": _marks(own, entry["threshold"]), "splits": _by_split_and_class(own)})
+            for task, films in _of_two_classes(group, of_all):
+                against = "" if of_all.is_binary else f"{task.positive} against the rest"
+                choices.append({
+                    "set": entry["name"], "name": ", ".join(filter(None, [name, against])) or "all films",
+                    "classes": task.classes, "range": _span(films["score"]),
+                    "marks": _marks(films, entry["threshold"], task), "splits": _by_split_and_class(films, task)})
     return choices
 
 
-def _by_split_and_class(scores: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
-    return {str(split): {label: sorted(own.loc[own["label"] == label, "score"]) for label in LABELS}
+def _of_two_classes(scores: pd.DataFrame, task: Task) -> list[tuple[Task, pd.DataFrame]]:
+    if task.is_binary:
+        return [(task, scores)]
+    return [(Task((_REST, name)), scores.assign(score=scores[column], label=scores["label"].where(
+        scores["label"] == name, _REST))) for name, column in zip(task.classes, task.score_columns, strict=True)]
+
+
+def _by_split_and_class(scores: pd.DataFrame, task: Task) -> dict[str, dict[str, list[float]]]:
+    return {str(split): {name: sorted(own.loc[own["label"] == label, "score"])
+                         for name, label in zip(("negative", "positive"), task.classes, strict=True)}
             for split, own in scores.groupby("split", sort=False)}
 
 
@@ -51,9 +68,10 @@ def _span(scores: pd.Series) -> tuple[float, float]:
     return math.floor(scores.min()), math.floor(scores.max()) + 1
 
 
-def _marks(scores: pd.DataFrame, fixed: float) -> list[dict[str, Any]]:
+def _marks(scores: pd.DataFrame, fixed: float, task: Task) -> list[dict[str, Any]]:
     marks: list[dict[str, Any]] = [{"name": "fixed beforehand", "threshold": fixed}]
     validation = scores[scores["split"] == "validation"]
-    if validation["label"].nunique() == len(LABELS):
-        marks.append({"name": "Youden's, from validation films", "threshold": fix_threshold(validation, "youden")})
+    if validation["label"].nunique() == len(task.classes):
+        marks.append({"name": "Youden's, from validation films",
+                      "threshold": fix_threshold(validation, "youden", task=task)})
     return marks

@@ -13,15 +13,16 @@ import nbformat
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.registry import model_named
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.training.optimizers import optimizer_name
 
 PARAMETERS_TAG = "parameters"
-OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out"}
+OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--task"}
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
     "OPTIMIZER": optimizer_name, "CONTENDERS": lambda names: [optimizer_name(name) for name in names],
-    "AUGMENTATION": augmentation_named, "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
+    "MODEL": model_named, "AUGMENTATION": augmentation_named, "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
 """What refuses a wrong value, before a notebook is run: half a report later it would be found out too late."""
 
 

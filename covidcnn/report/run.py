@@ -16,9 +16,11 @@ from matplotlib.figure import Figure
 from covidcnn.config import Profile, profile_named
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
+from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.paths import REPORTS, replacing, require_new_folder, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
+from covidcnn.task import task_named
 
 if TYPE_CHECKING:
     # Both load TensorFlow, which notebooks that do not train need not wait for.
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 OUT_VARIABLE = "COVIDCNN_OUT"
 SKIP_BAD_VARIABLE = "COVIDCNN_SKIP_BAD"
 PATIENTS_VARIABLE = "COVIDCNN_PATIENTS"
+LABELS_VARIABLE = "COVIDCNN_LABELS"
 """Set by the report runner beside ``COVIDCNN_DATA``: paths stay out of executed notebooks."""
 
 PAPER = "paper"
@@ -52,16 +55,18 @@ class Run:
     profile: Profile
     dataset: DataSet
     folder: Path
+    model: str = DEFAULT_MODEL
+    """Which one its recipes train."""
 
     def many_seeds(self) -> "Run":
         """The same run at the scale at which treatments are compared over more seeds; for short profiles itself."""
         return replace(self, profile=self.profile.many_seeds or self.profile)
 
     def recipe(self, **changes: Any) -> "Recipe":
-        """The paper's recipe at this profile's scale, with ``changes`` to fields of ``Recipe``."""
+        """The paper's recipe at this profile's scale and for this run's model, with ``changes`` to other settings."""
         from covidcnn.training.recipe import profile_recipe, recipe_for
 
-        return recipe_for(self.dataset, profile_recipe(self.profile, **changes))
+        return recipe_for(self.dataset, profile_recipe(self.profile, **{"model": self.model} | changes))
 
     def train(self, recipe: "Recipe", seed: int) -> "Training":
         """Train once on this run's data, for the model itself; validation films are scored.
@@ -97,7 +102,8 @@ class Run:
         store = open_store(self.folder / STORE)
         store.prepare()
         has_test = bool((self.dataset.films["split"] == "test").any())
-        result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test),
+        result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test,
+                                             task=self.dataset.task),
                            trainer=train_and_log)
         if result.diverged:
             raise UserError(result.diverged)
@@ -190,7 +196,7 @@ class Run:
                 training the score is of, for example ``optimizer`` and ``seed``.
             name: file name without ending.
             caption: one or two sentences.
-            threshold: fixed beforehand; a score at or above it is a call of PNEUMONIA.
+            threshold: fixed beforehand; a score at or above it is a call of the positive class.
         """
         if self.is_exploratory and (scores["split"] == "test").any():
             caption = f"{caption} ({EXPLORATORY})"
@@ -198,7 +204,8 @@ class Run:
             caption = f"{caption} Phantom films, no patients."
         with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
             scores.to_csv(temporary, index=False, float_format="%.9g")
-        self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold})
+        self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold,
+                               "classes": self.dataset.task.classes})
 
     @property
     def is_exploratory(self) -> bool:
@@ -256,7 +263,7 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
     return folder
 
 
-def open_run(notebook: str, profile: str, data: str = "", out: str = "",
+def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: str = "", model: str = DEFAULT_MODEL,
              progress: Callable[[int, int], None] | None = None) -> Run:
     """Open a notebook's run: every notebook's first call.
 
@@ -265,14 +272,18 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "",
         profile: 'smoke', 'quick' or 'paper'.
         data: a folder in the published layout; empty for the report runner's, or the phantom films.
         out: the report's folder; empty for the report runner's, or ``reports/<profile>-<data set>/``.
+        task: two classes, as ``task_named`` reads them; empty for those of the data set.
+        model: a name of ``covidcnn.models.registry.MODELS``.
         progress: as in ``open_dataset``.
 
     Raises:
-        UserError: unknown profile, unusable data, or a folder that is not this profile's.
+        UserError: unknown profile or model, unusable data, or a folder that is not this profile's.
     """
     chosen = profile_named(profile)
+    model_named(model)
     dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)),
-                           patients=os.environ.get(PATIENTS_VARIABLE), progress=progress)
+                           patients=os.environ.get(PATIENTS_VARIABLE), progress=progress,
+                           task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
     if chosen.requires_published_data and not dataset.is_published:
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data, or choose another profile")
@@ -281,4 +292,4 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "",
     openings = json.loads(path.read_text(encoding="utf-8"))["test openings"] if path.is_file() else []
     write_json(path, {"figures": [], "tables": [], "scores": [], "test openings": openings})
     apply_style()
-    return Run(notebook, chosen, dataset, folder)
+    return Run(notebook, chosen, dataset, folder, model)

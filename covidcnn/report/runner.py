@@ -26,13 +26,15 @@ from traitlets import default
 
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DATA_VARIABLE, DataSet
+from covidcnn.data.tables import file_and_column
 from covidcnn.errors import UserError
 from covidcnn.paths import CACHE_VARIABLE, MANIFEST, NOTEBOOKS, PROJECT, REPORTS, cache_folder, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import read_record, run_facts, write_record
-from covidcnn.report.run import LOCK, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
+from covidcnn.report.run import LABELS_VARIABLE, LOCK, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_site, write_unfinished_index
+from covidcnn.task import PNEUMONIA
 
 # Papermill warns that a temporary file is not called .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
@@ -67,7 +69,7 @@ class Outcome:
 
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
-               report: Callable[[str], None] = print, jobs: int = 2, patients: Path | None = None,
+               report: Callable[[str], None] = print, jobs: int = 2, patients: str = "", labels: str = "",
                parameters: Mapping[str, dict[str, Any]] = MappingProxyType({})) -> list[Outcome]:
     """Execute the notebooks; a failed one does not keep the others from running.
 
@@ -80,7 +82,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         report: receives lines of progress.
         jobs: notebooks at a time. They do not read from one another, and most of what they do besides
             training keeps one core busy.
-        patients: the CSV that ``dataset`` was opened with.
+        patients: the table that ``dataset`` was opened with.
+        labels: likewise.
         parameters: of notebooks, by their names, besides ``PROFILE``.
 
     Returns:
@@ -92,7 +95,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     """
     # Here, once: papermill changes the working folder of the whole process while a notebook runs.
     folder = folder.absolute()
-    given = {notebook.name: {"PROFILE": profile.name} | parameters.get(notebook.name, {}) for notebook in notebooks}
+    shared = {"PROFILE": profile.name} | ({} if dataset.task == PNEUMONIA else {"TASK": str(dataset.task)})
+    given = {notebook.name: shared | parameters.get(notebook.name, {}) for notebook in notebooks}
     for notebook in notebooks:
         check_parameters(notebook.path, given[notebook.name])
     with _alone_in(folder):
@@ -134,7 +138,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             return outcome
 
         writing = Lock()
-        with _environment(dataset, folder, patients), _threads(jobs) as pool:
+        with _environment(dataset, folder, patients, labels), _threads(jobs) as pool:
             outcomes = list(pool.map(run, range(1, total + 1), notebooks))
         write_record(folder, record)
         write_site(folder, record)
@@ -247,12 +251,12 @@ def _drop_traces_of_the_run(executed: Path) -> None:
 
 
 @contextmanager
-def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Iterator[None]:
+def _environment(dataset: DataSet, folder: Path, patients: str, labels: str) -> Iterator[None]:
     """Tell the notebooks' kernels, whose working folder is another, where data, report and cache are."""
     values = {DATA_VARIABLE: str(dataset.root.resolve()), OUT_VARIABLE: str(folder.resolve()),
               CACHE_VARIABLE: str(cache_folder().absolute()),
               SKIP_BAD_VARIABLE: "1" if len(dataset.left_out) else "",
-              PATIENTS_VARIABLE: str(patients.resolve()) if patients else "",
+              PATIENTS_VARIABLE: _absolute(patients), LABELS_VARIABLE: _absolute(labels),
               "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -264,6 +268,12 @@ def _environment(dataset: DataSet, folder: Path, patients: Path | None) -> Itera
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _absolute(table: str) -> str:
+    """FILE:COLUMN as another working folder finds it; empty where there is none."""
+    file, column = file_and_column(table)
+    return str(Path(file).resolve()) + (f":{column}" if column else "") if table else ""
 
 
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:

@@ -7,7 +7,9 @@ from typing import Protocol
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from covidcnn.evaluation.metrics import binary_labels, confusion, cross_entropy
+from covidcnn.evaluation.classes import macro_auc, predicted
+from covidcnn.evaluation.metrics import confusion, cross_entropy
+from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 
 
@@ -33,6 +35,8 @@ class _Result(Protocol):
     def scores(self) -> pd.DataFrame: ...
     @property
     def best_epoch(self) -> int: ...
+    @property
+    def task(self) -> Task: ...
 
 
 def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recipe], seeds: Sequence[int],
@@ -53,21 +57,28 @@ def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recip
             histories.append(training.history.reset_index().assign(**which))
             scores.append(training.scores.assign(**which))
             results += [which | {"split": split, "best epoch": training.best_epoch} | figures
-                        for split, figures in summaries(training.scores).items()]
+                        for split, figures in summaries(training.scores, training.task).items()]
     return Comparison(pd.DataFrame(results), pd.concat(histories, ignore_index=True),
                       pd.concat(scores, ignore_index=True))
 
 
-def summaries(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
+def summaries(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, dict[str, float]]:
     """``summary`` of each split of a training; simulated shifts of validation are no results of their own."""
-    return {str(split): summary(films) for split, films in scores[scores["perturbation"] == ""].groupby("split")}
+    as_they_are = scores[scores["perturbation"] == ""]
+    return {str(split): summary(films, task=task) for split, films in as_they_are.groupby("split")}
 
 
-def summary(scores: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
-    """The figures of one row of a comparison."""
-    matrix = confusion(scores, threshold)
+def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> dict[str, float]:
+    """The figures of one row of a comparison; of more than two classes there is no threshold, and the AUC is the mean
+    of each class's against the rest."""
+    labels, values = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
+    loss = {"loss": cross_entropy(labels, values)}
+    if not task.is_binary:
+        accuracy = float((predicted(scores, task) == labels).mean())
+        return {"accuracy": accuracy, **loss, "AUC": macro_auc(labels, values)}
+    matrix = confusion(scores, threshold, task)
     return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-            "loss": cross_entropy(scores), "AUC": float(roc_auc_score(binary_labels(scores), scores["score"]))}
+            **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}
 
 
 def median_and_range(values: pd.Series) -> str:

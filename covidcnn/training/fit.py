@@ -1,7 +1,6 @@
-"""Train the paper's network once: one recipe, one seed, one model."""
+"""Train a network once: one recipe, one seed, one model."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,17 @@ from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
-from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_both_classes
+from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_all_classes
 from covidcnn.errors import UserError
-from covidcnn.evaluation.metrics import binary_cross_entropy, binary_labels
-from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.evaluation.metrics import cross_entropy
+from covidcnn.models.fused import training_form
 from covidcnn.models.scoring import predict
 from covidcnn.perturbations import SIMULATED_SHIFTS
+from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe
-from covidcnn.training.result import SCORE_COLUMNS, SHIFTED_LOSS, Diverged, Training, chosen_epoch
+from covidcnn.training.result import SHIFTED_LOSS, Diverged, Training, chosen_epoch, score_table
 from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedule_named
 from covidcnn.training.state import TrainingState, load_state, save_state
 
@@ -57,7 +57,7 @@ class _Keeper(keras.callbacks.Callback):
         return len(self.state.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        for place, layer in enumerate(self.model.layers):
+        for place, layer in enumerate(_all_layers(self.model)):
             # At a rate of 0 Keras draws nothing, and has nothing to draw from.
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 # Keras counts the steps in the second number; both are drawn, so that no two layers share a stream.
@@ -90,28 +90,42 @@ class _Keeper(keras.callbacks.Callback):
             self._report(epoch + 1, self.params["epochs"], logs)
 
 
+def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a model, and those of the models within it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+
+
 def _values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
 
-def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0) -> pd.DataFrame:
+def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
     """Films with their ``role``, training films and validation drawn down to the recipe's number.
 
     Args:
         films: a catalogue's films.
         recipe: says which.
         seed: of the training: with each another ``training_draw`` is drawn, since which films it has is chance too.
+        task: whose classes training and validation need.
+
+    Raises:
+        UserError: the recipe draws a share of the first of two classes, and there are more.
     """
-    with_roles = assign_roles(films, recipe.validation, recipe.validation_fraction, recipe.split_seed)
+    with_roles = assign_roles(films, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
     kept = with_roles.index.isin(drawn.index) | ~learnt
     if recipe.training_draw:
+        if not task.is_binary:
+            raise UserError(f"training_draw is of two classes, and there are {len(task.classes)}; leave it out")
         is_training = kept & (with_roles["role"] == "train").to_numpy()
-        chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=seed)
+        chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=seed, task=task)
         kept &= ~is_training | with_roles.index.isin(chosen.index)
     selected = with_roles.loc[kept].reset_index(drop=True)
-    require_both_classes(selected, recipe.validation)
+    require_all_classes(selected, recipe.validation, task)
     return selected
 
 
@@ -152,18 +166,20 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         UserError: ``folder`` holds another unfinished training, or cannot be written; the recipe scores a role after
             every epoch that is not among ``score_roles``.
     """
+    if recipe.score_every_epoch and not dataset.task.is_binary:
+        raise UserError(f"score_every_epoch is of two classes, and there are {len(dataset.task.classes)}; leave it out")
     if not set(recipe.score_every_epoch) <= set(score_roles):
         raise UserError(f"the recipe scores {' and '.join(recipe.score_every_epoch)} after every epoch, but only "
                         f"{' and '.join(score_roles)} is to be scored; change one of them")
     make_repeatable(seed)
-    films = select_films(dataset.films, recipe, seed)
+    task = dataset.task
+    films = select_films(dataset.films, recipe, seed, task)
     images = load_images(dataset.root, films, recipe.images)
-    labels = binary_labels(films)
+    labels = task.encode(films["label"])
     rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
 
-    network = partial(paper_cnn, recipe.images.size, filters=recipe.filters, dropout=recipe.dropout,
-                      batch_norm=recipe.batch_norm, batch_norm_momentum=recipe.batch_norm_momentum, seed=seed)
-    model = network(training_policy=keras_policy(resolve_precision(recipe.precision)))
+    plain = recipe.model.build(task, recipe.images.size, seed)
+    model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
     training_labels = labels[rows["train"]]
     steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
     schedule = schedule_named(recipe.schedule)
@@ -171,20 +187,20 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, learning_rate(schedule, rate, steps, recipe.epochs),
                                            recipe.weight_average),
-                  loss="binary_crossentropy", metrics=["accuracy", keras.metrics.Recall(name="sensitivity")],
+                  loss=task.loss,
+                  metrics=["accuracy", *([keras.metrics.Recall(name="sensitivity")] if task.is_binary else [])],
                   jit_compile=tf is None)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred films tracing takes longer than training.
     validation = scoring_batches(images, labels, rows["validation"])
     model.optimizer.build(model.trainable_variables)
     model.evaluate(scoring_batches(images, labels, rows["validation"][:1]), verbose=0)
-    plain = network()
     every_epoch = np.flatnonzero(films["role"].isin(recipe.score_every_epoch))
 
     def shifted_loss(model: keras.Model) -> float:
         """The mean loss over simulated shifts of the validation films."""
-        return float(np.mean([binary_cross_entropy(labels[rows["validation"]],
-                                                   predict(model, images, rows["validation"], shift))
+        return float(np.mean([cross_entropy(labels[rows["validation"]],
+                                            predict(model, images, rows["validation"], shift))
                               for shift in SIMULATED_SHIFTS]))
 
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
@@ -192,7 +208,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         if not len(every_epoch):
             return np.empty(0)
         plain.set_weights(weights)
-        return predict(plain, images, every_epoch)
+        return predict(plain, images, every_epoch)[:, 0]
 
     keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
                      identity, report)
@@ -222,14 +238,17 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         interrupted = True
     plain.set_weights(keeper.state.best_weights)
     scored = np.flatnonzero(films["role"].isin(score_roles))
-    kept = films.iloc[scored].assign(split=films["role"], score=predict(plain, images, scored), perturbation="")
+
+    def table(chosen: np.ndarray, perturbation: str = "") -> pd.DataFrame:
+        return score_table(films.iloc[chosen].assign(split=films["role"]), predict(plain, images, chosen, perturbation),
+                           task, perturbation)
+
     after = pd.DataFrame(keeper.state.epoch_scores.T, films.index[every_epoch],
                          [f"epoch {epoch}" for epoch in keeper.state.history.index])
-    scores = [kept[SCORE_COLUMNS].join(after) if len(every_epoch) else kept[SCORE_COLUMNS]]
+    scores = [table(scored).join(after) if len(every_epoch) else table(scored)]
     further = dict.fromkeys(recipe.perturbations, scored)
     if recipe.choose_by == "shifted validation":
         further = dict.fromkeys(SIMULATED_SHIFTS, rows["validation"]) | further
-    scores += [films.iloc[chosen].assign(split=films["role"], score=predict(plain, images, chosen, perturbation),
-                                         perturbation=perturbation)[SCORE_COLUMNS]
-               for perturbation, chosen in further.items()]
-    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True), interrupted, recipe.choose_by)
+    scores += [table(chosen, perturbation) for perturbation, chosen in further.items()]
+    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True), interrupted, recipe.choose_by,
+                    task)

@@ -1,14 +1,19 @@
 """A training as a plain value: everything that decides its result but the data and the seed."""
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import PlainValidator
 
 from covidcnn.augment import BALANCING, augmentation_named
 from covidcnn.config import Profile
 from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.paper_cnn import FILTERS
+from covidcnn.models.options import require_range
+from covidcnn.models.paper_cnn import PaperCnn
+from covidcnn.models.registry import DEFAULT_MODEL, Model, model_named, name_of
 from covidcnn.perturbations import PERTURBATIONS
 from covidcnn.training.optimizers import optimizer_name
 from covidcnn.training.precision import PRECISIONS
@@ -21,16 +26,27 @@ CHOICES = ("validation", "validation accuracy", "shifted validation", "last")
 """Which epoch is kept: the first with the lowest loss on validation, with the highest accuracy there, or with the
 lowest mean loss over ``SIMULATED_SHIFTS`` of validation; or the last. Keras's ``ModelCheckpoint``, which the paper
 names, keeps the last by default: it overwrites its file after every epoch."""
+_PARTS = ("images", "model")
+"""Fields of ``Recipe`` that are settings of their own."""
 ROLES = ("train", "validation", "test")
 """What a training may do with images: learn from them, be chosen on them, be judged by them."""
 
 
+def _model_of(value: Model | dict[str, Any]) -> Model:
+    """The options that JSON has as a dictionary, with the model's name under ``model``."""
+    if not isinstance(value, dict):
+        return value
+    return model_named(value["model"])(**{name: entry for name, entry in value.items() if name != "model"})
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train the paper's network. Defaults are the paper's, or stated assumptions."""
+    """How to train a model. Defaults are the paper's, or stated assumptions."""
 
     epochs: int
     images: ImageSettings = field(default_factory=ImageSettings)
+    model: Annotated[Model, PlainValidator(_model_of)] = field(default_factory=PaperCnn)
+    """Options of a model of ``covidcnn.models.registry``."""
     optimizer: str = "Nadam"
     learning_rate: float | None = None
     """None takes Keras's default; the paper gives none."""
@@ -44,11 +60,6 @@ class Recipe:
     balance: str = "none"
     batch_size: int = 32
     """An assumption: Keras's default."""
-    filters: tuple[int, ...] = FILTERS
-    dropout: float = 0.2
-    batch_norm: bool = True
-    """Without it the network is not the paper's: to see what batch normalisation does."""
-    batch_norm_momentum: float = 0.99
     validation: str = "patient"
     """How validation is cut from train: a design of ``covidcnn.data.splits``."""
     validation_fraction: float = 0.15
@@ -70,13 +81,10 @@ class Recipe:
         augmentation_named(self.augmentation)
         schedule_named(self.schedule)
         # Whole numbers and lists are taken for floats and tuples, so that equal recipes are equal.
-        for name in ("dropout", "batch_norm_momentum", "validation_fraction", "weight_average"):
+        for name in ("validation_fraction", "weight_average"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.learning_rate is not None:
             object.__setattr__(self, "learning_rate", float(self.learning_rate))
-        object.__setattr__(self, "filters", tuple(self.filters))
-        if not self.filters or min(self.filters) < 1:
-            raise UserError(f"filters {list(self.filters)}: give at least one number, each at least 1")
         for name, choice, known in (("balancing", self.balance, BALANCING), ("precision", self.precision, PRECISIONS),
                                     ("validation design", self.validation, VALIDATION_DESIGNS),
                                     ("choice of the epoch", self.choose_by, CHOICES),
@@ -87,12 +95,8 @@ class Recipe:
         # In one order and once each: equal recipes are equal.
         for name, known in (("score_every_epoch", ROLES), ("perturbations", PERTURBATIONS)):
             object.__setattr__(self, name, tuple(entry for entry in known if entry in getattr(self, name)))
-        for name, value, low, high in (("dropout", self.dropout, 0, 0.99), ("batch-norm momentum",
-                                       self.batch_norm_momentum, 0, 1), ("validation fraction",
-                                       self.validation_fraction, 0.001, 0.999),
-                                       ("weight average", self.weight_average, 0, 0.9999)):
-            if not low <= value <= high:
-                raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
+        require_range("validation fraction", self.validation_fraction, 0.001, 0.999)
+        require_range("weight average", self.weight_average, 0, 0.9999)
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UserError(f"learning rate {self.learning_rate} is out of range; choose a finite one above 0")
         if self.max_training_images is not None and self.max_training_images < 1:
@@ -102,21 +106,43 @@ class Recipe:
                             "between 0 and 1")
         if self.epochs < 1 or self.batch_size < 1:
             raise UserError(f"{self.epochs} epochs in batches of {self.batch_size}: both must be at least 1")
-        if self.images.size < 2 ** len(self.filters):
-            raise UserError(f"image size {self.images.size} is too small for {len(self.filters)} poolings; "
-                            f"choose at least {2 ** len(self.filters)}")
+        if self.images.size < self.model.smallest_image:
+            raise UserError(f"image size {self.images.size} is too small for the poolings of the model; "
+                            f"choose at least {self.model.smallest_image}")
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """All settings by name: the recipe's, its images' and its model's options, and the model's name."""
+    return {field.name: getattr(recipe, field.name) for field in fields(recipe) if field.name not in _PARTS} | {
+        "model": name_of(recipe.model), **asdict(recipe.images), **asdict(recipe.model)}
+
+
+def recipe_of(settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with these settings, named as ``settings_of`` names them; the others have their defaults.
+
+    Raises:
+        TypeError: a name is unknown.
+        UserError: a value is wrong.
+    """
+    options = model_named(settings.get("model", DEFAULT_MODEL))
+    own = {name: value for name, value in settings.items() if name != "model"}
+    images, model = ({name: own.pop(name) for name in names_of(kind) if name in own}
+                     for kind in (ImageSettings, options))
+    return Recipe(**own, images=ImageSettings(**images), model=options(**model))
+
+
+def names_of(kind: type) -> list[str]:
+    """The fields of a dataclass, ``Recipe``'s without its parts."""
+    return [field.name for field in fields(kind) if field.name not in _PARTS]
 
 
 def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: object) -> Recipe:
-    """The recipe at a profile's scale, with ``changes`` to other fields of :class:`Recipe`."""
-    return Recipe(
-        epochs=profile.epochs,
-        images=ImageSettings(profile.image_size, preprocess),
-        batch_norm_momentum=profile.batch_norm_momentum,
-        max_training_images=profile.max_training_images,
-        precision=profile.precision,
-        **changes,  # type: ignore[arg-type]
-    )
+    """The recipe at a profile's scale, with ``changes`` to other settings, as ``settings_of`` names them."""
+    settings = {"epochs": profile.epochs, "size": profile.image_size, "preprocess": preprocess,
+                "max_training_images": profile.max_training_images, "precision": profile.precision}
+    if "batch_norm_momentum" in names_of(model_named(str(changes.get("model", DEFAULT_MODEL)))):
+        settings["batch_norm_momentum"] = profile.batch_norm_momentum
+    return recipe_of(settings | changes)
 
 
 def recipe_for(dataset: "DataSet", recipe: Recipe) -> Recipe:

@@ -1,18 +1,20 @@
 """What a training leaves, as plain values: read without TensorFlow wherever a stored one is all that is needed."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
+from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
     from covidcnn.backend import keras
 
-SCORE_COLUMNS = ["split", "path", "label", "score", "subtype", "patient", "perturbation"]
+_ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbation"]
 SHIFTED_LOSS = "shifted_val_loss"
 """Column of a history: the mean loss over simulated shifts of the validation films."""
 
@@ -32,14 +34,16 @@ class Training:
     ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it, and
     ``learning_rate`` where a plateau lowers it."""
     scores: pd.DataFrame
-    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of PNEUMONIA),
-    ``subtype``, ``patient``, ``perturbation`` (empty; where the recipe scores perturbed films, or chooses by them, they
-    stand here once more for each perturbation, under its name). Where the recipe scores every epoch, also ``epoch 1``,
-    ``epoch 2`` and so on, NaN for films of other roles."""
+    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of the positive
+    class; of more than two classes ``score NORMAL`` and so on), ``subtype``, ``patient``, ``perturbation`` (empty;
+    where the recipe scores perturbed films, or chooses by them, they stand here once more for each perturbation, under
+    its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2`` and so on, NaN for films of other
+    roles."""
     interrupted: bool
 
     choose_by: str = "validation"
     """As in ``Recipe``."""
+    task: Task = PNEUMONIA
 
     @property
     def best_epoch(self) -> int:
@@ -59,6 +63,33 @@ def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
     if choose_by == "validation accuracy":
         return int(history["val_accuracy"].idxmax())
     return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
+
+
+def score_table(films: pd.DataFrame, outputs: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
+    """The table of scores of some films: its columns are those of ``score_columns``.
+
+    Args:
+        films: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
+        outputs: of the network, float (films, outputs).
+        task: what they are about.
+        perturbation: under which the films were scored.
+    """
+    scores = dict(zip(task.score_columns, outputs.T, strict=True))
+    return films.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
+
+
+def score_columns(scores: Sequence[str] = ("score",)) -> list[str]:
+    """All columns of a table of scores, in their order.
+
+    Args:
+        scores: those of the scores themselves, ``Task.score_columns``; here of a binary task.
+    """
+    return [*_ABOUT, *scores, *_FURTHER]
+
+
+def is_score(column: str) -> bool:
+    """Whether a column of a table of scores is one of ``Task.score_columns``."""
+    return column == "score" or column.startswith("score ")
 
 
 def epoch_columns(columns: Iterable[object]) -> list[str]:

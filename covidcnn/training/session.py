@@ -50,6 +50,9 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     """
     if threshold_rule not in RULES:
         raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
+    if threshold_rule != RULES[0] and not dataset.task.is_binary:
+        raise UserError(f"threshold {threshold_rule}: of {len(dataset.task.classes)} classes the most probable is "
+                        "predicted, without a threshold; leave it out")
     with _alone_in(folder):
         return _train_into(folder, dataset, recipe_for(dataset, recipe), seed, threshold_rule, report)
 
@@ -89,7 +92,8 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
                 report: Callable[[int, int, dict], None] | None) -> Training:
     # The code as it is now: it may be committed to while the training runs.
     started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
-    trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch)
+    trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch,
+                      task=dataset.task)
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
                          events=folder / EVENTS,
@@ -99,10 +103,10 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
     scores = training.scores
-    threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule)
+    threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule, task=dataset.task)
     facts = {
         # With the precision that was used, and the learning rate of the first epoch.
-        "recipe": asdict(trial.recipe), "seed": seed,
+        "task": asdict(dataset.task), "recipe": trial.to_dict()["recipe"], "seed": seed,
         "optimizer": make_optimizer(recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config(),
         # What their names stand for may be something else in another version.
         "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
@@ -112,7 +116,8 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
                    for split, group in scores[scores["perturbation"] == ""].groupby("split")},
         **_credit(dataset),
     }
-    rule = "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation"
+    rule = ("the most probable class" if not dataset.task.is_binary else
+            "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation")
     with replacing(folder / HISTORY) as temporary:
         training.history.to_csv(temporary)
     with replacing(folder / SCORES) as temporary:
@@ -120,9 +125,9 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
-    films = select_films(dataset.films, recipe, seed)
+    films = select_films(dataset.films, recipe, seed, dataset.task)
     save_model(folder / MODEL, training.model, ModelFacts(
-        recipe.images, threshold, rule, facts, appearance=_training_appearance(dataset, films, recipe),
+        recipe.images, threshold, rule, facts, dataset.task, appearance=_training_appearance(dataset, films, recipe),
         image_hashes=short_hashes(films)))
     (folder / UNFINISHED).unlink()
     return training

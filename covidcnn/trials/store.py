@@ -27,7 +27,8 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts, training_versions
-from covidcnn.training.result import SCORE_COLUMNS, Diverged, Training, chosen_epoch, epoch_columns
+from covidcnn.task import Task
+from covidcnn.training.result import Diverged, Training, chosen_epoch, epoch_columns, is_score, score_columns
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
@@ -50,6 +51,10 @@ class TrialResult:
     """Seconds, time of day, versions, commit."""
     digest: str = ""
     """SHA-256 of the stored file of scores; empty before it is stored, or if there is none."""
+
+    @property
+    def task(self) -> Task:
+        return self.trial.task
 
     @property
     def best_epoch(self) -> int:
@@ -244,7 +249,9 @@ class TrialStore:
 
 def _unpacked(packed: bytes) -> pd.DataFrame:
     text = gzip.decompress(packed).decode()
-    numbers = ["score", *epoch_columns(text.partition("\n")[0].split(","))]
+    columns = text.partition("\n")[0].split(",")
+    own = list(filter(is_score, columns))
+    numbers = [*own, *epoch_columns(columns)]
     # A patient may be called 001. Films that are not scored after every epoch have no number there.
     scores = pd.read_csv(io.StringIO(text), dtype={"patient": str, "subtype": str, "perturbation": str},
                          keep_default_na=False, na_values=dict.fromkeys(numbers, ""), float_precision="round_trip")
@@ -255,7 +262,7 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
         parts = {split: split.partition(", ") for split in scores["split"].unique()}
         scores = scores.assign(split=scores["split"].map({split: part[0] for split, part in parts.items()}),
                                perturbation=scores["split"].map({split: part[2] for split, part in parts.items()}))
-    return scores[[*SCORE_COLUMNS, *numbers[1:]]]
+    return scores[[*score_columns(own), *numbers[len(own):]]]
 
 
 def seconds_of(facts: dict[str, Any]) -> float:

@@ -19,7 +19,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ from pydantic import TypeAdapter, ValidationError
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.training.recipe import Recipe
+from covidcnn.models.registry import DEFAULT_MODEL, model_named
+from covidcnn.task import PNEUMONIA, Task
+from covidcnn.training.recipe import Recipe, names_of
 from covidcnn.trials.store import Trainer, TrialStore
 from covidcnn.trials.trial import Trial, pin_trial
-from covidcnn.yaml_files import NUMBER, read_yaml
+from covidcnn.yaml_files import NUMBER, parse_yaml, read_yaml
 
-_IMAGE_FIELDS = tuple(field.name for field in fields(ImageSettings))
-_RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name != "images")
 _RECIPE, _SEEDS, _FLAG = TypeAdapter(Recipe), TypeAdapter(list[int]), TypeAdapter(bool)
 
 _MOST_RECIPES = 10_000
@@ -51,9 +51,10 @@ class Sweep:
     seeds: tuple[int, ...]
     score_test: bool = False
 
-    def trials(self, data: str) -> list[Trial]:
+    def trials(self, data: str, task: Task = PNEUMONIA) -> list[Trial]:
         """All trials on the films of a content hash, seed by seed: what is compared is complete early."""
-        trials = [pin_trial(data, recipe, seed, self.score_test) for seed in self.seeds for recipe in self.recipes]
+        trials = [pin_trial(data, recipe, seed, self.score_test, task)
+                  for seed in self.seeds for recipe in self.recipes]
         return list({trial.key: trial for trial in trials}.values())
 
 
@@ -89,7 +90,7 @@ def parse_sweep(value: Any) -> Sweep:
              f"grid: {combinations:,} combinations; a sweep has at most {_MOST_RECIPES:,}, so give fewer values")
     for name in grid:
         _require(all(name not in others for others in (shared, *variants)), f"'{name}' is given twice")
-    recipes = [_recipe(shared | settings) for settings in settings_of(value)]
+    recipes = [checked_recipe(shared | settings) for settings in settings_of(value)]
     _require("seeds" in value, "seeds: give a list, for example [0, 1, 2]")
     seeds = _checked(_SEEDS, value["seeds"], "seeds")
     _require(bool(seeds) and min(seeds) >= 0 and max(seeds) < 2**32, "seeds: give at least one, from 0 to 4294967295")
@@ -258,12 +259,35 @@ def _held(store: TrialStore, trial: Trial) -> bool:
         return not mine
 
 
-def _recipe(values: dict[str, Any]) -> Recipe:
-    _require_known(values, _RECIPE_FIELDS + _IMAGE_FIELDS, "setting")
+def settings_from(entries: Sequence[str]) -> dict[str, Any]:
+    """Settings given as NAME=VALUE, values as in YAML.
+
+    Raises:
+        UserError: one is not of this form.
+    """
+    found = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        _require(bool(equals and name), f"--option {entry}: give NAME=VALUE, for example dropout=0.3")
+        found[name] = parse_yaml(text, f"--option {entry}")
+    return found
+
+
+def checked_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe with these settings, by their names in ``Recipe``, ``ImageSettings`` and the options of its model.
+
+    Raises:
+        UserError: a name or value is wrong; the line says which.
+    """
+    model = values.get("model", DEFAULT_MODEL)
+    options = model_named(model if isinstance(model, str) else str(model))
+    _require_known(values, ("model", *names_of(Recipe), *names_of(ImageSettings), *names_of(options)), "setting")
     _require("epochs" in values, "recipe: give epochs")
-    images = {name: value for name, value in values.items() if name in _IMAGE_FIELDS}
-    recipe = {name: value for name, value in values.items() if name in _RECIPE_FIELDS}
-    return _checked(_RECIPE, recipe | {"images": images}, "recipe")
+    parts = {kind: {name: values[name] for name in names_of(kind) if name in values}
+             for kind in (Recipe, ImageSettings, options)}
+    # The options by themselves, so that an error names its setting.
+    chosen = asdict(_checked(TypeAdapter(options), parts[options], ""))
+    return _checked(_RECIPE, parts[Recipe] | {"images": parts[ImageSettings], "model": chosen | {"model": model}}, "")
 
 
 def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
@@ -272,8 +296,8 @@ def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        # A recipe's errors name its setting, the other adapters' only the place in the list.
-        place = ", ".join(map(str, first["loc"] if adapter is _RECIPE else (name, *first["loc"])))
+        # Errors of settings name them, the other adapters' only the place in the list.
+        place = ", ".join(map(str, (name, *first["loc"]) if name else first["loc"]))
         given = first["input"]
         remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
                   if isinstance(given, str) and NUMBER.fullmatch(given) else "")

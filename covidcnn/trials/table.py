@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
 
 import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.training.comparison import summaries
+from covidcnn.training.recipe import settings_of
 from covidcnn.trials.store import TrialResult, seconds_of
 
 RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "validation sensitivity",
@@ -17,13 +17,17 @@ RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "valid
 
 def settings(result: TrialResult) -> dict[str, object]:
     """All settings of a trial by name, those of the images too."""
-    recipe = asdict(result.trial.recipe)
-    images = recipe.pop("images")
-    recipe["filters"] = "-".join(map(str, recipe["filters"]))
-    for name in ("score_every_epoch", "perturbations"):
-        recipe[name] = ", ".join(recipe[name])
-    return recipe | images | {"seed": result.trial.seed, "score_test": result.trial.score_test,
-                              "data": result.trial.data, "version": result.trial.version}
+    trial = result.trial
+    found = {name: _listed(value) for name, value in settings_of(trial.recipe).items()}
+    return found | {"task": str(trial.task), "seed": trial.seed, "score_test": trial.score_test,
+                              "data": trial.data, "version": trial.version}
+
+
+def _listed(value: object) -> object:
+    """A tuple as text: '32-64' of numbers, 'train, test' of names."""
+    if not isinstance(value, tuple):
+        return value
+    return ("-" if all(isinstance(entry, int | float) for entry in value) else ", ").join(map(str, value))
 
 
 def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
@@ -39,7 +43,7 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
         row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
         if not result.diverged:
             row["best epoch"] = result.best_epoch
-            row |= {f"{split} {name}": value for split, figures in summaries(result.scores).items()
+            row |= {f"{split} {name}": value for split, figures in summaries(result.scores, result.task).items()
                     if split != "train" for name, value in figures.items()}
         rows.append(row | {"key": result.trial.key})
     if not rows:

@@ -7,10 +7,11 @@ from typing import Any
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError
-from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.registry import DEFAULT_MODEL, name_of
+from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.precision import resolve_precision
-from covidcnn.training.recipe import Recipe
+from covidcnn.training.recipe import Recipe, recipe_of, settings_of
 from covidcnn.training.schedules import schedule_values
 
 RECIPE_VERSION = 1
@@ -29,6 +30,8 @@ class Trial:
     """Whether test films are scored: when the training is finished, and after every epoch where the recipe says so.
     Never in tuning."""
     version: int = RECIPE_VERSION
+    task: Task = PNEUMONIA
+    """What the films are told apart by."""
 
     def __post_init__(self) -> None:
         if self.recipe.precision == "auto" or self.recipe.learning_rate is None:
@@ -41,10 +44,15 @@ class Trial:
         Fields of the recipe that have their default are left out, so that a field added later, which does
         nothing at its default, leaves the keys of finished trials alone.
         """
+        recipe = _changed(self.recipe) | {"images": _changed(self.recipe.images)} | _changed(self.recipe.model)
+        if (model := name_of(self.recipe.model)) != DEFAULT_MODEL:
+            recipe["model"] = model
         value = {"data": self.data, "seed": self.seed, "score_test": self.score_test, "version": self.version,
-                 "recipe": _changed(self.recipe) | {"images": _changed(self.recipe.images)},
+                 "recipe": recipe,
                  # By value and not by name: other ranges are another trial.
                  "augmentation": _changed(augmentation_named(self.recipe.augmentation))}
+        if self.task != PNEUMONIA:
+            value["task"] = asdict(self.task)
         schedule = schedule_values(self.recipe.schedule)
         if schedule:
             value["schedule"] = schedule
@@ -52,7 +60,10 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: every field, defaults too."""
-        return asdict(self) | {"augmentation": asdict(augmentation_named(self.recipe.augmentation)),
+        settings = settings_of(self.recipe)
+        images = {name: settings.pop(name) for name in asdict(self.recipe.images)}
+        return asdict(self) | {"recipe": settings | {"images": images},
+                               "augmentation": asdict(augmentation_named(self.recipe.augmentation)),
                                "schedule": schedule_values(self.recipe.schedule)}
 
     @classmethod
@@ -62,14 +73,16 @@ class Trial:
         Raises:
             KeyError, TypeError, UserError: it is none.
         """
-        recipe = dict(value["recipe"])
-        images = ImageSettings(**recipe.pop("images"))
+        settings = value["recipe"] | value["recipe"]["images"]
         # JSON has lists where a recipe has tuples.
-        recipe = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in recipe.items()}
-        return cls(value["data"], Recipe(**recipe, images=images), value["seed"], value["score_test"], value["version"])
+        settings = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in settings.items()
+                    if name != "images"}
+        # Older files know of no other task.
+        task = Task(**value["task"]) if "task" in value else PNEUMONIA
+        return cls(value["data"], recipe_of(settings), value["seed"], value["score_test"], value["version"], task)
 
 
-def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) -> Trial:
+def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, task: Task = PNEUMONIA) -> Trial:
     """The trial of a recipe, with precision and learning rate pinned: 'auto' and Keras's default may be
     something else elsewhere.
 
@@ -78,6 +91,7 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) ->
         recipe: what to do.
         seed: of the training.
         score_test: whether test films are scored.
+        task: of the data set.
 
     Raises:
         UserError: the recipe scores test films after every epoch, and the trial is not to score any.
@@ -87,7 +101,7 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False) ->
     rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
-                 int(seed), score_test)
+                 int(seed), score_test, task=task)
 
 
 def _changed(value: Any) -> dict[str, Any]:

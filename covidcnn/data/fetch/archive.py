@@ -11,11 +11,13 @@ import zlib
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
-from covidcnn.data.catalogue import LABELS, SPLITS, is_litter
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
+from covidcnn.data.folders import is_litter
+from covidcnn.data.layout import SPLITS
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
 from covidcnn.paths import require_space
+from covidcnn.task import PNEUMONIA
 
 MOST_MEMBERS = 100_000
 """Kaggle's archive has under 20,000."""
@@ -72,7 +74,7 @@ def _films(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if member.is_dir() or len(parts) < 3 or any(map(is_litter, parts)):
             continue
         split, label, name = parts[-3:]
-        if split in SPLITS and label in LABELS and PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS:
+        if split in SPLITS and label in PNEUMONIA.classes and PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS:
             copy, place = copies[parts[:-3]], f"{split}/{label}/{name}"
             if place in copy:
                 raise DataError(f"the member '{member.filename}' is in it twice")

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from covidcnn.data.catalogue import SPLITS
 from covidcnn.data.facts import COUNTS
+from covidcnn.data.layout import SPLITS
 
 DEFAULT_COUNTS: Mapping[str, int] = MappingProxyType({"train": 560, "val": 16, "test": 224})
 """Images of each split in the embedded data set."""

@@ -22,13 +22,13 @@ function countBelow(sorted, x) {
   return low;
 }
 
-/** A score at or above the threshold is a call of PNEUMONIA. */
-function confusion({ NORMAL, PNEUMONIA }, threshold) {
-  const trueNegatives = countBelow(NORMAL, threshold);
-  const falseNegatives = countBelow(PNEUMONIA, threshold);
+/** A score at or above the threshold is a call of the positive class. */
+function confusion({ negative, positive }, threshold) {
+  const trueNegatives = countBelow(negative, threshold);
+  const falseNegatives = countBelow(positive, threshold);
   return {
-    trueNegatives, falsePositives: NORMAL.length - trueNegatives,
-    falseNegatives, truePositives: PNEUMONIA.length - falseNegatives,
+    trueNegatives, falsePositives: negative.length - trueNegatives,
+    falseNegatives, truePositives: positive.length - falseNegatives,
   };
 }
 
@@ -59,11 +59,11 @@ function place(x, [low, high], width) {
   return width * (x - low) / (high - low);
 }
 
-/** Bars of each class's shares: NORMAL up, PNEUMONIA down, from the middle. */
+/** Bars of each class's shares: the negative up, the positive down, from the middle. */
 function drawDistribution(films, { range, marks }) {
   distribution.replaceChildren();
   const edges = Array.from({ length: BINS + 1 }, (_, i) => range[0] + i * (range[1] - range[0]) / BINS);
-  const shares = ["NORMAL", "PNEUMONIA"].map((name) => {
+  const shares = ["negative", "positive"].map((name) => {
     const below = edges.map((edge) => countBelow(films[name], edge));
     below[BINS] = films[name].length; // the last bin holds the highest score too
     return below.slice(1).map((count, i) => (count - below[i]) / Math.max(1, films[name].length));
@@ -71,7 +71,7 @@ function drawDistribution(films, { range, marks }) {
   const tallest = Math.max(...shares.flat());
   shares.forEach((heights, down) => heights.forEach((share, i) => {
     const height = 98 * share / tallest;
-    draw(distribution, "rect", { class: down ? "pneumonia" : "normal", x: i * 600 / BINS, width: 600 / BINS - 1,
+    draw(distribution, "rect", { class: down ? "positive" : "negative", x: i * 600 / BINS, width: 600 / BINS - 1,
                                  y: down ? 100 : 100 - height, height });
   }));
   draw(distribution, "line", { class: "base", x1: 0, x2: 600, y1: 100, y2: 100 });
@@ -85,7 +85,7 @@ function drawDistribution(films, { range, marks }) {
 /** [1 - specificity, sensitivity] at a threshold, in per cent of the drawing. */
 function rocPoint(films, threshold) {
   const { falsePositives, truePositives } = confusion(films, threshold);
-  return [100 * falsePositives / films.NORMAL.length, 100 - 100 * truePositives / films.PNEUMONIA.length];
+  return [100 * falsePositives / films.negative.length, 100 - 100 * truePositives / films.positive.length];
 }
 
 function drawRoc(films) {
@@ -97,10 +97,10 @@ function drawRoc(films) {
   }
   draw(roc, "text", { x: 50, y: 113, "text-anchor": "middle" }).textContent = "1 − specificity";
   draw(roc, "text", { transform: "translate(-13 50) rotate(-90)", "text-anchor": "middle" }).textContent = "sensitivity";
-  const both = films.NORMAL.length > 0 && films.PNEUMONIA.length > 0;
+  const both = films.negative.length > 0 && films.positive.length > 0;
   rocNote.textContent = both ? "" : "There is no curve: these films are all of one class.";
   if (!both) return;
-  const thresholds = ["NORMAL", "PNEUMONIA"].flatMap((name) => {
+  const thresholds = ["negative", "positive"].flatMap((name) => {
     const step = Math.ceil(films[name].length / CURVE_POINTS);
     return films[name].filter((_, i) => i % step === 0);
   }).sort((a, b) => a - b);
@@ -120,10 +120,8 @@ function written(threshold) {
 
 function showThreshold(films, choice, threshold) {
   const matrix = confusion(films, threshold);
-  const rows = { NORMAL: matrix.trueNegatives + matrix.falsePositives,
-                 PNEUMONIA: matrix.falseNegatives + matrix.truePositives };
   for (const [name, count] of Object.entries(matrix)) {
-    const total = name === "trueNegatives" || name === "falsePositives" ? rows.NORMAL : rows.PNEUMONIA;
+    const total = name === "trueNegatives" || name === "falsePositives" ? films.negative.length : films.positive.length;
     document.getElementById(name).textContent = total ? `${count} (${(100 * count / total).toFixed(1)} %)` : "no films";
   }
   for (const [name, [successes, trials]] of Object.entries(proportions(matrix))) {
@@ -187,6 +185,11 @@ function showSplit() {
 /** Another training: its splits, the range of its scores, its thresholds. */
 function showChoice() {
   const choice = choices[scoresSelect.value];
+  for (const [place, kind] of ["negative", "positive"].entries()) {
+    for (const node of document.querySelectorAll(`[data-class=${kind}]`)) node.textContent = choice.classes[place];
+  }
+  distribution.setAttribute("aria-label", `Scores of ${choice.classes[0]} films as bars upwards, of `
+    + `${choice.classes[1]} films as bars downwards, and the threshold as a line`);
   const before = splitSelect.value || "validation";
   splitSelect.replaceChildren(...Object.keys(choice.splits).map((split) => new Option(split, split)));
   splitSelect.value = before in choice.splits ? before : Object.keys(choice.splits)[0];

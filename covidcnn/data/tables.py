@@ -1,0 +1,146 @@
+"""Labels and patients from a table of the user's own, with its columns as they come."""
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from covidcnn.data.layout import in_order
+from covidcnn.data.naming import subtype_of
+from covidcnn.errors import DataError
+from covidcnn.task import PNEUMONIA, Task
+
+MOST_CLASSES = 50
+"""More are no labels but numbers or texts."""
+
+_NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
+"""What stands in tables in the place of a patient that is not known; unrelated children would be taken for one."""
+
+
+def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
+    """Images with the patients of a table, as ``column_of`` reads it (without a column's name: that called patient).
+
+    Raises:
+        DataError: the table cannot be read, or leaves an image without a patient.
+    """
+    found = column_of(images, table, "patient").str.strip()
+    unknown = images.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
+    if len(unknown):
+        raise DataError(f"{table}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
+                        "each with its path written so, or leave them out of the folder")
+    return images.assign(patient=found)
+
+
+def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = None) -> pd.DataFrame:
+    """Images with the labels of a table, as ``column_of`` reads it (without a column's name: that called label); those
+    of which it says nothing are left out.
+
+    Args:
+        images: an index's rows.
+        table: FILE, or FILE:COLUMN.
+        task: whose classes the labels are, in letters of either case; None takes them as they are.
+
+    Raises:
+        DataError: the table cannot be read, names none of the images, or has other labels than the task.
+    """
+    found = column_of(images, table, "label").str.strip().replace("", None)
+    if found.isna().all():
+        raise DataError(f"{table}: no label for any image of the folder, the first {images['path'].iloc[0]}; name the "
+                        "column with the labels, as in labels.csv:finding, and the images by their paths or names")
+    spelt = {name.upper(): name for name in (task.classes if task else classes_of(found.dropna()))}
+    labels = found.str.upper().map(spelt)
+    other = found[found.notna() & labels.isna()]
+    if len(other):
+        raise DataError(f"{table}: the label '{other.iloc[0]}' is none of {', '.join(spelt.values())}; leave those "
+                        "lines empty, or name all classes with --task")
+    subtypes = images["subtype"].where(images["series"] != "", labels.fillna("").map(subtype_of))
+    return images.assign(label=labels, subtype=subtypes)[found.notna()].reset_index(drop=True)
+
+
+def classes_of(labels: pd.Series) -> tuple[str, ...]:
+    """The classes of a column of labels: the paper's if there are no others, else in the order of their names.
+
+    Raises:
+        DataError: there is only one, or so many that they are no classes.
+    """
+    names = in_order({name.upper(): name for name in sorted(labels.unique(), reverse=True)}.values())
+    if {name.upper() for name in names} <= set(PNEUMONIA.classes):
+        return PNEUMONIA.classes
+    if not 1 < len(names) <= MOST_CLASSES:
+        raise DataError(f"{len(names):,} different labels, the first '{names[0]}': give a column with 2 to "
+                        f"{MOST_CLASSES} classes, as in labels.csv:finding")
+    return names
+
+
+def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
+    """What a column of a CSV says of each image: str in the images' order, NaN where no line is about an image.
+
+    Columns are separated by comma, semicolon or tab, whichever the first line has most of. The images stand in the
+    column ``path``, or without one in that which names most of them: by their paths within the data set's folder, or
+    by their file names, with the ending or without, where those are unique; ``.\\NORMAL\\a.png`` is NORMAL/a.png.
+
+    Args:
+        images: an index's rows, with ``path``.
+        table: FILE, or FILE:COLUMN.
+        usual: the column where none is named: that of this name in letters of either case, or the only other one.
+
+    Raises:
+        DataError: the CSV cannot be read, has no such column or two, or says two things of one image.
+    """
+    file, wanted = file_and_column(table)
+    given = _read(Path(file))
+    places = [name for name in given.columns if name == "path"] or [_most_names(images, given)]
+    others = [name for name in given.columns if name not in places]
+    columns = ([name for name in others if name == (wanted or usual).strip().lower()]
+               or (others if len(others) == 1 and not wanted else []))
+    if len(places) != 1 or len(columns) != 1:
+        raise DataError(f"{table}: no column {'path' if len(places) != 1 else wanted or usual}, or two; it has "
+                        f"{', '.join(given.columns)}. Separate them by comma, semicolon or tab, and name the one to "
+                        f"take, as in {file}:COLUMN")
+    lines = pd.DataFrame({"path": given[places[0]].map(_plain), "value": given[columns[0]]}).drop_duplicates()
+    if lines["path"].duplicated().any():
+        raise DataError(f"{table}: '{lines.loc[lines['path'].duplicated(), 'path'].iloc[0]}' is listed twice; give "
+                        f"each image one {usual}")
+    return _found(images, lines.set_index("path")["value"])
+
+
+def file_and_column(table: str | Path) -> tuple[str, str]:
+    """The two parts of FILE:COLUMN; the column is empty where none is named."""
+    file, _, column = ("", "", "") if Path(table).is_file() else str(table).rpartition(":")
+    return (file, column) if file else (str(table), "")
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
+        text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
+        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not a readable CSV ({error}); give one in UTF-8 that names images in one column"
+                        ) from error
+    given.columns = given.columns.str.strip().str.lower()
+    return given
+
+
+def _most_names(images: pd.DataFrame, given: pd.DataFrame) -> str:
+    found = {name: _found(images, pd.Series("", given[name].map(_plain).drop_duplicates())).notna().sum()
+             for name in given.columns if isinstance(given[name], pd.Series)}
+    return max(found, key=lambda name: found[name], default="")
+
+
+def _found(images: pd.DataFrame, values: pd.Series) -> pd.Series:
+    paths = images["path"].map(_plain)
+    names = paths.str.rpartition("/")[2]
+    stems = names.str.replace(r"\.[^.]*$", "", regex=True)
+    found = paths.map(values)
+    for other in (names, stems):
+        found = found.fillna(other.where(~other.duplicated(keep=False)).map(values))
+    return found
+
+
+def _plain(path: str) -> str:
+    """A path as it is written here, from one as Windows or a shell writes it."""
+    return re.sub(r"^(\./+)+", "", path.strip().replace("\\", "/"))

@@ -1,0 +1,53 @@
+"""A small residual network (He and others, 2016), without a large dense layer: it has few parameters."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from covidcnn.models.options import initial_weights, require_range, require_widths
+from covidcnn.task import Task
+
+if TYPE_CHECKING:
+    from covidcnn.backend import keras
+
+
+@dataclass(frozen=True)
+class ResidualCnn:
+    """Its options."""
+
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    """Kernels of the convolutions of each stage; each stage halves the side of the maps."""
+    batch_norm_momentum: float = 0.99
+    smallest_image: ClassVar[int] = 1
+    """Its strides keep the edge."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        require_widths("widths", self.widths)
+        require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
+
+    def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":
+        """The network in plain Keras: see ``registry.Model``."""
+        from covidcnn.backend import keras
+
+        layers = keras.layers
+        films = keras.Input((image_size, image_size, 1), name="film")
+
+        def convolution(features: Any, stage: int, part: str, kernels: int, size: int, strides: int) -> Any:
+            """Convolution and batch normalisation; the seed follows from the name."""
+            position = 10 * stage + ("stem", "shortcut", "first", "second").index(part)
+            features = layers.Conv2D(kernels, size, strides=strides, padding="same", use_bias=False,
+                                     kernel_initializer=initial_weights(seed, position),
+                                     name=f"convolution_{stage}_{part}")(features)
+            return layers.BatchNormalization(momentum=self.batch_norm_momentum,
+                                             name=f"normalisation_{stage}_{part}")(features)
+
+        features = layers.ReLU(name="relu_0")(convolution(films, 0, "stem", self.widths[0], 3, 1))
+        for stage, kernels in enumerate(self.widths, start=1):
+            shortcut = convolution(features, stage, "shortcut", kernels, 1, 2)
+            first = layers.ReLU(name=f"relu_{stage}_first")(convolution(features, stage, "first", kernels, 3, 2))
+            second = convolution(first, stage, "second", kernels, 3, 1)
+            features = layers.ReLU(name=f"relu_{stage}")(layers.Add(name=f"sum_{stage}")([shortcut, second]))
+        features = layers.GlobalAveragePooling2D(name="average")(features)
+        output = layers.Dense(task.outputs, activation=task.activation, kernel_initializer=initial_weights(seed, 202),
+                              name="output")(features)
+        return keras.Model(films, output, name="residual_cnn")

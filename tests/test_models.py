@@ -1,0 +1,157 @@
+"""Every registered model: built from its seed alone, trained in a form of its own, gone on with after a break."""
+
+import importlib
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from covidcnn.data.dataset import open_dataset
+from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.fused import FusedBatchNormalization, training_form
+from covidcnn.models.inspect import model_table, multiply_adds
+from covidcnn.models.paper_cnn import paper_cnn
+from covidcnn.models.registry import MODELS, model_named, name_of
+from covidcnn.paths import PROJECT
+from covidcnn.task import PNEUMONIA, SUBTYPE
+from covidcnn.training.fit import UNFINISHED, train
+from covidcnn.training.recipe import Recipe
+
+SMALL = {"paper": {"filters": (4, 8)}, "five-block": {}, "residual": {"widths": (4, 8)}}
+FILMS = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
+
+
+@pytest.mark.parametrize("task", [PNEUMONIA, SUBTYPE])
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_and_probabilities_follow_from_the_seed(name, task):
+    options = model_named(name)(**SMALL[name])
+    first, again, other = (options.build(task, 32, seed) for seed in (0, 0, 1))
+    for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    scores = task.probabilities(keras.ops.convert_to_numpy(first(FILMS)))
+    assert scores.shape == (4, len(task.classes))
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    kernels = [(one, two) for one, two in zip(first.get_weights(), other.get_weights(), strict=True) if one.ndim > 1]
+    assert not any(np.array_equal(one, two) for one, two in kernels)
+    assert name_of(options) == name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_two_layers_of_a_model_start_alike(name):
+    model = model_named(name)().build(PNEUMONIA, 32, 0)
+    seeds = [layer.kernel_initializer.seed for layer in model.layers if hasattr(layer, "kernel_initializer")]
+    seeds += [layer.seed for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_form_has_the_models_weights_and_its_scores(name):
+    plain = model_named(name)(**SMALL[name]).build(PNEUMONIA, 32, 0)
+    fast = training_form(plain, "float32")
+    normalisations = [layer for layer in fast.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert normalisations
+    assert all(isinstance(layer, FusedBatchNormalization) for layer in normalisations)
+    np.testing.assert_allclose(fast(FILMS, training=False), plain(FILMS, training=False), atol=1e-6)
+
+
+def test_training_form_in_bfloat16_gives_its_output_in_float32():
+    fast = training_form(paper_cnn(32, filters=(4, 8)), "mixed_bfloat16")
+    policies = {layer.name: layer.dtype_policy.name for layer in fast.layers}
+    assert policies.pop("output") == "float32"
+    assert {policy for name, policy in policies.items() if name != "film"} == {"mixed_bfloat16"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_trains_and_goes_on_after_a_break_to_the_same_bits(name, tiny_tree, tmp_path):
+    recipe = Recipe(3, ImageSettings(32), model_named(name)(**SMALL[name], batch_norm_momentum=0.5), batch_size=8,
+                    validation_fraction=0.3, precision="float32")
+    assert_goes_on(recipe, open_dataset(tiny_tree), tmp_path)
+
+
+@pytest.mark.slow
+def test_dropout_of_a_network_within_a_network_goes_on_as_it_would_have(tiny_tree, tmp_path):
+    recipe = Recipe(3, ImageSettings(32), Nested(), batch_size=8, validation_fraction=0.3, precision="float32")
+    assert_goes_on(recipe, open_dataset(tiny_tree), tmp_path)
+
+
+class Nested:
+    """A network whose features are a network of its own, as a pretrained backbone is."""
+
+    smallest_image = 1
+
+    def build(self, task, image_size, seed):
+        inner = keras.Input((image_size, image_size, 1))
+        features = keras.layers.Conv2D(4, 3, strides=4, activation="relu", kernel_initializer=keras.initializers.
+                                       GlorotUniform(1))(inner)
+        features = keras.layers.Dropout(0.5, seed=5)(keras.layers.Flatten()(features))
+        films = keras.Input((image_size, image_size, 1))
+        output = keras.layers.Dense(task.outputs, task.activation, kernel_initializer=keras.initializers.
+                                    GlorotUniform(2))(keras.Model(inner, features, name="backbone")(films))
+        return keras.Model(films, output)
+
+
+def assert_goes_on(recipe, data, folder):
+    """A training that is stopped after its first epoch ends as one that is not."""
+    class Stop(Exception):
+        pass
+
+    def stop(epoch, epochs, logs):
+        raise Stop
+
+    undisturbed = train(data, recipe, 0)
+    with pytest.raises(Stop):
+        train(data, recipe, 0, folder, report=stop)
+    assert (folder / UNFINISHED).is_file()
+    for one, two in zip(train(data, recipe, 0, folder).model.get_weights(), undisturbed.model.get_weights(),
+                        strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_multiply_adds_are_as_counted_by_hand():
+    # 32 px: 3 x 3 of one channel to 4 at 32 x 32 places, of 4 to 8 at 16 x 16; 8 x 8 x 8 to 128, to 1.
+    assert multiply_adds(paper_cnn(32, filters=(4, 8))) == (
+        32 * 32 * 9 * 4 + 16 * 16 * 9 * 4 * 8 + 8 * 8 * 8 * 128 + 128)
+
+
+def test_command_lists_each_model_with_its_size(run):
+    code, out, err = run("models", "--size", 64)
+    assert code == 0, err
+    table = model_table(PNEUMONIA, 64).set_index("model")
+    assert table.loc["paper", "parameters"] == paper_cnn(64).count_params()
+    for name, row in table.iterrows():
+        assert name in out
+        assert f"{row['parameters']:,}" in out.replace("\n", "")
+
+
+def test_model_and_options_are_taken_from_the_command_line(tiny_tree, tmp_path, run):
+    code, _, err = run("train", "--data", tiny_tree, "--out", tmp_path / "m", "--model", "residual", "--option",
+                       "widths=[4, 8]", "--size", 16, "--epochs", 1)
+    assert code == 0, err
+    assert '"widths": [' in (tmp_path / "m/run.json").read_text()
+    for given, words in ((("--model", "lenet"), "unknown model 'lenet'; choose one of paper"),
+                         (("--option", "widths=[4]"), "unknown setting 'widths'"),
+                         (("--option", "dropout"), "give NAME=VALUE"),
+                         (("--option", "dropout=high"), "dropout: Input should be a valid number")):
+        code, _, err = run("train", "--data", tiny_tree, "--out", tmp_path / "other", *given)
+        assert (code, len(err.splitlines())) == (2, 1), err
+        assert words in err
+
+
+@pytest.mark.slow
+def test_a_model_is_added_as_the_docs_say(tiny_tree, tmp_path, monkeypatch, run):
+    """The file of the docs page, entered as it says, is trained, saved, loaded and used."""
+    page = (PROJECT / "docs/models.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "lenet_of_the_docs.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(MODELS, "lenet", importlib.import_module("lenet_of_the_docs").LeNet)
+    code, out, err = run("models", "--size", 32, "--task", "subtype")
+    assert (code, "lenet" in out) == (0, True), err
+    code, _, err = run("train", "--data", tiny_tree, "--model", "lenet", "--option", "units=32", "--task", "subtype",
+                       "--size", 16, "--epochs", 1, "--out", tmp_path / "model")
+    assert code == 0, err
+    code, _, err = run("evaluate", tmp_path / "model/model.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
+    assert code == 0, err
+    assert len(source.splitlines()) < 32
