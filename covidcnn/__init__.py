@@ -14,3 +14,6 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The faster kernels for processors; TensorFlow switches them on by itself only where there is AVX512.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# NumPy's products here are small: a second thread gains nothing, and costs several times as much where another process
+# has the core, for it waits for it busily. NumPy reads this when it is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

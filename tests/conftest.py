@@ -1,5 +1,8 @@
 """A tiny generated data set, the shared images, bad files, and a cache of the tests' own."""
 
+# Before NumPy, which reads what the package asks of it only when it is first imported.
+import covidcnn  # isort: skip # noqa: F401
+
 import contextlib
 import hashlib
 import io

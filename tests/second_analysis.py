@@ -152,7 +152,13 @@ class Training:
         return np.array(self._history[name], float)
 
     def rightly_called(self, split: str, label: str = "", threshold: float = 0.5) -> np.ndarray:
-        """Their share of the films of a label, or of all."""
+        """Their share of the films of a label, or of all; each question is answered once."""
+        answers, question = self.__dict__.setdefault("answers", {}), (split, label, threshold)
+        if question not in answers:
+            answers[question] = self._rightly_called(*question)
+        return answers[question]
+
+    def _rightly_called(self, split: str, label: str, threshold: float) -> np.ndarray:
         films = self.films(split)
         right = ((films["score"] >= threshold) == (films["label"] == "PNEUMONIA")).to_numpy()
         chosen = (films["label"] == label).to_numpy() | (not label)

@@ -57,13 +57,6 @@ class RecipeTraining(Training):
 
     epochs = 0
 
-    def rightly_called(self, *question: Any) -> np.ndarray:
-        """As in the first study, but each question is asked once."""
-        answers = self.__dict__.setdefault("answers", {})
-        if question not in answers:
-            answers[question] = super().rightly_called(*question)
-        return answers[question]
-
     @functools.cached_property
     def _scores(self) -> pd.DataFrame:
         scores = pd.read_csv(self.store.folder / "scores" / f"{self.key}.csv.gz").sort_values("path")

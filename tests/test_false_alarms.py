@@ -9,13 +9,13 @@ from invented import SEEDS, invented_floor, invented_store
 from scipy import stats
 
 from covidcnn.evidence.ledger import read_ledger
-from covidcnn.evidence.measures import accuracy, sensitivity, specificity
+from covidcnn.evidence.measures import accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evidence.openings import log_access
 from covidcnn.evidence.results import read_evidence
 from covidcnn.evidence.statistics import paired_difference
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.evidence import by_share, moved_calls
-from covidcnn.report.evidence import accuracy_of_any_threshold, difference_table, new_seeds_table
+from covidcnn.report.evidence import difference_table, new_seeds_table
 
 pytestmark = pytest.mark.slow
 

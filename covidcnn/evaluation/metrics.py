@@ -5,6 +5,7 @@ Of a task's two classes the second is positive. A score at or above the threshol
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,13 +131,14 @@ def proportion_estimates(matrix: Confusion) -> dict[str, Estimate]:
 
 
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
-                               bins: int = 10) -> float:
+                               bins: int = 10) -> Any:
     """Mean distance between score and share of the positive class over equal-width bins of the score, weighted
     by films (Guo et al. 2017)."""
     weight = np.ones(len(labels)) if sample_weight is None else sample_weight
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    gap = np.bincount(which, weight * (labels - scores), minlength=bins)
-    return float(np.abs(gap).sum() / weight.sum())
+    # Of many samples at once, where the weights are (samples, films).
+    gap = weight @ ((labels - scores)[:, np.newaxis] * (which[:, np.newaxis] == np.arange(bins)))
+    return np.abs(gap).sum(-1) / weight.sum(-1)
 
 
 def _f1_at(threshold: float) -> Callable[..., float]:

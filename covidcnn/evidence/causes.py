@@ -174,22 +174,23 @@ def training_converges(arm: str, evidence: Evidence) -> Finding:
                      for words, name, sign in (("loss falls by", "loss", -1), ("accuracy rises by", "accuracy", 1))})
 
 
-def small_validation_fluctuates(arm: str, evidence: Evidence) -> Finding:
+def small_validation_fluctuates(arm: str, evidence: Evidence, settling: int = _SETTLING_EPOCHS) -> Finding:
     """How far balanced validation accuracy jumps between epochs: half of that on the published 16 films less that on
     those cut by patient. If small size is why it fluctuates, a larger set ends at least half of it."""
-    small, large = (_jumps(evidence.arms[arm].treatment(validation=design)) for design in ("published", "patient"))
+    small, large = (_jumps(evidence.arms[arm].treatment(validation=design), settling)
+                    for design in ("published", "patient"))
     return direction(over_seeds(small / 2 - large))
 
 
-def _jumps(treatment: Treatment) -> np.ndarray:
-    """Mean change of balanced validation accuracy from epoch to epoch, once training has settled, by seed.
+def _jumps(treatment: Treatment, settling: int) -> np.ndarray:
+    """Mean change of balanced validation accuracy from epoch to epoch, after the settling epochs, by seed.
 
     Balanced, because of the 16 published films half are NORMAL and of the others a quarter.
     """
     positive = PNEUMONIA.encode(treatment.validation_films["label"]).mean()
     jumps = []
     for history in treatment.histories:
-        settled = history.iloc[_SETTLING_EPOCHS:]
+        settled = history.iloc[settling:]
         specificities = (settled["val_accuracy"] - positive * settled["val_sensitivity"]) / (1 - positive)
         jumps.append(((settled["val_sensitivity"] + specificities) / 2).diff().abs().mean())
     return np.array(jumps)

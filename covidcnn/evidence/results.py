@@ -56,9 +56,14 @@ class Treatment:
         """
         paths = (self.films if split == "test" else self.validation_films)["path"]
         column = "score" if epoch is None else f"epoch {epoch}"
-        return np.stack([np.ones(len(paths)) if result.diverged else result.scores[
-            (result.scores["split"] == split) & (result.scores["perturbation"] == perturbation)]
-            .set_index("path")[column].loc[paths].to_numpy(float) for result in self.results])
+        return np.stack([tables[split, perturbation].loc[paths, column].to_numpy(float) if tables
+                         else np.ones(len(paths)) for tables in self._tables])
+
+    @cached_property
+    def _tables(self) -> list[dict[Any, pd.DataFrame]]:
+        """Of each training the scores by split and perturbation; none of one that diverged."""
+        return [{kind: rows.set_index("path") for kind, rows in result.scores.groupby(["split", "perturbation"])}
+                if not result.diverged else {} for result in self.results]
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -143,8 +148,7 @@ class Treatment:
         Raises:
             Untestable: one has not.
         """
-        diverged = sum(bool(result.diverged) for result in self.results)
-        if diverged:
+        if diverged := sum(bool(result.diverged) for result in self.results):
             raise Untestable(f"{diverged} of {len(self.results)} trainings diverged")
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from covidcnn.evaluation.metrics import CONFIDENCE
@@ -136,8 +135,12 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:
     """Holm's correction over a declared family of comparisons."""
-    corrected = multipletests(list(p_values.values()), method="holm")[1]
-    return dict(zip(p_values, map(float, corrected), strict=True))
+    corrected, so_far, left = {}, 0.0, len(p_values)
+    for name, p_value in sorted(p_values.items(), key=lambda one: one[1]):
+        # None is smaller than that of a comparison that is surer.
+        so_far = max(so_far, min(1.0, left * p_value))
+        corrected[name], left = so_far, left - 1
+    return {name: corrected[name] for name in p_values}
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:

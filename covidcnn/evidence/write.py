@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from covidcnn.evidence.corrections import corrections
 from covidcnn.evidence.figures import Named, evidence_figures
 from covidcnn.evidence.floor import FLOOR
 from covidcnn.evidence.ledger import LEDGER, both_recipes, ledger, summary, without_empty
@@ -79,7 +80,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
         claims = claims.join(both_recipes(evidence, second))
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")
-    write_ledger(claims, folder)
+    write_ledger(claims, folder, corrections(evidence, protocol))
     _write_figures(protocol, evidence, tables, evidence_figures(evidence, claims), folder)
     return claims
 
@@ -139,12 +140,13 @@ def _text(value: Any) -> str:
     return "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
-def write_ledger(table: pd.DataFrame, folder: Path) -> None:
+def write_ledger(table: pd.DataFrame, folder: Path, corrected: Sequence[str] = ()) -> None:
     """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
 
     Args:
         table: from ``ledger``.
         folder: of the report.
+        corrected: from ``corrections``.
     """
     with replacing(folder / LEDGER.name) as temporary:
         table.to_csv(temporary, float_format="%.6g")
@@ -165,6 +167,9 @@ def write_ledger(table: pd.DataFrame, folder: Path) -> None:
             summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
             *(f"## {section}\n\n{_page_of(rows, trials, folder)}"
               for section, rows in table.groupby("section", sort=False)),
+            *(["## Corrections", "Noticed after the study was closed, by a recomputation that used none of its code. "
+               "Protocol, trainings and frozen verdicts stay as they were; this stands beside them.",
+               *(f"- {one}" for one in corrected)] if corrected else []),
         ]) + "\n", encoding="utf-8")
 
 
@@ -175,7 +180,8 @@ def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
     return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
             "before the first test score. When the verdicts were known, `evidence/claims.py` and `evidence/ledger.py` "
             "were changed, in words and links. Code is no longer compared file by file, but by what it gives: "
-            f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}.")
+            f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}. "
+            "What was said too strongly is [corrected below](#corrections).")
 
 
 def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:

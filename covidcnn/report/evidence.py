@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evidence.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evidence.openings import open_store
 from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
 from covidcnn.evidence.results import ArmResults, Evidence, Treatment, read_evidence
@@ -62,19 +62,6 @@ def auc_table(treatments: Mapping[str, Treatment]) -> pd.DataFrame:
             "accuracy, test": np.median(one.values(accuracy, at_validation_threshold=True)),
             "of any threshold": np.median(bounds), "highest seed": bounds.max()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
-
-
-def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The highest accuracy that any threshold gives on these films, a bound and no result: which threshold gives it,
-    only their labels tell. It is itself drawn upwards by the chance that these films hold."""
-    place = np.unique(scores, return_inverse=True)[1]
-
-    def best(of_films: np.ndarray) -> float:
-        # A threshold that rises past a score calls its NORMAL films rightly and loses its PNEUMONIA.
-        gained = np.cumsum(np.bincount(place, of_films * (1 - 2 * labels)))
-        return (of_films @ labels + max(0, gained.max())) / of_films.sum()
-
-    return np.apply_along_axis(best, -1, weights)
 
 
 def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmResults) -> pd.DataFrame:

@@ -259,8 +259,9 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
     scores[numbers] = scores[numbers].astype("float32").astype(float)
     if "perturbation" not in scores:
         # In older files a perturbation stands in the name of the split: 'validation, contrast 0.7'.
-        parts = scores["split"].str.partition(", ")
-        scores = scores.assign(split=parts[0], perturbation=parts[2])
+        parts = {split: split.partition(", ") for split in scores["split"].unique()}
+        scores = scores.assign(split=scores["split"].map({split: part[0] for split, part in parts.items()}),
+                               perturbation=scores["split"].map({split: part[2] for split, part in parts.items()}))
     return scores[[*score_columns(own), *numbers[len(own):]]]
 
 

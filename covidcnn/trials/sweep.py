@@ -313,6 +313,7 @@ def _require(condition: bool, message: str) -> None:
 
 def _require_known(value: dict[str, Any], known: tuple[str, ...], what: str) -> None:
     for name in value:
-        near = get_close_matches(str(name), known, 1)
-        _require(name in known, f"unknown {what} '{name}'; "
-                 + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"))
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
+            raise UserError(f"unknown {what} '{name}'; "
+                            + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"))
