@@ -4,7 +4,7 @@ A model that reaches the numbers below has learned the size of a file or the gre
 pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -87,7 +87,7 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
     return pd.DataFrame(rows)
 
 
-def coarse_pixels(images: Sequence[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
+def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
     """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
 
     Args:

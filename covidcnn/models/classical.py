@@ -3,7 +3,7 @@
 Histograms of oriented gradients: Dalal and Triggs (2005), in cells of 8 x 8 pixels with 9 directions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,7 +19,7 @@ FEATURES = ("pixels", "hog")
 _CELL = 8
 
 
-def features_of(images: Sequence[np.ndarray], kind: str, side: int) -> np.ndarray:
+def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
     """What a model of scikit-learn sees of images: float32 (n, features).
 
     Args:
