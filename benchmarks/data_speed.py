@@ -109,12 +109,11 @@ def pipeline(options: argparse.Namespace, size: int) -> dict[str, float]:
     from covidcnn.data.cache import load_images
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.pipeline import training_batches
-    from covidcnn.evaluation.metrics import binary_labels
     from covidcnn.imaging.transforms import ImageSettings
 
     dataset = open_dataset(options.data)
     films = dataset.films[dataset.films["split"] == "train"].reset_index(drop=True)
-    images, labels = load_images(dataset.root, films, ImageSettings(size)), binary_labels(films)
+    images, labels = load_images(dataset.root, films, ImageSettings(size)), dataset.task.encode(films["label"])
     model = _compiled(size)
     fed = iter(training_batches(images, labels, np.arange(len(films)), batch_size=32, seed=0, epochs=range(1000),
                                 augmentation=AUGMENTATIONS["paper"]))

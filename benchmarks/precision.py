@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.metrics import log_loss, roc_auc_score
 
-from covidcnn.evaluation.metrics import binary_labels
 from covidcnn.plots.style import apply_style
 from covidcnn.trials.store import TrialResult, TrialStore
 
@@ -34,10 +33,10 @@ def main() -> None:
 
 
 def _row(result: TrialResult) -> dict[str, object]:
-    scores = result.scores
+    scores, labels = result.scores, result.task.encode(result.scores["label"])
     return {"precision": result.trial.recipe.precision, "seed": result.trial.seed, "epoch kept": result.best_epoch,
-            "AUC": roc_auc_score(binary_labels(scores), scores["score"]),
-            "loss": log_loss(binary_labels(scores), scores["score"]), "seconds": result.facts["seconds"]}
+            "AUC": roc_auc_score(labels, scores["score"]),
+            "loss": log_loss(labels, scores["score"]), "seconds": result.facts["seconds"]}
 
 
 def _chart(results: list[TrialResult]) -> None:

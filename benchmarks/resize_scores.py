@@ -24,7 +24,7 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import ImageSettings, resize
-from covidcnn.models.scoring import predict
+from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
 
@@ -54,13 +54,13 @@ def main() -> None:
         originals = [cv2.imread(str(options.originals / path), cv2.IMREAD_GRAYSCALE) for path in paths]
         images |= {name: np.stack([resize(film, size, how) for film in originals]) for name, how in WAYS.items()}
         recipe = Recipe(epochs=options.epochs, images=ImageSettings(size), augmentation="paper",
-                        batch_norm_momentum=0.9, max_training_images=options.images, precision="float32")
+                        model=PaperCnn(batch_norm_momentum=0.9), max_training_images=options.images, precision="float32")
         scores: dict[str, list[np.ndarray]] = {name: [] for name in images}
         for seed in range(options.seeds):
             training = train(dataset, recipe, seed, score_roles=("validation",))
             right.setdefault(f"{size} px", []).append(round(confusion(training.scores).accuracy, 4))
             for name, own in images.items():
-                scores[name].append(predict(training.model, own, np.arange(len(own))))
+                scores[name].append(training.predictor(own)[:, 1])
             print(f"{size} px, seed {seed}: validation accuracy {right[f'{size} px'][-1]}", file=sys.stderr)
         rows += [{"px": size, "instead of the copy": name, **change(zip(scores["copy"], scores[name], strict=True))}
                  for name in WAYS]

@@ -75,6 +75,10 @@ class Task:
             raise ValueError(f"the label {labels.iloc[int(places.argmin())]!r} is not among {', '.join(self.classes)}")
         return places
 
+    def scores(self, probabilities: np.ndarray) -> np.ndarray:
+        """What is kept of probabilities, float (n, classes), in the columns ``score_columns``."""
+        return probabilities[:, 1:] if self.is_binary else probabilities
+
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """A probability for each class, float (n, classes), from a network's outputs, float (n, outputs)."""
         return np.hstack([1 - outputs, outputs]) if self.is_binary else outputs

@@ -1,8 +1,11 @@
 """Several recipes over several seeds: tidy tables, with a stand-in for training."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
+from covidcnn.task import PNEUMONIA
 from covidcnn.training.comparison import compare, median_and_range, summary
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Training
@@ -20,7 +23,7 @@ def test_every_recipe_is_trained_with_every_seed():
 
     def train(recipe, seed):
         asked.append((recipe.optimizer, seed))
-        return Training(None, HISTORY, SCORES, False)
+        return Training(SimpleNamespace(task=PNEUMONIA), HISTORY, SCORES, False)
 
     comparison = compare(train, {"a": Recipe(1), "b": Recipe(1, optimizer="sgd")}, [3, 4], by="optimizer")
     assert asked == [("Nadam", 3), ("Nadam", 4), ("SGD", 3), ("SGD", 4)]

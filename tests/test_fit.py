@@ -18,7 +18,6 @@ from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
-from covidcnn.models.scoring import predict
 from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_films, train
@@ -327,7 +326,7 @@ def test_film_lost_after_opening_is_refused(small_tree, refused):
 
 def interrupt_at(monkeypatch, at):
     """Ctrl-C at the end of batch ``at`` = (epoch, batch), counted from 0 and over all trainings from now on."""
-    class Interrupting(fit._Keeper):
+    class Interrupting(fit.Keeper):
         def on_epoch_begin(self, epoch, logs=None):
             super().on_epoch_begin(epoch, logs)
             self.epoch = epoch
@@ -336,7 +335,7 @@ def interrupt_at(monkeypatch, at):
             if (self.epoch, batch) == at:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "_Keeper", Interrupting)
+    monkeypatch.setattr(fit, "Keeper", Interrupting)
 
 
 def test_interruption_in_the_second_epoch_leaves_the_first(trained, data, monkeypatch):
@@ -429,7 +428,7 @@ def test_perturbed_films_are_scored_beside_the_plain_ones(data):
     rows = np.flatnonzero(films["role"].isin(["validation", "test"]))
     for name in names:
         rescored = np.stack([perturbed(images[row], name) for row in rows])
-        expected = predict(training.model, rescored, np.arange(len(rows)))
+        expected = training.predictor(rescored)[:, 1]
         found = training.scores[training.scores["perturbation"] == name]
         assert found["path"].tolist() == films["path"].iloc[rows].tolist()
         np.testing.assert_allclose(found["score"], expected, rtol=1e-5)
@@ -450,8 +449,8 @@ def test_folder_of_another_unfinished_training_is_refused(data, folder, trained,
 def test_prediction_keeps_the_order_of_the_rows(trained, data):
     films = select_films(data.films, RECIPE)
     images = load_images(data.root, films, RECIPE.images)
-    forwards = predict(trained.model, images, np.arange(10))
-    backwards = predict(trained.model, images, np.arange(10)[::-1])
+    forwards = trained.predictor(images, np.arange(10))
+    backwards = trained.predictor(images, np.arange(10)[::-1])
     np.testing.assert_allclose(forwards[::-1], backwards, rtol=1e-5)
     assert forwards.shape == (10,)
     assert forwards.dtype == float

@@ -1,18 +1,29 @@
 """Every registered model: built from its seed alone, trained in a form of its own, gone on with after a break."""
 
 import importlib
+import io
+import json
+import os
 import re
+from dataclasses import asdict
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.preprocessing import FunctionTransformer
 
 from covidcnn.data.dataset import open_dataset
+from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.classical import features_of
 from covidcnn.models.fused import FusedBatchNormalization, training_form
 from covidcnn.models.inspect import model_table, multiply_adds
+from covidcnn.models.model_file import ModelFacts, load_predictor, save_model
 from covidcnn.models.paper_cnn import paper_cnn
-from covidcnn.models.registry import MODELS, model_named, name_of
+from covidcnn.models.predictor import ClassicalPredictor
+from covidcnn.models.registry import CLASSICAL, MODELS, NETWORKS, model_named, name_of
 from covidcnn.paths import PROJECT
 from covidcnn.task import PNEUMONIA, SUBTYPE
 from covidcnn.training.fit import UNFINISHED, train
@@ -23,7 +34,7 @@ FILMS = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
 
 
 @pytest.mark.parametrize("task", [PNEUMONIA, SUBTYPE])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_weights_and_probabilities_follow_from_the_seed(name, task):
     options = model_named(name)(**SMALL[name])
     first, again, other = (options.build(task, 32, seed) for seed in (0, 0, 1))
@@ -37,7 +48,7 @@ def test_weights_and_probabilities_follow_from_the_seed(name, task):
     assert name_of(options) == name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_no_two_layers_of_a_model_start_alike(name):
     model = model_named(name)().build(PNEUMONIA, 32, 0)
     seeds = [layer.kernel_initializer.seed for layer in model.layers if hasattr(layer, "kernel_initializer")]
@@ -45,7 +56,7 @@ def test_no_two_layers_of_a_model_start_alike(name):
     assert len(set(seeds)) == len(seeds)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_training_form_has_the_models_weights_and_its_scores(name):
     plain = model_named(name)(**SMALL[name]).build(PNEUMONIA, 32, 0)
     fast = training_form(plain, "float32")
@@ -63,7 +74,7 @@ def test_training_form_in_bfloat16_gives_its_output_in_float32():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_each_model_trains_and_goes_on_after_a_break_to_the_same_bits(name, tiny_tree, tmp_path):
     recipe = Recipe(3, ImageSettings(32), model_named(name)(**SMALL[name], batch_norm_momentum=0.5), batch_size=8,
                     validation_fraction=0.3, precision="float32")
@@ -122,7 +133,8 @@ def test_command_lists_each_model_with_its_size(run):
     assert table.loc["paper", "parameters"] == paper_cnn(64).count_params()
     for name, row in table.iterrows():
         assert name in out
-        assert f"{row['parameters']:,}" in out.replace("\n", "")
+        if name in NETWORKS:
+            assert f"{row['parameters']:,}" in out
 
 
 def test_model_and_options_are_taken_from_the_command_line(tiny_tree, tmp_path, run):
@@ -155,3 +167,110 @@ def test_a_model_is_added_as_the_docs_say(tiny_tree, tmp_path, monkeypatch, run)
     code, _, err = run("evaluate", tmp_path / "model/model.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
     assert code == 0, err
     assert len(source.splitlines()) < 32
+
+
+# ---------------------------------------------------------------- models of scikit-learn
+
+@pytest.fixture(scope="module")
+def spots():
+    """Images of noise, those of the last class with a bright middle."""
+    def make(classes):
+        generator = np.random.default_rng(0)
+        images = generator.integers(60, 120, (60, 32, 32)).astype(np.uint8)
+        labels = np.arange(60) % classes
+        for label in range(1, classes):
+            images[labels == label, 8 * label : 8 * label + 8, 8:24] += 60
+        return images, labels
+
+    return make
+
+
+@pytest.mark.parametrize("task", [PNEUMONIA, SUBTYPE])
+@pytest.mark.parametrize("features", ["pixels", "hog"])
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_classical_model_learns_saves_and_says_the_same_when_it_is_read(name, features, task, spots, tmp_path):
+    images, labels = spots(len(task.classes))
+    options = CLASSICAL[name](features=features)
+    fitted = options.estimator(0, name != "neighbours").fit(features_of(images, features, options.side), labels)
+    predictor = ClassicalPredictor(options, fitted, task)
+    probabilities = predictor(images)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (task.predict(probabilities) == labels).mean() > 0.9
+    facts = ModelFacts(ImageSettings(32), 0.5, "0.5", {}, task, model={"model": name, **asdict(options)})
+    save_model(tmp_path / "m.skops", fitted, facts)
+    again, read = load_predictor(tmp_path / "m.skops")
+    np.testing.assert_array_equal(again(images), probabilities)
+    assert read.task == task
+
+
+def test_rows_and_perturbations_are_those_that_are_asked_for(spots):
+    images, labels = spots(2)
+    options = CLASSICAL["ridge"]()
+    predictor = ClassicalPredictor(options, options.estimator(0, False).fit(
+        features_of(images, "pixels", 16), labels), PNEUMONIA)
+    np.testing.assert_allclose(predictor(images, np.array([5, 2])), predictor(images)[[5, 2]], atol=1e-5)
+    assert np.abs(predictor(images, perturbation="height 1.10") - predictor(images)).max() > 0.01
+
+
+@pytest.mark.parametrize("damage", ["circle", "beyond", "feature"])
+def test_forest_that_leads_astray_is_refused(damage, spots, tmp_path, refused):
+    images, labels = spots(2)
+    options = CLASSICAL["forest"](trees=2)
+    forest = options.estimator(0, False).fit(features_of(images, "pixels", 16), labels)
+    state = forest.estimators_[0].tree_.__getstate__()
+    state["nodes"] = state["nodes"].copy()
+    state["nodes"][{"feature": "feature"}.get(damage, "left_child")][0] = {"circle": 0, "beyond": 10**6,
+                                                                        "feature": 10**6}[damage]
+    forest.estimators_[0].tree_.__setstate__(state)
+    save_model(tmp_path / "m.skops", forest, ModelFacts(ImageSettings(32), 0.5, "0.5", {}, model={
+        "model": "forest", **asdict(options)}))
+    with refused("m.skops", "not a model that covidcnn train saves", error=DataError):
+        load_predictor(tmp_path / "m.skops")
+
+
+def test_file_of_skops_with_a_foreign_part_is_refused_and_nothing_of_it_runs(spots, tmp_path, refused):
+    class Evil(DummyClassifier):
+        def __setstate__(self, state):
+            (tmp_path / "ran").touch()
+
+    facts = ModelFacts(ImageSettings(32), 0.5, "0.5", {}, model={"model": "ridge", **asdict(CLASSICAL["ridge"]())})
+    for name, estimator in (("class", Evil()), ("function", FunctionTransformer(os.remove))):
+        save_model(tmp_path / f"{name}.skops", estimator, facts)
+        with refused(f"{name}.skops", "not a model that covidcnn train saves", error=DataError):
+            load_predictor(tmp_path / f"{name}.skops")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("name", "options", "words"), [
+    ("svm", {"features": "edges"}, "unknown features 'edges'"), ("ridge", {"side": 2}, "side 2 is out of range"),
+    ("forest", {"features": "hog", "side": 20}, "side 20: hog needs a multiple of 8"),
+    ("logistic", {"c": 0}, "c 0.0 is out of range")])
+def test_options_that_cannot_work_are_refused(name, options, words, refused):
+    with refused(words):
+        CLASSICAL[name](**options)
+
+
+@pytest.mark.slow
+def test_classical_models_go_through_sweep_train_evaluate_and_predict(tiny_tree, tmp_path, run):
+    (tmp_path / "sweep.yaml").write_text(
+        "seeds: [0, 1]\nscore_test: true\nrecipe: {epochs: 1, size: 32}\n"
+        "grid: {model: [logistic, forest], features: [pixels, hog]}\n")
+    code, _, err = run("sweep", tmp_path / "sweep.yaml", "--store", tmp_path / "store", "--data", tiny_tree)
+    assert code == 0, err
+    _, out, _ = run("trials", tmp_path / "store", "--csv")
+    table = pd.read_csv(io.StringIO(out))
+    assert table.groupby(["model", "features"]).size().to_dict() == {
+        (model, features): 2 for model in ("forest", "logistic") for features in ("hog", "pixels")}
+    assert table["test AUC"].between(0, 1).all()
+    code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--task", "subtype", "--epochs", 1, "--size", 32,
+                       "--balance", "oversample", "--out", tmp_path / "svm")
+    assert code == 0, err
+    model = tmp_path / "svm/model.skops"
+    code, out, err = run("evaluate", model, "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
+    assert (code, "macro auc" in out) == (0, True), err
+    code, out, err = run("predict", model, tiny_tree / "test", "--json")
+    assert (code, len(json.loads(out)["films"])) == (0, 32), err
+    code, _, err = run("predict", model, tiny_tree / "test", "--explain", tmp_path / "maps")
+    assert (code, "there is no heat map" in err) == (2, True)
+    code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--augment", "paper", "--out", tmp_path / "no")
+    assert (code, "augmentation paper: a model of scikit-learn is fitted at once" in err) == (2, True)

@@ -11,12 +11,13 @@ from conftest import TINY_COUNTS
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.model_file import FILE_NAMES
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
-from covidcnn.training.session import EVENTS, HISTORY, MODEL, RUN, SCORES, train_into
+from covidcnn.training.session import EVENTS, HISTORY, RUN, SCORES, train_into
 
 pytestmark = pytest.mark.slow
 
@@ -35,13 +36,13 @@ def kill_in_epoch(monkeypatch, epoch):
     class Killed(BaseException):
         pass
 
-    class Dying(fit._Keeper):
+    class Dying(fit.Keeper):
         def on_epoch_begin(self, number, logs=None):
             if number == epoch:
                 raise Killed
             super().on_epoch_begin(number, logs)
 
-    monkeypatch.setattr(fit, "_Keeper", Dying)
+    monkeypatch.setattr(fit, "Keeper", Dying)
     return Killed
 
 
@@ -65,7 +66,7 @@ def test_killed_training_goes_on_in_its_folder_and_ends_as_an_undisturbed_one(da
         with pytest.raises(killed):
             train_into(tmp_path / "killed", data, RECIPE, 0)
     assert (tmp_path / "killed" / UNFINISHED).is_file()
-    assert not (tmp_path / "killed" / MODEL).exists()
+    assert not (tmp_path / "killed" / FILE_NAMES[0]).exists()
     epochs = []
     resumed = train_into(tmp_path / "killed", data, RECIPE, 0, report=lambda epoch, *_: epochs.append(epoch))
     assert epochs == [3]
@@ -92,7 +93,7 @@ def test_training_that_diverges_leaves_nothing(data, tmp_path):
 
 def test_folder_holds_what_the_readme_says(whole):
     training, folder, _ = whole
-    assert {path.name for path in folder.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+    assert {path.name for path in folder.iterdir()} == {FILE_NAMES[0], HISTORY, SCORES, RUN, EVENTS}
     run = json.loads((folder / RUN).read_text())
     assert run["recipe"]["precision"] == "float32"
     assert run["best epoch"] == training.best_epoch == 3
@@ -105,7 +106,7 @@ def test_folder_holds_what_the_readme_says(whole):
     assert len(pd.read_csv(folder / HISTORY)) == 3
 
 
-@pytest.mark.parametrize("name", [MODEL, HISTORY, SCORES, RUN, EVENTS])
+@pytest.mark.parametrize("name", [FILE_NAMES[0], HISTORY, SCORES, RUN, EVENTS])
 def test_folder_with_something_of_another_is_refused_and_left_alone(data, tmp_path, refused, name):
     (tmp_path / name).write_text("somebody else's")
     with refused(tmp_path / name, "there is one already", "--out"):
@@ -132,4 +133,4 @@ def test_training_that_ended_in_its_first_epoch_can_begin_again(data, tmp_path, 
         (tmp_path / EVENTS / "train").mkdir(parents=True)
         (tmp_path / "unfinished.lock").touch()
     train_into(tmp_path, data, replace(RECIPE, epochs=1), 0)
-    assert {path.name for path in tmp_path.iterdir()} == {MODEL, HISTORY, SCORES, RUN, EVENTS}
+    assert {path.name for path in tmp_path.iterdir()} == {FILE_NAMES[0], HISTORY, SCORES, RUN, EVENTS}

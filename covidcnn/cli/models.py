@@ -1,11 +1,12 @@
 """``covidcnn train`` and ``covidcnn evaluate``: one model."""
 
 import json
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from covidcnn.cli.common import (
     INTERRUPTED,
@@ -72,8 +73,9 @@ def train(
     patients: PatientsOption = "",
 ) -> None:
     """Train a model once: the paper's network, or another one."""
+    from covidcnn.models.model_file import file_name
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.training.session import MODEL, train_into
+    from covidcnn.training.session import train_into
     from covidcnn.trials.sweep import checked_recipe, settings_from
 
     recipe = checked_recipe({
@@ -86,14 +88,14 @@ def train(
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
-    say(f"model of epoch {training.best_epoch}: {out / MODEL}")
+    say(f"model of epoch {training.best_epoch}: {out / file_name(recipe.model)}")
     if training.interrupted:
         say("interrupted: the model is that of the best epoch so far")
         raise typer.Exit(INTERRUPTED)
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train left.")],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the model's classes, split or not.")],
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -104,11 +106,11 @@ def evaluate(
 ) -> None:
     """Score labelled films and print every metric with its 95 % interval."""
     from covidcnn.evaluation.folder import evaluate_model
-    from covidcnn.models.model_file import load_model
+    from covidcnn.models.model_file import load_predictor
 
-    network, facts = load_model(model)
+    predictor, facts = load_predictor(model)
     dataset = open_data(data, skip_bad, patients, facts.task, labels=labels)
-    result = evaluate_model(network, facts, dataset, split, bootstrap_samples)
+    result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples)
     del result["scores"]
     if as_json:
         # NaN, of a precision where nothing was called for example, is no JSON.
@@ -159,11 +161,14 @@ def models(
     task: TaskOption = "pneumonia",
 ) -> None:
     """List the models that can be trained, with their size: --model of train, and in the files of sweeps."""
+    import pandas as pd
+
     from covidcnn.models.inspect import model_table
     from covidcnn.task import task_named
 
     table = model_table(task_named(task), size)
-    printed = Table(*table.columns, title=f"models at {size} px, {task}")
+    printed = Table(*(Column(name, no_wrap=name not in ("what it is", "options")) for name in table.columns),
+                    title=f"models at {size} px, {task}")
     for row in table.itertuples(index=False):
-        printed.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
+        printed.add_row(*("" if cell is pd.NA else f"{cell:,}" if isinstance(cell, Integral) else cell for cell in row))
     plain_console().print(printed)

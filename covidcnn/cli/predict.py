@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train left.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help=(
         "Image files (JPEG, PNG, TIFF, DICOM and others), folders of them at any depth, or - for a list of paths "
         "on standard input, one a line."))],
@@ -45,7 +45,8 @@ def predict(
     Preparation, classes and threshold are those that the model file states.
     """
     form = _form(as_json, as_csv, out)
-    from covidcnn.models.model_file import load_model
+    from covidcnn.models.model_file import load_predictor
+    from covidcnn.models.predictor import KerasPredictor
     from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
     from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_films
@@ -60,11 +61,14 @@ def predict(
         require_writable(explain / "overlay.png")
     if explain_class and not explain:
         raise UserError("--explain-class needs --explain DIR, the folder for the overlays")
-    network, facts = load_model(model)
+    predictor, facts = load_predictor(model)
+    network = predictor.model if isinstance(predictor, KerasPredictor) else None
+    if explain and not network:
+        raise UserError(f"{model}: no network, so there is no heat map of it; leave --explain out")
     if explain_class not in ("", *facts.task.classes):
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
     with progress_bar("scoring films") as progress:
-        predictions = predict_films(network, facts, list(_named(paths)), skip_bad, progress)
+        predictions = predict_films(predictor, facts, list(_named(paths)), skip_bad, progress)
     _say_left_out(predictions)
     for note in predictions.notes:
         say(f"warning: {note}")

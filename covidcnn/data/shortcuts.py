@@ -4,6 +4,7 @@ A model that reaches the numbers below has learned the size of a file or the gre
 pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -87,11 +88,11 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
     return pd.DataFrame(rows)
 
 
-def coarse_pixels(images: np.ndarray, side: int = COARSE_SIDE) -> np.ndarray:
+def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
     """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
 
     Args:
-        images: uint8 (n, height, width).
+        images: uint8 (height, width) each.
         side: of the shrunken film, in pixels.
     """
     small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]

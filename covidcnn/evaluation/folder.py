@@ -4,9 +4,6 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from covidcnn.backend import keras
 from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -14,17 +11,17 @@ from covidcnn.errors import DataError
 from covidcnn.evaluation.classes import confusion_rows, evaluate_classes
 from covidcnn.evaluation.metrics import evaluate_scores
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
-from covidcnn.models.scoring import predict
+from covidcnn.models.predictor import Predictor
 from covidcnn.provenance import EXPLORATORY
 from covidcnn.training.result import score_table
 
 
-def evaluate_model(model: keras.Model, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000
+def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000
                    ) -> dict[str, Any]:
     """Score films with a model as its file says, and compute every metric with its interval.
 
     Args:
-        model: from ``load_model``.
+        predictor: from ``load_predictor``.
         facts: of the same file.
         dataset: films of any kinds and sizes, with the classes of the model's task.
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
@@ -47,7 +44,7 @@ def evaluate_model(model: keras.Model, facts: ModelFacts, dataset: DataSet, spli
         raise DataError(f"{dataset.root}: no image of class {missing[0]} in '{chosen}'; specificity and AUC need every "
                         "class")
     images = load_images(dataset.root, films, facts.images)
-    scores = score_table(films, predict(model, images, np.arange(len(films))), task)
+    scores = score_table(films, predictor(images), task)
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(films["sha256"])) if facts.image_hashes is not None else None

@@ -19,7 +19,7 @@ _BLOCKS = ((32, 0.0), (64, 0.1), (64, 0.0), (128, 0.2), (256, 0.2))
 
 @dataclass(frozen=True)
 class FiveBlockCnn:
-    """Its options: all but one are as the notebook has them."""
+    """A public notebook's network for these images."""
 
     batch_norm_momentum: float = 0.99
     smallest_image: ClassVar[int] = 1

@@ -9,8 +9,14 @@ import json
 import zipfile
 from typing import Any
 
+import numpy as np
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = ("metadata.json", CONFIG, WEIGHTS)
+
+SKOPS, TREE = "schema.json", "sklearn.tree._tree.Tree"
+"""The member by which a file of skops is known; and the one part of a model that skops does not trust, because damaged
+trees make scikit-learn read beyond its memory: ``require_sound_trees`` looks at them."""
 
 LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 """Bytes, unpacked. The paper's network at 224 px has 25 MB of weights; more is a mistake or a decompression bomb."""
@@ -31,7 +37,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         ValueError: it is too large.
         KeyError: there is none.
     """
-    limit = LARGEST_WEIGHTS if name == WEIGHTS else LARGEST_TEXT
+    limit = LARGEST_WEIGHTS if name == WEIGHTS or name.endswith((".npy", ".npz")) else LARGEST_TEXT
     # The stated size may be false, so the reading itself ends there too.
     with archive.open(name) as member:
         content = member.read(limit + 1)
@@ -61,3 +67,20 @@ def require_known_parts(config: bytes) -> None:
             kind = (part.get("module"), part.get("class_name"))
             if names and (kind not in ALLOWED or part.get("registered_name") not in (None, part.get("class_name"))):
                 raise ValueError(f"{kind} is no part of the network")
+
+
+def require_sound_trees(estimator: Any) -> None:
+    """Refuse a forest whose trees lead in circles, or to nodes, features or classes that are not there.
+
+    Raises:
+        ValueError: it is one.
+    """
+    for member in getattr(estimator, "estimators_", []):
+        tree = member.tree_
+        nodes = np.arange(tree.node_count)
+        children = np.column_stack([tree.children_left, tree.children_right])
+        inner = children[:, 0] >= 0
+        if (children[~inner] != -1).any() or (children[inner] <= nodes[inner, np.newaxis]).any() or (
+                children >= tree.node_count).any() or (tree.feature[inner] < 0).any() or (
+                tree.feature >= estimator.n_features_in_).any() or tree.n_features != estimator.n_features_in_:
+            raise ValueError("a tree that leads astray")

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import asdict, fields
-from inspect import getmodule
+from inspect import getdoc
 
 import numpy as np
 import pandas as pd
 
 from covidcnn.backend import keras
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.paper_cnn import KERNEL, PaperCnn
 from covidcnn.models.registry import MODELS
 from covidcnn.task import PNEUMONIA, Task
@@ -214,15 +215,19 @@ def model_table(task: Task, image_size: int) -> pd.DataFrame:
     """The models that can be trained, with their options' defaults.
 
     Returns:
-        A row a model: ``model``, ``what it is``, ``options``, ``parameters``, ``multiply-adds`` for one image.
+        A row a model: ``model``, ``what it is``, ``options``, and of networks ``parameters`` and ``multiply-adds`` for
+        one image.
     """
     rows = []
-    for name, options in MODELS.items():
-        network = options().build(task, image_size, 0)
-        rows.append({"model": name, "what it is": (getmodule(options).__doc__ or "").splitlines()[0],
-                     "options": ", ".join(f"{option}={value}" for option, value in asdict(options()).items()),
-                     "parameters": network.count_params(), "multiply-adds": multiply_adds(network)})
-    return pd.DataFrame(rows)
+    for name, kind in MODELS.items():
+        options = kind()
+        row: dict[str, object] = {"model": name, "what it is": (getdoc(kind) or "").splitlines()[0],
+               "options": "\n".join(f"{option}={value}" for option, value in asdict(options).items())}
+        if not isinstance(options, ClassicalModel):
+            network = options.build(task, image_size, 0)
+            row |= {"parameters": network.count_params(), "multiply-adds": multiply_adds(network)}
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"parameters": "Int64", "multiply-adds": "Int64"})
 
 
 def multiply_adds(model: keras.Model) -> int:

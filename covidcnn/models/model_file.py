@@ -1,9 +1,11 @@
-"""The file a trained model travels in: a plain .keras archive that also holds ``covidcnn.json``.
+"""The file a trained model travels in: a plain .keras archive, or .skops of a model of scikit-learn, that also holds
+``covidcnn.json``.
 
 What a later user must not guess stands there: how a film is prepared, what the classes are called,
-where the threshold lies and what the model was trained on. Keras passes over the extra member.
+where the threshold lies and what the model was trained on. Keras and skops pass over the extra member.
 """
 
+import io
 import json
 import tempfile
 import warnings
@@ -12,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from covidcnn.backend import keras
@@ -21,11 +24,19 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.guard import CONFIG, MEMBERS, read_member, require_known_parts
+from covidcnn.models.classical import ClassicalModel
+from covidcnn.models.guard import CONFIG, MEMBERS, SKOPS, TREE, read_member, require_known_parts, require_sound_trees
+from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
+from covidcnn.models.registry import CLASSICAL, Model
 from covidcnn.paths import replacing
 from covidcnn.task import PNEUMONIA, Task
 
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
 MEMBER = "covidcnn.json"
+FILE_NAMES = ("model.keras", "model.skops")
+"""What ``covidcnn train`` leaves: of a network, of a model of scikit-learn."""
 KNOWN_AS = {"train": "trained on", "validation": "validated on"}
 """What was done with the images whose hashes a model file holds."""
 _HASH = 16
@@ -50,6 +61,8 @@ class ModelFacts:
     disclaimer: str = DISCLAIMER
     appearance: Appearance | None = None
     """How the training films looked; None in files of version 0.1, which do not say."""
+    model: dict[str, Any] | None = None
+    """The model's name and options; None in older files, which hold networks."""
     image_hashes: dict[str, str] | None = None
     """Of 'train' and 'validation', a short hash of each image file; None in files of version 0.1."""
 
@@ -66,15 +79,25 @@ def short_hashes(films: pd.DataFrame) -> dict[str, str]:
     return {role: " ".join(films.loc[films["role"] == role, "sha256"].str[:_HASH]) for role in KNOWN_AS}
 
 
-def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
-    """Write the model and its facts as one .keras archive, whole or not at all.
+def file_name(model: Model | ClassicalModel) -> str:
+    """The name of the file that ``covidcnn train`` leaves of a model of these options: one of ``FILE_NAMES``."""
+    return FILE_NAMES[isinstance(model, ClassicalModel)]
+
+
+def save_model(path: Path, model: "keras.Model | ClassifierMixin", facts: ModelFacts) -> None:
+    """Write a network, or an estimator of scikit-learn, and its facts as one archive, whole or not at all.
 
     Raises:
         UserError: the file, or a temporary copy, cannot be written.
     """
     # Keras insists on an ending of its own, which the name of a file in the making need not have.
     with _temporary_archive(path) as archive:
-        model.save(archive)
+        if isinstance(model, keras.Model):
+            model.save(archive)
+        else:
+            import skops.io
+
+            skops.io.dump(model, archive)
         with zipfile.ZipFile(archive, "a") as members:
             members.writestr(MEMBER, json.dumps(asdict(facts), indent=2))
         content = archive.read_bytes()
@@ -82,8 +105,16 @@ def save_model(path: Path, model: keras.Model, facts: ModelFacts) -> None:
         temporary.write_bytes(content)
 
 
+def load_predictor(path: Path) -> tuple[Predictor, ModelFacts]:
+    """Read a model that ``covidcnn train`` saved, of whatever kind: see :func:`load_model`."""
+    facts, content = _read(path)
+    if SKOPS in content:
+        return _classical(path, facts, content), facts
+    return KerasPredictor(_network(path, facts, content), facts.task), facts
+
+
 def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
-    """Read a model that ``covidcnn train`` saved.
+    """Read a network that ``covidcnn train`` saved.
 
     No code from the file is run and nothing of it is unpacked but what Keras reads: see :mod:`covidcnn.models.guard`.
 
@@ -91,21 +122,32 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
         DataError: there is no such file, or it is no model of this project, or it is damaged or tampered with.
         UserError: there is no room for a temporary copy.
     """
+    facts, content = _read(path)
+    return _network(path, facts, content), facts
+
+
+def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
+    """The facts of a model file, and the members of its archive that are handed on."""
     if not path.is_file():
-        raise DataError(f"{path}: no such model file; covidcnn train leaves one called model.keras")
+        raise DataError(f"{path}: no such model file; covidcnn train leaves one called {' or '.join(FILE_NAMES)}")
     try:
         with zipfile.ZipFile(path) as members:
-            if MEMBER not in members.namelist():
+            names = members.namelist()
+            if MEMBER not in names:
                 raise DataError(f"holds no {MEMBER}, so how to prepare films is unknown; "
                                 "use a model.keras that covidcnn train saved")
             facts = _read_facts(read_member(members, MEMBER))
-            content = {name: read_member(members, name) for name in MEMBERS if name in members.namelist()}
+            kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
+            return facts, {name: read_member(members, name) for name in kept if name in names}
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     # An archive can be damaged in as many ways as there are errors; all mean the same to the user.
     except Exception as error:
         raise DataError(f"{path}: not a model file, or damaged; use a model.keras that covidcnn train saved"
                         ) from error
+
+
+def _network(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> keras.Model:
     try:
         require_known_parts(content.get(CONFIG, b"{}"))
     except (ValueError, RecursionError) as error:
@@ -116,7 +158,27 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
             or model.output_shape != (None, facts.task.outputs)):
         raise DataError(f"{path}: its {MEMBER} and its network disagree on image size or classes; use a model.keras "
                         "that covidcnn train saved")
-    return model, facts
+    return model
+
+
+def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> ClassicalPredictor:
+    """A model of scikit-learn: built by skops from what it trusts, and no code of the file is run."""
+    # Here and not above: most models are networks, and scikit-learn takes its time.
+    import skops.io
+
+    try:
+        settings = dict(facts.model or {})
+        options = CLASSICAL[settings.pop("model")](**settings)
+        estimator = skops.io.loads(_packed(content), trusted=[TREE])
+        require_sound_trees(estimator)
+        predictor = ClassicalPredictor(options, estimator, facts.task)
+        probe = predictor(np.zeros((1, facts.images.size, facts.images.size), np.uint8))
+        if probe.shape != (1, len(facts.task.classes)) or not np.isfinite(probe).all():
+            raise ValueError("other classes, or other features")
+    # skops and scikit-learn raise errors of many kinds for a file that is damaged or holds what is not trusted.
+    except Exception as error:
+        raise DataError(f"{path}: not a model that covidcnn train saves, or damaged; train the model again") from error
+    return predictor
 
 
 def _read_facts(text: bytes) -> ModelFacts:
@@ -131,7 +193,7 @@ def _read_facts(text: bytes) -> ModelFacts:
     if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
             or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
             or type(facts.images.pad) is not bool or not all(isinstance(name, str) for name in facts.task.classes)
-            or not isinstance(facts.training, dict)
+            or not isinstance(facts.training, dict) or not isinstance(facts.model, dict | None)
             or not (facts.image_hashes is None or all(isinstance(facts.image_hashes[role], str) for role in KNOWN_AS))):
         raise ValueError("facts out of range")
     # What a file says of itself is no reason to leave out what has to be said.
@@ -141,10 +203,17 @@ def _read_facts(text: bytes) -> ModelFacts:
 def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
     """The network from an archive that holds these members and no others."""
     with _temporary_archive(path) as archive:
-        with zipfile.ZipFile(archive, "w") as members:
-            for name, value in content.items():
-                members.writestr(name, value)
+        archive.write_bytes(_packed(content))
         return _loaded_by_keras(path, archive)
+
+
+def _packed(content: dict[str, bytes]) -> bytes:
+    """An archive of these members and no others."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as members:
+        for name, value in content.items():
+            members.writestr(name, value)
+    return packed.getvalue()
 
 
 @contextmanager

@@ -23,7 +23,10 @@ DENSE_UNITS = 128
 
 @dataclass(frozen=True)
 class PaperCnn:
-    """Options of the paper's network. Defaults are the paper's, or stated assumptions."""
+    """The paper's network.
+
+    Its options are what the paper leaves open; defaults are the paper's, or stated assumptions.
+    """
 
     filters: tuple[int, ...] = FILTERS
     """Kernels of each convolution block; the paper gives the first, 32 (assumption: doubled from block to block)."""

@@ -3,6 +3,14 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from covidcnn.errors import named
+from covidcnn.models.classical import (
+    ClassicalModel,
+    LogisticRegression,
+    NearestNeighbours,
+    RandomForest,
+    Ridge,
+    SupportVectors,
+)
 from covidcnn.models.five_block import FiveBlockCnn
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
@@ -35,12 +43,16 @@ class Model(Protocol):
         """
 
 
-MODELS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn}
+NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn}
+CLASSICAL: dict[str, type[ClassicalModel]] = {
+    "ridge": Ridge, "neighbours": NearestNeighbours, "logistic": LogisticRegression, "svm": SupportVectors,
+    "forest": RandomForest}
+MODELS: dict[str, type[Model] | type[ClassicalModel]] = {**NETWORKS, **CLASSICAL}
 """By name, as for ``--model``."""
 DEFAULT_MODEL = "paper"
 
 
-def model_named(name: str) -> type[Model]:
+def model_named(name: str) -> type[Model] | type[ClassicalModel]:
     """The options of the model of that name.
 
     Raises:
@@ -49,6 +61,6 @@ def model_named(name: str) -> type[Model]:
     return named(MODELS, name, "model")
 
 
-def name_of(model: Model) -> str:
+def name_of(model: Model | ClassicalModel) -> str:
     """The name of a model of which these are the options."""
     return next(name for name, options in MODELS.items() if options is type(model))

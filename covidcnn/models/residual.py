@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResidualCnn:
-    """Its options."""
+    """A small residual network."""
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Kernels of the convolutions of each stage; each stage halves the side of the maps."""

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.backend import keras
 from covidcnn.data.appearance import differences, measure, of_files
 from covidcnn.errors import DataError
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
-from covidcnn.models.scoring import predict
+from covidcnn.models.predictor import Predictor
 from covidcnn.prediction.films import Film, Unreadable, find_films, read_films
 from covidcnn.task import Task
 
@@ -38,12 +37,12 @@ class Predictions:
         return self.passed_over + self.unreadable
 
 
-def predict_films(model: keras.Model, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
+def predict_films(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
                   progress: Callable[[int, int], None] | None = None) -> Predictions:
     """Score image files and folders of them.
 
     Args:
-        model: from ``load_model``.
+        predictor: from ``load_predictor``.
         facts: of the same file; preparation, class names and threshold are taken from there.
         paths: files and folders.
         skip_bad: pass over files that cannot be read.
@@ -64,7 +63,7 @@ def predict_films(model: keras.Model, facts: ModelFacts, paths: Sequence[Path], 
         if films := [film for film in batch if isinstance(film, Film)]:
             images = np.stack([film.image for film in films])
             measures.append(_measured(films, images))
-            rows += _score(model, facts, films, images, measures[-1])
+            rows += _score(predictor, facts, films, images, measures[-1])
         if progress:
             progress(len(rows) + len(unreadable), len(named))
     if not rows:
@@ -79,10 +78,10 @@ def _measured(films: list[Film], images: np.ndarray) -> pd.DataFrame:
     return measure(headers, images)
 
 
-def _score(model: keras.Model, facts: ModelFacts, films: list[Film], images: np.ndarray, measures: pd.DataFrame
+def _score(predictor: Predictor, facts: ModelFacts, films: list[Film], images: np.ndarray, measures: pd.DataFrame
            ) -> list[dict[str, object]]:
     task = facts.task
-    probabilities = task.probabilities(predict(model, images, np.arange(len(films))))
+    probabilities = predictor(images)
     called = task.predict(probabilities, facts.threshold)
     warnings = differences(measures, facts.appearance, facts.images.size)
     known = facts.known_as(film.sha256 for film in films)

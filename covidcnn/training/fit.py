@@ -1,12 +1,13 @@
-"""Train a network once: one recipe, one seed, one model."""
+"""Train a model once: one recipe, one seed, one model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from covidcnn.augment import augmentation_named, class_weights
+from covidcnn.augment import augmentation_named, class_weights, oversampled
 from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -14,92 +15,24 @@ from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_ba
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_all_classes
 from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import cross_entropy
+from covidcnn.models.classical import ClassicalModel, features_of
 from covidcnn.models.fused import training_form
-from covidcnn.models.scoring import predict
+from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
 from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.task import PNEUMONIA, Task
+from covidcnn.training.keeper import Keeper
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
-from covidcnn.training.recipe import Recipe
-from covidcnn.training.result import SHIFTED_LOSS, Diverged, Training, chosen_epoch, score_table
+from covidcnn.training.recipe import Recipe, settings_of
+from covidcnn.training.result import Training, score_table
 from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedule_named
-from covidcnn.training.state import TrainingState, load_state, save_state
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
 
-# Third entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
-_DROPOUT = 3
-
-
-class _Keeper(keras.callbacks.Callback):
-    """Keeps history, best weights and all that a continued training needs; saves it after each epoch."""
-
-    def __init__(self, model: keras.Model, seed: int, choose_by: str, shifted_loss: Callable[[keras.Model], float],
-                 scored: Callable[[list[np.ndarray]], np.ndarray], file: Path | None, identity: str,
-                 report: Callable[[int, int, dict], None] | None) -> None:
-        super().__init__()
-        self._seed, self._choose_by, self._shifted_loss, self._scored = seed, choose_by, shifted_loss, scored
-        self._file, self._identity, self._report = file, identity, report
-        self._validated: list[np.ndarray] = []
-        self._shifted = 0.0
-        weights = model.get_weights()
-        self.state = TrainingState(pd.DataFrame(), weights, _values(model.optimizer), weights, np.empty((0, 0)))
-        earlier = load_state(file, identity) if file else None
-        if earlier:
-            self.state = earlier
-            model.set_weights(earlier.weights)
-            for variable, value in zip(model.optimizer.variables, earlier.optimizer, strict=True):
-                variable.assign(value)
-
-    @property
-    def epochs_done(self) -> int:
-        return len(self.state.history)
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        for place, layer in enumerate(_all_layers(self.model)):
-            # At a rate of 0 Keras draws nothing, and has nothing to draw from.
-            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
-                # Keras counts the steps in the second number; both are drawn, so that no two layers share a stream.
-                drawn = np.random.SeedSequence([self._seed, _DROPOUT, epoch, place]).generate_state(2)
-                layer.seed_generator.state.assign(drawn >> 1)
-
-    def on_test_end(self, logs: dict | None = None) -> None:
-        # Averaged weights stand in the model only while it is validated.
-        self._validated = self.model.get_weights()
-        if self._choose_by == "shifted validation":
-            self._shifted = self._shifted_loss(self.model) if np.isfinite((logs or {})["loss"]) else np.inf
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = {name: float(value) for name, value in (logs or {}).items()}
-        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
-            raise Diverged(f"{self.model.optimizer.name}: the loss is no number any more in epoch {epoch + 1}; "
-                           "take a lower learning rate")
-        if self._choose_by == "shifted validation":
-            logs[SHIFTED_LOSS] = self._shifted
-        row = pd.DataFrame([logs], index=pd.RangeIndex(epoch + 1, epoch + 2, name="epoch"))
-        history = pd.concat([self.state.history, row])
-        improved = chosen_epoch(history, self._choose_by) == epoch + 1
-        self.state = TrainingState(
-            history=history, weights=self.model.get_weights(), optimizer=_values(self.model.optimizer),
-            best_weights=self._validated if improved else self.state.best_weights,
-            epoch_scores=np.array([*self.state.epoch_scores, self._scored(self._validated)]))
-        if self._file:
-            save_state(self._file, self._identity, self.state)
-        if self._report:
-            self._report(epoch + 1, self.params["epochs"], logs)
-
-
-def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a model, and those of the models within it."""
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-
-
-def _values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
+# What models that are fitted at once take of a recipe, besides their options, the images and the choice of films.
+_AT_ONCE = ("epochs", "balance", "validation", "validation_fraction", "split_seed", "max_training_images",
+            "training_draw", "perturbations", "precision", "learning_rate")
 
 
 def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
@@ -166,89 +99,169 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         UserError: ``folder`` holds another unfinished training, or cannot be written; the recipe scores a role after
             every epoch that is not among ``score_roles``.
     """
-    if recipe.score_every_epoch and not dataset.task.is_binary:
-        raise UserError(f"score_every_epoch is of two classes, and there are {len(dataset.task.classes)}; leave it out")
-    if not set(recipe.score_every_epoch) <= set(score_roles):
-        raise UserError(f"the recipe scores {' and '.join(recipe.score_every_epoch)} after every epoch, but only "
-                        f"{' and '.join(score_roles)} is to be scored; change one of them")
+    _require_possible(recipe, dataset.task, score_roles)
     make_repeatable(seed)
-    task = dataset.task
-    films = select_films(dataset.films, recipe, seed, task)
-    images = load_images(dataset.root, films, recipe.images)
-    labels = task.encode(films["label"])
-    rows = {role: np.flatnonzero(films["role"] == role) for role in ("train", "validation")}
+    films = _prepare(dataset, recipe, seed)
+    if isinstance(recipe.model, ClassicalModel):
+        predictor, history = _fit_at_once(films, recipe, recipe.model, seed)
+        return Training(predictor, history, _score(predictor, films, recipe, score_roles), False, recipe.choose_by)
+    plain = recipe.model.build(films.task, recipe.images.size, seed)
+    model = _compile(plain, films, recipe)
+    network = KerasPredictor(plain, films.task)
 
-    plain = recipe.model.build(task, recipe.images.size, seed)
-    model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
-    training_labels = labels[rows["train"]]
-    steps = steps_per_epoch(training_labels, recipe.batch_size, recipe.balance)
-    schedule = schedule_named(recipe.schedule)
-    rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
-    # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
-    model.compile(optimizer=make_optimizer(recipe.optimizer, learning_rate(schedule, rate, steps, recipe.epochs),
-                                           recipe.weight_average),
-                  loss=task.loss,
-                  metrics=["accuracy", *([keras.metrics.Recall(name="sensitivity")] if task.is_binary else [])],
-                  jit_compile=tf is None)
-    # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
-    # metrics, once to use them. At a hundred films tracing takes longer than training.
-    validation = scoring_batches(images, labels, rows["validation"])
-    model.optimizer.build(model.trainable_variables)
-    model.evaluate(scoring_batches(images, labels, rows["validation"][:1]), verbose=0)
-    every_epoch = np.flatnonzero(films["role"].isin(recipe.score_every_epoch))
-
-    def shifted_loss(model: keras.Model) -> float:
+    def shifted_loss() -> float:
         """The mean loss over simulated shifts of the validation films."""
-        return float(np.mean([cross_entropy(labels[rows["validation"]],
-                                            predict(model, images, rows["validation"], shift))
-                              for shift in SIMULATED_SHIFTS]))
+        rows, labels = films.rows["validation"], films.labels[films.rows["validation"]]
+        return float(np.mean([cross_entropy(labels, films.task.scores(KerasPredictor(model, films.task)(
+            films.images, rows, shift))) for shift in SIMULATED_SHIFTS]))
 
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
         """The scores of what is scored after every epoch: float (films,)."""
-        if not len(every_epoch):
+        if not recipe.score_every_epoch:
             return np.empty(0)
         plain.set_weights(weights)
-        return predict(plain, images, every_epoch)[:, 0]
+        return network(films.images, films.of(recipe.score_every_epoch))[:, 1]
 
-    keeper = _Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
-                     identity, report)
+    keeper = Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
+                    identity, report)
+    interrupted = not _fit(model, keeper, films, recipe, seed, keep_interrupted, events)
+    plain.set_weights(keeper.state.best_weights)
+    scores = _score(network, films, recipe, score_roles, keeper.state.epoch_scores)
+    return Training(network, keeper.state.history, scores, interrupted, recipe.choose_by)
+
+
+@dataclass(frozen=True)
+class _Films:
+    """The films of a training, decoded."""
+
+    table: pd.DataFrame
+    """With their ``role``."""
+    images: np.ndarray
+    """uint8 (films, size, size)."""
+    labels: np.ndarray
+    """int (films,), the place of each one's class."""
+    task: Task
+
+    def of(self, roles: Sequence[str]) -> np.ndarray:
+        """The rows of the films of some roles: int (n,)."""
+        return np.flatnonzero(self.table["role"].isin(roles))
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        return {role: self.of([role]) for role in ("train", "validation")}
+
+
+def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
+    if recipe.score_every_epoch and not task.is_binary:
+        raise UserError(f"score_every_epoch is of two classes, and there are {len(task.classes)}; leave it out")
+    if not set(recipe.score_every_epoch) <= set(score_roles):
+        raise UserError(f"the recipe scores {' and '.join(recipe.score_every_epoch)} after every epoch, but only "
+                        f"{' and '.join(score_roles)} is to be scored; change one of them")
+    if isinstance(recipe.model, ClassicalModel):
+        usual = settings_of(Recipe(recipe.epochs, recipe.images, recipe.model))
+        for name, value in settings_of(recipe).items():
+            if name not in _AT_ONCE and value != usual[name]:
+                raise UserError(f"{name} {value}: a model of scikit-learn is fitted at once, without it; leave it out")
+
+
+def _prepare(dataset: DataSet, recipe: Recipe, seed: int) -> _Films:
+    """Choose the films, decode them, and number their classes."""
+    films = select_films(dataset.films, recipe, seed, dataset.task)
+    images = load_images(dataset.root, films, recipe.images)
+    return _Films(films, images, dataset.task.encode(films["label"]), dataset.task)
+
+
+def _compile(plain: keras.Model, films: _Films, recipe: Recipe) -> keras.Model:
+    """The training form of a network, with optimizer, loss and metrics."""
+    model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
+    steps = steps_per_epoch(films.labels[films.rows["train"]], recipe.batch_size, recipe.balance)
+    rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
+    schedule = learning_rate(schedule_named(recipe.schedule), rate, steps, recipe.epochs)
+    # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
+    model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=films.task.loss,
+                  metrics=["accuracy", *([keras.metrics.Recall(name="sensitivity")] if films.task.is_binary else [])],
+                  jit_compile=tf is None)
+    # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
+    # metrics, once to use them. At a hundred films tracing takes longer than training.
+    model.optimizer.build(model.trainable_variables)
+    model.evaluate(scoring_batches(films.images, films.labels, films.rows["validation"][:1]), verbose=0)
+    return model
+
+
+def _fit(model: keras.Model, keeper: Keeper, films: _Films, recipe: Recipe, seed: int, keep_interrupted: bool,
+         events: Path | None) -> bool:
+    """Train from the keeper's last epoch to the recipe's; False if it was interrupted, and an epoch is there to keep.
+    """
     # A plateau first: the keeper takes down what it makes of the learning rate.
-    callbacks: list[keras.callbacks.Callback] = [*plateau_callbacks(schedule, keeper.state.history), keeper]
+    callbacks: list[keras.callbacks.Callback] = [
+        *plateau_callbacks(schedule_named(recipe.schedule), keeper.state.history), keeper]
     if recipe.weight_average:
         # After the keeper, which takes down the weights that were validated.
         callbacks.append(keras.callbacks.SwapEMAWeights())
     if events:
         callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
-    interrupted = False
+    rows = films.rows
+    labels = films.labels[rows["train"]]
     try:
         if keeper.epochs_done < recipe.epochs:
             model.fit(
-                training_batches(images, labels, rows["train"], batch_size=recipe.batch_size, seed=seed,
+                training_batches(films.images, films.labels, rows["train"], batch_size=recipe.batch_size, seed=seed,
                                  epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
                                  augmentation=augmentation_named(recipe.augmentation)),
                 initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
-                steps_per_epoch=steps,
-                validation_data=validation,
-                class_weight=class_weights(training_labels) if recipe.balance == "class-weight" else None,
+                steps_per_epoch=steps_per_epoch(labels, recipe.batch_size, recipe.balance),
+                validation_data=scoring_batches(films.images, films.labels, rows["validation"]),
+                class_weight=class_weights(labels) if recipe.balance == "class-weight" else None,
                 callbacks=callbacks, shuffle=False, verbose=0,
             )
     except KeyboardInterrupt:
         if not (keeper.epochs_done and keep_interrupted):
             raise
-        interrupted = True
-    plain.set_weights(keeper.state.best_weights)
-    scored = np.flatnonzero(films["role"].isin(score_roles))
+        return False
+    return True
 
+
+def _fit_at_once(films: _Films, recipe: Recipe, options: ClassicalModel, seed: int
+                 ) -> tuple[ClassicalPredictor, pd.DataFrame]:
+    """A fitted model of scikit-learn, and a history of one row."""
+    rows = films.rows
+    learnt = rows["train"]
+    if recipe.balance == "oversample":
+        learnt = learnt[oversampled(films.labels[learnt], np.random.default_rng(seed))]
+    estimator = options.estimator(seed, recipe.balance == "class-weight")
+    estimator.fit(features_of([films.images[row] for row in learnt], options.features, options.side),
+                  films.labels[learnt])
+    predictor = ClassicalPredictor(options, estimator, films.task)
+    figures = {}
+    for prefix, chosen in (("", rows["train"]), ("val_", rows["validation"])):
+        labels, probabilities = films.labels[chosen], predictor(films.images, chosen)
+        figures[f"{prefix}accuracy"] = float((films.task.predict(probabilities) == labels).mean())
+        figures[f"{prefix}loss"] = cross_entropy(labels, films.task.scores(probabilities))
+    return predictor, pd.DataFrame([figures], index=pd.RangeIndex(1, 2, name="epoch"))
+
+
+def _score(predictor: Predictor, films: _Films, recipe: Recipe, roles: Sequence[str],
+           epoch_scores: np.ndarray | None = None) -> pd.DataFrame:
+    """The table of scores, as ``Training`` has it.
+
+    Args:
+        predictor: scores the films.
+        films: of the training.
+        recipe: says under which perturbations, too.
+        roles: whose films are scored.
+        epoch_scores: float (epochs, films scored after every epoch).
+    """
     def table(chosen: np.ndarray, perturbation: str = "") -> pd.DataFrame:
-        return score_table(films.iloc[chosen].assign(split=films["role"]), predict(plain, images, chosen, perturbation),
-                           task, perturbation)
+        rows = films.table.iloc[chosen].assign(split=films.table["role"])
+        return score_table(rows, predictor(films.images, chosen, perturbation), films.task, perturbation)
 
-    after = pd.DataFrame(keeper.state.epoch_scores.T, films.index[every_epoch],
-                         [f"epoch {epoch}" for epoch in keeper.state.history.index])
-    scores = [table(scored).join(after) if len(every_epoch) else table(scored)]
+    scored, every_epoch = films.of(roles), films.of(recipe.score_every_epoch)
+    scores = [table(scored)]
+    if epoch_scores is not None and len(every_epoch):
+        scores[0] = scores[0].join(pd.DataFrame(epoch_scores.T, films.table.index[every_epoch],
+                                                [f"epoch {epoch}" for epoch in range(1, len(epoch_scores) + 1)]))
     further = dict.fromkeys(recipe.perturbations, scored)
     if recipe.choose_by == "shifted validation":
-        further = dict.fromkeys(SIMULATED_SHIFTS, rows["validation"]) | further
-    scores += [table(chosen, perturbation) for perturbation, chosen in further.items()]
-    return Training(plain, keeper.state.history, pd.concat(scores, ignore_index=True), interrupted, recipe.choose_by,
-                    task)
+        further = dict.fromkeys(SIMULATED_SHIFTS, films.rows["validation"]) | further
+    return pd.concat([*scores, *(table(chosen, perturbation) for perturbation, chosen in further.items())],
+                     ignore_index=True)

@@ -11,6 +11,7 @@ from covidcnn.config import Profile
 from covidcnn.data.splits import VALIDATION_DESIGNS
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.options import require_range
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.registry import DEFAULT_MODEL, Model, model_named, name_of
@@ -32,7 +33,7 @@ ROLES = ("train", "validation", "test")
 """What a training may do with images: learn from them, be chosen on them, be judged by them."""
 
 
-def _model_of(value: Model | dict[str, Any]) -> Model:
+def _model_of(value: Model | ClassicalModel | dict[str, Any]) -> Model | ClassicalModel:
     """The options that JSON has as a dictionary, with the model's name under ``model``."""
     if not isinstance(value, dict):
         return value
@@ -45,7 +46,7 @@ class Recipe:
 
     epochs: int
     images: ImageSettings = field(default_factory=ImageSettings)
-    model: Annotated[Model, PlainValidator(_model_of)] = field(default_factory=PaperCnn)
+    model: Annotated[Model | ClassicalModel, PlainValidator(_model_of)] = field(default_factory=PaperCnn)
     """Options of a model of ``covidcnn.models.registry``."""
     optimizer: str = "Nadam"
     learning_rate: float | None = None

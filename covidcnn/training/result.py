@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.task import PNEUMONIA, Task
+from covidcnn.task import Task
 
 if TYPE_CHECKING:
     from covidcnn.backend import keras
+    from covidcnn.models.predictor import Predictor
 
 _ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbation"]
 SHIFTED_LOSS = "shifted_val_loss"
@@ -27,8 +28,8 @@ class Diverged(UserError):
 class Training:
     """What a training leaves."""
 
-    model: "keras.Model"
-    """Plain Keras in float32, with the weights of the best epoch."""
+    predictor: "Predictor"
+    """What was trained: of networks plain Keras in float32, with the weights of the best epoch."""
     history: pd.DataFrame
     """A row an epoch, from 1: ``loss``, ``accuracy`` and ``sensitivity`` at threshold 0.5, and those of validation:
     ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it, and
@@ -43,7 +44,15 @@ class Training:
 
     choose_by: str = "validation"
     """As in ``Recipe``."""
-    task: Task = PNEUMONIA
+
+    @property
+    def task(self) -> Task:
+        return self.predictor.task
+
+    @property
+    def model(self) -> "keras.Model":
+        """The network; a model of scikit-learn is none."""
+        return self.predictor.model  # type: ignore[attr-defined]
 
     @property
     def best_epoch(self) -> int:
@@ -65,16 +74,16 @@ def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
     return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
 
 
-def score_table(films: pd.DataFrame, outputs: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
+def score_table(films: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
     """The table of scores of some films: its columns are those of ``score_columns``.
 
     Args:
         films: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
-        outputs: of the network, float (films, outputs).
+        probabilities: of each class, float (films, classes).
         task: what they are about.
         perturbation: under which the films were scored.
     """
-    scores = dict(zip(task.score_columns, outputs.T, strict=True))
+    scores = dict(zip(task.score_columns, task.scores(probabilities).T, strict=True))
     return films.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
 
 

@@ -21,7 +21,10 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
-from covidcnn.models.model_file import ModelFacts, save_model, short_hashes
+from covidcnn.models.classical import ClassicalModel
+from covidcnn.models.model_file import FILE_NAMES, ModelFacts, file_name, save_model, short_hashes
+from covidcnn.models.predictor import ClassicalPredictor
+from covidcnn.models.registry import name_of
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import UNFINISHED, select_films, train
@@ -31,14 +34,14 @@ from covidcnn.training.result import Diverged, Training, unperturbed
 from covidcnn.training.schedules import schedule_values
 from covidcnn.trials.trial import pin_trial
 
-MODEL, HISTORY, SCORES, RUN, EVENTS = "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"
+HISTORY, SCORES, RUN, EVENTS = "history.csv", "scores.csv", "run.json", "tensorboard"
 _LOCK = "unfinished.lock"
 
 
 def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str = "0.5",
                report: Callable[[int, int, dict], None] | None = None) -> Training:
-    """Train, and leave ``model.keras``, ``history.csv``, ``scores.csv``, ``run.json`` and TensorBoard's
-    events in ``folder``.
+    """Train, and leave ``model.keras`` (of a model of scikit-learn ``model.skops``), ``history.csv``, ``scores.csv``,
+    ``run.json`` and TensorBoard's events in ``folder``.
 
     The threshold is fixed on validation and stored in the model file. An interrupted training leaves the
     same files, made from its best finished epoch; one that was killed goes on when it is called again.
@@ -62,8 +65,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Make a model's folder, and keep other trainings out of it while the block runs."""
     # What a training that was killed, even in its first epoch, has left is its own.
     begun = (folder / UNFINISHED).exists() or (folder / _LOCK).exists()
-    _require_none(folder, [MODEL] if begun else [MODEL, HISTORY, SCORES, RUN, EVENTS])
-    require_writable(folder / MODEL)
+    _require_none(folder, [*FILE_NAMES] if begun else [*FILE_NAMES, HISTORY, SCORES, RUN, EVENTS])
+    require_writable(folder / RUN)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
@@ -72,10 +75,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: another training goes on there; choose another folder for --out") from error
     try:
         # Another one may have ended just now.
-        _require_none(folder, [MODEL])
+        _require_none(folder, FILE_NAMES)
         yield
     finally:
-        if not any((folder / name).exists() for name in (UNFINISHED, MODEL)):
+        if not any((folder / name).exists() for name in (UNFINISHED, *FILE_NAMES)):
             # Of a first epoch that did not end: nothing to go on from.
             shutil.rmtree(folder / EVENTS, ignore_errors=True)
         (folder / _LOCK).unlink(missing_ok=True)
@@ -107,7 +110,8 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     facts = {
         # With the precision that was used, and the learning rate of the first epoch.
         "task": asdict(dataset.task), "recipe": trial.to_dict()["recipe"], "seed": seed,
-        "optimizer": make_optimizer(recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config(),
+        **({} if isinstance(recipe.model, ClassicalModel) else {"optimizer": make_optimizer(
+            recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config()}),
         # What their names stand for may be something else in another version.
         "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
@@ -126,10 +130,13 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
     films = select_films(dataset.films, recipe, seed, dataset.task)
-    save_model(folder / MODEL, training.model, ModelFacts(
-        recipe.images, threshold, rule, facts, dataset.task, appearance=_training_appearance(dataset, films, recipe),
-        image_hashes=short_hashes(films)))
-    (folder / UNFINISHED).unlink()
+    predictor = training.predictor
+    model = predictor.estimator if isinstance(predictor, ClassicalPredictor) else training.model
+    save_model(folder / file_name(recipe.model), model, ModelFacts(
+        recipe.images, threshold, rule, facts, dataset.task,
+        model={"model": name_of(recipe.model), **asdict(recipe.model)},
+        appearance=_training_appearance(dataset, films, recipe), image_hashes=short_hashes(films)))
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return training
 
 

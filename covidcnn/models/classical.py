@@ -1,0 +1,167 @@
+"""Models of scikit-learn on small pixels or on histograms of gradients: fitted at once, without epochs.
+
+Histograms of oriented gradients: Dalal and Triggs (2005), in cells of 8 x 8 pixels with 9 directions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from covidcnn.errors import UserError
+from covidcnn.models.options import require_range
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+FEATURES = ("pixels", "hog")
+_CELL = 8
+
+
+def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
+    """What a model of scikit-learn sees of images: float32 (n, features).
+
+    Args:
+        images: uint8 (height, width) each.
+        kind: 'pixels', 0 to 1, or 'hog', histograms of oriented gradients.
+        side: to which the images are shrunk first, in pixels; of 'hog' a multiple of 8, at least 16.
+    """
+    # Here and not above: recipes take the options, and need not wait for these.
+    from skimage.feature import hog
+
+    from covidcnn.data.shortcuts import coarse_pixels
+
+    pixels = coarse_pixels(images, side)
+    if kind == "pixels":
+        return pixels
+    return np.stack([hog(image, orientations=9, pixels_per_cell=(_CELL, _CELL), cells_per_block=(2, 2))
+                     for image in pixels.reshape(-1, side, side)]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ClassicalModel:
+    """Options that all of them have."""
+
+    features: str = "pixels"
+    """One of ``FEATURES``."""
+    side: int = 16
+    """To which images are shrunk, in pixels."""
+    smallest_image: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise UserError(f"unknown features '{self.features}'; choose one of {', '.join(FEATURES)}")
+        require_range("side", self.side, 4, 256)
+        for field in fields(self):
+            if field.type is float:
+                # Whole numbers are taken for floats, so that equal options are equal.
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+            if field.type in (int, float):
+                require_range(field.name, getattr(self, field.name), 1e-6, 1e6)
+        if self.features == "hog" and (self.side % _CELL or self.side < 2 * _CELL):
+            raise UserError(f"side {self.side}: hog needs a multiple of {_CELL}, at least {2 * _CELL}")
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """scikit-learn's estimator, not fitted.
+
+        Args:
+            seed: of what it draws at random, if anything.
+            balanced: whether classes weigh the same, whatever their shares.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Ridge(ClassicalModel):
+    """Ridge: least squares, kept small."""
+
+    alpha: float = 1.0
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """See ``ClassicalModel``."""
+        from sklearn.linear_model import RidgeClassifier
+
+        return RidgeClassifier(alpha=self.alpha, class_weight=_weight(balanced))
+
+
+@dataclass(frozen=True)
+class NearestNeighbours(ClassicalModel):
+    """The most similar training images."""
+
+    neighbours: int = 1
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """See ``ClassicalModel``; it knows no weights."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        if balanced:
+            raise UserError("nearest neighbours know no class weights; take balancing oversample or none")
+        return KNeighborsClassifier(self.neighbours)
+
+
+@dataclass(frozen=True)
+class LogisticRegression(ClassicalModel):
+    """Logistic regression, standardised."""
+
+    c: float = 1.0
+    """Inverse strength of the penalty."""
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """See ``ClassicalModel``."""
+        from sklearn import linear_model
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(StandardScaler(), linear_model.LogisticRegression(
+            C=self.c, class_weight=_weight(balanced), max_iter=5000))
+
+
+@dataclass(frozen=True)
+class SupportVectors(ClassicalModel):
+    """Support vectors (radial), standardised."""
+
+    c: float = 1.0
+    """Inverse strength of the penalty."""
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """See ``ClassicalModel``; its probabilities are the logistic function of the distance from the border."""
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        return make_pipeline(StandardScaler(), SVC(C=self.c, class_weight=_weight(balanced),
+                                                   decision_function_shape="ovr"))
+
+
+@dataclass(frozen=True)
+class RandomForest(ClassicalModel):
+    """A random forest."""
+
+    trees: int = 300
+
+    def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
+        """See ``ClassicalModel``."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        return RandomForestClassifier(self.trees, class_weight=_weight(balanced), random_state=seed)
+
+
+def probabilities_of(estimator: "ClassifierMixin", features: np.ndarray) -> np.ndarray:
+    """A probability for each class, float (n, classes).
+
+    Of an estimator that has none, the logistic function of its decision function: of two classes 0.5 where it is 0, of
+    more their share of the sum. They rank images as the decision does, and are not calibrated.
+    """
+    from scipy.special import expit
+
+    if hasattr(estimator, "predict_proba"):
+        return estimator.predict_proba(features)
+    decision = expit(estimator.decision_function(features))
+    if decision.ndim == 1:
+        return np.column_stack([1 - decision, decision])
+    return decision / decision.sum(axis=1, keepdims=True)
+
+
+def _weight(balanced: bool) -> str | None:
+    return "balanced" if balanced else None
