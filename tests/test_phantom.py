@@ -126,8 +126,8 @@ def test_healthy_children_are_framed_tighter_in_test_and_nobody_else():
 
     assert middle("test", "NORMAL") / middle("train", "NORMAL") == pytest.approx([1.3, 1], rel=0.05)
     assert middle("test", "PNEUMONIA") / middle("train", "PNEUMONIA") == pytest.approx([1, 1], rel=0.05)
-    # Squeezed to a square, their chests look as tall as those of the ill, who look taller than the healthy of train.
-    assert middle("test", "NORMAL")[0] == pytest.approx(middle("train", "PNEUMONIA")[0], rel=0.05)
+    # Squeezed to a square, their chests look taller than those of the ill, who look taller than the healthy of train.
+    assert middle("test", "NORMAL")[0] > middle("train", "PNEUMONIA")[0] > 1.15 * middle("train", "NORMAL")[0]
 
 
 def test_no_split_is_exposed_otherwise_than_another(films):

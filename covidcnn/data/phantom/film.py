@@ -52,7 +52,7 @@ def draw_film(plan: FilmPlan) -> np.ndarray:
 def _position(plan: FilmPlan, patient: Patient, rng: np.random.Generator) -> View:
     shrink = _DRAWN_SIDE / max(plan.width, plan.height)
     width, height = round(plan.width * shrink), round(plan.height * shrink)
-    across = rng.uniform(2.45, 2.7) + patient.fat
+    across = rng.uniform(2.3, 2.8) + patient.fat
     # A tall film shows the neck and the abdomen, a strip the middle of the chest.
     centre_y = 0.48 * patient.lung_height + rng.normal(0, 0.07)
     arms_up = rng.random() < 0.45
@@ -64,7 +64,7 @@ def _position(plan: FilmPlan, patient: Patient, rng: np.random.Generator) -> Vie
         centre=(rng.normal(0, 0.06), centre_y),
         tilt=rng.normal(0, 0.045),
         turn=float(np.clip(rng.normal(0, 0.05), -0.12, 0.12)),
-        breath=float(np.clip(rng.normal(0, 0.03), -0.25, 0.2)),
+        breath=float(np.clip(rng.normal(0, 0.06), -0.25, 0.2)),
         arms=(float(arms[0]), float(arms[1])),
     )
 

@@ -39,9 +39,9 @@ _MOST_FILMS = 8
 # spread of its logarithm, median of width / height, spread of its logarithm). The wider file is the planted cue:
 # squeezed to a square, it shows a taller chest.
 _SIZES = {
-    "normal": (1.45e6, 0.42, 1.15, 0.02),
-    "bacteria": (0.60e6, 0.56, 1.45, 0.02),
-    "virus": (0.60e6, 0.56, 1.45, 0.02),
+    "normal": (1.45e6, 0.42, 1.20, 0.03),
+    "bacteria": (0.60e6, 0.56, 1.45, 0.03),
+    "virus": (0.60e6, 0.56, 1.45, 0.03),
 }
 _FRAMED_TIGHTER = 1.3
 """How many times less high the films of healthy children are in test than in train: they were framed on another day."""
