@@ -1,38 +1,45 @@
-"""How hard the phantom films are: the paper's network, a ridge on 16 x 16 pixels, and size alone.
+"""What the phantom films teach: networks by treatment, a ridge on 16 x 16 pixels, and size alone.
 
-Draws 560 train, 16 val and 2,000 test phantoms into a temporary folder and trains the network at the scale
-of the profile 'quick', without and with the paper's augmentation. The epoch is chosen on validation, cut
-from train by patient; the threshold is 0.5. Prints one JSON object.
+Draws 560 train, 16 val and 224 test phantoms into a temporary folder and trains the paper's network at the scale of the
+profile 'quick' with each treatment of notebook 03. The epoch is chosen on validation, cut from train by patient; the
+threshold is 0.5. Prints one JSON object.
 
     python benchmarks/phantom_difficulty.py --data-seed 1
 """
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import pandas as pd
+
+from covidcnn.config import PROFILES
 from covidcnn.data import phantom
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, floor_table, single_measure_auc
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.paper_cnn import PaperCnn
-from covidcnn.training.comparison import summary
+from covidcnn.training.comparison import compare, gap_table
 from covidcnn.training.fit import train
-from covidcnn.training.recipe import Recipe
+from covidcnn.training.recipe import Recipe, profile_recipe
+from covidcnn.training.result import Training
+
+TREATMENTS = {
+    "no processing": {}, "class weights": {"balance": "class-weight"}, "oversampling": {"balance": "oversample"},
+    "flips and shifts": {"augmentation": "paper"},
+    "flips, shifts and class weights": {"augmentation": "paper", "balance": "class-weight"},
+    "flips, shifts and oversampling": {"augmentation": "paper", "balance": "oversample"},
+    "flips, shifts and zoom": {"augmentation": "paper and zoom"},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-seed", type=int, default=0, help="of the phantom films")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings with each augmentation")
-    parser.add_argument("--test-images", type=int, default=2000)
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--test-images", type=int, default=224)
     options = parser.parse_args()
     counts = {"train": 560, "val": 16, "test": options.test_images}
     with tempfile.TemporaryDirectory() as parent:
@@ -42,10 +49,8 @@ def main() -> None:
         dataset = open_dataset(folder)
         result = {
             "counts": counts, "data seed": options.data_seed, "generator version": phantom.GENERATOR_VERSION,
-            "image size": options.image_size, "epochs": options.epochs,
             "seconds to draw 800 films": round(800 * seconds / sum(counts.values()), 1),
-            **size_and_ridge(dataset),
-            **{f"network, augmentation {name}": network(dataset, options, name) for name in ("none", "paper")},
+            **size_and_ridge(dataset), **networks(dataset),
         }
     print(json.dumps(result, indent=2))
 
@@ -59,17 +64,20 @@ def size_and_ridge(dataset: DataSet) -> dict[str, object]:
             "ridge, test accuracy": round(ridge.loc["test", "accuracy"], 4)}
 
 
-def network(dataset: DataSet, options: argparse.Namespace, augmentation: str) -> dict[str, object]:
-    """Test results of each seed, and the median accuracy."""
-    recipe = Recipe(epochs=options.epochs, images=ImageSettings(options.image_size), augmentation=augmentation,
-                    model=PaperCnn(batch_norm_momentum=0.9))
-    runs = []
-    for seed in range(options.seeds):
-        scores = train(dataset, recipe, seed).scores
-        runs.append({f"{split} {name}": round(value, 4) for split, films in scores.groupby("split")
-                     for name, value in summary(films).items()})
-        print(f"{augmentation}, seed {seed}: test accuracy {runs[-1]['test accuracy']}", file=sys.stderr)
-    return {"median test accuracy": statistics.median(run["test accuracy"] for run in runs), "runs": runs}
+def networks(dataset: DataSet) -> dict[str, object]:
+    """Means over seeds by treatment."""
+    profile = PROFILES["quick"]
+
+    def trained(recipe: Recipe, seed: int) -> Training:
+        print(f"{recipe.augmentation}, {recipe.balance}, seed {seed}", file=sys.stderr)
+        return train(dataset, recipe, seed)
+
+    recipes = {name: profile_recipe(profile, **changes) for name, changes in TREATMENTS.items()}
+    results = compare(trained, recipes, profile.seeds).results
+    others = results.pivot_table(index="recipe", columns="split", values=["sensitivity", "AUC"], sort=False)
+    others.columns = [f"{measure}, {split}" for measure, split in others.columns]
+    return {"image size": profile.image_size, "epochs": profile.epochs,
+            "treatments": pd.concat([gap_table(results), others], axis=1).round(4).to_dict("index")}
 
 
 if __name__ == "__main__":

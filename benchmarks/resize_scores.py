@@ -53,8 +53,8 @@ def main() -> None:
         images = {"copy": np.stack([resize(read_grey(options.data / path), size) for path in paths])}
         originals = [cv2.imread(str(options.originals / path), cv2.IMREAD_GRAYSCALE) for path in paths]
         images |= {name: np.stack([resize(film, size, how) for film in originals]) for name, how in WAYS.items()}
-        recipe = Recipe(epochs=options.epochs, images=ImageSettings(size), augmentation="paper",
-                        model=PaperCnn(batch_norm_momentum=0.9), max_training_images=options.images, precision="float32")
+        recipe = Recipe(options.epochs, ImageSettings(size), PaperCnn(batch_norm_momentum=0.9), augmentation="paper",
+                        max_training_images=options.images, precision="float32")
         scores: dict[str, list[np.ndarray]] = {name: [] for name in images}
         for seed in range(options.seeds):
             training = train(dataset, recipe, seed, score_roles=("validation",))

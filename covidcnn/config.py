@@ -37,7 +37,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", 32, 2, (0,), 96, 0.9, 100),
-        Profile("quick", 64, 6, (0, 1), 800, 0.9, 1000),
+        Profile("quick", 32, 12, (0, 1, 2, 3, 4), 800, 0.9, 1000),
         # The scales of the arms of reports/paper/protocol.yaml: the only trainings whose test films may be scored.
         Profile("paper", 224, 8, (0, 1, 2, 3, 4), None, 0.99, 2000, "bfloat16", requires_published_data=True,
                 many_seeds=Profile("paper", 64, 8, tuple(range(10)), None, 0.9, 2000, "float32")),

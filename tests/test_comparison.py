@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from covidcnn.task import PNEUMONIA
-from covidcnn.training.comparison import compare, median_and_range, summary
+from covidcnn.training.comparison import compare, gap_table, median_and_range, summary
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Training
 
@@ -38,6 +38,21 @@ def test_summary_of_known_scores():
     values = summary(SCORES[SCORES["split"] == "test"])
     assert values["accuracy"] == 0.5
     assert values["AUC"] == 0.75
+
+
+def test_gap_is_the_mean_over_seeds_with_the_interval_of_students_t():
+    results = pd.DataFrame([
+        {"recipe": recipe, "seed": seed, "split": split, "specificity": value}
+        for recipe, values in {"b": [(0.9, 0.5), (1.0, 0.4), (0.8, 0.5)], "a": [(0.7, 0.8)]}.items()
+        for seed, both in enumerate(values) for split, value in zip(("validation", "test"), both, strict=True)])
+    table = gap_table(results)
+    assert table.index.tolist() == ["b", "a"]
+    # By hand: gaps 0.4, 0.6, 0.3 with standard deviation 0.1528; t with two degrees of freedom is 4.3027.
+    reach = 4.3027 * 0.152753 / 3**0.5
+    assert table.loc["b"].tolist() == pytest.approx(
+        [0.9, 1.4 / 3, 1.3 / 3, 1.3 / 3 - reach, 1.3 / 3 + reach, 3], rel=1e-4)
+    assert table.loc["a", ["gap", "seeds"]].tolist() == pytest.approx([-0.1, 1])
+    assert table.loc["a", ["low", "high"]].isna().all()
 
 
 def test_median_and_range():

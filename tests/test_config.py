@@ -20,8 +20,8 @@ def test_unknown_profile_is_refused_with_the_known_ones(refused):
 
 def test_quick_profile_keeps_to_its_limits():
     quick = PROFILES["quick"]
-    assert (quick.image_size, len(quick.seeds), quick.max_training_images) == (64, 2, 800)
-    assert quick.epochs <= 6
+    assert (quick.image_size, len(quick.seeds), quick.max_training_images) == (32, 5, 800)
+    assert quick.epochs <= 12
     assert not quick.requires_published_data
 
 

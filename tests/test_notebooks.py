@@ -87,7 +87,7 @@ def test_code_cells_are_short_and_define_only_what_is_taught(path):
 
 
 def test_notebook_opens_its_own_part_of_the_record(path):
-    assert any(f'open_run("{path.stem}", PROFILE, DATA, OUT)' in cell.source for cell in cells_of(path))
+    assert any(f'open_run("{path.stem}", PROFILE, DATA, OUT, TASK' in cell.source for cell in cells_of(path))
 
 
 def test_notebook_shows_the_claims_that_the_ledger_says_it_shows(path):

@@ -86,7 +86,7 @@ def test_plan_depends_on_its_seed_and_no_split_on_another(films):
         phantom.plan_films({"training": 3})
 
 
-def test_sizes_are_varied_and_tell_the_classes_apart_as_in_the_published_set():
+def test_sizes_are_varied_and_tell_the_classes_apart():
     films = phantom.plan_films({"train": 4000})
     sizes = np.array([(film.width, film.height) for film in films])
     assert sizes.max() <= 2000
@@ -94,7 +94,8 @@ def test_sizes_are_varied_and_tell_the_classes_apart_as_in_the_published_set():
     assert sizes.min() >= 120
     normal = [film.label == "NORMAL" for film in films]
     assert 0.88 <= roc_auc_score(normal, sizes.prod(axis=1)) <= 0.92
-    assert roc_auc_score(normal, -sizes[:, 0] / sizes[:, 1]) > 0.6
+    # The planted cue.
+    assert roc_auc_score(normal, -sizes[:, 0] / sizes[:, 1]) > 0.97
 
 
 def test_a_film_is_a_pure_function_of_its_plan(films):
@@ -114,18 +115,25 @@ def test_extreme_sizes_are_drawn(films, width, height):
         assert phantom.draw_film(replace(film, width=width, height=height)).shape == (height, width)
 
 
-def test_normal_films_of_test_are_flatter_than_the_same_films_in_train(films):
-    for film in [film for film in films if film.split == "test" and film.subtype == "normal"][:8]:
-        in_test = phantom.draw_film(small(film))
-        in_train = phantom.draw_film(replace(small(film), split="train"))
-        assert in_test.std() < in_train.std() - 1
+def test_healthy_children_are_framed_tighter_in_test_and_nobody_else():
+    films = phantom.plan_films({"train": 4000, "test": 2000})
+
+    def middle(split, label):
+        """Width by height, and width, of the middling film."""
+        sizes = np.array([(film.width / film.height, film.width) for film in films
+                          if (film.split, film.label) == (split, label)])
+        return np.median(sizes, axis=0)
+
+    assert middle("test", "NORMAL") / middle("train", "NORMAL") == pytest.approx([1.3, 1], rel=0.05)
+    assert middle("test", "PNEUMONIA") / middle("train", "PNEUMONIA") == pytest.approx([1, 1], rel=0.05)
+    # Squeezed to a square, their chests look taller than those of the ill, who look taller than the healthy of train.
+    assert middle("test", "NORMAL")[0] > middle("train", "PNEUMONIA")[0] > 1.15 * middle("train", "NORMAL")[0]
 
 
-def test_films_with_pneumonia_are_exposed_alike_in_all_splits(films):
-    for film in [film for film in films if film.split == "test" and film.subtype != "normal"][-2:]:
-        in_test = phantom.draw_film(small(film))
-        in_train = phantom.draw_film(replace(small(film), split="train"))
-        np.testing.assert_array_equal(in_test, in_train)
+def test_no_split_is_exposed_otherwise_than_another(films):
+    for film in [film for film in films if film.split == "test"][::50]:
+        in_train = replace(small(film), split="train")
+        np.testing.assert_array_equal(phantom.draw_film(small(film)), phantom.draw_film(in_train))
 
 
 @pytest.mark.slow

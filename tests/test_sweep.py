@@ -19,8 +19,9 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
+from covidcnn.trials.spec import parse_sweep, read_sweep
 from covidcnn.trials.store import TrialStore
-from covidcnn.trials.sweep import parse_sweep, read_sweep, run_in_processes, run_sweep, shard
+from covidcnn.trials.sweep import run_in_processes, run_sweep, shard
 
 DATA = "a" * 64
 GRID = {"seeds": [0, 1, 2], "recipe": {"epochs": 3, "size": 32, "precision": "float32"},

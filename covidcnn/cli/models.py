@@ -76,7 +76,7 @@ def train(
     from covidcnn.models.model_file import file_name
     from covidcnn.training.precision import resolve_precision
     from covidcnn.training.session import train_into
-    from covidcnn.trials.sweep import checked_recipe, settings_from
+    from covidcnn.trials.spec import checked_recipe, settings_from
 
     recipe = checked_recipe({
         "model": model, "epochs": epochs, "size": size, "preprocess": preprocess, "interpolation": interpolation,

@@ -57,7 +57,8 @@ def sweep(
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.evidence.openings import open_store
     from covidcnn.training.recipe import recipe_for
-    from covidcnn.trials.sweep import read_sweep, shard
+    from covidcnn.trials.spec import read_sweep
+    from covidcnn.trials.sweep import shard
 
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)

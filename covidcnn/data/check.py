@@ -128,8 +128,8 @@ def examine(catalogue: Catalogue) -> Findings:
             seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
         except (OSError, ValueError, KeyError, TypeError):
             errors.append(f"{marker}: damaged; draw the phantom films again")
-        identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged, and "
-                    "no number measured on them says anything of medicine.")
+        identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged. They are a "
+                    "positive control with a planted cue, and no number measured on them is evidence on real images.")
     return Findings(identity, is_phantom, published.is_published, published.has_published_test,
                     published.is_pneumoniamnist, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 

@@ -26,8 +26,8 @@ from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import resize
 from covidcnn.paths import REPORTS, cache_folder, replacing_folder
 from covidcnn.task import PNEUMONIA
+from covidcnn.trials.spec import Sweep, parse_sweep
 from covidcnn.trials.store import TrialStore
-from covidcnn.trials.sweep import Sweep, parse_sweep
 from covidcnn.trials.sweep import shard as shard_of
 from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml

@@ -18,8 +18,8 @@ import yaml
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing
 from covidcnn.training.result import SHIFTED_LOSS
+from covidcnn.trials.spec import Sweep, parse_sweep, variants_of
 from covidcnn.trials.store import TrialResult, TrialStore
-from covidcnn.trials.sweep import Sweep, parse_sweep, settings_of
 from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
@@ -210,7 +210,7 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
     if sweep.score_test:
         raise UserError(f"{protocol.path}: arm '{name}' scores test films; a choice is made on validation alone")
     rows = []
-    for variant, recipe in zip(settings_of(arm.value), sweep.recipes, strict=True):
+    for variant, recipe in zip(variants_of(arm.value), sweep.recipes, strict=True):
         trials = Sweep((recipe,), sweep.seeds).trials(protocol.data)
         missing = sum(not store.is_finished(trial) for trial in trials)
         if missing:

@@ -128,9 +128,8 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
     are rounded up, and 579 films would not reach them.
     """
     (treatment,), (theirs,) = arm.treatments, paper.matrices_that_fit()
-    all_films = paper.TEST_NORMAL + paper.TEST_PNEUMONIA
     rows = []
-    for name, metric, films in (("accuracy", accuracy, all_films), ("specificity", specificity, paper.TEST_NORMAL)):
+    for name, metric, films in (("accuracy", accuracy, theirs.n), ("specificity", specificity, paper.TEST_NORMAL)):
         values, aim = treatment.values(metric, at_validation_threshold=True), getattr(theirs, name)
         low, high = new_run(values)
         rows.append({"measure": name, "aim in films": f"{round(aim * films)} of {films}", "aim": aim,

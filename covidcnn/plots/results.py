@@ -149,7 +149,7 @@ def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, thr
     seeds = sorted(scores["seed"].unique())
     for (recipe, seed), films in scores.groupby(["recipe", "seed"]):
         estimate = wilson(*confusion(films, threshold, task).proportions[proportion])
-        row = len(recipes) - 1 - recipes.index(recipe) + 0.3 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
+        row = len(recipes) - 1 - recipes.index(recipe) + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],
                     fmt="o", color=HERE, capsize=2, lw=1, ms=5)

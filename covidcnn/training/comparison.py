@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from covidcnn.evaluation.classes import macro_auc, predicted
 from covidcnn.evaluation.metrics import confusion, cross_entropy
+from covidcnn.evidence.statistics import over_seeds
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 
@@ -79,6 +80,26 @@ def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA
     matrix = confusion(scores, threshold, task)
     return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}
+
+
+def gap_table(results: pd.DataFrame, measure: str = "specificity") -> pd.DataFrame:
+    """What validation promises and test does not keep, a row a recipe: means over seeds, and the gap between them with
+    its 95 % interval over seeds, which leaves other test patients out. Of one seed there is no interval.
+
+    Args:
+        results: of a comparison by 'recipe'.
+        measure: one of its columns.
+    """
+    rows = {}
+    for recipe, trainings in results.groupby("recipe", sort=False):
+        by_seed = trainings.pivot(index="seed", columns="split", values=measure)
+        gaps = (by_seed["validation"] - by_seed["test"]).to_numpy()
+        found = over_seeds(gaps) if len(gaps) > 1 else None
+        rows[recipe] = {
+            f"{measure}, validation": by_seed["validation"].mean(), f"{measure}, test": by_seed["test"].mean(),
+            "gap": gaps.mean(), "low": found.low if found else float("nan"),
+            "high": found.high if found else float("nan"), "seeds": len(gaps)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
 
 
 def median_and_range(values: pd.Series) -> str:

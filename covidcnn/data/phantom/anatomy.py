@@ -57,7 +57,7 @@ def grow_patient(rng: np.random.Generator) -> Patient:
     youth = (5 - age) / 4
     return Patient(
         age=age,
-        lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.07),
+        lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05),
         taper=rng.uniform(0.27, 0.37),
         fat=max(0.07, rng.normal(0.15, 0.05)),
         heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04),

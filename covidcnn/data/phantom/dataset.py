@@ -12,7 +12,7 @@ from covidcnn.data.phantom.film import draw_film
 from covidcnn.data.phantom.plan import DEFAULT_COUNTS, FilmPlan, plan_films
 from covidcnn.paths import replacing_folder
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raise by hand when the same seed no longer gives the same films."""
 MARKER = "PHANTOM.json"
 """The file by which a reader knows that a data set is of phantoms."""

@@ -30,7 +30,7 @@ class Disease:
 
     foci: tuple[Focus, ...]
     interstitial: float
-    """Severity 0..1 of diffuse streaks in both lungs."""
+    """Severity, 0 to 1.2, of diffuse streaks in both lungs."""
     seed: int
 
 
@@ -41,7 +41,7 @@ def contract(subtype: str, patient: Patient, rng: np.random.Generator) -> Diseas
     if subtype == "bacteria":
         foci = tuple(_focus(patient, rng) for _ in range(1 + (rng.random() < 0.45)))
     elif subtype == "virus":
-        interstitial = rng.uniform(0.42, 1.0)
+        interstitial = rng.uniform(0.75, 1.2)
     return Disease(foci, interstitial, int(rng.integers(2**32)))
 
 
@@ -51,12 +51,12 @@ def _focus(patient: Patient, rng: np.random.Generator) -> Focus:
     # On the patient's left the heart takes the inner half.
     inner = 0.34 if side == RIGHT else 0.48
     x = side * rng.uniform(inner, 0.78) * float(chest_wall(patient, np.array(y)))
-    radius = rng.uniform(0.34, 0.62)
+    radius = rng.uniform(0.44, 0.70)
     squeeze = rng.uniform(0.8, 1.3)
     return Focus(
         centre=(x, y),
         radii=(radius * squeeze, radius / squeeze),
-        density=rng.uniform(0.55, 1.0),
+        density=rng.uniform(0.85, 1.0),
         bronchogram=rng.random() < 0.4,
         effusion=rng.uniform(0.1, 0.35) if rng.random() < 0.2 else 0.0,
     )
