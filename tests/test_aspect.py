@@ -176,7 +176,7 @@ arms:
     for _, trial, images in plan:
         assert images.films.loc[images.films["split"] == "train", "label"].value_counts().to_list() == [8, 8]
         assert trial.data == content_hash(images.films)
-        assert not images.has_published_test
+        assert not images.source.protects_test
     judged = [set(images.films.loc[images.films["split"] == "test", "path"]) for _, _, images in plan]
     assert judged[0] == judged[1] == judged[2] != judged[3]
 

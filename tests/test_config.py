@@ -22,12 +22,12 @@ def test_quick_profile_keeps_to_its_limits():
     quick = PROFILES["quick"]
     assert (quick.image_size, len(quick.seeds), quick.max_training_images) == (32, 5, 800)
     assert quick.epochs <= 12
-    assert not quick.requires_published_data
+    assert quick.source == ""
 
 
 def test_paper_profile_is_the_papers_size_on_all_published_films():
     paper = PROFILES["paper"]
-    assert (paper.image_size, paper.max_training_images, paper.requires_published_data) == (224, None, True)
+    assert (paper.image_size, paper.max_training_images, paper.source) == (224, None, "chest-xray")
     assert len(paper.seeds) >= 5
 
 

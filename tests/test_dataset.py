@@ -8,15 +8,14 @@ import pytest
 from covidcnn.data import dataset as dataset_module
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.phantom import MARKER
+from covidcnn.data.sources import CHEST_XRAY, OWN, PHANTOM
 from covidcnn.errors import DataError
 
 
 def test_sound_folder_opens_with_its_films_and_name(tiny_tree):
     data = open_dataset(tiny_tree)
     assert (data.root, data.name, len(data.films), len(data.left_out)) == (tiny_tree, "tiny", 104, 0)
-    assert not data.is_phantom
-    assert not data.is_published
-    assert not data.has_published_test
+    assert data.source is OWN
     assert data.warnings == ()
 
 
@@ -97,7 +96,7 @@ def test_patients_come_from_the_csv(small_tree, tmp_path):
 def test_marked_folder_is_a_phantom_and_says_so(small_tree):
     (small_tree / MARKER).write_text(json.dumps({"seed": 7}))
     data = open_dataset(small_tree)
-    assert data.is_phantom
+    assert data.source is PHANTOM
     assert data.name == "phantom"
     assert "phantom" in data.identity
     assert "seed 7" in data.identity
@@ -114,16 +113,16 @@ def test_phantom_films_are_drawn_once_where_no_folder_is_named(make_tree, tmp_pa
 
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(dataset_module.phantom, "write_phantom", draw)
-    assert open_dataset().is_phantom
-    assert open_dataset("").is_phantom
+    assert open_dataset().source is PHANTOM
+    assert open_dataset("").source is PHANTOM
     assert len(drawn) == 1
     assert tmp_path / "cache" in drawn[0].parents
 
 
 def test_published_set_is_known_when_opened(shared_films, published):
     data = open_dataset(shared_films)
-    assert data.is_published
-    assert data.has_published_test
+    assert data.source is CHEST_XRAY
+    assert data.source.protects_test
     assert len(data.films) == 5856
     assert data.name == "chest_xray_224"
     assert "CC BY 4.0" in data.identity

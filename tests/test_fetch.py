@@ -15,6 +15,7 @@ from test_archive import KAGGLE, zip_of
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.fetch.sources import fetch_chest_xray, fetch_pneumoniamnist
+from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import UserError
 from covidcnn.paths import PROJECT
 
@@ -127,7 +128,7 @@ def test_pneumoniamnist_is_fetched_as_a_data_set(zenodo, tmp_path, run):
     assert "PneumoniaMNIST of MedMNIST v2 at 28 px, from the official file" in out
     assert "warnings: 0, errors: 0" in out
     assert names_in(tmp_path / "here") == ["mnist"]
-    assert open_dataset(tmp_path / "here" / "mnist").is_pneumoniamnist
+    assert open_dataset(tmp_path / "here" / "mnist").source is PNEUMONIAMNIST
 
 
 def test_pneumoniamnist_of_no_size_is_refused(tmp_path, run):
@@ -218,7 +219,7 @@ def test_killed_fetch_holds_the_folder_until_then_and_goes_on_after(zenodo, tmp_
     fetch_pneumoniamnist(target, 28)
     assert zenodo.ranges == [None, f"bytes={kept}-"]
     assert names_in(tmp_path / "here") == ["mnist"]
-    assert open_dataset(target).is_pneumoniamnist
+    assert open_dataset(target).source is PNEUMONIAMNIST
 
 
 def test_folder_that_appeared_meanwhile_is_not_overwritten(zenodo, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import yaml
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pneumoniamnist import COUNTS, MARKER, MD5, PAGE, file_name, write_folder
+from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import DataError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.provenance import EXPLORATORY
@@ -60,9 +61,8 @@ def test_films_keep_their_pixels_labels_and_order(mnist_folder, mnist_file):
 
 def test_films_are_known_as_what_they_are(mnist_folder):
     data = open_dataset(mnist_folder)
-    assert data.is_pneumoniamnist
-    assert data.has_published_test
-    assert not data.is_published
+    assert data.source is PNEUMONIAMNIST
+    assert data.source.protects_test
     assert data.warnings == ()
     for words in ("at 28 px, from the official file", "4 train, 3 val, 5 test", "CC BY 4.0",
                   "Its patients are not published: each film counts as a patient of its own"):
@@ -91,7 +91,7 @@ def test_changed_film_or_marker_is_refused(mnist_folder, refused):
         with refused(MARKER, "damaged"):
             open_dataset(mnist_folder)
     (mnist_folder / MARKER).unlink()
-    assert not open_dataset(mnist_folder).is_pneumoniamnist
+    assert open_dataset(mnist_folder).source is not PNEUMONIAMNIST
 
 
 @pytest.mark.parametrize(("name", "change", "words"), [

@@ -9,6 +9,7 @@ from PIL import Image
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.resized import write_resized
+from covidcnn.data.sources import CHEST_XRAY, PHANTOM
 
 
 def test_originals_become_the_films_of_the_evidence(shared_originals, shared_films, tmp_path, run):
@@ -50,7 +51,7 @@ def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, t
     content = open_dataset(tmp_path / "first").content_hash if same else "another"
     monkeypatch.setattr("covidcnn.evidence.protocol.read_protocol",
                         lambda path: type("Protocol", (), {"data": content}))
-    published = replace(open_dataset(small_tree), is_published=True)
+    published = replace(open_dataset(small_tree), source=CHEST_XRAY)
     monkeypatch.setattr("covidcnn.cli.data.open_data", lambda *_: published)
     code, out, err = run("data", "resize", small_tree, tmp_path / "second")
     first, *others = out.splitlines()
@@ -61,7 +62,7 @@ def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, t
 
 def test_copied_phantoms_are_phantoms(phantom_films, tmp_path):
     write_resized(open_dataset(phantom_films), tmp_path / "copy")
-    assert open_dataset(tmp_path / "copy").is_phantom
+    assert open_dataset(tmp_path / "copy").source is PHANTOM
 
 
 @pytest.mark.parametrize("spoil", ["no JPEG", "DICOM", "taken"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from stub import stub_trainer
 
+from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, PUBLISHED_TEST
 from covidcnn.report.run import STORE, open_run
 from covidcnn.training import fit
 from covidcnn.training.result import Diverged
@@ -52,7 +53,7 @@ def test_figures_of_films_lie_apart(opened, content, file):
 
 
 def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
-    run = marked(opened, is_phantom=True)
+    run = marked(opened, source=PHANTOM)
     for name, content in (("measured", "results"), ("drawing", "schema")):
         figure, _ = plt.subplots()
         run.save_figure(figure, name, "caption", content)
@@ -61,7 +62,7 @@ def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
 
 
 def test_published_films_are_credited(opened):
-    run = marked(opened, is_published=True)
+    run = marked(opened, source=CHEST_XRAY)
     figure, _ = plt.subplots()
     run.save_figure(figure, "f", "caption", "films")
     assert "Kermany" in text_of(run, "films/f")
@@ -69,7 +70,7 @@ def test_published_films_are_credited(opened):
 
 
 def test_films_of_pneumoniamnist_are_credited_and_validated_by_their_own_split(opened):
-    run = marked(opened, is_pneumoniamnist=True, has_published_test=True)
+    run = marked(opened, source=PNEUMONIAMNIST)
     figure, _ = plt.subplots()
     run.save_figure(figure, "f", "caption", "films")
     assert "PneumoniaMNIST, Yang et al. 2023, from Kermany" in text_of(run, "films/f")
@@ -78,7 +79,7 @@ def test_films_of_pneumoniamnist_are_credited_and_validated_by_their_own_split(o
 
 
 def test_results_on_the_published_test_set_are_called_exploratory(opened):
-    run = marked(opened, has_published_test=True)
+    run = marked(opened, source=PUBLISHED_TEST)
     run.save_table(pd.DataFrame({"a": [1]}), "on_test", "Numbers.", scores_test=True)
     run.save_table(pd.DataFrame({"a": [1]}), "elsewhere", "Numbers.")
     figure, _ = plt.subplots()
@@ -94,7 +95,7 @@ def test_only_scorings_of_the_published_test_set_are_entered(opened):
     opened.log_test_opening("a model")
     assert record(opened)["test openings"] == []
     for _ in range(2):
-        marked(opened, has_published_test=True).log_test_opening("a model")
+        marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
     assert [entry["name"] for entry in record(opened)["test openings"]] == ["a model", "a model"]
 
 
@@ -113,7 +114,7 @@ def test_scores_are_saved_and_entered_with_their_threshold(opened):
     assert record(opened)["scores"] == [
         {"name": "s", "file": "scores/s.csv", "caption": "Margins.", "threshold": 0}]
     assert (opened.folder / "scores/s.csv").read_text().splitlines()[2] == "test,0.333333333"
-    published = marked(opened, has_published_test=True)
+    published = marked(opened, source=PUBLISHED_TEST)
     published.save_scores(scores, "s", "Both.")
     published.save_scores(scores[:1], "v", "Validation.")
     captions = {entry["name"]: entry["caption"] for entry in record(opened)["scores"]}
@@ -140,13 +141,13 @@ def test_opening_again_starts_the_record_anew(opened, tiny_tree):
 
 
 def test_opening_again_forgets_no_scoring_of_the_published_test_set(opened, tiny_tree):
-    marked(opened, has_published_test=True).log_test_opening("a model")
+    marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
     again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
     assert [entry["name"] for entry in record(again)["test openings"]] == ["a model"]
 
 
 def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch):
-    run = marked(opened, has_published_test=True)
+    run = marked(opened, source=PUBLISHED_TEST)
     trained = []
 
     def trainer(dataset, trial, folder, report):

@@ -56,6 +56,7 @@ def resize(
     """Copy films at 224 x 224 px: of the published set, the films that the evidence of reports/paper rests on."""
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
+    from covidcnn.data.sources import CHEST_XRAY
     from covidcnn.evidence.protocol import PROTOCOL, read_protocol
     from covidcnn.paths import require_new_folder
 
@@ -65,7 +66,7 @@ def resize(
     with progress_bar("resizing films") as progress:
         write_resized(dataset, target, progress)
     print(f"{len(dataset.films)} films of {SIDE} px: {target}")
-    if not dataset.is_published:
+    if dataset.source is not CHEST_XRAY:
         return
     with progress_bar("reading the copy") as progress:
         is_evidence = open_dataset(target, progress=progress).content_hash == protocol.data

@@ -58,7 +58,7 @@ def report(
     if not dataset.task.is_binary:
         raise UserError(f"{dataset.root}: a report tells two classes apart, and there are {len(dataset.task.classes)}; "
                         "choose two with --task A,B (train and evaluate take more)")
-    if chosen.requires_published_data and not dataset.is_published:
+    if chosen.source not in ("", dataset.source.name):
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")
     folder = report_folder(chosen, dataset.name, out or "")

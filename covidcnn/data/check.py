@@ -10,6 +10,7 @@ from covidcnn.data import phantom, pneumoniamnist
 from covidcnn.data.catalogue import Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
 from covidcnn.data.folders import few
+from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, SOURCES, Source
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
@@ -26,11 +27,7 @@ class Findings:
 
     identity: str
     """A sentence: the published set, PneumoniaMNIST, phantom films, or how the folder differs."""
-    is_phantom: bool
-    is_published: bool
-    has_published_test: bool
-    """Its test split is the published one: scoring it opens the published test set."""
-    is_pneumoniamnist: bool
+    source: Source
     films: pd.DataFrame
     """The readable images, ``label`` as the task has it; as the folders have it where the names do not tell it."""
     counts: pd.DataFrame
@@ -88,14 +85,14 @@ def examine(catalogue: Catalogue) -> Findings:
             paths = group.loc[group["label"].duplicated().sort_values(kind="stable").index, "path"].tolist()
             errors.append(f"{few(paths, ' and ')}: the same image under two labels; remove the wrong one")
     warnings = [published.warning] if published.warning else []
-    warnings += _duplicate_warnings(duplicates, published.is_published)
+    warnings += _duplicate_warnings(duplicates, published.source == CHEST_XRAY.name)
     across = patients_across_splits(films)
     if len(across):
         warnings.append(f"{across['patient'].nunique()} patients stand in more than one split, the first "
                         f"{across['patient'].iloc[0]}: results on val or test are too good")
     unknown = films[films["series"] == ""]
     # Of PneumoniaMNIST nobody can say otherwise, and its identity says so.
-    if not published.is_pneumoniamnist and unknown["patient"].str.startswith("file-").any():
+    if published.source != PNEUMONIAMNIST.name and unknown["patient"].str.startswith("file-").any():
         warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
@@ -120,9 +117,9 @@ def examine(catalogue: Catalogue) -> Findings:
                         "with --task")
     if catalogue.unlabelled:
         warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
-    is_phantom = marker.is_file()
-    identity = published.sentence
-    if is_phantom:
+    source, identity = SOURCES[published.source], published.sentence
+    if marker.is_file():
+        source = PHANTOM
         seed = "unknown"
         try:
             seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
@@ -130,8 +127,7 @@ def examine(catalogue: Catalogue) -> Findings:
             errors.append(f"{marker}: damaged; draw the phantom films again")
         identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged. They are a "
                     "positive control with a planted cue, and no number measured on them is evidence on real images.")
-    return Findings(identity, is_phantom, published.is_published, published.has_published_test,
-                    published.is_pneumoniamnist, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
+    return Findings(identity, source, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 
 def shortcut_warnings(films: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str, ...]:

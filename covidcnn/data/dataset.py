@@ -10,6 +10,7 @@ import pandas as pd
 from covidcnn.data import phantom
 from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
+from covidcnn.data.sources import PHANTOM, Source
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import cache_folder, slug
 from covidcnn.task import PNEUMONIA, Task, names_of
@@ -34,10 +35,8 @@ class DataSet:
     """Unreadable files that the user chose to go on without: ``path`` and ``problem``."""
     warnings: tuple[str, ...]
     identity: str
-    is_phantom: bool
-    is_published: bool
-    has_published_test: bool
-    is_pneumoniamnist: bool
+    source: Source
+    """What is known of where it comes from."""
     content_hash: str
 
 
@@ -76,16 +75,13 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         raise DataError(f"{catalogue.root}: {errors[0]}{more}{remedy}")
     return DataSet(
         root=catalogue.root,
-        name="phantom" if findings.is_phantom else slug(catalogue.root.resolve().name),
+        name=PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name),
         task=found,
         films=findings.films,
         left_out=catalogue.unreadable,
         warnings=findings.warnings,
         identity=findings.identity,
-        is_phantom=findings.is_phantom,
-        is_published=findings.is_published,
-        has_published_test=findings.has_published_test,
-        is_pneumoniamnist=findings.is_pneumoniamnist,
+        source=findings.source,
         content_hash=content_hash(catalogue.films),
     )
 

@@ -44,14 +44,9 @@ _TEST_NAMES_SHA256 = "d4e6f06303358d8addd95aee5cabdad50791070f5282224fceaad220f6
 class Identity:
     """Which data set a folder holds."""
 
-    is_published: bool
-    """Every image of the published set is there under its name, and nothing else."""
-    has_published_test: bool
-    """Its test split, or all of it where there are no splits, is the published one: scoring it opens the published
-    test set."""
+    source: str
+    """A name of ``covidcnn.data.sources.SOURCES``."""
     sentence: str
-    is_pneumoniamnist: bool = False
-    """PneumoniaMNIST, with its official validation split."""
     warning: str = ""
 
 
@@ -60,7 +55,7 @@ def identify(films: pd.DataFrame) -> Identity:
     is_published = _names_digest(films) == _NAMES_SHA256
     # The folder test of the published set, given by itself, has no splits.
     of_test = films[films["split"].isin(("test", "all"))].assign(split="test")
-    has_published_test = _names_digest(of_test) == _TEST_NAMES_SHA256
+    has_test = _names_digest(of_test) == _TEST_NAMES_SHA256
     if is_published:
         sentence = (f"This is the published set: all {sum(COUNTS.values()):,} images, known by their names. "
                     f"{SOURCE}; licence {LICENCE}; {PATIENTS}.")
@@ -74,7 +69,7 @@ def identify(films: pd.DataFrame) -> Identity:
         nearly = abs(len(films) - total) < total / 10
         reason = f": {', '.join(differing) or 'names differ'}" if nearly else ""
         sentence = f"This is not the published set ({len(films):,} films, {total:,} published{reason})."
-    return Identity(is_published, has_published_test, sentence)
+    return Identity("chest-xray" if is_published else "published test set" if has_test else "own", sentence)
 
 
 def _names_digest(films: pd.DataFrame) -> str:

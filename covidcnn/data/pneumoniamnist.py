@@ -120,7 +120,7 @@ def identify(root: Path, films: pd.DataFrame) -> Identity | None:
     counts = ", ".join(f"{sum(counts):,} {split}" for split, counts in COUNTS.items())
     file = "the official file" if origin.is_official else f"a file that is not the official one (MD5 {origin.md5})"
     return Identity(
-        is_published=False, has_published_test=True, is_pneumoniamnist=True,
+        "pneumoniamnist",
         sentence=f"This is PneumoniaMNIST of MedMNIST v2 at {origin.size} px, from {file}, with its official split "
                  f"({counts}; the test films are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
                  "Its patients are not published: each film counts as a patient of its own, and films of one child may "

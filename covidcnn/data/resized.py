@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from covidcnn.data import phantom
 from covidcnn.data.dataset import DataSet
+from covidcnn.data.sources import PHANTOM
 from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.files import is_dicom
@@ -45,7 +46,7 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
             if progress:
                 progress(done, len(paths))
         # What is drawn stays known as such.
-        if dataset.is_phantom:
+        if dataset.source is PHANTOM:
             shutil.copy(dataset.root / phantom.MARKER, draft)
 
 

@@ -48,7 +48,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(films["sha256"])) if facts.image_hashes is not None else None
-    opens_test = dataset.has_published_test and chosen in ("test", "all")
+    opens_test = dataset.source.protects_test and chosen in ("test", "all")
     return {
         "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(films), "classes": task.classes,
         "threshold": facts.threshold, "threshold rule": facts.threshold_rule,

@@ -173,8 +173,8 @@ class Run:
             caption = f"{caption} ({EXPLORATORY})"
         if content == "evidence":
             caption = f"{caption} {EVIDENCE}."
-        elif self.dataset.is_phantom and content != "schema":
-            caption = f"{caption} Phantom films, no patients."
+        elif self.dataset.source.origin and content != "schema":
+            caption = f"{caption} {self.dataset.source.origin}"
         if isinstance(table.index, pd.MultiIndex):
             # Markdown would show its levels as one tuple.
             table = table.reset_index()
@@ -200,8 +200,8 @@ class Run:
         """
         if self.is_exploratory and (scores["split"] == "test").any():
             caption = f"{caption} ({EXPLORATORY})"
-        if self.dataset.is_phantom:
-            caption = f"{caption} Phantom films, no patients."
+        if self.dataset.source.origin:
+            caption = f"{caption} {self.dataset.source.origin}"
         with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
             scores.to_csv(temporary, index=False, float_format="%.9g")
         self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold,
@@ -210,7 +210,7 @@ class Run:
     @property
     def is_exploratory(self) -> bool:
         """Scoring this run's test films opens the published test set outside a protocol."""
-        return self.dataset.has_published_test and self.profile.name != PAPER
+        return self.dataset.source.protects_test and self.profile.name != PAPER
 
     def _entered(self) -> set[str]:
         """What the notebooks of this report have entered as scored on the published test set."""
@@ -220,11 +220,11 @@ class Run:
     def _origin_note(self, content: Content, scores_test: bool) -> str:
         if content == "evidence":
             return EVIDENCE
-        if self.dataset.is_phantom and content != "schema":
-            return "phantom films, drawn by a program: no patients"
-        if content == "films" and (self.dataset.is_published or self.dataset.has_published_test):
-            derived = "PneumoniaMNIST, Yang et al. 2023, from " if self.dataset.is_pneumoniamnist else ""
-            return f"films: {derived}Kermany, Zhang and Goldbaum 2018, CC BY 4.0"
+        source = self.dataset.source
+        if source.origin and content != "schema":
+            return source.origin
+        if content == "films" and source.credit:
+            return f"films: {source.credit}"
         return "exploratory: published test set" if scores_test and self.is_exploratory else ""
 
     def _enter(self, part: str, entry: dict[str, Any], add: bool = False) -> None:
@@ -284,7 +284,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)),
                            patients=os.environ.get(PATIENTS_VARIABLE), progress=progress,
                            task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
-    if chosen.requires_published_data and not dataset.is_published:
+    if chosen.source not in ("", dataset.source.name):
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data, or choose another profile")
     folder = report_folder(chosen, dataset.name, out)

@@ -149,9 +149,6 @@ def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: objec
 def recipe_for(dataset: "DataSet", recipe: Recipe) -> Recipe:
     """``recipe`` with the validation that ``dataset`` brings along.
 
-    PneumoniaMNIST has an official one, on which its published results were chosen, and no patients to cut another
-    by: 'patient', the default, means the official split there.
+    'patient', the default, means the official split where there is one.
     """
-    if dataset.is_pneumoniamnist and recipe.validation == "patient":
-        return replace(recipe, validation="published")
-    return recipe
+    return replace(recipe, validation=dataset.source.validation) if recipe.validation == "patient" else recipe

@@ -14,11 +14,9 @@ from filelock import FileLock, Timeout
 
 from covidcnn.augment import augmentation_named
 from covidcnn.config import DISCLAIMER
-from covidcnn.data import pneumoniamnist
 from covidcnn.data.appearance import Appearance, describe, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
-from covidcnn.data.facts import CITATION, LICENCE
 from covidcnn.errors import UserError
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.classical import ClassicalModel
@@ -141,10 +139,8 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
 
 
 def _credit(dataset: DataSet) -> dict[str, str]:
-    if not (dataset.is_published or dataset.is_pneumoniamnist):
-        return {}
-    derived = f"{pneumoniamnist.CITATION}. Derived from: " if dataset.is_pneumoniamnist else ""
-    return {"licence of the films": LICENCE, "citation": derived + CITATION}
+    source = dataset.source
+    return {"licence of the films": source.licence, "citation": source.citation} if source.citation else {}
 
 
 def _training_appearance(dataset: DataSet, films: pd.DataFrame, recipe: Recipe) -> Appearance:
@@ -156,7 +152,7 @@ def _training_appearance(dataset: DataSet, films: pd.DataFrame, recipe: Recipe) 
 
 def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:
     # Where there are no splits, all films were scored, and the published test set may be all there is.
-    opened = dataset.has_published_test and ((training.scores["split"] == "test").any()
+    opened = dataset.source.protects_test and ((training.scores["split"] == "test").any()
                                              or "all" in set(dataset.films["split"]))
     return {"threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
             "test openings": [EXPLORATORY] if opened else []}
