@@ -452,7 +452,7 @@ def test_prediction_keeps_the_order_of_the_rows(trained, data):
     forwards = trained.predictor(images, np.arange(10))
     backwards = trained.predictor(images, np.arange(10)[::-1])
     np.testing.assert_allclose(forwards[::-1], backwards, rtol=1e-5)
-    assert forwards.shape == (10,)
+    assert forwards.shape == (10, 2)
     assert forwards.dtype == float
 
 

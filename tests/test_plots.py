@@ -184,8 +184,8 @@ def test_drawing_leaves_random_states_alone():
 
 
 def test_frame_of_an_average_image_is_drawn_where_registration_finds_it():
-    averages = {name: np.full((40, 40), 100.0) for name in ("reference", "taller", "lost")}
-    figure = averages.framed_averages(averages, {"taller": Alignment(1.1, 0.9, 0.0, 0.05, 0.0, 0.99), "lost": None})
+    images = {name: np.full((40, 40), 100.0) for name in ("reference", "taller", "lost")}
+    figure = averages.framed_averages(images, {"taller": Alignment(1.1, 0.9, 0.0, 0.05, 0.0, 0.99), "lost": None})
     frames = [ax.patches for ax in figure.axes]
     assert [len(patches) for patches in frames] == [1, 1, 0]
     first, second = frames[0][0], frames[1][0]

@@ -134,7 +134,7 @@ def test_official_validation_is_the_default(mnist_folder, tiny_tree):
     assert set(films.loc[films["role"] == "validation", "split"]) == {"val"}
     assert films["role"].value_counts().to_dict() == {"train": 4, "validation": 3, "test": 5}
     assert recipe_for(data, Recipe(epochs=1, validation="image")).validation == "image"
-    assert recipe_for(open_dataset(tiny_tree), RECIPE) is RECIPE
+    assert recipe_for(open_dataset(tiny_tree), RECIPE) == RECIPE
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
     for name, content in (("measured", "results"), ("drawing", "schema")):
         figure, _ = plt.subplots()
         run.save_figure(figure, name, "caption", content)
-    assert "phantom" in text_of(run, "measured")
+    assert "Phantom films, no patients" in text_of(run, "measured")
     assert "phantom" not in text_of(run, "drawing")
 
 
@@ -112,7 +112,8 @@ def test_scores_are_saved_and_entered_with_their_threshold(opened):
     scores = pd.DataFrame({"split": ["validation", "test"], "score": [0.25, 1 / 3]})
     opened.save_scores(scores, "s", "Margins.", threshold=0)
     assert record(opened)["scores"] == [
-        {"name": "s", "file": "scores/s.csv", "caption": "Margins.", "threshold": 0}]
+        {"name": "s", "file": "scores/s.csv", "caption": "Margins.", "threshold": 0,
+         "classes": ["NORMAL", "PNEUMONIA"]}]
     assert (opened.folder / "scores/s.csv").read_text().splitlines()[2] == "test,0.333333333"
     published = marked(opened, source=PUBLISHED_TEST)
     published.save_scores(scores, "s", "Both.")

@@ -17,7 +17,7 @@ METHODS = {"read_pickle", "to_pickle", "unsafe_load", "full_load", "unsafe_load_
 # pickled. Nothing that comes from a file goes that way; joblib's own files would.
 CALLS = {("joblib", "load"), ("joblib", "dump"), ("yaml", "load"), ("yaml", "load_all"), ("yaml", "Loader"),
          ("yaml", "UnsafeLoader"), ("yaml", "FullLoader")}
-ALLOWED = {"yaml_files.py: yaml.load(path.read_text(encoding='utf-8'), _Loader)"}
+ALLOWED = {"yaml_files.py: yaml.load(text, _Loader)"}
 """``_Loader`` is a SafeLoader that is stricter still."""
 
 

@@ -61,6 +61,9 @@ class Trial:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: every field, defaults too."""
         settings = settings_of(self.recipe)
+        if settings["model"] == DEFAULT_MODEL:
+            # As in older files, which know of no other.
+            del settings["model"]
         images = {name: settings.pop(name) for name in asdict(self.recipe.images)}
         return asdict(self) | {"recipe": settings | {"images": images},
                                "augmentation": asdict(augmentation_named(self.recipe.augmentation)),
