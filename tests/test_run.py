@@ -58,7 +58,7 @@ def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
         figure, _ = plt.subplots()
         run.save_figure(figure, name, "caption", content)
     assert "Phantom films, no patients" in text_of(run, "measured")
-    assert "phantom" not in text_of(run, "drawing")
+    assert "Phantom" not in text_of(run, "drawing")
 
 
 def test_published_films_are_credited(opened):
