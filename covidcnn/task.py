@@ -26,8 +26,9 @@ class Task:
         if len({name.upper() for name in self.classes} - {""}) != len(self.classes) or len(self.classes) < 2:
             raise UserError(f"classes {', '.join(self.classes)}: give at least two names, each once")
         for name in self.classes:
-            if "," in name or not name.isprintable():
-                raise UserError(f"class {name!a}: a name on one line, without a comma, is needed; rename it")
+            if "," in name or not name.isprintable() or name != name.strip():
+                raise UserError(f"class {name!a}: a name on one line, without a comma or outer blanks, is needed; "
+                                "rename it")
         if self.column not in COLUMNS:
             raise UserError(f"unknown column of classes '{self.column}'; choose {' or '.join(COLUMNS)}")
 

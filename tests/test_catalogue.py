@@ -362,7 +362,7 @@ def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
     ("path,patient\na.png,NA\nc.png,N/A\ntrain/PNEUMONIA/b.png,unknown\ntest/PNEUMONIA/b.png,3\n",
      ("no patient for 3 images",)),
     ("", ("not a readable CSV",)),
-    ("path|patient\na.png|1\n", ("no column patient", "it has path|patient", "comma, semicolon or tab")),
+    ("path|patient\na.png|1\n", ("no column names an image", "it has path|patient", "comma, semicolon or tab")),
     ("Path,path,patient\na.png,a.png,1\n", ("no column path, or two",)),
     ("path,patient\na.png,1\n./a.png,2\n", ("'a.png' is listed twice",)),
 ])

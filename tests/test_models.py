@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
@@ -25,9 +26,11 @@ from covidcnn.models.paper_cnn import paper_cnn
 from covidcnn.models.predictor import ClassicalPredictor
 from covidcnn.models.registry import CLASSICAL, MODELS, NETWORKS, model_named, name_of
 from covidcnn.paths import PROJECT
+from covidcnn.prediction.explain import GradCam
 from covidcnn.task import PNEUMONIA, SUBTYPE
 from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe
+from covidcnn.trials.trial import pin_trial
 
 SMALL = {"paper": {"filters": (4, 8)}, "five-block": {}, "residual": {"widths": (4, 8)}}
 FILMS = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
@@ -166,7 +169,7 @@ def test_a_model_is_added_as_the_docs_say(tiny_tree, tmp_path, monkeypatch, run)
     assert code == 0, err
     code, _, err = run("evaluate", tmp_path / "model/model.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
     assert code == 0, err
-    assert len(source.splitlines()) < 32
+    assert len(source.splitlines()) < 34
 
 
 # ---------------------------------------------------------------- models of scikit-learn
@@ -203,6 +206,23 @@ def test_classical_model_learns_saves_and_says_the_same_when_it_is_read(name, fe
     assert read.task == task
 
 
+def test_what_does_nothing_to_a_classical_model_makes_no_trial_of_its_own():
+    keys = {pin_trial("data", Recipe(epochs, model=model, precision=precision), 0).key
+            for epochs, precision, model in ((1, "float32", CLASSICAL["ridge"](alpha=1)),
+                                             (9, "bfloat16", CLASSICAL["ridge"](alpha=1.0)))}
+    assert len(keys) == 1
+    networks = (NETWORKS["residual"](batch_norm_momentum=one) for one in (1, 1.0))
+    keys = {pin_trial("data", Recipe(1, model=model, precision="float32"), 0).key for model in networks}
+    assert len(keys) == 1
+
+
+def test_heat_map_of_a_residual_network_is_of_what_comes_of_the_sum():
+    network = NETWORKS["residual"](widths=(4, 8)).build(PNEUMONIA, 32, 0)
+    part = GradCam(network)._part
+    assert part.outputs[0].shape[-1] == 8
+    np.testing.assert_allclose(part(FILMS)[0], keras.Model(network.input, network.get_layer("relu_2").output)(FILMS))
+
+
 def test_rows_and_perturbations_are_those_that_are_asked_for(spots):
     images, labels = spots(2)
     options = CLASSICAL["ridge"]()
@@ -234,7 +254,12 @@ def test_file_of_skops_with_a_foreign_part_is_refused_and_nothing_of_it_runs(spo
             (tmp_path / "ran").touch()
 
     facts = ModelFacts(ImageSettings(32), 0.5, "0.5", {}, model={"model": "ridge", **asdict(CLASSICAL["ridge"]())})
-    for name, estimator in (("class", Evil()), ("function", FunctionTransformer(os.remove))):
+    images, labels = spots(2)
+    features = features_of(images, "pixels", 16)
+    swapped = CLASSICAL["ridge"]().estimator(0, False).fit(features, np.array(["PNEUMONIA", "NORMAL"])[labels])
+    hidden = make_pipeline(StandardScaler(), CLASSICAL["forest"](trees=2).estimator(0, False)).fit(features, labels)
+    for name, estimator in (("class", Evil()), ("function", FunctionTransformer(os.remove)), ("order", swapped),
+                            ("pipeline", hidden), ("dummy", DummyClassifier().fit(features, labels))):
         save_model(tmp_path / f"{name}.skops", estimator, facts)
         with refused(f"{name}.skops", "not a model that covidcnn train saves", error=DataError):
             load_predictor(tmp_path / f"{name}.skops")

@@ -92,8 +92,9 @@ def test_either_of_two_classes_can_be_the_positive_one(positive, classes):
 
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: Task(("A",)), "at least two names"), (lambda: Task(("A", "a")), "each once"),
-    (lambda: Task(("A", "")), "at least two names"), (lambda: Task(("A", "B,C")), "without a comma"),
-    (lambda: Task(("A", "B\nC")), "on one line"), (lambda: Task(("A", "B"), "path"), "unknown column"),
+    (lambda: Task(("A", "")), "at least two names"), (lambda: Task(("A", "B,C")), "without a comma or outer blanks"),
+    (lambda: Task(("A", "B\nC")), "on one line"), (lambda: Task(("A", " B")), "outer blanks"),
+    (lambda: Task(("A", "B"), "path"), "unknown column"),
     (lambda: COVID.with_positive("flu"), "not among the classes; choose NonCOVID or COVID"),
     (lambda: SUBTYPE.with_positive("VIRUS"), "of 3 classes none is the positive one"),
     (lambda: task_named("covid"), "unknown task 'covid'; choose pneumonia, subtype")])
@@ -257,6 +258,7 @@ def test_images_without_a_label_are_left_out_and_counted(flat):
     ("path,label\nother.png,a\n", "", "", ("no label for any image", "000.png")),
     ("path,label,age\n000.png,a,3\n", ":sex", "", ("no column sex", "it has path, label, age")),
     ("path,label\n000.png,a\n001.png,a\n", "", "", ("1 different labels, the first 'a'",)),
+    ("subject,file,label\n000,001,a\n001,000,b\n", "", "", ("the columns subject and file name the images equally",)),
 ])
 def test_faulty_table_of_labels_is_refused(flat, refused, text, column, task, words):
     (flat.parent / "labels.csv").write_text(text)
@@ -268,6 +270,15 @@ def test_labels_of_either_case_are_the_tasks(flat):
     (table := flat.parent / "labels.csv").write_text("path,label\n000.png,Covid\n001.png,NONCOVID\n")
     films = index_folder(flat, labels=table).films
     assert assign_labels(films, table, COVID)["label"].tolist() == ["COVID", "NonCOVID"]
+
+
+def test_images_are_named_by_file_names_sooner_than_by_numbers_that_look_like_them(flat):
+    (flat.parent / "meta.csv").write_text("subject,file,finding\n" + "\n".join(
+        f"{11 - number:03d},{number:03d}.png,{'ab'[number % 2]}" for number in range(12)))
+    films = index_folder(flat, labels=f"{flat.parent / 'meta.csv'}:finding",
+                         patients=f"{flat.parent / 'meta.csv'}:subject").films
+    assert films["label"].tolist() == ["a", "b"] * 6
+    assert films["patient"].tolist() == [f"{11 - number:03d}" for number in range(12)]
 
 
 # ---------------------------------------------------------------- end to end

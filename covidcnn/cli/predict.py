@@ -65,7 +65,8 @@ def predict(
     network = predictor.model if isinstance(predictor, KerasPredictor) else None
     if explain and not network:
         raise UserError(f"{model}: no network, so there is no heat map of it; leave --explain out")
-    if explain_class not in ("", *facts.task.classes):
+    spelt = {name.upper(): name for name in ("", *facts.task.classes)}
+    if explain_class.upper() not in spelt:
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
     with progress_bar("scoring films") as progress:
         predictions = predict_films(predictor, facts, list(_named(paths)), skip_bad, progress)
@@ -78,8 +79,8 @@ def predict(
     with replacing_folder(explain) if explain else nullcontext() as folder:
         if folder:
             predictions.films["overlay"] = write_overlays(folder, network, facts, predictions.films,
-                                                           explain_class)
-        text = _as_json(predictions, facts.task) if form == "json" else _as_csv(predictions)
+                                                           spelt[explain_class.upper()])
+        text = _as_json(predictions, facts.task) if form == "json" else _as_csv(predictions, facts.task)
         if out:
             with replacing(out) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
@@ -153,8 +154,10 @@ def _as_json(predictions: "Predictions", task: "Task") -> str:
     }, indent=2) + "\n"
 
 
-def _as_csv(predictions: "Predictions") -> str:
+def _as_csv(predictions: "Predictions", task: "Task") -> str:
     import pandas as pd
+
+    from covidcnn.task import PNEUMONIA
 
     films = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join))
     left_out = pd.DataFrame([{"path": str(film.path), "warnings": f"left out: {_problem(film)}"}
@@ -162,6 +165,9 @@ def _as_csv(predictions: "Predictions") -> str:
     # A column and not a line of its own: every reader of CSV takes it.
     rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
+    if task != PNEUMONIA:
+        # The paper's is the class that was meant before there were others.
+        rows = rows.rename(columns={"probability": f"probability {task.positive}"})
     return rows.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 

@@ -35,7 +35,7 @@ def report(
     parameters: Annotated[list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help=(
         "A parameter of the notebooks that have it, for example SEED=3 or OPTIMIZER=SGD; may be repeated."))] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help=(
-        "What notebooks 03, 05 and 06 train; covidcnn models lists them."))] = "",
+        "The network that notebooks 03, 05 and 06 train; covidcnn models lists them."))] = "",
     task: TaskOption = "",
     positive: PositiveOption = "",
     labels: LabelsOption = "",

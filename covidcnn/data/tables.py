@@ -4,6 +4,7 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from covidcnn.data.layout import in_order
@@ -90,10 +91,15 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
     """
     file, wanted = file_and_column(table)
     given = _read(Path(file))
-    places = [name for name in given.columns if name == "path"] or [_most_names(images, given)]
+    places = [name for name in given.columns if name == "path"] or [
+        _naming(images, given, (wanted or usual).strip().lower(), table)]
     others = [name for name in given.columns if name not in places]
     columns = ([name for name in others if name == (wanted or usual).strip().lower()]
                or (others if len(others) == 1 and not wanted else []))
+    if places == [""] and len(columns) == 1:
+        raise DataError(f"{table}: no column names an image of the folder, the first {images['path'].iloc[0]}, or there "
+                        f"is no {usual} beside it; it has {', '.join(given.columns)}. Separate columns by comma, "
+                        "semicolon or tab, and name images by their paths or file names")
     if len(places) != 1 or len(columns) != 1:
         raise DataError(f"{table}: no column {'path' if len(places) != 1 else wanted or usual}, or two; it has "
                         f"{', '.join(given.columns)}. Separate them by comma, semicolon or tab, and name the one to "
@@ -125,19 +131,33 @@ def _read(file: Path) -> pd.DataFrame:
     return given
 
 
-def _most_names(images: pd.DataFrame, given: pd.DataFrame) -> str:
-    found = {name: _found(images, pd.Series("", given[name].map(_plain).drop_duplicates())).notna().sum()
-             for name in given.columns if isinstance(given[name], pd.Series)}
-    return max(found, key=lambda name: found[name], default="")
+def _naming(images: pd.DataFrame, given: pd.DataFrame, wanted: str, table: str | Path) -> str:
+    """The column that names most images by their paths, of equals by file names, and then without their endings."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name in given.columns:
+        if name != wanted and isinstance(given[name], pd.Series):
+            values = set(given[name].map(_plain))
+            found[name] = tuple(int(own.isin(values).sum()) for own in _names(images))
+    best = max(found.values(), default=(0,))
+    winners = [name for name, counts in found.items() if counts == best and any(best)]
+    if len(winners) > 1:
+        raise DataError(f"{table}: the columns {' and '.join(winners)} name the images equally well; call the right "
+                        "one path")
+    return winners[0] if winners else ""
 
 
-def _found(images: pd.DataFrame, values: pd.Series) -> pd.Series:
+def _names(images: pd.DataFrame) -> list[pd.Series]:
+    """Paths, and file names with and without their endings where those are unique (else empty)."""
     paths = images["path"].map(_plain)
     names = paths.str.rpartition("/")[2]
     stems = names.str.replace(r"\.[^.]*$", "", regex=True)
-    found = paths.map(values)
-    for other in (names, stems):
-        found = found.fillna(other.where(~other.duplicated(keep=False)).map(values))
+    return [paths, *(other.where(~other.duplicated(keep=False), "") for other in (names, stems))]
+
+
+def _found(images: pd.DataFrame, values: pd.Series) -> pd.Series:
+    found = pd.Series(np.nan, images.index, dtype=object)
+    for names in _names(images):
+        found = found.fillna(names.where(names != "").map(values))
     return found
 
 

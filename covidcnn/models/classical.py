@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from covidcnn.errors import UserError
-from covidcnn.models.options import require_range
+from covidcnn.models.options import normalise, require_range
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -53,12 +53,10 @@ class ClassicalModel:
         if self.features not in FEATURES:
             raise UserError(f"unknown features '{self.features}'; choose one of {', '.join(FEATURES)}")
         require_range("side", self.side, 4, 256)
+        normalise(self)
         for field in fields(self):
-            if field.type is float:
-                # Whole numbers are taken for floats, so that equal options are equal.
-                object.__setattr__(self, field.name, float(getattr(self, field.name)))
             if field.type in (int, float):
-                require_range(field.name, getattr(self, field.name), 1e-6, 1e6)
+                require_range(field.name, getattr(self, field.name), 1 if field.type is int else 1e-6, 1e6)
         if self.features == "hog" and (self.side % _CELL or self.side < 2 * _CELL):
             raise UserError(f"side {self.side}: hog needs a multiple of {_CELL}, at least {2 * _CELL}")
 

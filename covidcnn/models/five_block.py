@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from covidcnn.models.options import initial_weights, require_range
+from covidcnn.models.options import initial_weights, normalise, require_range
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class FiveBlockCnn:
     """Its poolings keep the edge."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
 
     def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":

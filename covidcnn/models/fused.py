@@ -49,7 +49,8 @@ def training_form(model: keras.Model, policy: str) -> keras.Model:
     def twin(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config() | ({} if layer is last else {"dtype": policy})
         # Other backends fuse Keras's own layer by themselves.
-        is_fusible = tf and type(layer) is keras.layers.BatchNormalization and layer.input_spec.ndim == 4
+        is_fusible = (tf and type(layer) is keras.layers.BatchNormalization and layer.input_spec.ndim == 4
+                      and layer.scale and layer.center and layer.axis in (-1, 3))
         return (FusedBatchNormalization if is_fusible else type(layer)).from_config(config)
 
     clone = keras.models.clone_model(model, clone_function=twin, recursive=True)

@@ -16,7 +16,7 @@ MEMBERS = ("metadata.json", CONFIG, WEIGHTS)
 
 SKOPS, TREE = "schema.json", "sklearn.tree._tree.Tree"
 """The member by which a file of skops is known; and the one part of a model that skops does not trust, because damaged
-trees make scikit-learn read beyond its memory: ``require_sound_trees`` looks at them."""
+trees make scikit-learn read beyond its memory: ``require_kind`` looks at them."""
 
 LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 """Bytes, unpacked. The paper's network at 224 px has 25 MB of weights; more is a mistake or a decompression bomb."""
@@ -69,18 +69,35 @@ def require_known_parts(config: bytes) -> None:
                 raise ValueError(f"{kind} is no part of the network")
 
 
-def require_sound_trees(estimator: Any) -> None:
-    """Refuse a forest whose trees lead in circles, or to nodes, features or classes that are not there.
+def require_kind(estimator: Any, expected: Any, classes: int) -> None:
+    """Refuse an estimator of scikit-learn that is not what its file says, before anything is asked of it.
+
+    Args:
+        estimator: as it was read.
+        expected: of the same options, not fitted: the steps of a pipeline, or the estimator, are of its types.
+        classes: how many it has to tell apart, as 0, 1 and so on.
 
     Raises:
-        ValueError: it is one.
+        ValueError: it is another one, or a forest whose trees lead in circles, or to nodes, features or classes that
+            are not there.
     """
-    for member in getattr(estimator, "estimators_", []):
+    if type(estimator) is not type(expected) or list(map(type, _steps(estimator))) != list(map(type, _steps(expected))):
+        raise ValueError("another kind of estimator")
+    if not np.array_equal(estimator.classes_, np.arange(classes)):
+        raise ValueError("other classes, or another order")
+    for member in getattr(_steps(estimator)[-1], "estimators_", []):
+        if type(member) is not type(expected.estimator):
+            raise ValueError("a forest of something else than trees")
         tree = member.tree_
         nodes = np.arange(tree.node_count)
         children = np.column_stack([tree.children_left, tree.children_right])
         inner = children[:, 0] >= 0
         if (children[~inner] != -1).any() or (children[inner] <= nodes[inner, np.newaxis]).any() or (
                 children >= tree.node_count).any() or (tree.feature[inner] < 0).any() or (
-                tree.feature >= estimator.n_features_in_).any() or tree.n_features != estimator.n_features_in_:
+                tree.feature >= estimator.n_features_in_).any() or tree.n_features != estimator.n_features_in_ or (
+                tree.value.shape != (tree.node_count, 1, classes)):
             raise ValueError("a tree that leads astray")
+
+
+def _steps(estimator: Any) -> list[Any]:
+    return [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]

@@ -223,7 +223,7 @@ def model_table(task: Task, image_size: int) -> pd.DataFrame:
         options = kind()
         row: dict[str, object] = {"model": name, "what it is": (getdoc(kind) or "").splitlines()[0],
                "options": "\n".join(f"{option}={value}" for option, value in asdict(options).items())}
-        if not isinstance(options, ClassicalModel):
+        if not isinstance(options, ClassicalModel) and image_size >= options.smallest_image:
             network = options.build(task, image_size, 0)
             row |= {"parameters": network.count_params(), "multiply-adds": multiply_adds(network)}
         rows.append(row)
@@ -234,7 +234,9 @@ def multiply_adds(model: keras.Model) -> int:
     """Multiplications, each with an addition, that convolutions and dense layers need for one image."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, keras.layers.Conv2D):
             # Each weight of the kernel is used once at every place of the output.
             total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
         elif isinstance(layer, keras.layers.Dense):

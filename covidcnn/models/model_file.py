@@ -25,7 +25,16 @@ from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.classical import ClassicalModel
-from covidcnn.models.guard import CONFIG, MEMBERS, SKOPS, TREE, read_member, require_known_parts, require_sound_trees
+from covidcnn.models.guard import (
+    CONFIG,
+    LARGEST_WEIGHTS,
+    MEMBERS,
+    SKOPS,
+    TREE,
+    read_member,
+    require_kind,
+    require_known_parts,
+)
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
 from covidcnn.models.registry import CLASSICAL, Model
 from covidcnn.paths import replacing
@@ -138,7 +147,13 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
                                 "use a model.keras that covidcnn train saved")
             facts = _read_facts(read_member(members, MEMBER))
             kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
-            return facts, {name: read_member(members, name) for name in kept if name in names}
+            content: dict[str, bytes] = {}
+            for name in kept:
+                if name in names:
+                    content[name] = read_member(members, name)
+                    if sum(map(len, content.values())) > LARGEST_WEIGHTS:
+                        raise ValueError("too large")
+            return facts, content
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     # An archive can be damaged in as many ways as there are errors; all mean the same to the user.
@@ -170,7 +185,7 @@ def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> Clas
         settings = dict(facts.model or {})
         options = CLASSICAL[settings.pop("model")](**settings)
         estimator = skops.io.loads(_packed(content), trusted=[TREE])
-        require_sound_trees(estimator)
+        require_kind(estimator, options.estimator(0, False), len(facts.task.classes))
         predictor = ClassicalPredictor(options, estimator, facts.task)
         probe = predictor(np.zeros((1, facts.images.size, facts.images.size), np.uint8))
         if probe.shape != (1, len(facts.task.classes)) or not np.isfinite(probe).all():

@@ -1,6 +1,7 @@
 """What the options of several models have in common."""
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from covidcnn.errors import UserError
 
@@ -16,6 +17,14 @@ def require_range(name: str, value: float, low: float, high: float) -> None:
     """
     if not low <= value <= high:
         raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
+
+
+def normalise(options: Any) -> None:
+    """Take whole numbers and lists for floats and tuples, so that equal options are equal: for ``__post_init__``."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.type is float or isinstance(value, list):
+            object.__setattr__(options, field.name, float(value) if field.type is float else tuple(value))
 
 
 def require_widths(name: str, widths: tuple[int, ...]) -> None:

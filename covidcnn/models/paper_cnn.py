@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from covidcnn.models.options import initial_weights, require_range, require_widths
+from covidcnn.models.options import initial_weights, normalise, require_range, require_widths
 from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ class PaperCnn:
     """Of the moving averages (assumption: Keras's default)."""
 
     def __post_init__(self) -> None:
-        # Whole numbers and lists are taken for floats and tuples, so that equal options are equal.
-        object.__setattr__(self, "filters", tuple(self.filters))
-        for name in ("dropout", "batch_norm_momentum"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        normalise(self)
         require_widths("filters", self.filters)
         require_range("dropout", self.dropout, 0, 0.99)
         require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)

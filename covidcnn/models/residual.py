@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from covidcnn.models.options import initial_weights, require_range, require_widths
+from covidcnn.models.options import initial_weights, normalise, require_range, require_widths
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class ResidualCnn:
     """Its strides keep the edge."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
+        normalise(self)
         require_widths("widths", self.widths)
         require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
 

@@ -29,7 +29,9 @@ class GradCam:
     """Heat maps of a model's last convolution."""
 
     def __init__(self, model: keras.Model) -> None:
-        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
+        # Where the last convolution's maps are added to others, as in a residual network, what comes of the sum.
+        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.ReLU)
+                       and len(layer.output.shape) == 4][-1]
         output = model.layers[-1]
         # Before the sigmoid, whose slope vanishes where the network is sure.
         linear = type(output).from_config(output.get_config() | {"activation": "linear"})

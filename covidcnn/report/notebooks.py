@@ -11,9 +11,9 @@ from typing import Any
 import nbformat
 
 from covidcnn.augment import augmentation_named
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, named
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.registry import model_named
+from covidcnn.models.registry import NETWORKS
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.training.optimizers import optimizer_name
 
@@ -22,7 +22,8 @@ OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
     "OPTIMIZER": optimizer_name, "CONTENDERS": lambda names: [optimizer_name(name) for name in names],
-    "MODEL": model_named, "AUGMENTATION": augmentation_named, "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
+    "MODEL": lambda name: named(NETWORKS, name, "network"), "AUGMENTATION": augmentation_named,
+    "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
 """What refuses a wrong value, before a notebook is run: half a report later it would be found out too late."""
 
 

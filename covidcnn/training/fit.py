@@ -229,14 +229,18 @@ def _fit_at_once(films: _Films, recipe: Recipe, options: ClassicalModel, seed: i
     if recipe.balance == "oversample":
         learnt = learnt[oversampled(films.labels[learnt], np.random.default_rng(seed))]
     estimator = options.estimator(seed, recipe.balance == "class-weight")
-    estimator.fit(features_of([films.images[row] for row in learnt], options.features, options.side),
-                  films.labels[learnt])
-    predictor = ClassicalPredictor(options, estimator, films.task)
-    figures = {}
-    for prefix, chosen in (("", rows["train"]), ("val_", rows["validation"])):
-        labels, probabilities = films.labels[chosen], predictor(films.images, chosen)
-        figures[f"{prefix}accuracy"] = float((films.task.predict(probabilities) == labels).mean())
-        figures[f"{prefix}loss"] = cross_entropy(labels, films.task.scores(probabilities))
+    predictor, figures = ClassicalPredictor(options, estimator, films.task), {}
+    try:
+        estimator.fit(features_of([films.images[row] for row in learnt], options.features, options.side),
+                      films.labels[learnt])
+        for prefix, chosen in (("", rows["train"]), ("val_", rows["validation"])):
+            labels, probabilities = films.labels[chosen], predictor(films.images, chosen)
+            figures[f"{prefix}accuracy"] = float((films.task.predict(probabilities) == labels).mean())
+            figures[f"{prefix}loss"] = cross_entropy(labels, films.task.scores(probabilities))
+    except ValueError as error:
+        # For example more neighbours than images: scikit-learn says which option does not fit the data.
+        problem = " ".join(str(error).split())
+        raise UserError(f"{options}: scikit-learn cannot fit it ({problem}); change that option") from error
     return predictor, pd.DataFrame([figures], index=pd.RangeIndex(1, 2, name="epoch"))
 
 

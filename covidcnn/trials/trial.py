@@ -7,6 +7,7 @@ from typing import Any
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError
+from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.registry import DEFAULT_MODEL, name_of
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate
@@ -101,6 +102,9 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, ta
     """
     if "test" in recipe.score_every_epoch and not score_test:
         raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test images")
+    if isinstance(recipe.model, ClassicalModel):
+        # What does nothing makes no trial of its own.
+        recipe = replace(recipe, epochs=1, precision="float32")
     rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
