@@ -97,8 +97,8 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
     columns = ([name for name in others if name == (wanted or usual).strip().lower()]
                or (others if len(others) == 1 and not wanted else []))
     if places == [""] and len(columns) == 1:
-        raise DataError(f"{table}: no column names an image of the folder, the first {images['path'].iloc[0]}, or there "
-                        f"is no {usual} beside it; it has {', '.join(given.columns)}. Separate columns by comma, "
+        raise DataError(f"{table}: no column names an image of the folder, the first {images['path'].iloc[0]}, or "
+                        f"there is no {usual} beside it; it has {', '.join(given.columns)}. Separate columns by comma, "
                         "semicolon or tab, and name images by their paths or file names")
     if len(places) != 1 or len(columns) != 1:
         raise DataError(f"{table}: no column {'path' if len(places) != 1 else wanted or usual}, or two; it has "
