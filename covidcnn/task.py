@@ -8,7 +8,7 @@ import pandas as pd
 
 from covidcnn.errors import DataError, UserError
 
-COLUMNS = ("label", "subtype")
+LABEL_COLUMNS = ("label", "subtype")
 """Of an index of images: what may name the class."""
 
 
@@ -29,8 +29,8 @@ class Task:
             if "," in name or not name.isprintable() or name != name.strip():
                 raise UserError(f"class {name!a}: a name on one line, without a comma or outer blanks, is needed; "
                                 "rename it")
-        if self.column not in COLUMNS:
-            raise UserError(f"unknown column of classes '{self.column}'; choose {' or '.join(COLUMNS)}")
+        if self.column not in LABEL_COLUMNS:
+            raise UserError(f"unknown column of classes '{self.column}'; choose {' or '.join(LABEL_COLUMNS)}")
 
     def __str__(self) -> str:
         """As ``task_named`` reads it."""

@@ -6,7 +6,7 @@ from covidcnn.config import PROFILES
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.registry import MODELS
-from covidcnn.training.recipe import Recipe, names_of, profile_recipe, recipe_of, settings_of
+from covidcnn.training.recipe import Recipe, fields_of, profile_recipe, recipe_of, settings_of
 
 
 def test_defaults_are_the_papers_or_stated_assumptions():
@@ -62,9 +62,9 @@ def test_a_recipe_is_known_by_its_settings_whatever_its_model(name):
 
 
 def test_no_option_of_a_model_is_called_as_another_setting():
-    others = {*names_of(Recipe), *names_of(ImageSettings), "model", "seed", "task"}
+    others = {*fields_of(Recipe), *fields_of(ImageSettings), "model", "seed", "task"}
     for options in MODELS.values():
-        assert others.isdisjoint(names_of(options))
+        assert others.isdisjoint(fields_of(options))
 
 
 def test_profile_lowers_the_momentum_of_models_that_have_one():

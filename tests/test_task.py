@@ -281,6 +281,28 @@ def test_images_are_named_by_file_names_sooner_than_by_numbers_that_look_like_th
     assert films["patient"].tolist() == [f"{11 - number:03d}" for number in range(12)]
 
 
+def test_empty_cells_name_no_image_though_file_names_repeat(flat):
+    """Names that are not unique are left out, and an empty cell is not one of them."""
+    for split in ("train", "test"):
+        (flat / split).mkdir()
+        for path in sorted(flat.glob("*.png")):
+            shutil.copy(path, flat / split)
+    for path in flat.glob("*.png"):
+        path.unlink()
+    paths = [f"{split}/{number:03d}.png" for split in ("train", "test") for number in range(12)]
+    (flat.parent / "labels.csv").write_text("remark,place,label\n" + "\n".join(
+        f",{path},{'ab'[number % 2]}" for number, path in enumerate(paths)))
+    assert index_folder(flat, labels=flat.parent / "labels.csv").films["label"].value_counts().to_dict() == {
+        "a": 12, "b": 12}
+
+
+def test_table_of_labels_for_a_folder_without_images_is_refused(tmp_path, refused):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "labels.csv").write_text("path,label\na.png,a\nb.png,b\n")
+    with refused(tmp_path / "empty", "no readable image", error=DataError):
+        index_folder(tmp_path / "empty", labels=tmp_path / "labels.csv")
+
+
 # ---------------------------------------------------------------- end to end
 
 def test_two_classes_of_ones_own_from_folder_to_explained_prediction(covid_model, covid_tree, tmp_path, run):

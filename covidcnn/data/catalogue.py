@@ -93,6 +93,8 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
     table = _stored_index(layout.root, sorted(images), progress)
     is_readable = table["problem"] == ""
     films = table[is_readable].reset_index(drop=True)
+    if labels and films.empty:
+        raise DataError(f"{layout.root}: no readable image to look up in {labels}; give the folder of its images")
     found = assign_labels(films, labels, task) if labels else films
     chosen = task or Task(layout.classes or classes_of(found["label"]))
     return Catalogue(

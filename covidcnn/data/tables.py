@@ -136,7 +136,8 @@ def _naming(images: pd.DataFrame, given: pd.DataFrame, wanted: str, table: str |
     found: dict[str, tuple[int, ...]] = {}
     for name in given.columns:
         if name != wanted and isinstance(given[name], pd.Series):
-            values = set(given[name].map(_plain))
+            # Empty stands for what is not unique, and an empty cell names nothing.
+            values = set(given[name].map(_plain)) - {""}
             found[name] = tuple(int(own.isin(values).sum()) for own in _names(images))
     best = max(found.values(), default=(0,))
     winners = [name for name, counts in found.items() if counts == best and any(best)]

@@ -48,7 +48,7 @@ class PaperCnn:
         """Side in pixels below which its poolings leave nothing."""
         return 2 ** len(self.filters)
 
-    def build(self, task: Task = PNEUMONIA, image_size: int = 224, seed: int = 0) -> "keras.Model":
+    def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":
         """The network in plain Keras, with initial weights that depend on the seed alone: see ``registry.Model``."""
         # Here and not above: recipes take the options, and need not wait for TensorFlow.
         from covidcnn.backend import keras

@@ -127,12 +127,12 @@ def recipe_of(settings: Mapping[str, Any]) -> Recipe:
     """
     options = model_named(settings.get("model", DEFAULT_MODEL))
     own = {name: value for name, value in settings.items() if name != "model"}
-    images, model = ({name: own.pop(name) for name in names_of(kind) if name in own}
+    images, model = ({name: own.pop(name) for name in fields_of(kind) if name in own}
                      for kind in (ImageSettings, options))
     return Recipe(**own, images=ImageSettings(**images), model=options(**model))
 
 
-def names_of(kind: type) -> list[str]:
+def fields_of(kind: type) -> list[str]:
     """The fields of a dataclass, ``Recipe``'s without its parts."""
     return [field.name for field in fields(kind) if field.name not in _PARTS]
 
@@ -141,7 +141,7 @@ def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: objec
     """The recipe at a profile's scale, with ``changes`` to other settings, as ``settings_of`` names them."""
     settings = {"epochs": profile.epochs, "size": profile.image_size, "preprocess": preprocess,
                 "max_training_images": profile.max_training_images, "precision": profile.precision}
-    if "batch_norm_momentum" in names_of(model_named(str(changes.get("model", DEFAULT_MODEL)))):
+    if "batch_norm_momentum" in fields_of(model_named(str(changes.get("model", DEFAULT_MODEL)))):
         settings["batch_norm_momentum"] = profile.batch_norm_momentum
     return recipe_of(settings | changes)
 

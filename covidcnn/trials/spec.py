@@ -28,7 +28,7 @@ from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.task import PNEUMONIA, Task
-from covidcnn.training.recipe import Recipe, names_of
+from covidcnn.training.recipe import Recipe, fields_of
 from covidcnn.trials.trial import Trial, pin_trial
 from covidcnn.yaml_files import NUMBER, parse_yaml, read_yaml
 
@@ -123,9 +123,9 @@ def checked_recipe(values: dict[str, Any]) -> Recipe:
     """
     model = values.get("model", DEFAULT_MODEL)
     options = model_named(model if isinstance(model, str) else str(model))
-    _require_known(values, ("model", *names_of(Recipe), *names_of(ImageSettings), *names_of(options)), "setting")
+    _require_known(values, ("model", *fields_of(Recipe), *fields_of(ImageSettings), *fields_of(options)), "setting")
     _require("epochs" in values, "recipe: give epochs")
-    parts = {kind: {name: values[name] for name in names_of(kind) if name in values}
+    parts = {kind: {name: values[name] for name in fields_of(kind) if name in values}
              for kind in (Recipe, ImageSettings, options)}
     # The options by themselves, so that an error names its setting.
     chosen = asdict(_checked(TypeAdapter(options), parts[options], ""))
