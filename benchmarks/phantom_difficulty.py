@@ -20,8 +20,8 @@ from covidcnn.config import PROFILES
 from covidcnn.data import phantom
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
-from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, floor_table, single_measure_auc
-from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.evaluation.baselines import film_measures, floor_scores, floor_table, single_measure_auc
+from covidcnn.imaging.transforms import ImageSettings, coarse_pixels
 from covidcnn.training.comparison import compare, gap_table
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe, profile_recipe

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from covidcnn.evidence.openings import freeze, log_access, open_store
-from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, write_selection
-from covidcnn.training.result import score_columns
+from covidcnn.evaluation.scores import score_columns
+from covidcnn.paper.studies import PROTOCOL
+from covidcnn.study.access_log import freeze, log_access, open_store
+from covidcnn.study.protocol import Protocol, read_protocol, write_selection
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -89,14 +90,14 @@ def invented_store(folder, cause: str = "shift", seeds: list[int] = SEEDS, arms:
     store = open_store(folder / "store")
     store.prepare()
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
-        for trial in protocol.sweep(name).trials(protocol.data):
+        for trial in protocol.trials(name):
             if not store.is_finished(trial):
                 store.write(invented_result(trial, cause))
         if protocol.arm(name).select:
             write_selection(protocol, name, store)
     freeze(protocol, store)
     scored = {trial.key: (arm, trial) for arm in protocol.arms
-              for trial in protocol.sweep(arm).trials(protocol.data) if trial.score_test}
+              for trial in protocol.trials(arm) if trial.score_test}
     for arm, trial in scored.values():
         log_access(protocol, trial.key, arm, trial.recipe.precision)
     return protocol, store

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from covidcnn.evidence.protocol import Protocol, read_protocol, read_study
-from covidcnn.evidence.results import Evidence, read_evidence
-from covidcnn.training.result import score_columns
+from covidcnn.evaluation.scores import score_columns
+from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.study.protocol import Protocol, read_protocol, read_study
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -77,7 +77,7 @@ class InventedStore:
     def __init__(self, folder: Path, protocol: Protocol, world: str) -> None:
         self.folder, self._world = folder, world
         self._trials = {trial.key: trial for name in protocol.arms
-                        for trial in protocol.sweep(name).trials(protocol.data)}
+                        for trial in protocol.trials(name)}
 
     def is_finished(self, trial: Trial) -> bool:
         return trial.key in self._trials
@@ -102,7 +102,7 @@ def write_invented_study(folder: Path, world: str, seeds: int = 5) -> None:
     store = TrialStore(folder / "store")
     store.prepare()
     for name in protocol.arms:
-        for trial in protocol.sweep(name).trials(protocol.data):
+        for trial in protocol.trials(name):
             store.write(invented_result(trial, world))
 
 

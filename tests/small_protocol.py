@@ -5,7 +5,7 @@ import pandas as pd
 import yaml
 from stub import stub_trainer
 
-from covidcnn.evidence.protocol import Protocol, read_protocol
+from covidcnn.study.protocol import Protocol, read_protocol
 from covidcnn.training.result import Diverged, Training
 
 VALUE = {
@@ -41,5 +41,5 @@ def tuned(dataset, trial, folder, report):
 
 
 def run_arm(protocol, store, name, trainer=tuned):
-    for trial in protocol.sweep(name).trials(protocol.data):
+    for trial in protocol.trials(name):
         store.run(None, trial, trainer=trainer)

@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pandas as pd
 
+from covidcnn.evaluation.scores import score_columns
 from covidcnn.paths import write_json
-from covidcnn.training.result import Training, score_columns
+from covidcnn.training.result import Training
 
 
 def stub_trainer(dataset, trial, folder, report, pause=0.0):

@@ -9,8 +9,9 @@ from covidcnn.augment import warp
 from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
-from covidcnn.evidence import aspect, aspect_tables
-from covidcnn.training.result import Training, score_columns
+from covidcnn.evaluation.scores import score_columns
+from covidcnn.paper import aspect, aspect_tables
+from covidcnn.training.result import Training
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from covidcnn.evidence.ledger import read_ledger, summary_sentence
+from covidcnn.paper.studies import LEDGER
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.report.blocks import pages, refresh
+from covidcnn.study.ledger import read_ledger, summary_sentence
 
 SENTENCE, TABLE = "<!-- from claims -->\n", "<!-- from 8-floor | model | accuracy | AUC -->\n"
 
@@ -27,7 +28,7 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
                     f"{TABLE}<!-- end -->\nAfter.\n")
     assert refresh(page)
     text = page.read_text()
-    assert text.startswith(f"Before.\n\n{SENTENCE}**{summary_sentence(read_ledger())}**\n<!-- end -->")
+    assert text.startswith(f"Before.\n\n{SENTENCE}**{summary_sentence(read_ledger(LEDGER))}**\n<!-- end -->")
     assert text.endswith("|\n<!-- end -->\nAfter.\n")
     assert "old number" not in text
     assert "Between 3 and 4." in text
@@ -44,8 +45,8 @@ def test_a_block_in_a_notebook_is_made_in_its_text_and_not_in_its_code(tmp_path)
     nbformat.write(notebook, page)
     assert refresh(page)
     text, code = (cell["source"] for cell in json.loads(page.read_text())["cells"])
-    assert summary_sentence(read_ledger()) in "".join(text)
-    assert summary_sentence(read_ledger()) not in "".join(code)
+    assert summary_sentence(read_ledger(LEDGER)) in "".join(text)
+    assert summary_sentence(read_ledger(LEDGER)) not in "".join(code)
 
 
 @pytest.mark.parametrize("text", [

@@ -5,11 +5,12 @@ import re
 import nbformat
 import pytest
 
-from covidcnn import paper
-from covidcnn.evidence.claims import CLAIMS
-from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+from covidcnn.paper import reported
+from covidcnn.paper.claims import CLAIMS
+from covidcnn.paper.studies import PROTOCOL
 from covidcnn.paths import NOTEBOOKS
+from covidcnn.study.baseline import FLOOR
+from covidcnn.study.protocol import read_protocol
 
 
 def test_names_are_unique_and_plain():
@@ -35,14 +36,14 @@ def test_claim_is_shown_by_a_cell_and_rests_on_arms_that_exist(claim):
 
 def test_every_number_of_the_papers_results_is_a_claim():
     values = {claim.name: claim.value for claim in CLAIMS}
-    for optimizer in paper.OPTIMIZER_TABLE.index:
+    for optimizer in reported.OPTIMIZER_TABLE.index:
         for quantity in ("accuracy", "loss"):
-            assert float(values[f"{optimizer.lower()}-{quantity}"]) == paper.OPTIMIZER_TABLE.loc[
+            assert float(values[f"{optimizer.lower()}-{quantity}"]) == reported.OPTIMIZER_TABLE.loc[
                 optimizer, f"test {quantity}"]
-    for metric in paper.FINAL_METRICS:
+    for metric in reported.FINAL_METRICS:
         printed = values[f"final-{metric}"]
         value = float(printed.removesuffix(" %")) / (100 if "%" in printed else 1)
-        assert value == pytest.approx(paper.FINAL_METRICS[metric])
+        assert value == pytest.approx(reported.FINAL_METRICS[metric])
 
 
 def test_every_figure_table_and_equation_with_a_claim_is_told_from_the_text():

@@ -9,7 +9,8 @@ import yaml
 from stub import stub_trainer
 
 from covidcnn.data.dataset import open_dataset
-from covidcnn.evidence import protocol as evidence_protocol
+from covidcnn.paper import studies
+from covidcnn.study.protocol import read_protocol
 from covidcnn.trials.store import TrialStore
 
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
@@ -28,8 +29,8 @@ def paper(tiny_tree, tmp_path, monkeypatch):
     folder = tmp_path / "paper"
     folder.mkdir()
     (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
-    monkeypatch.setattr(evidence_protocol, "PROTOCOL", folder / "protocol.yaml")
-    monkeypatch.setattr(evidence_protocol, "STORE", folder / "store")
+    monkeypatch.setattr(studies, "PROTOCOL", folder / "protocol.yaml")
+    monkeypatch.setattr(studies, "STORE", folder / "store")
     monkeypatch.setattr("covidcnn.trials.store.train_trial", stub_trainer)
     return folder
 
@@ -65,8 +66,8 @@ def test_complete_selects_when_another_process_has_done_its_part(paper, tiny_tre
         return stub_trainer(*arguments)
 
     monkeypatch.setattr("covidcnn.trials.store.train_trial", own)
-    protocol = evidence_protocol.read_protocol(paper / "protocol.yaml")
-    trial = protocol.sweep("tuning").trials(protocol.data)[0]
+    protocol = read_protocol(paper / "protocol.yaml")
+    trial = protocol.trials("tuning")[0]
     other = Thread(target=TrialStore(paper / "store").run, args=(None, trial), kwargs={"trainer": others})
     other.start()
     begun.wait()

@@ -11,11 +11,12 @@ import yaml
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from covidcnn.evidence.corrections import UNMARKED, corrections
-from covidcnn.evidence.openings import open_store
-from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
-from covidcnn.evidence.results import read_evidence
+from covidcnn.paper.corrections import UNMARKED, corrections
+from covidcnn.paper.studies import PROTOCOL, STORE
 from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.study.access_log import open_store
+from covidcnn.study.conditions import read_evidence
+from covidcnn.study.protocol import read_protocol
 
 pytestmark = pytest.mark.slow
 

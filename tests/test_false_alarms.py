@@ -8,14 +8,15 @@ import pytest
 from invented import SEEDS, invented_floor, invented_store
 from scipy import stats
 
-from covidcnn.evidence.ledger import read_ledger
-from covidcnn.evidence.measures import accuracy, accuracy_of_any_threshold, sensitivity, specificity
-from covidcnn.evidence.openings import log_access
-from covidcnn.evidence.results import read_evidence
-from covidcnn.evidence.statistics import paired_difference
+from covidcnn.evaluation.measures import accuracy, accuracy_of_any_threshold, sensitivity, specificity
+from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.paper.notebook_tables import difference_table, new_seeds_table
+from covidcnn.paper.studies import LEDGER
 from covidcnn.paths import NOTEBOOKS
-from covidcnn.plots.evidence import by_share, moved_calls
-from covidcnn.report.evidence import difference_table, new_seeds_table
+from covidcnn.plots.comparisons import by_share, moved_calls
+from covidcnn.study.access_log import log_access
+from covidcnn.study.conditions import read_evidence
+from covidcnn.study.ledger import read_ledger
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +27,8 @@ FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "sh
 def run_notebook(tiny_tree, tmp_path, monkeypatch):
     """Execute the code cells of notebook 07 on a protocol and its store; gives the report folder."""
     def run(protocol, store):
-        monkeypatch.setattr("covidcnn.report.evidence.PROTOCOL", protocol.path)
-        monkeypatch.setattr("covidcnn.report.evidence.STORE", store.folder)
+        monkeypatch.setattr("covidcnn.paper.studies.PROTOCOL", protocol.path)
+        monkeypatch.setattr("covidcnn.paper.studies.STORE", store.folder)
         out = tmp_path / "out"
         names = {}
         for cell in nbformat.read(NOTEBOOKS / "07_false_alarms.ipynb", as_version=4).cells:
@@ -71,7 +72,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
         [np.median(reached), reached.min(), reached.max()])
     assert by_films.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
     verdicts = pd.read_csv(out / "tables" / "verdicts.csv", index_col="verdict")
-    assert verdicts["claims"].sum() == len(read_ledger())
+    assert verdicts["claims"].sum() == len(read_ledger(LEDGER))
     # Nothing of it was measured on the films that the notebook was run on.
     assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
     assert "Evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
@@ -80,7 +81,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
 def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_notebook, capsys):
     protocol, store = invented_store(tmp_path, arms=("1", "4", "7"))
     for name in ("1-as-published", "4a-treatments", "4b-shares", "4c-treatments-224", "7b-recipe"):
-        trial = protocol.sweep(name).trials(protocol.data)[0]
+        trial = protocol.trials(name)[0]
         # Arms 1 and 4c have it in common.
         (store.folder / "trials" / f"{trial.key}.json").unlink(missing_ok=True)
     out = run_notebook(protocol, store)

@@ -16,6 +16,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.pipeline import training_batches
 from covidcnn.errors import DataError
+from covidcnn.evaluation.scores import epoch_columns, unperturbed
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
@@ -23,7 +24,7 @@ from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe, recipe_of, settings_of
-from covidcnn.training.result import Diverged, chosen_epoch, epoch_columns, unperturbed
+from covidcnn.training.result import Diverged, chosen_epoch
 from covidcnn.training.schedules import SCHEDULES, learning_rate
 
 pytestmark = pytest.mark.slow

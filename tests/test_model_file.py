@@ -19,7 +19,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.model_file import DISCLAIMER, MEMBER, ModelFacts, load_model, save_model, short_hashes
 from covidcnn.models.paper_cnn import PaperCnn, paper_cnn
 from covidcnn.training.recipe import Recipe
-from covidcnn.training.session import train_into
+from covidcnn.trials.session import train_into
 
 FACTS = ModelFacts(ImageSettings(16, "equalize", "linear", pad=True), 0.37, "youden on validation",
                    {"seed": 3, "optimizer": "Nadam", "data": "phantom"})

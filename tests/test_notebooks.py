@@ -6,7 +6,7 @@ import statistics
 import nbformat
 import pytest
 
-from covidcnn.evidence.claims import CLAIMS
+from covidcnn.paper.claims import CLAIMS
 from covidcnn.paths import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -92,7 +92,7 @@ def test_notebook_opens_its_own_part_of_the_record(path):
 
 def test_notebook_shows_the_claims_that_the_ledger_says_it_shows(path):
     belongs = any(claim.cell.startswith(f"{path.stem}#") for claim in CLAIMS)
-    assert belongs == any(f'rows_of("{path.stem}")' in cell.source for cell in cells_of(path))
+    assert belongs == any(f'rows_of("{path.stem}", LEDGER)' in cell.source for cell in cells_of(path))
 
 
 @pytest.mark.parametrize("item", PAPER_ITEMS)

@@ -8,8 +8,8 @@ import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
-from covidcnn.evidence.openings import log_access, open_store, openings, permit, require_as_frozen
-from covidcnn.evidence.protocol import read_protocol, write_selection
+from covidcnn.study.access_log import log_access, open_store, openings, permit, require_as_frozen
+from covidcnn.study.protocol import read_protocol, write_selection
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
 
@@ -35,7 +35,7 @@ def selected(protocol, store):
 @pytest.fixture
 def frozen(protocol, store, selected):
     """After the first test score."""
-    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+    store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
 
 
 def changed(protocol, arms=None, **parts):
@@ -49,7 +49,7 @@ LATE = VALUE["arms"]["plain"] | {"sweep": VALUE["arms"]["plain"]["sweep"] | {"se
 
 @pytest.mark.usefixtures("selected")
 def test_test_scores_are_computed_only_for_trials_of_an_arm(protocol, store, refused):
-    (allowed, _) = protocol.sweep("plain").trials(protocol.data)
+    (allowed, _) = protocol.trials("plain")
     assert store.run(None, allowed, trainer=stub_trainer).trial == allowed
     for other in (replace(allowed, seed=2), replace(allowed, recipe=replace(allowed.recipe, optimizer="SGD")),
                   replace(allowed, data="b" * 64)):
@@ -61,7 +61,7 @@ def test_test_scores_are_computed_only_for_trials_of_an_arm(protocol, store, ref
 
 
 def test_store_without_a_protocol_beside_it_is_free(tmp_path, protocol):
-    trial = replace(protocol.sweep("plain").trials(protocol.data)[0], seed=9)
+    trial = replace(protocol.trials("plain")[0], seed=9)
     free = open_store(tmp_path / "elsewhere" / "store")
     free.prepare()
     assert free.run(None, trial, trainer=stub_trainer)
@@ -69,7 +69,7 @@ def test_store_without_a_protocol_beside_it_is_free(tmp_path, protocol):
 
 def test_no_test_film_is_scored_before_all_is_selected(protocol, store, refused):
     # Not even for an arm that takes up no selection: what is chosen must not know any test score.
-    trial = protocol.sweep("plain").trials(protocol.data)[0]
+    trial = protocol.trials("plain")[0]
     with refused("before 'tuning' has selected", "covidcnn evidence select tuning"):
         store.run(None, trial, trainer=stub_trainer)
     assert not store.is_finished(trial)
@@ -77,9 +77,9 @@ def test_no_test_film_is_scored_before_all_is_selected(protocol, store, refused)
 
 @pytest.mark.usefixtures("selected")
 def test_no_test_film_is_scored_by_code_that_is_not_committed(protocol, store, refused, monkeypatch):
-    monkeypatch.setattr("covidcnn.evidence.openings.git_commit", lambda *results: "0" * 40 + " + changes")
+    monkeypatch.setattr("covidcnn.study.access_log.git_commit", lambda *results: "0" * 40 + " + changes")
     with refused("are committed", "commit them"):
-        store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+        store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
     assert openings(protocol).empty
 
 
@@ -88,14 +88,14 @@ def test_selection_that_its_trials_do_not_make_is_refused(protocol, store, refus
     path = protocol.path.with_name("selections.yaml")
     path.write_text(path.read_text().replace("learning_rate: 0.01", "learning_rate: 0.001", 1))
     with refused(path, "'tuning' is not what its trials select"):
-        store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+        store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
     assert not protocol.path.with_name("frozen.json").exists()
 
 
 @pytest.mark.usefixtures("selected")
 def test_openings_are_entered_and_stay(protocol, store):
     assert openings(protocol).empty
-    trials = protocol.sweep("plain").trials(protocol.data)
+    trials = protocol.trials("plain")
     for trial in trials:
         store.run(None, trial, trainer=stub_trainer)
     # Removed and run again: opened again.
@@ -111,14 +111,14 @@ def test_openings_are_entered_and_stay(protocol, store):
 @pytest.mark.usefixtures("frozen")
 def test_arm_that_is_added_later_is_exploratory(protocol, refused):
     late, store = changed(protocol, {"late": LATE})
-    trial = late.sweep("late").trials(late.data)[0]
+    trial = late.trials("late")[0]
     with refused("'late'", "added after the first test score", "exploratory: true"):
         store.run(None, trial, trainer=stub_trainer)
     assert not store.is_finished(trial)
     marked, store = changed(protocol, {"late": LATE | {"exploratory": True}})
-    assert store.run(None, marked.sweep("late").trials(marked.data)[0], trainer=stub_trainer)
+    assert store.run(None, marked.trials("late")[0], trainer=stub_trainer)
     # What the protocol had from the start goes on.
-    assert store.run(None, marked.sweep("plain").trials(marked.data)[1], trainer=stub_trainer)
+    assert store.run(None, marked.trials("plain")[1], trainer=stub_trainer)
 
 
 @pytest.mark.usefixtures("frozen")
@@ -146,7 +146,7 @@ def test_selections_stay_as_they_were(protocol, store, refused):
     selections = protocol.path.with_name("selections.yaml")
     selections.write_text(selections.read_text().replace("0.01", "0.02"))
     with refused("selections.yaml", "changed after the first test score"):
-        store.run(None, protocol.sweep("fair").trials(protocol.data)[0], trainer=stub_trainer)
+        store.run(None, protocol.trials("fair")[0], trainer=stub_trainer)
 
 
 @pytest.mark.usefixtures("frozen")
@@ -173,12 +173,12 @@ def test_precision_changes_for_a_whole_arm_before_it_begins_and_not_after(protoc
         sweep = arm["sweep"] | {"recipe": arm["sweep"]["recipe"] | {"precision": "bfloat16"}}
         return changed(protocol, {name: arm | {"sweep": sweep}})
 
-    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+    store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
     begun, store = in_bfloat16("plain")
     with refused("'plain' was begun in float32"):
-        store.run(None, begun.sweep("plain").trials(begun.data)[1], trainer=stub_trainer)
+        store.run(None, begun.trials("plain")[1], trainer=stub_trainer)
     other, store = in_bfloat16("fair")
-    assert store.run(None, other.sweep("fair").trials(other.data)[0], trainer=stub_trainer)
+    assert store.run(None, other.trials("fair")[0], trainer=stub_trainer)
 
 
 def test_freezing_keeps_digests_of_all_that_is_pinned(protocol, store, selected):
@@ -195,7 +195,7 @@ def test_freezing_keeps_digests_of_all_that_is_pinned(protocol, store, selected)
 
 @pytest.mark.usefixtures("selected")
 def test_store_is_guarded_however_its_folder_is_named(protocol, store, refused, monkeypatch, tmp_path):
-    late = replace(protocol.sweep("plain").trials(protocol.data)[0], seed=9)
+    late = replace(protocol.trials("plain")[0], seed=9)
     (tmp_path / "link").symlink_to(store.folder, target_is_directory=True)
     monkeypatch.chdir(store.folder)
     for name in (Path(), tmp_path / "link", Path("..") / "store"):
@@ -222,7 +222,7 @@ def test_test_score_that_was_not_entered_is_found(protocol, store, refused):
 def test_protocol_that_changed_under_a_running_process_is_not_frozen(protocol, store, refused):
     changed(protocol, rules={"epoch": "the last"})
     with refused(protocol.path, "changed since this process began"):
-        store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=stub_trainer)
+        store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
     assert not protocol.path.with_name("frozen.json").exists()
 
 
@@ -232,7 +232,7 @@ def killed(*arguments):
 
 @pytest.mark.usefixtures("selected")
 def test_training_is_entered_before_it_scores_so_that_one_that_is_thrown_away_leaves_a_trace(protocol, store):
-    trial = protocol.sweep("plain").trials(protocol.data)[0]
+    trial = protocol.trials("plain")[0]
 
     def entered_by_now(*arguments):
         assert openings(protocol)["scored"].tolist() == [trial.key]
@@ -247,7 +247,7 @@ def test_training_is_entered_before_it_scores_so_that_one_that_is_thrown_away_le
 
 @pytest.mark.usefixtures("selected")
 def test_training_that_goes_on_is_entered_once(protocol, store):
-    trial = protocol.sweep("plain").trials(protocol.data)[0]
+    trial = protocol.trials("plain")[0]
 
     def killed_later(dataset, trial, folder, report):
         stub_trainer(dataset, trial, folder, lambda *report: killed())
@@ -261,7 +261,7 @@ def test_training_that_goes_on_is_entered_once(protocol, store):
 
 @pytest.mark.usefixtures("selected")
 def test_training_killed_while_it_wrote_its_first_state_begins_anew_and_is_entered_again(protocol, store):
-    trial = protocol.sweep("plain").trials(protocol.data)[0]
+    trial = protocol.trials("plain")[0]
 
     def killed_while_writing(dataset, trial, folder, report):
         folder.mkdir(parents=True, exist_ok=True)
@@ -280,6 +280,6 @@ def test_training_that_diverges_is_entered_too(protocol, store):
     def diverging(*arguments):
         raise Diverged("no number")
 
-    store.run(None, protocol.sweep("plain").trials(protocol.data)[0], trainer=diverging)
+    store.run(None, protocol.trials("plain")[0], trainer=diverging)
     assert len(openings(protocol)) == 1
     require_as_frozen(protocol, store)

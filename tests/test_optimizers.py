@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from covidcnn.paper import OPTIMIZER_TABLE
+from covidcnn.paper.reported import OPTIMIZER_TABLE
 from covidcnn.training.optimizers import OPTIMIZERS, default_learning_rate, make_optimizer, optimizer_name
 
 KINDS = {"Nadam": keras.optimizers.Nadam, "RMSprop": keras.optimizers.RMSprop, "Adam": keras.optimizers.Adam,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from covidcnn.models.paper_cnn import count_parameters, layer_table, paper_cnn
-from covidcnn.paper import LAYER_LIST
+from covidcnn.paper.reported import LAYER_LIST
 
 
 @pytest.fixture(scope="module")

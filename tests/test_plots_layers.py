@@ -8,6 +8,7 @@ import pytest
 
 from covidcnn.models import inspect
 from covidcnn.models.paper_cnn import layer_table, paper_cnn
+from covidcnn.paper.network import assumptions
 from covidcnn.plots import architecture, layers
 
 SIZE = 32
@@ -126,7 +127,7 @@ def test_receptive_fields_by_the_gradient():
 
 
 def test_assumptions_are_read_from_the_model():
-    found = inspect.assumptions(paper_cnn(SIZE, batch_norm_momentum=0.9)).set_index("left open by the paper")
+    found = assumptions(paper_cnn(SIZE, batch_norm_momentum=0.9)).set_index("left open by the paper")
     taken = found["taken here"]
     assert taken["padding of convolutions"] == "same"
     assert taken["dropout rate"] == "0.2"

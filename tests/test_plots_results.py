@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from covidcnn.evaluation.metrics import Confusion, wilson
-from covidcnn.evidence.statistics import Difference
-from covidcnn.plots import evidence as evidence_plots
+from covidcnn.evaluation.statistics import Difference
+from covidcnn.plots import comparisons as evidence_plots
 from covidcnn.plots import results as plots
 
 pytestmark = pytest.mark.usefixtures("close_figures")

@@ -46,6 +46,26 @@ def test_every_import_is_of_a_declared_package():
     assert needed <= {re.match(r"[A-Za-z0-9_-]+", one)[0].lower() for one in PYPROJECT["project"]["dependencies"]}
 
 
+LAYERS = ("errors paths yaml_files backend config task", "imaging", "data augment perturbations provenance", "models",
+          "evaluation", "training", "trials", "prediction plots", "study", "paper", "report", "cli")
+"""Packages, and modules beside them, from the ground up: each imports from its own layer and from lower ones."""
+
+
+def test_no_import_runs_up():
+    height = {name: place for place, names in enumerate(LAYERS) for name in names.split()}
+    up = []
+    for path in sorted((PROJECT / "covidcnn").rglob("*.py")):
+        own = path.relative_to(PROJECT / "covidcnn").with_suffix("").parts[0]
+        if own in ("__init__", "__main__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = ([f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom)
+                     else [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+            up += [f"{path.name}:{node.lineno} {name}" for name in names if name.startswith("covidcnn.")
+                   and height.get(name.split(".")[1], 0) > height[own]]
+    assert not up, up
+
+
 def test_every_dependency_has_its_reason_beside_it():
     lines = (PROJECT / "environment.yml").read_text(encoding="utf-8").splitlines()
     packages = [line for line in lines if line.startswith("      - ")]

@@ -8,8 +8,8 @@ import yaml
 from small_protocol import BEST, VALUE, run_arm, tuned, write_protocol
 
 from covidcnn.config import PROFILES
-from covidcnn.evidence.protocol import (
-    PROTOCOL,
+from covidcnn.paper.studies import PROTOCOL
+from covidcnn.study.protocol import (
     Protocol,
     pilot,
     read_protocol,
@@ -171,7 +171,7 @@ def test_what_notebooks_train_at_the_paper_profile_stands_in_its_arms(paper):
                   {}, {"balance": "class-weight"}, {"balance": "oversample"}, {"augmentation": "paper"},
                   {"augmentation": "intensity"})]}
     for arm, recipes in wanted.items():
-        allowed = {trial.key for trial in paper.sweep(arm).trials(paper.data)}
+        allowed = {trial.key for trial in paper.trials(arm)}
         seeds = (profile if arm.startswith("1") else profile.many_seeds).seeds
         assert {pin_trial(paper.data, recipe, seed, True).key for recipe in recipes for seed in seeds} <= allowed
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from invented_recipes import invented_study
 
-from covidcnn.evidence import probes, recipes
-from covidcnn.evidence.claims import PUBLISHED
-from covidcnn.evidence.ledger import both_recipes
-from covidcnn.evidence.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
-from covidcnn.evidence.recipe_tables import recipe_figures, recipe_tables
-from covidcnn.evidence.statistics import paired_difference
-from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED
+from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.paper import recipe_contrasts as recipes
+from covidcnn.paper import recipe_probes as probes
+from covidcnn.paper.claims import PUBLISHED
+from covidcnn.paper.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
+from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
+from covidcnn.paper.write import both_recipes
+from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
 
 # 120 invented trainings a world, whose patients are drawn a thousand times for every contrast.
 pytestmark = pytest.mark.slow

@@ -8,13 +8,16 @@ import pytest
 from invented_recipes import invented_study, write_invented_study
 from second_analysis_recipe import second_recipe
 
-from covidcnn.evidence import probes, recipe_arms, recipes
-from covidcnn.evidence.claims import PUBLISHED
-from covidcnn.evidence.openings import open_store
-from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
-from covidcnn.evidence.recipe_arms import NO_ZOOM, SMALL
-from covidcnn.evidence.recipe_tables import ARMS_OF, imbalance_table, value_table
-from covidcnn.evidence.results import Evidence, read_evidence
+from covidcnn.paper import recipe_arms
+from covidcnn.paper import recipe_contrasts as recipes
+from covidcnn.paper import recipe_probes as probes
+from covidcnn.paper.claims import PUBLISHED
+from covidcnn.paper.recipe_arms import NO_ZOOM, SMALL
+from covidcnn.paper.recipe_tables import ARMS_OF, imbalance_table, value_table
+from covidcnn.paper.studies import PROTOCOL, STORE
+from covidcnn.study.access_log import open_store
+from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.study.protocol import read_protocol, read_study
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from covidcnn.augment import warp
-from covidcnn.data import framing
+from covidcnn.evaluation import framing
 from covidcnn.imaging.registration import align
 
 

@@ -9,14 +9,17 @@ import pytest
 from second_analysis import second_ledger
 from test_second_analysis import assert_same
 
-from covidcnn.evidence.ledger import LEDGER, ledger, read_ledger
-from covidcnn.evidence.openings import open_store, openings
-from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
-from covidcnn.evidence.results import read_evidence
-from covidcnn.evidence.tables import evidence_tables
-from covidcnn.evidence.verdicts import OPEN
-from covidcnn.evidence.write import FROZEN_CLAIMS, manifest, other_than_frozen, write_tables
+from covidcnn.paper.claims import SECTIONS
+from covidcnn.paper.studies import LEDGER, PROTOCOL, STORE
+from covidcnn.paper.tables import evidence_tables
+from covidcnn.paper.write import FROZEN_CLAIMS, other_than_frozen
 from covidcnn.paths import MANIFEST
+from covidcnn.study.access_log import open_store, openings
+from covidcnn.study.conditions import read_evidence
+from covidcnn.study.ledger import ledger, read_ledger
+from covidcnn.study.pages import manifest, write_tables
+from covidcnn.study.protocol import read_protocol
+from covidcnn.study.verdicts import OPEN
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +44,7 @@ def tables(evidence):
 
 @pytest.fixture(scope="module")
 def claims(evidence):
-    return ledger(evidence)
+    return ledger(SECTIONS, evidence)
 
 
 def test_manifest_is_that_of_the_store(protocol, evidence, tables):
@@ -50,7 +53,7 @@ def test_manifest_is_that_of_the_store(protocol, evidence, tables):
 
 
 def test_ledger_is_what_the_store_says(claims):
-    pd.testing.assert_frame_equal(read_ledger(), claims, check_exact=False, rtol=1e-4)
+    pd.testing.assert_frame_equal(read_ledger(LEDGER), claims, check_exact=False, rtol=1e-4)
 
 
 def test_verdicts_and_numbers_are_those_of_the_code_that_was_frozen(claims):

@@ -49,7 +49,7 @@ def test_names_colour_and_nothing_else_are_kept(small_tree, tmp_path):
 def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, tmp_path, run, monkeypatch, same):
     write_resized(open_dataset(small_tree), tmp_path / "first")
     content = open_dataset(tmp_path / "first").content_hash if same else "another"
-    monkeypatch.setattr("covidcnn.evidence.protocol.read_protocol",
+    monkeypatch.setattr("covidcnn.study.protocol.read_protocol",
                         lambda path: type("Protocol", (), {"data": content}))
     published = replace(open_dataset(small_tree), source=CHEST_XRAY)
     monkeypatch.setattr("covidcnn.cli.data.open_data", lambda *_: published)

@@ -10,8 +10,9 @@ import second_analysis
 from invented import invented_floor, invented_store
 from second_analysis import second_ledger
 
-from covidcnn.evidence.ledger import ledger
-from covidcnn.evidence.results import read_evidence
+from covidcnn.paper.claims import SECTIONS
+from covidcnn.study.conditions import read_evidence
+from covidcnn.study.ledger import ledger
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def test_invented_store_is_judged_alike(tmp_path):
     imbalance moves the boundary."""
     protocol, store = invented_store(tmp_path, "imbalance")
     invented_floor(tmp_path / "store")
-    claims = ledger(read_evidence(protocol, store))
+    claims = ledger(SECTIONS, read_evidence(protocol, store))
     assert_same(claims, second_ledger(tmp_path, claims))
 
 

@@ -17,7 +17,7 @@ from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, train
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
-from covidcnn.training.session import EVENTS, HISTORY, RUN, SCORES, train_into
+from covidcnn.trials.session import EVENTS, HISTORY, RUN, SCORES, train_into
 
 pytestmark = pytest.mark.slow
 

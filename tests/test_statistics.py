@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from covidcnn.evidence.measures import accuracy, specificity
-from covidcnn.evidence.statistics import (
+from covidcnn.evaluation.measures import accuracy, specificity
+from covidcnn.evaluation.statistics import (
     Difference,
     contrast,
     holm,
@@ -30,7 +30,7 @@ def test_films(generator):
     patient = np.concatenate([np.arange(PATIENTS), generator.integers(0, PATIENTS, FILMS - PATIENTS)])
     positive = patient % 8 < 5
     films = pd.DataFrame({"patient": [f"p{number}" for number in patient],
-                          "label": np.where(positive, "PNEUMONIA", "NORMAL")})
+                          "positive": positive.astype(int)})
     ease = 1.6 + 0.9 * generator.normal(size=PATIENTS)[patient] + 0.4 * generator.normal(size=FILMS)
     return films, ease
 
@@ -43,7 +43,7 @@ def models(generator, films, ease, seeds):
     spread between seeds gives accuracies with a standard deviation of about two points."""
     quality = generator.normal(0, 0.145, (seeds, 1))
     right = ease + quality + 0.5 * generator.normal(size=(seeds, FILMS)) > 0
-    positive = (films["label"] == "PNEUMONIA").to_numpy()
+    positive = films["positive"].to_numpy() == 1
     return np.where(right == positive, 0.9, 0.1)
 
 
@@ -58,7 +58,7 @@ def test_interval_covers_the_truth_and_mcnemar_does_not(seeds):
         first, second = (models(generator, films, ease, seeds) for _ in range(2))
         difference = paired_difference(first, second, films, draws=patient_draws(films, 100))
         covered += difference.low <= 0 <= difference.high
-        labels = (films["label"] == "PNEUMONIA").to_numpy(int)
+        labels = films["positive"].to_numpy()
         rejected += mcnemar_pair(first[0], second[0], labels)["p_value"] < 0.05
         spreads.append(np.std([accuracy(labels, one, np.ones(FILMS)) for one in first], ddof=1))
     assert 0.017 < np.mean(spreads) < 0.023
@@ -79,7 +79,7 @@ def test_difference_that_is_there_is_found():
 
 def test_without_patient_variance_the_interval_is_that_of_a_paired_t_test():
     """Each film a patient, drawn once: the bootstrap adds nothing, and SciPy knows the rest."""
-    films = pd.DataFrame({"patient": [f"p{n}" for n in range(100)], "label": ["NORMAL"] * 40 + ["PNEUMONIA"] * 60})
+    films = pd.DataFrame({"patient": [f"p{n}" for n in range(100)], "positive": [0] * 40 + [1] * 60})
     generator = np.random.default_rng(1)
     first, second = generator.uniform(size=(2, 6, 100))
     difference = paired_difference(first, second, films, draws=np.ones((50, 100)))
@@ -112,8 +112,8 @@ def test_patients_are_drawn_whole_and_within_their_class():
     assert draws.shape == (50, FILMS)
     of_patients = films.assign(drawn=draws[0]).groupby("patient")["drawn"].nunique()
     assert (of_patients == 1).all()
-    for label in ("NORMAL", "PNEUMONIA"):
-        first_films = films[films["label"] == label].drop_duplicates("patient").index
+    for positive in (0, 1):
+        first_films = films[films["positive"] == positive].drop_duplicates("patient").index
         assert (draws[:, first_films].sum(axis=1) == len(first_films)).all()
     np.testing.assert_array_equal(draws, patient_draws(films, 50))
 
@@ -133,7 +133,7 @@ def test_prediction_interval_holds_the_next_run():
 
 
 def test_patient_error_is_that_of_a_proportion_where_each_film_is_a_patient():
-    films = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "label": ["NORMAL"] * 200 + ["PNEUMONIA"] * 200})
+    films = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "positive": [0] * 200 + [1] * 200})
     right = np.arange(400) % 10 != 0
     scores = np.where(right == (np.arange(400) >= 200), 0.9, 0.1)[np.newaxis]
     assert patient_error(scores, films, draws=patient_draws(films, 3000)) == pytest.approx(

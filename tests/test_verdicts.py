@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from covidcnn.evidence.statistics import Difference, Untestable, over_seeds
-from covidcnn.evidence.verdicts import (
+from covidcnn.evaluation.statistics import Difference, Untestable, over_seeds
+from covidcnn.study.verdicts import (
     COMPATIBLE,
     NOT_REPRODUCED,
     OPEN,

@@ -57,8 +57,9 @@ def resize(
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.data.sources import CHEST_XRAY
-    from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+    from covidcnn.paper.studies import PROTOCOL
     from covidcnn.paths import require_new_folder
+    from covidcnn.study.protocol import read_protocol
 
     require_new_folder(target)
     protocol = read_protocol(PROTOCOL)

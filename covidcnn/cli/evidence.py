@@ -12,7 +12,7 @@ from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
-    from covidcnn.evidence.protocol import Protocol
+    from covidcnn.study.protocol import Protocol
 
 FilmsOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "The films that the protocol is about; covidcnn data resize makes them of the published ones. "
@@ -36,16 +36,16 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 def run(arms: ArmsArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
         study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = 1e6) -> None:
     """Run arms of a protocol into the store beside it: one after the other, or in several processes seed by seed."""
-    from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import pilot as pilot_of
-    from covidcnn.evidence.protocol import read_study
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.protocol import pilot as pilot_of
+    from covidcnn.study.protocol import read_study
     from covidcnn.trials.sweep import run_in_processes, shard
 
     protocol = read_study(study)
     sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
     dataset = _open_protocols_data(protocol, data)
     store = open_store(protocol.store.with_name("pilot") if pilot else protocol.store)
-    trials = [shard(sweep.trials(protocol.data), share) for sweep in sweeps]
+    trials = [shard(sweep.trials(protocol.data, protocol.task), share) for sweep in sweeps]
     if processes > 1:
         # The first seeds of all arms first: what is compared is complete early.
         in_turn = sorted(((sweep.seeds.index(trial.seed), trial) for sweep, of_arm in zip(sweeps, trials, strict=True)
@@ -58,8 +58,8 @@ def run(arms: ArmsArgument, data: FilmsOption = None, share: ShardOption = "1/1"
 
 def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
-    from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import read_study, write_selection
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.protocol import read_study, write_selection
 
     protocol = read_study(study)
     table = write_selection(protocol, arm, open_store(protocol.store))
@@ -71,8 +71,9 @@ def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
 
 def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     """Score the floor, simple models on 16 x 16 pixels, into the store."""
-    from covidcnn.evidence.floor import compute_floor, compute_sizes
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
+    from covidcnn.paper.studies import PROTOCOL, STORE
+    from covidcnn.study.baseline import compute_floor, compute_sizes
+    from covidcnn.study.protocol import read_protocol
 
     protocol = read_protocol(PROTOCOL)
     compute_floor(protocol, _open_protocols_data(protocol, data), STORE)
@@ -84,10 +85,11 @@ def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
 def framing(data: FilmsOption = None) -> None:
     """Measure how chests stand in the frame, by registration, into reports/aspect: no model has a part in it."""
     from covidcnn.data.cache import load_images
-    from covidcnn.data.framing import align_each, averages_table, distribution, reference_image
-    from covidcnn.evidence.protocol import PROTOCOL, read_protocol
+    from covidcnn.evaluation.framing import align_each, averages_table, distribution, reference_image
     from covidcnn.imaging.transforms import ImageSettings
+    from covidcnn.paper.studies import PROTOCOL
     from covidcnn.paths import REPORTS, replacing
+    from covidcnn.study.protocol import read_protocol
 
     dataset = _open_protocols_data(read_protocol(PROTOCOL), data)
     films = dataset.films
@@ -105,9 +107,9 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
         "--dry-run", help="One epoch of each arm's first replicate; nothing is judged.")] = False) -> None:
     """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
     from covidcnn.data.cache import load_images
-    from covidcnn.evidence import aspect as natural
-    from covidcnn.evidence import aspect_tables as found
     from covidcnn.imaging.transforms import ImageSettings
+    from covidcnn.paper import aspect as natural
+    from covidcnn.paper import aspect_tables as found
     from covidcnn.paths import replacing
     from covidcnn.trials.store import TrialStore
 
@@ -132,11 +134,12 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
     stores."""
-    from covidcnn.evidence.ledger import summary, summary_sentence
-    from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study, studies
-    from covidcnn.evidence.results import read_evidence
-    from covidcnn.evidence.write import write_evidence, write_recipes
+    from covidcnn.paper.studies import PROTOCOL, STORE
+    from covidcnn.paper.write import write_evidence, write_recipes
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.conditions import read_evidence
+    from covidcnn.study.ledger import summary, summary_sentence
+    from covidcnn.study.protocol import read_protocol, read_study, studies
 
     first, store, evidence = read_protocol(PROTOCOL), open_store(STORE), None
     if "recipe" in studies():
@@ -164,16 +167,17 @@ def numbers() -> None:
 def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
-    from covidcnn.evidence.floor import read_floor
-    from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol
+    from covidcnn.paper.studies import PROTOCOL, STORE
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.baseline import read_floor
+    from covidcnn.study.protocol import read_protocol
 
     protocol = read_protocol(PROTOCOL)
     dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
     # What is chosen on validation comes before the first test film.
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
         say(f"arm {name}")
-        trials = protocol.sweep(name).trials(protocol.data)
+        trials = protocol.trials(name)
         run_and_watch(trials, store, dataset)
         if protocol.arm(name).select:
             # What another process has in hand is waited for, or taken over should it die.
@@ -195,8 +199,8 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
 
 def status(study: StudyOption = "paper") -> None:
     """Which trials of a protocol are in its store."""
-    from covidcnn.evidence.openings import open_store
-    from covidcnn.evidence.protocol import read_study
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.protocol import read_study
 
     protocol = read_study(study)
     store = open_store(protocol.store)
@@ -208,7 +212,7 @@ def status(study: StudyOption = "paper") -> None:
             say(str(error))
             table.add_row(name, "", "", "yes", arm.question)
             continue
-        trials = sweep.trials(protocol.data)
+        trials = sweep.trials(protocol.data, protocol.task)
         table.add_row(name, str(len(trials)), str(sum(map(store.is_finished, trials))),
                       "yes" if sweep.score_test else "no", arm.question)
     plain_console().print(table)

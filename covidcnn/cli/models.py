@@ -75,7 +75,7 @@ def train(
     """Train a model once: the paper's network, or another one."""
     from covidcnn.models.model_file import file_name
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.training.session import train_into
+    from covidcnn.trials.session import train_into
     from covidcnn.trials.spec import checked_recipe, settings_from
 
     recipe = checked_recipe({

@@ -55,7 +55,7 @@ def sweep(
     patients: PatientsOption = "",
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
-    from covidcnn.evidence.openings import open_store
+    from covidcnn.study.access_log import open_store
     from covidcnn.training.recipe import recipe_for
     from covidcnn.trials.spec import read_sweep
     from covidcnn.trials.sweep import shard

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from covidcnn.data import phantom, pneumoniamnist
@@ -11,6 +10,7 @@ from covidcnn.data.catalogue import Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS, identify
 from covidcnn.data.folders import few
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, SOURCES, Source
+from covidcnn.data.splits import TRAINING_SPLITS
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
@@ -138,20 +138,20 @@ def shortcut_warnings(films: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str,
         task: what is told apart; each of more than two classes from all others.
     """
     # Imported here: scikit-learn takes its time, and most folders are opened for something else.
-    from covidcnn.data.shortcuts import TRAINING_SPLITS, weighted_auc
+    from sklearn.metrics import roc_auc_score
 
     train = films[films["split"].isin(TRAINING_SPLITS)]
     endings = train["path"].str.rsplit(".", n=1).str[-1].str.lower()
     measures = {"size in pixels": train["width"] * train["height"], "aspect ratio": train["width"] / train["height"],
                 "colour": train["mode"].isin(COLOUR_MODES),
                 **{f"file format ({ending})": endings == ending for ending in endings.unique()}}
-    weights, lines = np.ones(len(train)), []
+    lines: list[str] = []
     for name in task.classes[task.is_binary:]:
         positive = (train["label"] == name).to_numpy(int)
         if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
             continue
         what = "the classes apart" if task.is_binary else f"{name} from the others"
-        aucs = {measure: weighted_auc(positive, values.to_numpy(), weights) for measure, values in measures.items()}
+        aucs = {measure: float(roc_auc_score(positive, values)) for measure, values in measures.items()}
         lines += [f"{measure} alone tells {what} (AUC {max(auc, 1 - auc):.2f} among the training images): a "
                   "shortcut that a model may learn instead of the disease"
                   for measure, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC]

@@ -17,6 +17,9 @@ VALIDATION_DESIGNS = ("published", "image", "patient", "block")
 from train: 'image' at random by image (the wrong way: films of one child stand on both sides), 'patient' by
 patient key, 'block' by runs of neighbouring patient numbers, as the published test set was cut."""
 
+TRAINING_SPLITS = ("train", "all")
+"""Images of a folder without split folders ('all') count as training."""
+
 BLOCK = 50
 """Patient numbers in a block; the published test set's blocks hold 78 to 375."""
 

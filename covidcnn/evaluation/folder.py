@@ -10,10 +10,10 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError
 from covidcnn.evaluation.classes import confusion_rows, evaluate_classes
 from covidcnn.evaluation.metrics import evaluate_scores
+from covidcnn.evaluation.scores import score_table
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.predictor import Predictor
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.training.result import score_table
 
 
 def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000

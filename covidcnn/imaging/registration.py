@@ -1,6 +1,6 @@
 """How much taller and wider one image's content is than another's: OpenCV's ECC alignment (Evangelidis and Psarakis
 2008, doi 10.1109/TPAMI.2008.113), which looks for the affine map of highest correlation and so passes over brightness
-and contrast. What it is worth on chests of different children stands in ``covidcnn.data.framing``.
+and contrast. What it is worth on chests of different children stands in ``covidcnn.evaluation.framing``.
 """
 
 import math

@@ -4,7 +4,7 @@ The paper (Data and image pre-processing) resizes with cv2 to 224 x 224 and show
 equalisation, greyscale inversion and both together (its Fig. 3 and 4).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,9 @@ INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "lanczos": cv2.INTER_LANCZOS4,
 }
+
+
+COARSE_SIDE = 16
 
 
 def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool = False) -> np.ndarray:
@@ -109,3 +112,14 @@ class ImageSettings:
         """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""
         return PREPROCESSING[self.preprocess](
             resize(image, self.size, self.interpolation, self.pad))
+
+
+def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
+    """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
+
+    Args:
+        images: uint8 (height, width) each.
+        side: of the shrunken film, in pixels.
+    """
+    small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255

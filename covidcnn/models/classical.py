@@ -30,7 +30,7 @@ def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarra
     # Here and not above: recipes take the options, and need not wait for these.
     from skimage.feature import hog
 
-    from covidcnn.data.shortcuts import coarse_pixels
+    from covidcnn.imaging.transforms import coarse_pixels
 
     pixels = coarse_pixels(images, side)
     if kind == "pixels":

@@ -15,8 +15,9 @@ import nbformat
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.evidence.ledger import LEDGER, read_ledger, summary_sentence
+from covidcnn.paper.studies import LEDGER
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
+from covidcnn.study.ledger import read_ledger, summary_sentence
 
 _BLOCK = re.compile(r"(<!-- from ([^\n]+?) -->\n)(?:(?!<!-- from ).)*?(\n?<!-- end -->)", re.DOTALL)
 
@@ -69,5 +70,5 @@ def _fresh(text: str, path: Path) -> str:
 def _content(source: str) -> str:
     name, *columns = source.split(" | ")
     if name == "claims":
-        return f"**{summary_sentence(read_ledger())}**"
+        return f"**{summary_sentence(read_ledger(LEDGER))}**"
     return pd.read_csv(LEDGER.parent / "tables" / f"{name}.csv")[columns].to_markdown(index=False, floatfmt=".3f")

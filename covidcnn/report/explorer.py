@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from covidcnn.evaluation.scores import epoch_columns, is_score, score_columns
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.task import PNEUMONIA, Task
-from covidcnn.training.result import epoch_columns, is_score, score_columns
 
 _REST = "rest"
 

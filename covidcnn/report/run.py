@@ -87,7 +87,7 @@ class Run:
         Raises:
             UserError: the training diverged.
         """
-        from covidcnn.evidence.openings import open_store
+        from covidcnn.study.access_log import open_store
         from covidcnn.trials.store import train_trial
         from covidcnn.trials.trial import pin_trial
 

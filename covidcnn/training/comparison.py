@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from covidcnn.evaluation.classes import macro_auc, predicted
 from covidcnn.evaluation.metrics import confusion, cross_entropy
-from covidcnn.evidence.statistics import over_seeds
+from covidcnn.evaluation.statistics import over_seeds
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 

@@ -15,6 +15,7 @@ from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_ba
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_all_classes
 from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import cross_entropy
+from covidcnn.evaluation.scores import score_table
 from covidcnn.models.classical import ClassicalModel, features_of
 from covidcnn.models.fused import training_form
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
@@ -24,7 +25,7 @@ from covidcnn.training.keeper import Keeper
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe, settings_of
-from covidcnn.training.result import Training, score_table
+from covidcnn.training.result import Training
 from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedule_named
 
 UNFINISHED = "unfinished.npz"

@@ -25,10 +25,11 @@ from filelock import FileLock, Timeout
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
+from covidcnn.evaluation.scores import epoch_columns, is_score, score_columns
 from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts, training_versions
 from covidcnn.task import Task
-from covidcnn.training.result import Diverged, Training, chosen_epoch, epoch_columns, is_score, score_columns
+from covidcnn.training.result import Diverged, Training, chosen_epoch
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]

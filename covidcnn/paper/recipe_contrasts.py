@@ -11,10 +11,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evidence.measures import accuracy, specificity
-from covidcnn.evidence.probes import explained
-from covidcnn.evidence.recipe_arms import (
+from covidcnn.evaluation.statistics import (
+    Difference,
+    contrast,
+    holm,
+    minimum_detectable_difference,
+    paired_difference,
+)
+from covidcnn.paper.recipe_arms import (
     CAUSES,
     INGREDIENT_NAMES,
     INGREDIENTS,
@@ -27,16 +33,9 @@ from covidcnn.evidence.recipe_arms import (
     ingredients_of,
     less,
 )
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment
-from covidcnn.evidence.statistics import (
-    Difference,
-    contrast,
-    holm,
-    minimum_detectable_difference,
-    paired_difference,
-)
-from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED, direction
-from covidcnn.task import PNEUMONIA
+from covidcnn.paper.recipe_probes import explained
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 SETTLED = 6
 """The epoch from which on jumps are counted."""
@@ -119,7 +118,7 @@ def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
         test = stats.ttest_ind(public, text, equal_var=False)
         mean = float(public.mean() - text.mean())
         # Of both means the patients are the same, so that what they share cancels.
-        labels = PNEUMONIA.encode(second.films["label"])
+        labels = second.films["positive"].to_numpy()
         by_draw = [np.mean([accuracy(labels, row, second.draws) for row in one.test_scores], axis=0)
                    for one in (treatment, theirs)]
         error = np.linalg.norm([stats.sem(public), stats.sem(text), np.std(by_draw[0] - by_draw[1], ddof=1)])
@@ -200,7 +199,7 @@ def jump_table(evidence: Evidence) -> pd.DataFrame:
 
 def accuracy_by_epoch(treatment: Treatment) -> np.ndarray:
     """Test accuracy after each epoch: float (seeds, epochs)."""
-    labels, ones = PNEUMONIA.encode(treatment.films["label"]), np.ones(len(treatment.films))
+    labels, ones = treatment.films["positive"].to_numpy(), np.ones(len(treatment.films))
     return np.array([[float(accuracy(labels, row, ones)) for row in treatment.scores_of("test", epoch=epoch)]
                      for epoch in range(1, treatment.recipe.epochs + 1)]).T
 

@@ -6,13 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from covidcnn import paper
-from covidcnn.evidence import causes
-from covidcnn.evidence.claims import PUBLISHED
-from covidcnn.evidence.figures import Named
-from covidcnn.evidence.measures import MEASURES, accuracy, sensitivity, specificity
-from covidcnn.evidence.probes import hypothesis_verdicts, predictions, stretch_table
-from covidcnn.evidence.recipe_arms import (
+from covidcnn.evaluation.measures import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.paper import causes, reported
+from covidcnn.paper.claims import PUBLISHED
+from covidcnn.paper.recipe_arms import (
     CAUSES,
     INGREDIENT_NAMES,
     INGREDIENTS,
@@ -22,7 +19,7 @@ from covidcnn.evidence.recipe_arms import (
     ZOOM,
     ingredients_of,
 )
-from covidcnn.evidence.recipes import (
+from covidcnn.paper.recipe_contrasts import (
     best_of_table,
     between_studies,
     contrast_table,
@@ -30,10 +27,12 @@ from covidcnn.evidence.recipes import (
     jump_table,
     most_of_it,
 )
-from covidcnn.evidence.results import ArmResults, Evidence
-from covidcnn.evidence.tables import Tables, evidence_tables, new_run
-from covidcnn.evidence.verdicts import one_run
-from covidcnn.plots.evidence import by_stretch, two_recipes, values_by_treatment
+from covidcnn.paper.recipe_probes import hypothesis_verdicts, predictions, stretch_table
+from covidcnn.paper.tables import evidence_tables, new_run
+from covidcnn.plots.comparisons import by_stretch, two_recipes, values_by_treatment
+from covidcnn.study.conditions import ArmResults, Evidence
+from covidcnn.study.pages import Named, Tables
+from covidcnn.study.verdicts import one_run
 
 ARMS_OF = {"128 px": (CAUSES, INGREDIENTS), "64 px": (SMALL, SMALL)}
 """Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
@@ -100,7 +99,7 @@ def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
     rows = []
     for treatment in arm.treatments:
         optimizer = treatment.recipe.optimizer
-        claimed = float(paper.OPTIMIZER_TABLE.loc[optimizer, "test accuracy"])
+        claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, "test accuracy"])
         values = treatment.values(accuracy)
         found, (low, high) = one_run(claimed, values), new_run(values)
         rows.append({"optimizer": optimizer, "paper": claimed, "median": np.median(values), "lowest": values.min(),
@@ -149,7 +148,7 @@ def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 4.6))
     two_recipes(values, {name: {optimizer: new_run(seeds) for optimizer, seeds in of_recipe.items()}
                          for name, of_recipe in values.items()},
-                paper.OPTIMIZER_TABLE["test accuracy"].to_dict(), "accuracy on test, threshold 0.5", ax)
+                reported.OPTIMIZER_TABLE["test accuracy"].to_dict(), "accuracy on test, threshold 0.5", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return ("both-recipes", figure, "Six optimizers at 224 px under the public recipe and under the paper's text: "
             "every seed, and where one new run would lie with 95 % probability, beside the paper's one run.")
@@ -160,7 +159,7 @@ def _ladder(px: str, arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
     values_by_treatment(values, {name: new_run(seeds) for name, seeds in values.items()},
                         "accuracy on test, threshold 0.5", None, ax,
-                        ("the paper's Nadam", float(paper.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"])))
+                        ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"])))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return (f"ladder-{px.replace(' ', '-')}", figure, f"Nadam at {px}, one ingredient added to flips and shifts each: "
             "test accuracy of every seed, and where one new run would lie with 95 % probability.")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from covidcnn.plots.style import FLOOR, HERE, PAPER, VALIDATION
 
 if TYPE_CHECKING:
-    from covidcnn.evidence.statistics import Difference
+    from covidcnn.evaluation.statistics import Difference
 
 
 def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
@@ -217,7 +217,7 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     pluses where they are stretched in width, or in both.
 
     Args:
-        table: from ``covidcnn.evidence.recipes.stretch_table``.
+        table: from ``covidcnn.paper.recipe_contrasts.stretch_table``.
     """
     ax = ax or plt.gca()
     parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")

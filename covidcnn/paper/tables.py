@@ -7,13 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from covidcnn import paper
+from covidcnn.data.facts import TEST_COPIES
+from covidcnn.evaluation.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evidence.causes import kept_on_test
-from covidcnn.evidence.findings import nadam_differences, optimizers_at_the_edge, paper_lead
-from covidcnn.evidence.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment, arm_title
-from covidcnn.evidence.statistics import (
+from covidcnn.evaluation.statistics import (
     Difference,
     Untestable,
     holm,
@@ -23,11 +20,12 @@ from covidcnn.evidence.statistics import (
     prediction_interval,
     rank_probabilities,
 )
+from covidcnn.paper import reported
+from covidcnn.paper.causes import kept_on_test
+from covidcnn.paper.findings import nadam_differences, optimizers_at_the_edge, paper_lead
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment, arm_title
+from covidcnn.study.pages import Tables, manifest_table
 from covidcnn.task import PNEUMONIA
-from covidcnn.trials.table import trial_table
-
-Tables = dict[str, tuple[pd.DataFrame, str]]
-"""By file name without ending: the table and its caption."""
 
 AS_PUBLISHED = "1-as-published"
 OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair")
@@ -53,7 +51,7 @@ def evidence_tables(evidence: Evidence) -> Tables:
 
 def _arm_tables(arm: ArmResults) -> Tables:
     thresholds = ("each training's own from validation (Youden's)", "0.5")
-    primary, other = thresholds if arm.primary_is_validation_threshold else thresholds[::-1]
+    primary, other = thresholds if called_at_own_threshold(arm) else thresholds[::-1]
     remark = (" 5216 training images are all there are: the same trainings, on another kind of processor."
               if "max_training_images" in arm.treatments[0].settings else "")
     tables = {arm.name: (arm_table(arm), (
@@ -66,7 +64,7 @@ def _arm_tables(arm: ArmResults) -> Tables:
             f"{arm.title}: each treatment less the first ({first}), on test at threshold 0.5, paired by seed, "
             "with 95 % intervals over seeds and test patients; 'detectable' is the smallest difference found in four "
             f"of five cases, p uncorrected.{remark}"))
-    if arm.primary_is_validation_threshold:
+    if called_at_own_threshold(arm):
         aim = aim_table(arm)
         said = ("Both medians reach it", "One of the two medians reaches it", "Neither median reaches it")
         tables[f"{arm.name}-aim"] = (aim, (
@@ -100,13 +98,13 @@ def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
     def at(moved: bool, metric: Metric, films: np.ndarray | None = None) -> np.ndarray:
         return treatment.values(metric, films, at_validation_threshold=moved)
 
-    primary = arm.primary_is_validation_threshold
+    primary = called_at_own_threshold(arm)
     values = at(primary, accuracy)
     low, high = new_run(values)
     row: dict[str, Any] = {
         "seeds": len(values), "accuracy": np.median(values), "lowest": values.min(), "highest": values.max(),
         "mean": values.mean(), "standard deviation": values.std(ddof=1), "new run, low": low,
-        "new run, high": high, "on distinct images": np.median(at(primary, accuracy, arm.distinct))}
+        "new run, high": high, "on distinct images": np.median(at(primary, accuracy, distinct(arm)))}
     row |= {name: np.median(at(primary, metric)) for name, metric in PROPORTIONS.items() if name != "accuracy"}
     row |= {f"sensitivity, {subtype}": np.median(at(primary, sensitivity, (arm.films["subtype"] == subtype).to_numpy()))
             for subtype in ("bacteria", "virus")}
@@ -114,7 +112,7 @@ def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
     row |= {name: np.median(at(False, MEASURES[name])) for name in ("loss", "AUC", "calibration error")}
     diverged = sum(bool(result.diverged) for result in treatment.results)
-    at_test_shares = accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
+    at_test_shares = accuracy_at(arm.films["positive"].mean())
     held_out = {} if diverged else {
         f"{name}, validation": np.median(treatment.validation_values(metric, primary))
         for name, metric in (("specificity", specificity), ("accuracy at test's shares", at_test_shares))}
@@ -127,9 +125,9 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
     The aim is the paper's in films, from the one confusion matrix that fits it: 579 of 624 and 205 of 234. Its 92.79 %
     are rounded up, and 579 films would not reach them.
     """
-    (treatment,), (theirs,) = arm.treatments, paper.matrices_that_fit()
+    (treatment,), (theirs,) = arm.treatments, reported.matrices_that_fit()
     rows = []
-    for name, metric, films in (("accuracy", accuracy, theirs.n), ("specificity", specificity, paper.TEST_NORMAL)):
+    for name, metric, films in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
         values, aim = treatment.values(metric, at_validation_threshold=True), getattr(theirs, name)
         low, high = new_run(values)
         rows.append({"measure": name, "aim in films": f"{round(aim * films)} of {films}", "aim": aim,
@@ -140,7 +138,7 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
 
 def promise_table(arm: ArmResults) -> pd.DataFrame:
     """A row a treatment: accuracy that validation promises, at the class shares of test, and what test then says."""
-    metric = accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
+    metric = accuracy_at(arm.films["positive"].mean())
     rows = []
     for treatment in arm.treatments:
         row: dict[str, Any] = settings_in_words(treatment)
@@ -170,14 +168,14 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
     differences = nadam_differences(arm, "accuracy")
     corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
     nadam, nadam_distinct = (arm.treatment(optimizer="Nadam").values(accuracy, films)
-                             for films in (None, arm.distinct))
+                             for films in (None, distinct(arm)))
     rows = []
     for name, difference in differences.items():
         rival = arm.treatment(optimizer=name)
         of_one_seed, of_two = new_pair(nadam, rival.values(accuracy))
         rows.append({"rival": name} | _difference(difference) | {
             "p, Holm": corrected[name],
-            "on distinct images": float(np.mean(nadam_distinct - rival.values(accuracy, arm.distinct))),
+            "on distinct images": float(np.mean(nadam_distinct - rival.values(accuracy, distinct(arm)))),
             "paper": paper_lead(name),
             "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high": of_one_seed[1],
             "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
@@ -217,7 +215,7 @@ def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float]
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam and each rival, a row a pair of models of the same seed."""
-    nadam, labels = arm.treatment(optimizer="Nadam"), PNEUMONIA.encode(arm.films["label"])
+    nadam, labels = arm.treatment(optimizer="Nadam"), arm.films["positive"].to_numpy()
     return pd.DataFrame([
         {"rival": rival.recipe.optimizer, "seed": seed} | mcnemar_pair(one, other, labels)
         for rival in arm.treatments if rival is not nadam
@@ -246,7 +244,7 @@ def _difference(difference: Difference) -> dict[str, float]:
 def rank_table(arm: ArmResults) -> pd.DataFrame:
     """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
     values = pd.DataFrame({treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments})
-    labels = PNEUMONIA.encode(arm.films["label"])
+    labels = arm.films["positive"].to_numpy()
     by_draw = np.stack([np.mean([accuracy(labels, scores, arm.draws) for scores in treatment.test_scores], axis=0)
                         for treatment in arm.treatments], axis=1)
     return rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
@@ -265,23 +263,6 @@ def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def manifest_table(evidence: Evidence) -> pd.DataFrame:
-    """Every finished trial, a row an arm that it stands in: key, settings, seed, results at threshold 0.5, whether the
-    arm is exploratory, and the commit and processor that made it."""
-    tables = {}
-    for name, results in evidence.finished.items():
-        made = pd.DataFrame([{"key": result.trial.key, "commit": result.facts["git commit"],
-                              # Not recorded from the start.
-                              "processor": result.facts.get("processor", "")} for result in results]).set_index("key")
-        # All seeds of a treatment one after the other.
-        recipes = list(dict.fromkeys(result.trial.recipe for result in results))
-        by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
-        # The last changes no result.
-        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch", "perturbations"])
-        tables[name] = table.join(made).assign(exploratory=name in evidence.exploratory)
-    return pd.concat(tables, names=["arm", "key"]).reset_index()
-
-
 def settings_in_words(treatment: Treatment) -> dict[str, str]:
     """What sets a treatment apart within its arm, for people to read."""
     return {name.replace("_", " "): setting_in_words(name, value) for name, value in treatment.settings.items()}
@@ -298,3 +279,13 @@ def setting_in_words(name: str, value: Any) -> str:
 def compares_validations(arm: ArmResults) -> bool:
     """Whether treatments differ in the films held back for validation, and so in the class shares of these."""
     return "validation" in arm.treatments[0].settings
+
+
+def called_at_own_threshold(arm: ArmResults) -> bool:
+    """As the protocol has it: in arm 7 a training predicts at its threshold from validation, elsewhere at 0.5."""
+    return arm.name.startswith("7")
+
+
+def distinct(arm: ArmResults) -> np.ndarray:
+    """bool (test films,): without the surplus copies of identical files."""
+    return ~arm.films["path"].map(lambda path: path.rsplit(".", 1)[0]).isin(TEST_COPIES).to_numpy()

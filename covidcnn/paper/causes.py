@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from covidcnn import paper
-from covidcnn.evidence.findings import augmented_or_not
-from covidcnn.evidence.measures import Metric, accuracy, accuracy_at, specificity
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment
-from covidcnn.evidence.statistics import Difference, Untestable, contrast, over_seeds, paired_difference
-from covidcnn.evidence.verdicts import NEAR, OPEN, REFUTED, SUPPORTED, Finding, all_hold, direction, shown
-from covidcnn.task import PNEUMONIA
+from covidcnn.evaluation.measures import Metric, accuracy, accuracy_at, specificity
+from covidcnn.evaluation.statistics import Difference, Untestable, contrast, over_seeds, paired_difference
+from covidcnn.paper import reported
+from covidcnn.paper.findings import augmented_or_not
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.verdicts import NEAR, OPEN, REFUTED, SUPPORTED, Finding, all_hold, direction, shown
 
 _SETTLING_EPOCHS = 2
 """Of a training, in which accuracy rises whatever it is measured on."""
@@ -31,7 +30,7 @@ def many_false_alarms(arm: str, evidence: Evidence) -> Finding:
     """
     results = evidence.arms[arm]
     plain = results.treatment(balance="none", augmentation="none")
-    (final,) = paper.matrices_that_fit()
+    (final,) = reported.matrices_that_fit()
     return direction(contrast([(-1, plain.test_scores)], results.films, specificity, results.draws,
                               np.full(len(plain.seeds), final.specificity)))
 
@@ -143,7 +142,7 @@ def _rises(treatment: Treatment) -> np.ndarray:
         Untestable: a training never called validation films more rightly than their larger class does; what learnt
             nothing cannot over-fit.
     """
-    positive = PNEUMONIA.encode(treatment.validation_films["label"]).mean()
+    positive = treatment.validation_films["positive"].mean()
     stuck = sum(history["val_accuracy"].max() <= max(positive, 1 - positive) + 1e-6 for history in treatment.histories)
     if stuck:
         raise Untestable(f"{stuck} of {len(treatment.seeds)} trainings never call validation films more rightly than "
@@ -187,7 +186,7 @@ def _jumps(treatment: Treatment, settling: int) -> np.ndarray:
 
     Balanced, because of the 16 published films half are NORMAL and of the others a quarter.
     """
-    positive = PNEUMONIA.encode(treatment.validation_films["label"]).mean()
+    positive = treatment.validation_films["positive"].mean()
     jumps = []
     for history in treatment.histories:
         settled = history.iloc[settling:]
@@ -214,6 +213,6 @@ def kept_on_test(results: ArmResults, treatment: Treatment, allowed: float = 0.0
         treatment: in question.
         allowed: what may be lost: it is added.
     """
-    metric: Metric = accuracy_at(PNEUMONIA.encode(results.films["label"]).mean())
+    metric: Metric = accuracy_at(results.films["positive"].mean())
     return contrast([(1, treatment.test_scores)], results.films, metric, results.draws,
                     allowed - treatment.validation_values(metric), treatment.validation_error(metric))

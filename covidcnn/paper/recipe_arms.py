@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from covidcnn.evidence.measures import Metric, accuracy
-from covidcnn.evidence.results import ArmResults, Treatment
-from covidcnn.evidence.statistics import Difference, paired_difference
+from covidcnn.evaluation.measures import Metric, accuracy
+from covidcnn.evaluation.statistics import Difference, paired_difference
+from covidcnn.study.conditions import ArmResults, Treatment
 
 PUBLIC_RECIPE, CAUSES, INGREDIENTS, RATES, SMALL = ("1-public-recipe", "4-causes", "2-ingredients", "2b-rates",
                                                     "8-small-images")

@@ -1,7 +1,7 @@
 """The protocol: which trials may be scored on the published test set, and by which rules choices are made.
 
-``reports/paper/protocol.yaml`` is written and committed before the first of its test scores is computed. An arm is a
-sweep (see ``covidcnn.trials.sweep``); an arm with ``selected_from`` takes its variants from the outcome of another
+``protocol.yaml`` of a report folder is written and committed before the first of its test scores is computed. An arm is
+a sweep (see ``covidcnn.trials.spec``); an arm with ``selected_from`` takes its variants from the outcome of another
 arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
 """
 
@@ -17,16 +17,15 @@ import yaml
 
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing
+from covidcnn.task import PNEUMONIA, Task, task_named
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.spec import Sweep, parse_sweep, variants_of
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
-PROTOCOL = REPORTS / "paper" / "protocol.yaml"
-"""The first study's; the second's lies in reports/recipe."""
-STORE = PROTOCOL.with_name("store")
-"""The paper profile's trials; every report folder has a store of this name."""
+PROTOCOL, STORE = "protocol.yaml", "store"
+"""Of a report folder: the file of its rules, and the folder of its trials."""
 PILOT_EPOCHS = 2
 _OUTCOMES = ("mean loss", "losses", "selected")
 """Columns of a selection beside the settings that were tried."""
@@ -68,7 +67,9 @@ class Protocol:
     rules: dict[str, Any]
     """All other parts of the file that are to stay as they are once test scores are known."""
     has_floor: bool = False
-    """Whether the floor (``covidcnn.evidence.floor``), which is no sweep, may be scored on test films."""
+    """Whether the floor (``covidcnn.study.baseline``), which is no sweep, may be scored on test films."""
+    task: Task = PNEUMONIA
+    """What the images are told apart by."""
     enough_seeds: int | None = None
     """From how many seeds on an arm is complete, the first ones, each with all its trials; None: from all."""
 
@@ -99,10 +100,18 @@ class Protocol:
             {setting: value for setting, value in variant.items() if setting not in arm.value.get("recipe", {})}
             for variant in chosen["variants"]]})
 
+    def trials(self, name: str) -> list[Trial]:
+        """The trials of an arm.
+
+        Raises:
+            UserError: as ``sweep``.
+        """
+        return self.sweep(name).trials(self.data, self.task)
+
     @property
     def store(self) -> Path:
         """The folder of its trials, beside it."""
-        return self.path.with_name(STORE.name)
+        return self.path.with_name(STORE)
 
     @property
     def selections_path(self) -> Path:
@@ -128,7 +137,7 @@ class Protocol:
 
 def studies() -> dict[str, Path]:
     """The protocols of reports/ by the name of their folder."""
-    return {path.parent.name: path for path in sorted(PROTOCOL.parent.parent.glob(f"*/{PROTOCOL.name}"))}
+    return {path.parent.name: path for path in sorted(REPORTS.glob(f"*/{PROTOCOL}"))}
 
 
 def read_study(name: str) -> Protocol:
@@ -170,7 +179,8 @@ def read_protocol(path: Path) -> Protocol:
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
         rules = {name: part for name, part in value.items() if name not in _FREE_PARTS}
-        protocol = Protocol(path, value["data"], arms, rules, "floor" in value, value.get("enough seeds"))
+        protocol = Protocol(path, value["data"], arms, rules, "floor" in value,
+                            task_named(value.get("task", str(PNEUMONIA))), value.get("enough seeds"))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
     for arm in arms.values():
@@ -211,7 +221,7 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         raise UserError(f"{protocol.path}: arm '{name}' scores test films; a choice is made on validation alone")
     rows = []
     for variant, recipe in zip(variants_of(arm.value), sweep.recipes, strict=True):
-        trials = Sweep((recipe,), sweep.seeds).trials(protocol.data)
+        trials = Sweep((recipe,), sweep.seeds).trials(protocol.data, protocol.task)
         missing = sum(not store.is_finished(trial) for trial in trials)
         if missing:
             raise UserError(f"{store.folder}: {missing} trials of arm '{name}' are not finished; run it first")

@@ -18,6 +18,7 @@ from covidcnn.data.appearance import Appearance, describe, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import UserError
+from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.model_file import FILE_NAMES, ModelFacts, file_name, save_model, short_hashes
@@ -28,7 +29,7 @@ from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, trainin
 from covidcnn.training.fit import UNFINISHED, select_films, train
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.recipe import Recipe, recipe_for
-from covidcnn.training.result import Diverged, Training, unperturbed
+from covidcnn.training.result import Diverged, Training
 from covidcnn.training.schedules import schedule_values
 from covidcnn.trials.trial import pin_trial
 

@@ -4,10 +4,6 @@ A model that reaches the numbers below has learned the size of a file or the gre
 pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
-import cv2
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin, clone
@@ -15,12 +11,11 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
+from covidcnn.data.splits import TRAINING_SPLITS
+from covidcnn.evaluation.measures import weighted_auc
 from covidcnn.evaluation.metrics import bootstrap_by_patient, confusion
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task
-
-TRAINING_SPLITS = ("train", "all")
-"""Films of a folder without split folders ('all') count as training, as in ``assign_roles``."""
 
 MEASURES = {
     "pixel area": "file header",
@@ -34,7 +29,6 @@ are resized or converted; what stands in the pixels goes with them."""
 
 _SPLITS = Task(("train", "test"))
 
-COARSE_SIDE = 16
 FOLDS = 5
 
 
@@ -86,17 +80,6 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
         rows.append({"measure": name, "read from": source, "higher in": task.classes[int(rising)],
                      **_auc(scores, samples, task)})
     return pd.DataFrame(rows)
-
-
-def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
-    """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
-
-    Args:
-        images: uint8 (height, width) each.
-        side: of the shrunken film, in pixels.
-    """
-    small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
-    return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
 
 
 def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
@@ -183,20 +166,6 @@ def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200, tas
         rows.append({"label": label, "train films": int((~is_test).sum()), "test films": int(is_test.sum())}
                     | _auc(scores, samples, _SPLITS))
     return pd.DataFrame(rows, columns=["label", "train films", "test films", "auc", "low", "high"])
-
-
-def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> Any:
-    """scikit-learn's ``roc_auc_score`` for 0/1 labels, without its checks; of many samples at once, where the weights
-    are (samples, films).
-
-    The chance that a positive film scores higher than a negative one, equal scores counted half.
-    """
-    order = np.argsort(scores)
-    first_of_equals = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
-    positive, negative = (np.add.reduceat((sample_weight * films)[..., order], first_of_equals, axis=-1)
-                          for films in (labels, 1 - labels))
-    below = np.cumsum(negative, axis=-1) - negative / 2
-    return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
 
 
 def _described(films: pd.DataFrame) -> pd.DataFrame:

@@ -8,24 +8,33 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from covidcnn import paper
+from covidcnn.evaluation.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evaluation.metrics import confusion
-from covidcnn.evidence.findings import nadam_differences, paper_lead
-from covidcnn.evidence.floor import RIDGE
-from covidcnn.evidence.ledger import summary
-from covidcnn.evidence.measures import Metric, accuracy, accuracy_at, specificity
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment
-from covidcnn.evidence.statistics import Untestable
-from covidcnn.evidence.tables import (
+from covidcnn.evaluation.statistics import Untestable
+from covidcnn.paper import reported
+from covidcnn.paper.findings import nadam_differences, paper_lead
+from covidcnn.paper.tables import (
     AS_PUBLISHED,
     OPTIMIZER_ARMS,
+    called_at_own_threshold,
     compares_validations,
     new_pair,
     new_run,
     rank_table,
     setting_in_words,
 )
-from covidcnn.evidence.verdicts import (
+from covidcnn.plots.comparisons import (
+    differences,
+    promised_and_kept,
+    rank_probabilities,
+    values_by_treatment,
+    verdict_counts,
+)
+from covidcnn.study.baseline import RIDGE
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.ledger import summary
+from covidcnn.study.pages import Named
+from covidcnn.study.verdicts import (
     AS_DESCRIBED,
     CANNOT_BE_TESTED,
     COMPATIBLE,
@@ -37,14 +46,6 @@ from covidcnn.evidence.verdicts import (
     REPRODUCED,
     SUPPORTED,
 )
-from covidcnn.plots.evidence import (
-    differences,
-    promised_and_kept,
-    rank_probabilities,
-    values_by_treatment,
-    verdict_counts,
-)
-from covidcnn.task import PNEUMONIA
 
 _VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
                     NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
@@ -65,15 +66,13 @@ _PHRASES = {
 }
 """How figures name a setting; empty: nothing is done."""
 
-Named = tuple[str, Figure, str]
-"""File name without ending, figure, caption."""
 
 
 def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named]:
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
     for name, arm in evidence.arms.items():
-        if arm.primary_is_validation_threshold:
+        if called_at_own_threshold(arm):
             yield _recipe(arm)
             continue
         yield _accuracy(arm, evidence.floor)
@@ -121,10 +120,10 @@ def accuracy_figure(arm: ArmResults, floor: pd.DataFrame | None = None) -> Figur
         floor: scores of simple models; ridge on test becomes a dashed line.
     """
     values = {label: treatment.values(accuracy) for label, treatment in treatments_by_name(arm).items()}
-    published = paper.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
+    published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
     if compares_validations(arm):
         # By which films the paper chose its epoch it does not say: its model may belong to any row.
-        published = dict.fromkeys(values, paper.FINAL_METRICS["accuracy"])
+        published = dict.fromkeys(values, reported.FINAL_METRICS["accuracy"])
     simple = None if floor is None else ("ridge on 16 × 16 pixels", confusion(
         floor[(floor["model"] == RIDGE) & (floor["split"] == "test")]).accuracy)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
@@ -159,7 +158,7 @@ def promise_figure(arm: ArmResults) -> Figure:
 
 def _promised(arm: ArmResults) -> tuple[str, Metric]:
     if compares_validations(arm):
-        return "accuracy at the class shares of test", accuracy_at(PNEUMONIA.encode(arm.films["label"]).mean())
+        return "accuracy at the class shares of test", accuracy_at(arm.films["positive"].mean())
     return "specificity", specificity
 
 
@@ -201,7 +200,7 @@ def _recipe(arm: ArmResults) -> Named:
                                 ("specificity, threshold 0.5", specificity, False)):
         values[name] = treatment.values(metric, at_validation_threshold=moved)
         intervals[name] = new_run(values[name])
-    published = {name: paper.FINAL_METRICS[name.split(",")[0]] for name in values}
+    published = {name: reported.FINAL_METRICS[name.split(",")[0]] for name in values}
     figure, ax = plt.subplots(figsize=(7.5, 3.4))
     values_by_treatment(values, intervals, "on test", published, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")

@@ -7,14 +7,14 @@ the list of tables is computed from the protocol and the store. A recomputation 
 import numpy as np
 from scipy import stats
 
+from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evidence.causes import small_validation_fluctuates
-from covidcnn.evidence.findings import augmented_or_not
-from covidcnn.evidence.measures import MEASURES, accuracy, accuracy_of_any_threshold
-from covidcnn.evidence.protocol import Protocol
-from covidcnn.evidence.results import Evidence
-from covidcnn.evidence.statistics import paired_difference
-from covidcnn.evidence.verdicts import shown
+from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.paper.causes import small_validation_fluctuates
+from covidcnn.paper.findings import augmented_or_not
+from covidcnn.study.conditions import Evidence
+from covidcnn.study.protocol import Protocol
+from covidcnn.study.verdicts import shown
 from covidcnn.yaml_files import read_yaml
 
 UNMARKED = {"designs_auc": (9,), "designs_differences": (9, 10), "sizes_differences": (10,), "cure_differences": (10,),

@@ -20,9 +20,9 @@ import pandas as pd
 from filelock import FileLock
 
 from covidcnn.errors import UserError
-from covidcnn.evidence.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
 from covidcnn.paths import write_json
 from covidcnn.provenance import CHANGED, git_commit
+from covidcnn.study.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
 
@@ -38,7 +38,7 @@ def open_store(folder: Path) -> TrialStore:
     """
     store = TrialStore(folder)
     # Of a link, or of '.', where it leads.
-    path = folder.resolve().parent / PROTOCOL.name
+    path = folder.resolve().parent / PROTOCOL
     if not path.is_file():
         return store
     protocol = read_protocol(path)
@@ -154,7 +154,7 @@ def openings(protocol: Protocol) -> pd.DataFrame:
 def _arm_of(protocol: Protocol, trial: Trial) -> str:
     protocol.require_selections()
     for name in protocol.arms:
-        if trial.key in {allowed.key for allowed in protocol.sweep(name).trials(protocol.data)}:
+        if trial.key in {allowed.key for allowed in protocol.trials(name)}:
             return name
     raise UserError(f"{protocol.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
                     f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
@@ -164,7 +164,7 @@ def _arm_of(protocol: Protocol, trial: Trial) -> str:
 def _keys(protocol: Protocol, arm: str, precision: str) -> set[str]:
     """The keys of an arm's trials if they were of this precision."""
     return {replace(trial, recipe=replace(trial.recipe, precision=precision)).key
-            for trial in protocol.sweep(arm).trials(protocol.data)}
+            for trial in protocol.trials(arm)}
 
 
 def _require_entered(protocol: Protocol, store: TrialStore) -> None:
@@ -175,7 +175,7 @@ def _require_entered(protocol: Protocol, store: TrialStore) -> None:
     """
     chosen = protocol.selections()
     scored = {trial.key for name, arm in protocol.arms.items() if arm.selected_from in chosen or not arm.selected_from
-              for trial in protocol.sweep(name).trials(protocol.data)
+              for trial in protocol.trials(name)
               if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
     missing = scored - set(openings(protocol)["scored"])
     if missing:

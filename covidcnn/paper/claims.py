@@ -6,44 +6,20 @@ files or the network as it is built.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from covidcnn import paper
-from covidcnn.evidence import causes, findings
-from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.measures import accuracy, specificity
-from covidcnn.evidence.results import Evidence
-from covidcnn.evidence.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding
+from covidcnn.evaluation.measures import accuracy, specificity
+from covidcnn.paper import causes, findings, reported
+from covidcnn.study.baseline import FLOOR
+from covidcnn.study.conditions import Evidence
+from covidcnn.study.ledger import Claim
+from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding
 
 PUBLISHED, TUNING, FAIR, PREPROCESSING, TREATMENTS, SHARES, TREATMENTS_224, DESIGNS, ASSUMPTIONS = (
     "1-as-published", "2a-tuning", "2b-fair", "3-preprocessing", "4a-treatments", "4b-shares", "4c-treatments-224",
     "5-validation-designs", "6-assumptions")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of the paper."""
-
-    name: str
-    """Short, in words joined by hyphens; stays the same from report to report."""
-    where: str
-    """In the paper."""
-    statement: str
-    value: str
-    """What the paper gives, as it prints it; empty where it gives no number."""
-    cell: str
-    """The notebook cell that shows it: 'NN_notebook#cell-id'."""
-    find: Callable[[Evidence], Finding]
-    arms: tuple[str, ...] = ()
-    """Of the protocol, on whose trials it rests; empty for what no training decides."""
-    measure: str = ""
-    """What is measured on these trials; of a difference, what is taken from what."""
-    evidence_cell: str = ""
-    """The notebook cell that shows these trials, where it is another than ``cell``."""
-    optimizer: str = ""
-    """Where it rests on the trials of one optimizer alone, which."""
 
 
 def _known(verdict: str, finding: str) -> Callable[[Evidence], Finding]:
@@ -68,17 +44,17 @@ _ABOUT = (
     Claim("one-evaluation", "'Tables 2 and 3', results", "the accuracy of the model with Nadam", "0.9263, 92.79 %",
           "05_optimizer_comparison#tables-2-3",
           _known(CANNOT_BE_TESTED, "578 and 579 films of 624: two evaluations, and no word on how they differ")),
-    Claim("images", "Dataset", "5,863 images", f"{paper.IMAGES_IN_TEXT:,}", "01_data_inspection#paper-on-data",
+    Claim("images", "Dataset", "5,863 images", f"{reported.IMAGES_IN_TEXT:,}", "01_data_inspection#paper-on-data",
           findings.image_count),
     Claim("training-counts", "Dataset", "NORMAL and PNEUMONIA films in the training set", "1341, 3875",
-          "01_data_inspection#fig-02", partial(findings.counts, "train", paper.TRAIN_COUNTS)),
+          "01_data_inspection#fig-02", partial(findings.counts, "train", reported.TRAIN_COUNTS)),
     Claim("training-shares", "Dataset, Fig. 2", "shares of the classes in the training set", "25.7 %, 74.3 %",
           "01_data_inspection#fig-02", partial(findings.shares, "train", (25.7, 74.3))),
     Claim("test-counts", "Dataset", "NORMAL and PNEUMONIA films in the test set", "234, 390",
-          "01_data_inspection#fig-02", partial(findings.counts, "test", paper.TEST_COUNTS)),
+          "01_data_inspection#fig-02", partial(findings.counts, "test", reported.TEST_COUNTS)),
     Claim("test-shares", "Dataset, Fig. 2", "shares of the classes in the test set", "37.5 %, 62.5 %",
           "01_data_inspection#fig-02", partial(findings.shares, "test", (37.5, 62.5))),
-    Claim("layers", "Model structure", "14 layers", str(paper.LAYERS_IN_TEXT), "04_model_building#layer-count",
+    Claim("layers", "Model structure", "14 layers", str(reported.LAYERS_IN_TEXT), "04_model_building#layer-count",
           findings.layer_total),
     *(Claim(name, "Model structure", statement, value, cell, partial(findings.described, part, value))
       for name, statement, value, cell, part in (
@@ -94,7 +70,7 @@ _ABOUT = (
           "04_model_building#table-1",
           _known(CANNOT_BE_TESTED, "filters of layers two to four, dropout rates and their places are not in the text; "
                                    "arm 6 varies the filters, and the dropout against none")),
-    Claim("f1-follows", "Eq. 10", "F1 follows from precision and recall", str(paper.FINAL_METRICS["f1"]),
+    Claim("f1-follows", "Eq. 10", "F1 follows from precision and recall", str(reported.FINAL_METRICS["f1"]),
           "06_evaluation#reconstruct-code", findings.f1_follows),
     Claim("one-matrix", "Fig. 11", "the five metrics belong to one confusion matrix of 624 films", "",
           "06_evaluation#reconstruct-code", findings.one_matrix),
@@ -115,11 +91,11 @@ _ABOUT = (
 _OPTIMIZERS_CELL = "05_optimizer_comparison#evidence-figure"
 _OPTIMIZERS = tuple(
     Claim(f"{optimizer.lower()}-{quantity}", "'Tables 2 and 3'", f"test {quantity} with {optimizer}",
-          f"{paper.OPTIMIZER_TABLE.loc[optimizer, f'test {quantity}']:g}", "05_optimizer_comparison#tables-2-3",
+          f"{reported.OPTIMIZER_TABLE.loc[optimizer, f'test {quantity}']:g}", "05_optimizer_comparison#tables-2-3",
           partial(findings.optimizer_value, PUBLISHED, optimizer, quantity), (PUBLISHED,),
           _ACCURACY if quantity == "accuracy" else "test loss (Eq. 5)",
           _OPTIMIZERS_CELL if quantity == "accuracy" else "", optimizer)
-    for quantity in ("accuracy", "loss") for optimizer in paper.OPTIMIZER_TABLE.index)
+    for quantity in ("accuracy", "loss") for optimizer in reported.OPTIMIZER_TABLE.index)
 
 _FINAL = tuple(
     Claim(f"final-{metric}", "Results" if metric != "f1" else "Confusion matrix", f"{metric} of the final model",
@@ -127,7 +103,7 @@ _FINAL = tuple(
           partial(findings.final_value, PUBLISHED, metric), (PUBLISHED,),
           f"test {metric} at 0.5, with Nadam",
           _OPTIMIZERS_CELL if metric == "accuracy" else "", "Nadam")
-    for metric, value in paper.FINAL_METRICS.items())
+    for metric, value in reported.FINAL_METRICS.items())
 
 _ASSUMPTIONS_CELL = "04_model_building#evidence-figure"
 _RANKING = (
@@ -144,7 +120,7 @@ _RANKING = (
             f"{findings.paper_lead(rival):+.4f}", "05_optimizer_comparison#interval-table",
             partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,),
             f"{_ACCURACY}: Nadam less {rival}, both of one seed", _OPTIMIZERS_CELL)
-      for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"),
+      for rival in reported.OPTIMIZER_TABLE.index if rival != "Nadam"),
     Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster (here: fastest of the six)", "",
           "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,),
           "training loss, mean of all epochs: the rival less Nadam; the claim is taken in its strongest sense"),
@@ -245,26 +221,27 @@ _CAUSES = (
           "06_evaluation#learnt", "Nadam"),
 )
 
-SECTIONS: dict[str, tuple[Claim, ...]] = {
-    "What the paper, its data and its network say by themselves": _ABOUT,
-    "Values of one run": _OPTIMIZERS + _FINAL,
-    "One better than another": _RANKING,
-    "Causes and behaviour": _CAUSES,
-}
-CLAIMS: tuple[Claim, ...] = tuple(chain.from_iterable(SECTIONS.values()))
-
 _TRIVIAL = ("images", "training-counts", "training-shares", "test-counts", "test-shares", "input-shape", "layer-list",
             "first-layer", "pooling", "dense", "output", "f1-follows", "convergence")
 _REPEATS = {
-    "final-accuracy": "nadam-accuracy", **{f"final-{metric}": "final-accuracy" for metric in paper.FINAL_METRICS
+    "final-accuracy": "nadam-accuracy", **{f"final-{metric}": "final-accuracy" for metric in reported.FINAL_METRICS
                                            if metric != "accuracy"},
-    **{f"lead-over-{rival.lower()}": "nadam-best" for rival in paper.OPTIMIZER_TABLE.index if rival != "Nadam"},
+    **{f"lead-over-{rival.lower()}": "nadam-best" for rival in reported.OPTIMIZER_TABLE.index if rival != "Nadam"},
     "abstract-accuracy": "final-accuracy", "one-evaluation": "final-accuracy", "imbalance-224": "imbalance",
     "imbalance-shares": "imbalance", "imbalance-beyond-threshold": "imbalance", "shares-beyond-threshold": "imbalance",
     "augmentation-cures": "augmentation-improves"}
 
 
-def counts_as(name: str) -> str:
-    """What a claim adds to the others: 'a finding', 'trivial' if it could hardly fail, or which one it repeats: five
-    metrics of one matrix are one finding."""
+def _counts_as(name: str) -> str:
+    """Five metrics of one matrix, for example, are one finding."""
     return "trivial" if name in _TRIVIAL else f"repeats {_REPEATS[name]}" if name in _REPEATS else "a finding"
+
+
+SECTIONS: dict[str, tuple[Claim, ...]] = {
+    section: tuple(replace(claim, counts_as=_counts_as(claim.name)) for claim in claims) for section, claims in {
+        "What the paper, its data and its network say by themselves": _ABOUT,
+        "Values of one run": _OPTIMIZERS + _FINAL,
+        "One better than another": _RANKING,
+        "Causes and behaviour": _CAUSES,
+    }.items()}
+CLAIMS: tuple[Claim, ...] = tuple(chain.from_iterable(SECTIONS.values()))

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.framing import align_each, reference_image
-from covidcnn.evidence.aspect import Scores
-from covidcnn.evidence.statistics import Difference, over_seeds, patient_draws
+from covidcnn.evaluation.framing import align_each, reference_image
+from covidcnn.evaluation.statistics import Difference, over_seeds, patient_draws
+from covidcnn.paper.aspect import Scores
 from covidcnn.task import PNEUMONIA
 
 LARGER, SMALLER = "1.10", "0.90"
@@ -55,6 +55,7 @@ def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Dif
     replicates = min(map(len, tables.values()))
     images = pd.concat([table[["patient", "label"]] for table in tables[terms[0][1]][:replicates]])
     images = images[~images.index.duplicated()]
+    images = images.assign(positive=PNEUMONIA.encode(images["label"]))
     # The first draw is the sample itself.
     draws = pd.DataFrame(np.vstack([np.ones(len(images)), patient_draws(images)]), columns=images.index)
     values = np.array([np.sum([factor * measure(tables[arm][replicate],

@@ -7,32 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evidence.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
-from covidcnn.evidence.openings import open_store
-from covidcnn.evidence.protocol import PROTOCOL, STORE, read_protocol, read_study
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment, read_evidence
-from covidcnn.evidence.statistics import paired_difference
-
-
-def paper_evidence() -> Evidence:
-    """What the store of ``reports/paper`` holds.
-
-    Raises:
-        DataError: a result is damaged.
-        UserError: the protocol is not what it was when the first test film was scored.
-    """
-    return read_evidence(read_protocol(PROTOCOL), open_store(STORE))
-
-
-def recipe_evidence() -> Evidence:
-    """What the store of ``reports/recipe``, the second study, holds.
-
-    Raises:
-        as ``paper_evidence``.
-    """
-    protocol = read_study("recipe")
-    return read_evidence(protocol, open_store(protocol.store))
+from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment
 
 
 def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:

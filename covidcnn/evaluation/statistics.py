@@ -14,9 +14,8 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.power import TTestPower
 
+from covidcnn.evaluation.measures import Metric, accuracy
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evidence.measures import Metric, accuracy
-from covidcnn.task import PNEUMONIA
 
 
 class Untestable(Exception):
@@ -43,16 +42,16 @@ def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np
     """How often each film is drawn when patients are, within each class, with replacement.
 
     Args:
-        films: ``patient`` and ``label`` of each film.
+        films: ``patient`` and ``positive`` (1 or 0) of each film.
         samples: of the bootstrap.
         seed: of the bootstrap: the same draws for all that is compared.
 
     Returns:
         float (samples, films).
     """
-    patient = pd.factorize(films["patient"] + "/" + films["label"])[0]
+    patient = pd.factorize(films["patient"] + "/" + films["positive"].astype(str))[0]
     label = np.zeros(patient.max() + 1, int)
-    label[patient] = PNEUMONIA.encode(films["label"])
+    label[patient] = films["positive"].to_numpy()
     generator = np.random.default_rng(seed)
     drawn = np.zeros((samples, len(label)))
     for value in (0, 1):
@@ -71,7 +70,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame
     Args:
         first: float (seeds, films), scores of one treatment.
         second: of the other, the same seeds and films.
-        films: ``label`` and ``patient`` of each film.
+        films: ``patient`` and ``positive`` (1 or 0) of each film.
         metric: what is compared.
         draws: from ``patient_draws``.
 
@@ -87,13 +86,13 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, met
 
     Args:
         terms: a factor and the scores, float (seeds, films), of each treatment.
-        films: ``label`` and ``patient`` of each film.
+        films: ``patient`` and ``positive`` (1 or 0) of each film.
         metric: what is measured.
         draws: from ``patient_draws``.
         fixed: float (seeds,), added for each seed: what was measured on other films.
         fixed_error: standard error of its mean from the choice of those films' patients.
     """
-    per_seed = _by_seed(terms, PNEUMONIA.encode(films["label"]), metric, np.ones(len(films))) + fixed
+    per_seed = _by_seed(terms, films["positive"].to_numpy(), metric, np.ones(len(films))) + fixed
     return over_seeds(per_seed, float(np.hypot(_patient_error(terms, films, metric, draws), fixed_error)))
 
 
@@ -107,7 +106,7 @@ def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metr
 def _patient_error(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric,
                    draws: np.ndarray | None) -> float:
     draws = patient_draws(films) if draws is None else draws
-    return float(np.std(_by_seed(terms, PNEUMONIA.encode(films["label"]), metric, draws).mean(axis=0), ddof=1))
+    return float(np.std(_by_seed(terms, films["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))
 
 
 def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
@@ -170,7 +169,7 @@ def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accu
 
     Args:
         scores: float (seeds, films).
-        films: ``label`` and ``patient`` of each film.
+        films: ``patient`` and ``positive`` (1 or 0) of each film.
         metric: what is measured.
         draws: from ``patient_draws``.
     """
@@ -226,7 +225,7 @@ def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, thre
     Args:
         first: float (films,), scores of one model.
         second: of the other.
-        labels: int (films,), 1 for PNEUMONIA.
+        labels: int (films,), 1 for the positive class.
         threshold: in 0..1.
 
     Returns:

@@ -11,13 +11,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
-from covidcnn.data.shortcuts import coarse_pixels, film_measures, floor_scores, single_measure_auc
 from covidcnn.errors import DataError, UserError
-from covidcnn.evidence.measures import THRESHOLD
-from covidcnn.evidence.openings import log_access, permit
-from covidcnn.evidence.protocol import Protocol
-from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.evaluation.baselines import film_measures, floor_scores, single_measure_auc
+from covidcnn.evaluation.measures import THRESHOLD
+from covidcnn.imaging.transforms import ImageSettings, coarse_pixels
 from covidcnn.paths import replacing
+from covidcnn.study.access_log import log_access, permit
+from covidcnn.study.protocol import Protocol
 from covidcnn.trials.store import TrialStore
 
 FLOOR = "8-floor"

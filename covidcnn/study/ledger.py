@@ -1,40 +1,58 @@
-"""The claims ledger: ``reports/paper/claims.csv`` and ``claims.md``, made from the store and the paper's numbers."""
+"""The claims ledger: every statement of a paper with what was found, and its verdict."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.evidence import causes
-from covidcnn.evidence.claims import CLAIMS, PUBLISHED, SECTIONS, Claim, counts_as
-from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
-from covidcnn.evidence.results import Evidence
-from covidcnn.evidence.statistics import Untestable
-from covidcnn.evidence.verdicts import (
+from covidcnn.evaluation.statistics import Untestable
+from covidcnn.study.baseline import FLOOR
+from covidcnn.study.conditions import Evidence
+from covidcnn.study.verdicts import (
     CANNOT_BE_TESTED,
-    COMPATIBLE,
     CONTRADICTION,
     NOT_FINISHED,
-    NOT_REPRODUCED,
-    REFUTED,
-    REPRODUCED,
-    SUPPORTED,
     VERDICTS,
     Finding,
 )
-from covidcnn.paths import REPORTS
 from covidcnn.trials.store import TrialResult
 
-LEDGER = REPORTS / "paper" / "claims.csv"
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a paper."""
+
+    name: str
+    """Short, in words joined by hyphens; stays the same from report to report."""
+    where: str
+    """In the paper."""
+    statement: str
+    value: str
+    """What the paper gives, as it prints it; empty where it gives no number."""
+    cell: str
+    """The notebook cell that shows it: 'NN_notebook#cell-id'."""
+    find: Callable[[Evidence], Finding]
+    arms: tuple[str, ...] = ()
+    """Of the protocol, on whose trials it rests; empty for what no training decides."""
+    measure: str = ""
+    """What is measured on these trials; of a difference, what is taken from what."""
+    evidence_cell: str = ""
+    """The notebook cell that shows these trials, where it is another than ``cell``."""
+    optimizer: str = ""
+    """Where it rests on the trials of one optimizer alone, which."""
+    counts_as: str = "a finding"
+    """What it adds to the others: 'a finding', 'trivial' if it could hardly fail, or 'repeats NAME'."""
 
 
-def ledger(evidence: Evidence) -> pd.DataFrame:
+def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
     """Every claim with the paper's value, ours with its interval, and its verdict.
+
+    Args:
+        sections: of the ledger, each with its claims.
+        evidence: what their study has finished.
 
     Returns:
         A row a claim, indexed by its name: ``section`` (of the ledger), ``where``, ``claim``, ``paper``, ``measure``
@@ -45,8 +63,8 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
         after test scores were known), ``counts_as`` (what it adds to the others).
     """
     rows = []
-    for section, claim in ((section, claim) for section, claims in SECTIONS.items() for claim in claims):
-        finding = _find(claim, evidence)
+    for section, claim in ((section, claim) for section, claims in sections.items() for claim in claims):
+        finding = verdict_on(claim, evidence)
         rows.append({"name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
                      "paper": claim.value, "measure": claim.measure, "ours": finding.ours, "value": finding.value,
                      "low": finding.low, "high": finding.high, "seeds": finding.seeds or np.nan,
@@ -54,52 +72,12 @@ def ledger(evidence: Evidence) -> pd.DataFrame:
                      "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
                      "optimizer": claim.optimizer, "says_little": finding.says_little,
                      "exploratory": not evidence.exploratory.isdisjoint(claim.arms),
-                     "counts_as": counts_as(claim.name)})
+                     "counts_as": claim.counts_as})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
 
-def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
-    """What the public recipe makes of the claims that rest on the text's, by the same rules: the second column of the
-    ledger.
-
-    Args:
-        first: of the first study.
-        second: of the second, whose arms stand in for those of the first.
-
-    Returns:
-        Indexed by claim: ``public_verdict`` and ``public_ours``, and ``holds``, the recipes for which the claim does;
-        all empty where one recipe is all there is.
-    """
-    public = second.arms.get(PUBLIC_RECIPE)
-    stand_in = replace(second, floor=first.floor, arms={
-        **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
-    zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
-    rows = []
-    for claim in CLAIMS:
-        if PUBLISHED in claim.arms:
-            arms = tuple(PUBLIC_RECIPE if arm == PUBLISHED else arm for arm in claim.arms)
-            found = _find(replace(claim, arms=arms), stand_in)
-        elif claim.name in zoomed:
-            rule = partial(zoomed[claim.name], CAUSES, {"augmentation": ZOOM})
-            found = _find(replace(claim, find=rule, arms=(CAUSES,)), stand_in)
-        else:
-            found = Finding("", "")
-        rows.append({"name": claim.name, "public_verdict": found.verdict, "public_ours": found.ours,
-                     "holds": _holds(_find(claim, first).verdict, found.verdict) if found.verdict else ""})
-    return pd.DataFrame(rows).set_index("name")
-
-
-def _holds(text: str, public: str) -> str:
-    """For which recipes, by the verdicts under both."""
-    if NOT_FINISHED in (text, public):
-        return NOT_FINISHED
-    words = dict.fromkeys((REPRODUCED, COMPATIBLE, SUPPORTED), "yes") | dict.fromkeys((NOT_REPRODUCED, REFUTED), "no")
-    of_text, of_public = words.get(text, "open"), words.get(public, "open")
-    return {"yes yes": "both recipes", "no no": "neither recipe"}.get(f"{of_text} {of_public}",
-                                                                      f"text's {of_text}, public {of_public}")
-
-
-def _find(claim: Claim, evidence: Evidence) -> Finding:
+def verdict_on(claim: Claim, evidence: Evidence) -> Finding:
+    """What is held against a claim, and what a reader must know of its arms."""
     missing = [arm for arm in claim.arms if not _is_finished(arm, evidence)]
     if missing:
         return Finding(NOT_FINISHED, "; ".join(_standing(arm, evidence) for arm in missing))
@@ -117,8 +95,8 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
         results = evidence.finished.get(name, ())
         diverged = sum(bool(result.diverged) for result in results)
         if diverged:
-            notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as calling every film "
-                         "PNEUMONIA")
+            notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as predicting "
+                         f"{results[0].task.positive} for every image")
         if not claim.optimizer and (mixed := _seeds_on_two_processors(results)):
             notes.append(f"arm {name}: of {mixed} of {len({result.trial.seed for result in results})} seeds, trainings "
                          "that are compared ran on two kinds of processor")
@@ -173,7 +151,7 @@ def summary_sentence(table: pd.DataFrame) -> str:
     return f"{len(table)} claims of the paper: {', '.join(counts)}.{said}"
 
 
-def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
+def read_ledger(path: Path) -> pd.DataFrame:
     """The committed ledger.
 
     Raises:
@@ -186,7 +164,7 @@ def read_ledger(path: Path = LEDGER) -> pd.DataFrame:
         raise UserError(f"{path}: no claims ledger ({error}); make it with covidcnn evidence ledger") from error
 
 
-def rows_of(notebook: str, path: Path = LEDGER) -> pd.DataFrame:
+def rows_of(notebook: str, path: Path) -> pd.DataFrame:
     """The claims that a notebook shows, as they stand in the committed ledger: ``where``, ``claim``, ``paper``,
     ``measure``, ``ours``, ``verdict``, in words for people to read; without columns that are empty.
 

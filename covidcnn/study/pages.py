@@ -1,4 +1,4 @@
-"""What follows from the trial stores of ``reports/paper`` and ``reports/recipe``: tables, figures, ledger, manifest."""
+"""The pages of a study: its tables, figures, claims ledger and manifest, made from what its store holds."""
 
 import hashlib
 import json
@@ -7,103 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from covidcnn.evidence.corrections import corrections
-from covidcnn.evidence.figures import Named, evidence_figures
-from covidcnn.evidence.floor import FLOOR
-from covidcnn.evidence.ledger import LEDGER, both_recipes, ledger, summary, without_empty
-from covidcnn.evidence.openings import openings
-from covidcnn.evidence.protocol import Protocol
-from covidcnn.evidence.recipe_tables import recipe_figures, recipe_tables
-from covidcnn.evidence.results import Evidence, read_evidence
-from covidcnn.evidence.tables import Tables, evidence_tables
-from covidcnn.evidence.verdicts import (
-    AS_DESCRIBED,
-    CANNOT_BE_TESTED,
-    COMPATIBLE,
-    CONTRADICTION,
-    NOT_FINISHED,
-    NOT_REPRODUCED,
-    OPEN,
-    REFUTED,
-    REPRODUCED,
-    SUPPORTED,
-)
 from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
-from covidcnn.trials.store import TrialStore
+from covidcnn.study.access_log import openings
+from covidcnn.study.baseline import FLOOR
+from covidcnn.study.conditions import Evidence
+from covidcnn.study.ledger import summary, without_empty
+from covidcnn.study.protocol import Protocol
+from covidcnn.study.verdicts import MEANINGS
+from covidcnn.trials.table import trial_table
 
-FROZEN_CLAIMS = "frozen-claims.csv"
-"""Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
+Tables = dict[str, tuple[pd.DataFrame, str]]
+"""By file name without ending: the table and its caption."""
+Named = tuple[str, Figure, str]
+"""File name without ending, figure, caption."""
 TRIALS = "tables/trials.csv"
 """Beside the ledger: every trial with its arm, seed and settings."""
-_MEANINGS = {
-    REPRODUCED: "the paper's value lies where 95 % of new runs would, and within 2 points (of a loss, 0.02) of our "
-                "median; of a count or share: equal to the digits printed",
-    COMPATIBLE: "it lies where 95 % of new runs would",
-    NOT_REPRODUCED: "it lies outside",
-    SUPPORTED: "the difference that the paper claims is there, with p < 0.05; of a cause, all else that follows "
-               "from it, too",
-    REFUTED: "a difference the other way is there, with p < 0.05; of a cause: balancing surely ends less than half; of "
-             "generalisation: surely more than 2 points are lost; of a lead: 95 % of new pairs of runs would lie "
-             "elsewhere",
-    OPEN: "neither",
-    CONTRADICTION: "the paper's own text or tables, or the published files, deny it",
-    CANNOT_BE_TESTED: "for the reason given",
-    AS_DESCRIBED: "no finding: the paper describes its network so, and so it is built",
-    NOT_FINISHED: "its trainings are not all in the store",
-}
-"""In short, of each verdict; the rules stand in the protocol."""
 
 
-def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
-    """Make tables, figures, claims ledger and manifest anew. The same store gives the same files.
-
-    Args:
-        protocol: whose arms the store's trials stand in.
-        store: is read only.
-        folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
-        second: of the second study, for the ledger's column on the public recipe.
-
-    Returns:
-        The claims ledger.
-
-    Raises:
-        DataError: a result is damaged.
-        UserError: the folder cannot be written.
-    """
-    evidence = read_evidence(protocol, store)
-    claims = ledger(evidence)
-    if second and second.arms:
-        claims = claims.join(both_recipes(evidence, second))
-    tables = evidence_tables(evidence)
-    write_tables(tables, folder / "tables")
-    write_ledger(claims, folder, corrections(evidence, protocol))
-    _write_figures(protocol, evidence, tables, evidence_figures(evidence, claims), folder)
-    return claims
-
-
-def write_recipes(protocol: Protocol, second: Evidence, first: Evidence, folder: Path) -> Tables:
-    """Make tables, figures and manifest of the second study anew.
-
-    Args:
-        protocol: the second study's.
-        second: what its store holds.
-        first: what the first study's store holds.
-        folder: receives ``tables/``, ``figures/evidence/`` and ``manifest.json``.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    tables = recipe_tables(second, first)
-    write_tables(tables, folder / "tables")
-    _write_figures(protocol, second, tables, recipe_figures(second, first), folder)
-    return tables
-
-
-def _write_figures(protocol: Protocol, evidence: Evidence, tables: Tables, figures: Iterator[Named],
+def write_figures(protocol: Protocol, evidence: Evidence, tables: Tables, figures: Iterator[Named],
                    folder: Path) -> None:
     """Write the figures, and the manifest, which has their captions."""
     apply_style()
@@ -140,15 +65,16 @@ def _text(value: Any) -> str:
     return "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
 
 
-def write_ledger(table: pd.DataFrame, folder: Path, corrected: Sequence[str] = ()) -> None:
-    """Write ``claims.csv`` and ``claims.md`` into the paper profile's report folder.
+def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (), corrected: Sequence[str] = ()) -> None:
+    """Write ``claims.csv`` and ``claims.md``.
 
     Args:
         table: from ``ledger``.
         folder: of the report.
-        corrected: from ``corrections``.
+        remarks: paragraphs for the head of the page.
+        corrected: what was noticed after the study was closed, a paragraph each.
     """
-    with replacing(folder / LEDGER.name) as temporary:
+    with replacing(folder / "claims.csv") as temporary:
         table.to_csv(temporary, float_format="%.6g")
     trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
     with replacing(folder / "claims.md") as temporary:
@@ -163,40 +89,14 @@ def write_ledger(table: pd.DataFrame, folder: Path, corrected: Sequence[str] = (
             "is that of the comparison that decides. p is below 0.05 where the interval of a single difference leaves "
             "out zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab "
             "opens a cell by its link.",
-            *([_said_of_frozen(table, folder)] if (folder / FROZEN_CLAIMS).is_file() else []),
-            summary(table).assign(meaning=_MEANINGS).reset_index().to_markdown(index=False),
+            *remarks,
+            summary(table).assign(meaning=MEANINGS).reset_index().to_markdown(index=False),
             *(f"## {section}\n\n{_page_of(rows, trials, folder)}"
               for section, rows in table.groupby("section", sort=False)),
             *(["## Corrections", "Noticed after the study was closed, by a recomputation that used none of its code. "
                "Protocol, trainings and frozen verdicts stay as they were; this stands beside them.",
                *(f"- {one}" for one in corrected)] if corrected else []),
         ]) + "\n", encoding="utf-8")
-
-
-def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
-    others = other_than_frozen(table, folder / FROZEN_CLAIMS)
-    found = (f"another verdict or number for {', '.join(others)}" if others else
-             "the same verdicts, values, intervals and seeds")
-    return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
-            "before the first test score. When the verdicts were known, `evidence/claims.py` and `evidence/ledger.py` "
-            "were changed, in words and links. Code is no longer compared file by file, but by what it gives: "
-            f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}. "
-            "What was said too strongly is [corrected below](#corrections).")
-
-
-def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
-    """The claims whose verdict, value, interval or seeds are others than the frozen code gives on the same trials.
-
-    Args:
-        table: from ``ledger``.
-        path: of ``FROZEN_CLAIMS``.
-    """
-    frozen = pd.read_csv(path, index_col="name")
-    now = table.reindex(frozen.index)
-    numbers = ["value", "low", "high", "seeds"]
-    same = np.isclose(now[numbers].astype(float), frozen[numbers], rtol=1e-4, atol=1e-6, equal_nan=True).all(axis=1)
-    same &= now["verdict"].eq(frozen["verdict"]) & now["says_little"].eq(frozen["says_little"])
-    return frozen.index[~same].tolist()
 
 
 def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
@@ -254,3 +154,20 @@ def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: di
         "tables": {name: caption for name, (_, caption) in tables.items()},
         "figures": figures,
     }
+
+
+def manifest_table(evidence: Evidence) -> pd.DataFrame:
+    """Every finished trial, a row an arm that it stands in: key, settings, seed, results at threshold 0.5, whether the
+    arm is exploratory, and the commit and processor that made it."""
+    tables = {}
+    for name, results in evidence.finished.items():
+        made = pd.DataFrame([{"key": result.trial.key, "commit": result.facts["git commit"],
+                              # Not recorded from the start.
+                              "processor": result.facts.get("processor", "")} for result in results]).set_index("key")
+        # All seeds of a treatment one after the other.
+        recipes = list(dict.fromkeys(result.trial.recipe for result in results))
+        by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
+        # The last changes no result.
+        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch", "perturbations"])
+        tables[name] = table.join(made).assign(exploratory=name in evidence.exploratory)
+    return pd.concat(tables, names=["arm", "key"]).reset_index()

@@ -8,22 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.facts import TEST_COPIES
 from covidcnn.errors import DataError
+from covidcnn.evaluation.measures import Metric
+from covidcnn.evaluation.scores import unperturbed
+from covidcnn.evaluation.statistics import Untestable, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evidence.floor import read_floor, read_sizes
-from covidcnn.evidence.measures import Metric
-from covidcnn.evidence.openings import require_as_frozen
-from covidcnn.evidence.protocol import Protocol, whole_seeds
-from covidcnn.evidence.statistics import Untestable, patient_draws, patient_error
 from covidcnn.perturbations import SIMULATED_SHIFTS
-from covidcnn.task import PNEUMONIA
+from covidcnn.study.access_log import require_as_frozen
+from covidcnn.study.baseline import read_floor, read_sizes
+from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
-from covidcnn.training.result import unperturbed
 from covidcnn.trials.store import TrialResult, TrialStore
 from covidcnn.trials.trial import Trial
 
-FILM_COLUMNS = ["path", "label", "subtype", "patient"]
+_COLUMNS = ["path", "label", "subtype", "patient"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class Treatment:
     results: tuple[TrialResult, ...]
     """In the order of their seeds."""
     films: pd.DataFrame
-    """The test films: ``path``, ``label``, ``subtype``, ``patient``; a row each, the same in all treatments."""
+    """The test films: ``path``, ``label``, ``subtype``, ``patient`` and ``positive``, 1 for the positive class; a row
+    each, the same in all treatments."""
 
     @property
     def seeds(self) -> list[int]:
@@ -44,7 +43,8 @@ class Treatment:
 
     @cached_property
     def test_scores(self) -> np.ndarray:
-        """float (seeds, test films). A training that diverged calls every film PNEUMONIA, with certainty."""
+        """float (seeds, test films). A training that diverged predicts the positive class of every
+        film, with certainty."""
         return self.scores_of("test")
 
     def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
@@ -88,7 +88,7 @@ class Treatment:
             films: bool (test films,), those to look at; None takes all.
             at_validation_threshold: call at Youden's threshold from validation instead of 0.5.
         """
-        labels = PNEUMONIA.encode(self.films["label"])
+        labels = self.films["positive"].to_numpy()
         weights = np.ones(len(labels)) if films is None else films.astype(float)
         return np.array([metric(labels, row, weights) for row in self.scores(at_validation_threshold)])
 
@@ -110,8 +110,7 @@ class Treatment:
             Untestable: a seed has none.
         """
         self.require_all()
-        films = unperturbed(self.results[0].scores, "validation")[FILM_COLUMNS]
-        return films.sort_values("path").reset_index(drop=True)
+        return _films(self.results[0], "validation")
 
     def validation_scores(self, at_validation_threshold: bool = False) -> np.ndarray:
         """Scores, or calls at each training's own threshold: float (seeds, validation films).
@@ -128,7 +127,7 @@ class Treatment:
         Raises:
             Untestable: a seed has no scores there.
         """
-        labels, ones = PNEUMONIA.encode(self.validation_films["label"]), np.ones(len(self.validation_films))
+        labels, ones = self.validation_films["positive"].to_numpy(), np.ones(len(self.validation_films))
         return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
@@ -163,11 +162,6 @@ class ArmResults:
     """Added after test scores were known."""
 
     @property
-    def primary_is_validation_threshold(self) -> bool:
-        """As the protocol has it: in arm 7 films are called at the threshold from validation, elsewhere at 0.5."""
-        return self.name.startswith("7")
-
-    @property
     def title(self) -> str:
         """For captions."""
         return arm_title(self.name, self.exploratory)
@@ -193,11 +187,6 @@ class ArmResults:
         """Bootstrap draws of the test patients, the same for all that is compared."""
         return patient_draws(self.films)
 
-    @cached_property
-    def distinct(self) -> np.ndarray:
-        """bool (test films,): without the surplus copies of identical files."""
-        return ~self.films["path"].map(_without_ending).isin(TEST_COPIES).to_numpy()
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -206,7 +195,7 @@ class Evidence:
     arms: Mapping[str, ArmResults]
     """Those that score test films, by name."""
     floor: pd.DataFrame | None
-    """From ``covidcnn.evidence.floor``; None where it is not computed."""
+    """From ``covidcnn.study.baseline``; None where it is not computed."""
     sizes: pd.DataFrame | None
     """What size and aspect of original files tell, from the same place."""
     selections: Mapping[str, Any]
@@ -249,7 +238,7 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
 def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
     """The trials of each arm; None where they are not known, because the arm that selects has not."""
     chosen = protocol.selections()
-    return {name: protocol.sweep(name).trials(protocol.data) if arm.selected_from in chosen or not arm.selected_from
+    return {name: protocol.trials(name) if arm.selected_from in chosen or not arm.selected_from
             else None for name, arm in protocol.arms.items()}
 
 
@@ -286,7 +275,7 @@ def _test_films(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
     scored = [result for result in results if not result.diverged]
     first: pd.DataFrame | None = None
     for result in scored:
-        films = unperturbed(result.scores, "test")[FILM_COLUMNS].sort_values("path").reset_index(drop=True)
+        films = _films(result, "test")
         if first is not None and not films.equals(first):
             raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test films than the trials before "
                             "it; remove it and it is run again")
@@ -296,5 +285,6 @@ def _test_films(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
     return first
 
 
-def _without_ending(path: str) -> str:
-    return path.rsplit(".", 1)[0]
+def _films(result: TrialResult, split: str) -> pd.DataFrame:
+    films = unperturbed(result.scores, split)[_COLUMNS].sort_values("path").reset_index(drop=True)
+    return films.assign(positive=result.task.encode(films["label"]))

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn import paper
 from covidcnn.data.facts import COUNTS
-from covidcnn.evidence.floor import RIDGE
-from covidcnn.evidence.measures import MEASURES, Metric, accuracy, log_loss
-from covidcnn.evidence.results import ArmResults, Evidence, Treatment
-from covidcnn.evidence.statistics import Difference, contrast, over_seeds, paired_difference
-from covidcnn.evidence.verdicts import (
+from covidcnn.evaluation.measures import MEASURES, Metric, accuracy, log_loss
+from covidcnn.evaluation.statistics import Difference, contrast, over_seeds, paired_difference
+from covidcnn.paper import reported
+from covidcnn.study.baseline import RIDGE
+from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.verdicts import (
     AS_DESCRIBED,
     CONTRADICTION,
     NOT_REPRODUCED,
@@ -36,7 +36,7 @@ from covidcnn.evidence.verdicts import (
 def image_count(_: Evidence) -> Finding:
     """How many images the published set has."""
     total = sum(COUNTS.values())
-    return Finding(REPRODUCED if total == paper.IMAGES_IN_TEXT else CONTRADICTION, f"{total:,} in the published set")
+    return Finding(REPRODUCED if total == reported.IMAGES_IN_TEXT else CONTRADICTION, f"{total:,} in the published set")
 
 
 def counts(split: str, claimed: Mapping[str, int], _: Evidence) -> Finding:
@@ -54,8 +54,8 @@ def shares(split: str, claimed: tuple[float, float], _: Evidence) -> Finding:
 
 def layer_total(_: Evidence) -> Finding:
     """What the paper's own list of layers adds up to."""
-    total = sum(paper.LAYER_LIST.values())
-    return Finding(REPRODUCED if total == paper.LAYERS_IN_TEXT else CONTRADICTION,
+    total = sum(reported.LAYER_LIST.values())
+    return Finding(REPRODUCED if total == reported.LAYERS_IN_TEXT else CONTRADICTION,
                    f"its own list adds up to {total}, without input and Flatten")
 
 
@@ -73,14 +73,14 @@ def described(layer: str, claimed: str, _: Evidence) -> Finding:
 
 def f1_follows(_: Evidence) -> Finding:
     """F1 from the paper's precision and recall by Eq. 10."""
-    precision, recall = paper.FINAL_METRICS["precision"], paper.FINAL_METRICS["sensitivity"]
+    precision, recall = reported.FINAL_METRICS["precision"], reported.FINAL_METRICS["sensitivity"]
     f1 = 2 * precision * recall / (precision + recall)
-    return _equal(round(f1, 4) == paper.FINAL_METRICS["f1"], f"{f1:.4f}")
+    return _equal(round(f1, 4) == reported.FINAL_METRICS["f1"], f"{f1:.4f}")
 
 
 def one_matrix(_: Evidence) -> Finding:
     """How many matrices of 234 and 390 films agree with all five metrics."""
-    fitting = paper.matrices_that_fit()
+    fitting = reported.matrices_that_fit()
     text = "; ".join(f"TN {one.true_negatives}, FP {one.false_positives}, FN {one.false_negatives}, "
                      f"TP {one.true_positives}" for one in fitting)
     return Finding(REPRODUCED if len(fitting) == 1 else CONTRADICTION, f"{len(fitting)} fits: {text}")
@@ -101,7 +101,7 @@ def _built() -> dict[str, str]:
     from covidcnn.models.paper_cnn import paper_cnn
 
     model = paper_cnn()
-    by_kind = {kind: [layer for layer in model.layers if type(layer).__name__ == kind] for kind in paper.LAYER_LIST}
+    by_kind = {kind: [layer for layer in model.layers if type(layer).__name__ == kind] for kind in reported.LAYER_LIST}
     first, pooling = by_kind["Conv2D"][0], by_kind["MaxPooling2D"][0]
     dense, output = by_kind["Dense"]
     return {"input": str(model.input_shape[1:]),
@@ -117,13 +117,13 @@ def _built() -> dict[str, str]:
 
 def optimizer_value(arm: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
     """A row of the paper's optimizer table against our runs: ``quantity`` is 'accuracy' or 'loss'."""
-    claimed = float(paper.OPTIMIZER_TABLE.loc[optimizer, f"test {quantity}"])
+    claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, f"test {quantity}"])
     return _value(claimed, evidence.arms[arm].treatment(optimizer=optimizer), quantity)
 
 
 def final_value(arm: str, metric: str, evidence: Evidence) -> Finding:
     """A metric of the paper's final model against our runs with Nadam."""
-    return _value(paper.FINAL_METRICS[metric], evidence.arms[arm].treatment(optimizer="Nadam"), metric)
+    return _value(reported.FINAL_METRICS[metric], evidence.arms[arm].treatment(optimizer="Nadam"), metric)
 
 
 def _value(claimed: float, treatment: Treatment, name: str) -> Finding:
@@ -187,7 +187,7 @@ def nadam_lead(arm: str, rival: str, evidence: Evidence) -> Finding:
 
 def paper_lead(rival: str) -> float:
     """Nadam's lead over a rival in the paper, in test accuracy."""
-    table = paper.OPTIMIZER_TABLE["test accuracy"]
+    table = reported.OPTIMIZER_TABLE["test accuracy"]
     return round(float(table["Nadam"] - table[rival]), 4)
 
 

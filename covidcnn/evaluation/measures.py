@@ -6,10 +6,10 @@ moved by a threshold of their own (``Treatment.scores_at_validation_threshold``)
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from covidcnn.data.shortcuts import weighted_auc
 from covidcnn.evaluation.metrics import expected_calibration_error
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -72,6 +72,20 @@ def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: n
     last_of_equals = np.append(np.diff(scores[order]) > 0, True)
     best = np.maximum(gained[..., last_of_equals].max(axis=-1), 0)
     return (weights @ labels + best) / weights.sum(-1)
+
+
+def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> Any:
+    """scikit-learn's ``roc_auc_score`` for 0/1 labels, without its checks; of many samples at once, where the weights
+    are (samples, films).
+
+    The chance that a positive film scores higher than a negative one, equal scores counted half.
+    """
+    order = np.argsort(scores)
+    first_of_equals = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
+    positive, negative = (np.add.reduceat((sample_weight * films)[..., order], first_of_equals, axis=-1)
+                          for films in (labels, 1 - labels))
+    below = np.cumsum(negative, axis=-1) - negative / 2
+    return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
 
 
 def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -7,12 +7,11 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from covidcnn.evidence.measures import accuracy, specificity
-from covidcnn.evidence.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
-from covidcnn.evidence.results import ArmResults, Treatment
-from covidcnn.evidence.statistics import Difference, contrast, patient_draws
-from covidcnn.evidence.verdicts import OPEN, REFUTED, SUPPORTED, direction
-from covidcnn.task import PNEUMONIA
+from covidcnn.evaluation.measures import accuracy, specificity
+from covidcnn.evaluation.statistics import Difference, contrast, patient_draws
+from covidcnn.paper.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
+from covidcnn.study.conditions import ArmResults, Treatment
+from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 HEIGHT, BACK, WIDTH, SIZE, CROP = "height 1.10", "height 0.90", "width 0.90", "size 1.10", "cropped height 1.10"
 """The perturbations that the protocol's predictions are about."""
@@ -43,7 +42,7 @@ class Probe:
 
     def with_test(self, validation: Mapping[str, float], test: Mapping[str, float]) -> Difference:
         """The same over both splits: factors by perturbation."""
-        labels, ones = PNEUMONIA.encode(self.arm.films["label"]), np.ones(len(self.arm.films))
+        labels, ones = self.arm.films["positive"].to_numpy(), np.ones(len(self.arm.films))
         on_test = [(factor, self.treatment.scores_of("test", name)) for name, factor in test.items()]
         fixed = np.sum([factor * np.array([false_alarms(labels, row, ones) for row in scores])
                         for factor, scores in on_test], axis=0)
@@ -132,7 +131,7 @@ def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
     treatment = arm.treatment(augmentation=augmentation, balance="none")
     rows = []
     for split, films in (("validation", treatment.validation_films), ("test", arm.films)):
-        labels, draws = PNEUMONIA.encode(films["label"]), patient_draws(films)
+        labels, draws = films["positive"].to_numpy(), patient_draws(films)
         plain = treatment.scores_of(split)
         for perturbation in ("", *treatment.recipe.perturbations):
             scores = treatment.scores_of(split, perturbation)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evidence.statistics import Difference, holm, prediction_interval
+from covidcnn.evaluation.statistics import Difference, holm, prediction_interval
 
 REPRODUCED, COMPATIBLE, NOT_REPRODUCED = "reproduced", "compatible", "not reproduced"
 SUPPORTED, REFUTED, OPEN = "supported", "refuted", "open"
@@ -18,6 +18,24 @@ NOT_FINISHED = "not finished"
 
 VERDICTS = (REPRODUCED, COMPATIBLE, NOT_REPRODUCED, SUPPORTED, REFUTED, OPEN, CONTRADICTION, CANNOT_BE_TESTED,
             AS_DESCRIBED, NOT_FINISHED)
+MEANINGS = {
+    REPRODUCED: "the paper's value lies where 95 % of new runs would, and within 2 points (of a loss, 0.02) of our "
+                "median; of a count or share: equal to the digits printed",
+    COMPATIBLE: "it lies where 95 % of new runs would",
+    NOT_REPRODUCED: "it lies outside",
+    SUPPORTED: "the difference that the paper claims is there, with p < 0.05; of a cause, all else that follows "
+               "from it, too",
+    REFUTED: "a difference the other way is there, with p < 0.05; of a cause: balancing surely ends less than half; of "
+             "generalisation: surely more than 2 points are lost; of a lead: 95 % of new pairs of runs would lie "
+             "elsewhere",
+    OPEN: "neither",
+    CONTRADICTION: "the paper's own text or tables, or the published files, deny it",
+    CANNOT_BE_TESTED: "for the reason given",
+    AS_DESCRIBED: "no finding: the paper describes its network so, and so it is built",
+    NOT_FINISHED: "its trainings are not all in the store",
+}
+"""In short, of each verdict; the rules stand in the protocol."""
+
 NEAR = 0.02
 """'Within two points of our median'; for a loss, which has no points, the same number."""
 _WIDE, _WIDE_FACTOR = 0.1, 2.0

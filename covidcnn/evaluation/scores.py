@@ -1,0 +1,48 @@
+"""Tables of scores: a row an image, and what a model says of it. What their columns are stands here alone."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.task import Task
+
+_ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbation"]
+
+
+def score_table(films: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
+    """The table of scores of some films: its columns are those of ``score_columns``.
+
+    Args:
+        films: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
+        probabilities: of each class, float (films, classes).
+        task: what they are about.
+        perturbation: under which the films were scored.
+    """
+    scores = dict(zip(task.score_columns, task.scores(probabilities).T, strict=True))
+    return films.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
+
+
+def score_columns(scores: Sequence[str] = ("score",)) -> list[str]:
+    """All columns of a table of scores, in their order.
+
+    Args:
+        scores: those of the scores themselves, ``Task.score_columns``; here of a binary task.
+    """
+    return [*_ABOUT, *scores, *_FURTHER]
+
+
+def is_score(column: str) -> bool:
+    """Whether a column of a table of scores is one of ``Task.score_columns``."""
+    return column == "score" or column.startswith("score ")
+
+
+def epoch_columns(columns: Iterable[object]) -> list[str]:
+    """Of the columns of a table of scores those of the scores after each epoch, in their order."""
+    return [name for name in map(str, columns) if re.fullmatch(r"epoch \d+", name)]
+
+
+def unperturbed(scores: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of a split's films as they are."""
+    return scores[(scores["split"] == split) & (scores["perturbation"] == "")]

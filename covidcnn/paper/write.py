@@ -1,0 +1,144 @@
+"""What follows from the trial stores of ``reports/paper`` and ``reports/recipe``: tables, figures, ledger, manifest."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.paper import causes
+from covidcnn.paper.claims import CLAIMS, PUBLISHED, SECTIONS
+from covidcnn.paper.corrections import corrections
+from covidcnn.paper.figures import evidence_figures
+from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
+from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
+from covidcnn.paper.tables import evidence_tables
+from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.study.ledger import ledger, verdict_on
+from covidcnn.study.pages import Tables, write_figures, write_ledger, write_tables
+from covidcnn.study.protocol import Protocol
+from covidcnn.study.verdicts import (
+    COMPATIBLE,
+    NOT_FINISHED,
+    NOT_REPRODUCED,
+    REFUTED,
+    REPRODUCED,
+    SUPPORTED,
+    Finding,
+)
+from covidcnn.trials.store import TrialStore
+
+FROZEN_CLAIMS = "frozen-claims.csv"
+"""Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
+def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
+    """Make tables, figures, claims ledger and manifest anew. The same store gives the same files.
+
+    Args:
+        protocol: whose arms the store's trials stand in.
+        store: is read only.
+        folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
+        second: of the second study, for the ledger's column on the public recipe.
+
+    Returns:
+        The claims ledger.
+
+    Raises:
+        DataError: a result is damaged.
+        UserError: the folder cannot be written.
+    """
+    evidence = read_evidence(protocol, store)
+    claims = ledger(SECTIONS, evidence)
+    if second and second.arms:
+        claims = claims.join(both_recipes(evidence, second))
+    tables = evidence_tables(evidence)
+    write_tables(tables, folder / "tables")
+    write_ledger(claims, folder, [_said_of_frozen(claims, folder)] if (folder / FROZEN_CLAIMS).is_file() else [],
+                 corrections(evidence, protocol))
+    write_figures(protocol, evidence, tables, evidence_figures(evidence, claims), folder)
+    return claims
+
+
+def write_recipes(protocol: Protocol, second: Evidence, first: Evidence, folder: Path) -> Tables:
+    """Make tables, figures and manifest of the second study anew.
+
+    Args:
+        protocol: the second study's.
+        second: what its store holds.
+        first: what the first study's store holds.
+        folder: receives ``tables/``, ``figures/evidence/`` and ``manifest.json``.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    tables = recipe_tables(second, first)
+    write_tables(tables, folder / "tables")
+    write_figures(protocol, second, tables, recipe_figures(second, first), folder)
+    return tables
+
+
+def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
+    others = other_than_frozen(table, folder / FROZEN_CLAIMS)
+    found = (f"another verdict or number for {', '.join(others)}" if others else
+             "the same verdicts, values, intervals and seeds")
+    return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
+            "before the first test score. When the verdicts were known, `evidence/claims.py` and `evidence/ledger.py` "
+            "were changed, in words and links. Code is no longer compared file by file, but by what it gives: "
+            f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}. "
+            "What was said too strongly is [corrected below](#corrections).")
+
+
+def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
+    """The claims whose verdict, value, interval or seeds are others than the frozen code gives on the same trials.
+
+    Args:
+        table: from ``ledger``.
+        path: of ``FROZEN_CLAIMS``.
+    """
+    frozen = pd.read_csv(path, index_col="name")
+    now = table.reindex(frozen.index)
+    numbers = ["value", "low", "high", "seeds"]
+    same = np.isclose(now[numbers].astype(float), frozen[numbers], rtol=1e-4, atol=1e-6, equal_nan=True).all(axis=1)
+    same &= now["verdict"].eq(frozen["verdict"]) & now["says_little"].eq(frozen["says_little"])
+    return frozen.index[~same].tolist()
+
+
+def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
+    """What the public recipe makes of the claims that rest on the text's, by the same rules: the second column of the
+    ledger.
+
+    Args:
+        first: of the first study.
+        second: of the second, whose arms stand in for those of the first.
+
+    Returns:
+        Indexed by claim: ``public_verdict`` and ``public_ours``, and ``holds``, the recipes for which the claim does;
+        all empty where one recipe is all there is.
+    """
+    public = second.arms.get(PUBLIC_RECIPE)
+    stand_in = replace(second, floor=first.floor, arms={
+        **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
+    zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
+    rows = []
+    for claim in CLAIMS:
+        if PUBLISHED in claim.arms:
+            arms = tuple(PUBLIC_RECIPE if arm == PUBLISHED else arm for arm in claim.arms)
+            found = verdict_on(replace(claim, arms=arms), stand_in)
+        elif claim.name in zoomed:
+            rule = partial(zoomed[claim.name], CAUSES, {"augmentation": ZOOM})
+            found = verdict_on(replace(claim, find=rule, arms=(CAUSES,)), stand_in)
+        else:
+            found = Finding("", "")
+        rows.append({"name": claim.name, "public_verdict": found.verdict, "public_ours": found.ours,
+                     "holds": _holds(verdict_on(claim, first).verdict, found.verdict) if found.verdict else ""})
+    return pd.DataFrame(rows).set_index("name")
+
+
+def _holds(text: str, public: str) -> str:
+    """For which recipes, by the verdicts under both."""
+    if NOT_FINISHED in (text, public):
+        return NOT_FINISHED
+    words = dict.fromkeys((REPRODUCED, COMPATIBLE, SUPPORTED), "yes") | dict.fromkeys((NOT_REPRODUCED, REFUTED), "no")
+    of_text, of_public = words.get(text, "open"), words.get(public, "open")
+    return {"yes yes": "both recipes", "no no": "neither recipe"}.get(f"{of_text} {of_public}",
+                                                                      f"text's {of_text}, public {of_public}")

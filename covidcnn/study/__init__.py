@@ -1,0 +1,1 @@
+"""A study, whatever paper it is about: protocol, test-set access log, results by condition, verdicts, ledger."""
