@@ -26,7 +26,7 @@ SIZE = 224
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, metavar="DIR", help="films in the published layout")
+    parser.add_argument("--data", required=True, metavar="DIR", help="images in the published layout")
     parser.add_argument("--split", default="test", help="the split to score")
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--json", action="store_true", help="indented, for reading; the content is the same")

@@ -48,7 +48,7 @@ def _chart(results: list[TrialResult]) -> None:
             ax.plot(result.history.index, result.history[column], label=precision if first else None,
                     **LOOKS[precision])
     for ax, title in zip(axes, ("training", "validation"), strict=True):
-        ax.set(title=f"{title} films", xlabel="epoch", ylabel="binary cross-entropy", yscale="log")
+        ax.set(title=f"{title} images", xlabel="epoch", ylabel="binary cross-entropy", yscale="log")
     axes[1].legend(title="precision, a line a seed")
     figure.savefig(CHART, dpi=120)
 

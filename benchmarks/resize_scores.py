@@ -42,24 +42,24 @@ def main() -> None:
     options = parser.parse_args()
     before, dataset = machine(), open_dataset(options.data)
     paths = sorted(path.relative_to(options.originals).as_posix() for path in options.originals.glob("*/*/*.jpeg"))
-    films = dataset.films
-    scored = films[films["path"].isin(paths)]
+    images = dataset.images
+    scored = images[images["path"].isin(paths)]
     if len(scored) != len(paths) or set(scored["split"]) != {"train"}:
         sys.exit(f"{options.originals}: not all of its images are training images of {options.data}")
-    others = films[(films["split"] == "train") & ~films["patient"].isin(scored["patient"])]
-    dataset = replace(dataset, films=others.reset_index(drop=True))
+    others = images[(images["split"] == "train") & ~images["patient"].isin(scored["patient"])]
+    dataset = replace(dataset, images=others.reset_index(drop=True))
     rows, right = [], {}
     for size in options.sizes:
-        images = {"copy": np.stack([resize(read_grey(options.data / path), size) for path in paths])}
+        pixels = {"copy": np.stack([resize(read_grey(options.data / path), size) for path in paths])}
         originals = [cv2.imread(str(options.originals / path), cv2.IMREAD_GRAYSCALE) for path in paths]
-        images |= {name: np.stack([resize(film, size, how) for film in originals]) for name, how in WAYS.items()}
+        pixels |= {name: np.stack([resize(image, size, how) for image in originals]) for name, how in WAYS.items()}
         recipe = Recipe(options.epochs, ImageSettings(size), PaperCnn(batch_norm_momentum=0.9), augmentation="paper",
                         max_training_images=options.images, precision="float32")
-        scores: dict[str, list[np.ndarray]] = {name: [] for name in images}
+        scores: dict[str, list[np.ndarray]] = {name: [] for name in pixels}
         for seed in range(options.seeds):
             training = train(dataset, recipe, seed, score_roles=("validation",))
             right.setdefault(f"{size} px", []).append(round(confusion(training.scores).accuracy, 4))
-            for name, own in images.items():
+            for name, own in pixels.items():
                 scores[name].append(training.predictor(own)[:, 1])
             print(f"{size} px, seed {seed}: validation accuracy {right[f'{size} px'][-1]}", file=sys.stderr)
         rows += [{"px": size, "instead of the copy": name, **change(zip(scores["copy"], scores[name], strict=True))}

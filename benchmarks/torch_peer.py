@@ -32,7 +32,7 @@ def network(size: int) -> nn.Module:
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
-def films(count: int, size: int) -> torch.Tensor:
+def images(count: int, size: int) -> torch.Tensor:
     pixels = np.random.default_rng(0).random((count, 1, size, size), dtype=np.float32)
     return torch.from_numpy(pixels).to(memory_format=torch.channels_last)
 
@@ -41,7 +41,7 @@ def train(size: int, batch: int, steps: int, mixed: bool) -> list[float]:
     """Seconds of each training step on one batch that is kept in memory."""
     model = network(size)
     optimizer = torch.optim.NAdam(model.parameters(), foreach=True)
-    pixels, labels = films(batch, size), torch.arange(batch).remainder(2).float()[:, None]
+    pixels, labels = images(batch, size), torch.arange(batch).remainder(2).float()[:, None]
     loss_of = nn.BCEWithLogitsLoss()
     seconds = []
     for _ in range(WARM_UP + steps):
@@ -57,14 +57,14 @@ def train(size: int, batch: int, steps: int, mixed: bool) -> list[float]:
     return seconds[WARM_UP:]
 
 
-def infer(size: int, batch: int, images: int, mixed: bool) -> float:
+def infer(size: int, batch: int, pixels: int, mixed: bool) -> float:
     """Seconds to score so many images, the second time."""
     model = network(size).eval()
-    pixels = films(images, size)
+    pixels = images(pixels, size)
     for _ in range(2):
         begin = time.perf_counter()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            for first in range(0, images, batch):
+            for first in range(0, pixels, batch):
                 torch.sigmoid(model(pixels[first : first + batch])).float().numpy()
         seconds = time.perf_counter() - begin
     return seconds

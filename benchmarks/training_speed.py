@@ -155,10 +155,10 @@ def usual_keras(model: Any) -> Any:
         del config["dtype"]
         return type(layer)(**config, dtype="float32" if layer.name == "output" else None)
 
-    features = films = keras.Input(model.input_shape[1:])
+    features = images = keras.Input(model.input_shape[1:])
     for layer in model.layers[1:]:
         features = rebuilt(layer)(features)
-    return keras.Model(films, features)
+    return keras.Model(images, features)
 
 
 def peak() -> dict[str, float]:

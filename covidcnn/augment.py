@@ -84,7 +84,7 @@ FILLS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "consta
 'wrap', would put the abdomen above the neck."""
 
 BALANCING = ("none", "class-weight", "oversample")
-"""'class-weight' weighs the loss by inverse class share, 'oversample' repeats films of the rarer classes."""
+"""'class-weight' weighs the loss by inverse class share, 'oversample' repeats images of the rarer classes."""
 
 
 def augmentation_named(name: str) -> Augmentation:
@@ -259,13 +259,13 @@ def class_weights(labels: np.ndarray) -> dict[int, float]:
 
 
 def oversampled(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Row numbers of all films, and of the rarer classes' films again, at random, until all are equal."""
+    """Row numbers of all images, and of the rarer classes' images again, at random, until all are equal."""
     counts = np.bincount(labels)
     drawn = [np.arange(len(labels))]
     for label, count in enumerate(counts):
         if surplus := int(counts.max() - count):
             rows = np.flatnonzero(labels == label)
-            # Whole repetitions first: no film is drawn a third time before each was drawn twice.
+            # Whole repetitions first: no image is drawn a third time before each was drawn twice.
             extra = np.concatenate([generator.permutation(rows) for _ in range(surplus // len(rows) + 1)])
             drawn.append(extra[:surplus])
     return np.concatenate(drawn)

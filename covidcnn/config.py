@@ -31,7 +31,7 @@ class Profile:
     source: str = ""
     """The one of ``covidcnn.data.sources`` that it needs; empty takes any."""
     many_seeds: "Profile | None" = None
-    """The smaller scale at which treatments are compared over more seeds; None where this one serves."""
+    """The smaller scale at which conditions are compared over more seeds; None where this one serves."""
 
 
 PROFILES = {
@@ -39,7 +39,7 @@ PROFILES = {
     for profile in (
         Profile("smoke", 32, 2, (0,), 96, 0.9, 100),
         Profile("quick", 32, 12, (0, 1, 2, 3, 4), 800, 0.9, 1000),
-        # The scales of the arms of reports/paper/protocol.yaml: the only trainings whose test films may be scored.
+        # The scales of the arms of reports/paper/protocol.yaml: the only trainings whose test images may be scored.
         Profile("paper", 224, 8, (0, 1, 2, 3, 4), None, 0.99, 2000, "bfloat16", source="chest-xray",
                 many_seeds=Profile("paper", 64, 8, tuple(range(10)), None, 0.9, 2000, "float32")),
     )

@@ -28,7 +28,7 @@ CACHE_VARIABLE = "COVIDCNN_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder of everything that can be made again: decoded images, indexes, phantom films.
+    """The folder of everything that can be made again: decoded images, indexes, phantom images.
 
     ``COVIDCNN_CACHE`` names another one, for example on a larger disk.
     """

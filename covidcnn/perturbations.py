@@ -11,7 +11,7 @@ SIMULATED_SHIFTS = {
     "brightness -0.1": {"brightness": -0.1}, "brightness +0.1": {"brightness": 0.1},
     "gamma 0.7": {"gamma": 0.7}, "gamma 1.4": {"gamma": 1.4},
 }
-"""Arguments of ``change_intensity`` that make of validation films what another hospital day might send."""
+"""Arguments of ``change_intensity`` that make of validation images what another hospital day might send."""
 
 _FACTORS = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
 STRETCHES: dict[str, dict[str, Any]] = {

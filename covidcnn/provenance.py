@@ -1,4 +1,4 @@
-"""What a result was made from: films, versions, commit. Nothing here names a path of the machine."""
+"""What a result was made from: images, versions, commit. Nothing here names a path of the machine."""
 
 import os
 import platform
@@ -22,9 +22,9 @@ EXPLORATORY = "exploratory: the published test set was scored outside the paper 
 
 
 def data_facts(dataset: DataSet) -> dict[str, Any]:
-    """Which films a result was made from."""
+    """Which images a result was made from."""
     return {"name": dataset.name, "identity": dataset.identity, "content hash": dataset.content_hash,
-            "films": len(dataset.films), "classes": list(dataset.task.classes),
+            "images": len(dataset.images), "classes": list(dataset.task.classes),
             "left out": dataset.left_out.to_dict("records")}
 
 
@@ -74,7 +74,7 @@ def git_commit(*results: Path) -> str:
     commit = ask("rev-parse", "HEAD")
     if commit.returncode:
         return elsewhere
-    # Of tracked files: films and models that somebody keeps in the clone are no change of it. Nor are results.
+    # Of tracked files: images and models that somebody keeps in the clone are no change of it. Nor are results.
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){REPORTS.name}").stdout
     own = [path for path in map(str, results) if ask("check-ignore", "--quiet", path).returncode == 1]
     changed += ask("status", "--porcelain", "--", *own).stdout if own else ""

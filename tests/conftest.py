@@ -37,22 +37,22 @@ TINY_COUNTS = {"train": (24, 40), "val": (4, 4), "test": (12, 20)}
 
 def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
               size: tuple[int, int] = (48, 40), seed: int = 0) -> Path:
-    """Write noise films in the published layout and naming; a PNEUMONIA has a bright spot.
+    """Write noise images in the published layout and naming; a PNEUMONIA has a bright spot.
 
-    Every patient has two films, and no patient stands in two splits. ``size`` is (width, height).
+    Every patient has two images, and no patient stands in two splits. ``size`` is (width, height).
     """
     first_number = {"train": 1000, "val": 2000, "test": 1}
     for position, (split, (normal, pneumonia)) in enumerate(counts.items()):
         generator = np.random.default_rng([seed, position])
-        for label, films in (("NORMAL", normal), ("PNEUMONIA", pneumonia)):
+        for label, images in (("NORMAL", normal), ("PNEUMONIA", pneumonia)):
             (folder / split / label).mkdir(parents=True)
-            for film in range(films):
-                patient, which = divmod(film, 2)
+            for image in range(images):
+                patient, which = divmod(image, 2)
                 number = first_number[split] + 20 * (patient // 2)
                 if label == "NORMAL":
                     name = f"{('IM', 'NORMAL2-IM')[patient % 2]}-{number:04d}-{which + 1:04d}"
                 else:
-                    name = f"person{number}_{('bacteria', 'virus')[patient % 2]}_{film + 1}"
+                    name = f"person{number}_{('bacteria', 'virus')[patient % 2]}_{image + 1}"
                 pixels = generator.normal(90, 15, (size[1], size[0]))
                 if label == "PNEUMONIA":
                     spot = np.zeros_like(pixels)
@@ -69,11 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need published images, a browser or a whole report by what they ask for."""
     for item in items:
         asked = set(item.fixturenames)
-        if asked & {"shared_films", "shared_originals", "shared_mnist", "published"}:
+        if asked & {"shared_images", "shared_originals", "shared_mnist", "published"}:
             item.add_marker("data")
         if "browser" in asked:
             item.add_marker("browser")
-        if asked & {"smoke_report", "phantom_films"}:
+        if asked & {"smoke_report", "phantom_images"}:
             item.add_marker("slow")
 
 
@@ -113,29 +113,29 @@ def make_tree_fixture() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tiny_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """104 films in the published layout. Shared by all tests: change a copy, not this."""
+    """104 images in the published layout. Shared by all tests: change a copy, not this."""
     return make_tree(tmp_path_factory.mktemp("data") / "tiny")
 
 
 @pytest.fixture(scope="session")
-def phantom_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 phantom films."""
+def phantom_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 phantom images."""
     from covidcnn.data.phantom import write_phantom
 
-    folder = tmp_path_factory.mktemp("films") / "phantom"
+    folder = tmp_path_factory.mktemp("images") / "phantom"
     write_phantom(folder, {"train": 140, "val": 4, "test": 56})
     return folder
 
 
 @pytest.fixture
 def small_tree(tmp_path: Path) -> Path:
-    """20 films in the published layout, for a test to change."""
+    """20 images in the published layout, for a test to change."""
     return make_tree(tmp_path / "small", {"train": (4, 8), "val": (2, 2), "test": (2, 2)})
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model for films of 16 px, in their files 48 x 40 px and grey. Change a copy, not this."""
+    """An untrained model for images of 16 px, in their files 48 x 40 px and grey. Change a copy, not this."""
     from covidcnn.data.appearance import Appearance
     from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.models.model_file import ModelFacts, save_model
@@ -178,7 +178,7 @@ def _shared(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_films() -> Path:
+def shared_images() -> Path:
     """The 5,856 published images, at 224 px."""
     return _shared("chest_xray_224")
 
@@ -197,7 +197,7 @@ def shared_mnist() -> Path:
 
 @pytest.fixture
 def mnist_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file as PneumoniaMNIST's at 28 px, of 12 films of noise, that counts as the official one."""
+    """A file as PneumoniaMNIST's at 28 px, of 12 images of noise, that counts as the official one."""
     from covidcnn.data import pneumoniamnist
 
     counts = {"train": (1, 3), "val": (1, 2), "test": (2, 3)}
@@ -217,16 +217,16 @@ def mnist_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def published(shared_films: Path, own_cache: Path):
+def published(shared_images: Path, own_cache: Path):
     """The catalogue of the published images."""
     from covidcnn.data.catalogue import index_folder
 
-    return index_folder(shared_films)
+    return index_folder(shared_images)
 
 
 @pytest.fixture(scope="session")
 def refused() -> Callable[..., contextlib.AbstractContextManager[None]]:
-    """``with refused('film.jpeg', 'remove it'):`` the block must raise one line that holds these words."""
+    """``with refused('image.jpeg', 'remove it'):`` the block must raise one line that holds these words."""
 
     @contextlib.contextmanager
     def refusal(*words: object, error: type[UserError] = UserError) -> Iterator[None]:
@@ -244,9 +244,9 @@ def refused() -> Callable[..., contextlib.AbstractContextManager[None]]:
 def bad_images() -> dict[str, bytes]:
     """Files that are named as images and cannot be used, by name."""
     noise = np.random.default_rng(0).integers(0, 256, (40, 48), np.uint8)
-    film = Image.fromarray(noise)
-    jpeg, png = encoded(film, "JPEG"), encoded(film, "PNG")
-    gif = encoded(film, "GIF", save_all=True, append_images=[film.rotate(90)])
+    image = Image.fromarray(noise)
+    jpeg, png = encoded(image, "JPEG"), encoded(image, "PNG")
+    gif = encoded(image, "GIF", save_all=True, append_images=[image.rotate(90)])
     return {
         "garbage.jpeg": b"no image " * 100,
         "text.png": b"hello\n",

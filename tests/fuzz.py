@@ -39,27 +39,27 @@ def sound_files(folder: Path) -> dict[str, bytes]:
     """One file of each kind that the readers know, by name; every text in them is poison."""
     generator = np.random.default_rng(5)
     grey = np.cumsum(generator.normal(0, 4, SHAPE), axis=1).clip(-100, 100).astype(int) + 128
-    film, deep = Image.fromarray(grey.astype(np.uint8)), (grey * 15).astype(np.uint16)
+    image, deep = Image.fromarray(grey.astype(np.uint8)), (grey * 15).astype(np.uint16)
     exif = Image.Exif()
     exif[0x010E] = f"{POISON}^Jane"
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", f"{POISON}^Jane", zip=True)
     options = {"JPEG": {"exif": exif, "comment": POISON}, "PNG": {"pnginfo": text}, "TIFF": {"description": POISON},
                "WEBP": {"exif": exif}, "GIF": {"comment": POISON}}
-    files = {name: encoded(film.convert(mode), name.split()[0], **options.get(name.split()[0], {})) for name, mode in (
+    files = {name: encoded(image.convert(mode), name.split()[0], **options.get(name.split()[0], {})) for name, mode in (
         ("JPEG grey", "L"), ("JPEG CMYK", "CMYK"), ("PNG grey", "L"), ("PNG palette", "P"), ("TIFF grey", "L"),
         ("GIF grey", "L"), ("BMP colour", "RGB"), ("WEBP colour", "RGB"))}
-    files["JPEG progressive"] = encoded(film, "JPEG", progressive=True)
+    files["JPEG progressive"] = encoded(image, "JPEG", progressive=True)
     files["PNG 16"] = encoded(Image.fromarray((grey * 250).astype(np.uint16)), "PNG")
     for packing in ("tiff_lzw", "tiff_adobe_deflate", "jpeg"):
-        files[f"TIFF {packing}"] = encoded(film, "TIFF", compression=packing, description=POISON)
+        files[f"TIFF {packing}"] = encoded(image, "TIFF", compression=packing, description=POISON)
     shown = {"WindowCenter": [2000, 40], "WindowWidth": [3000, 80], "RescaleSlope": 1, "RescaleIntercept": -5}
     for name, compression in (("plain", ""), ("RLE", RLELossless), ("JPEG 2000", JPEG2000Lossless)):
-        files[f"DICOM {name}"] = write_dicom(folder / "film", deep, 12, compression, **shown).read_bytes()
-    files["DICOM colour"] = write_dicom(folder / "film", np.asarray(film.convert("RGB"))).read_bytes()
-    files["DICOM JPEG"] = write_jpeg_dicom(folder / "film", np.asarray(film)).read_bytes()
+        files[f"DICOM {name}"] = write_dicom(folder / "image", deep, 12, compression, **shown).read_bytes()
+    files["DICOM colour"] = write_dicom(folder / "image", np.asarray(image.convert("RGB"))).read_bytes()
+    files["DICOM JPEG"] = write_jpeg_dicom(folder / "image", np.asarray(image)).read_bytes()
     enhanced = {"SharedFunctionalGroupsSequence": functional_groups(**shown)}
-    files["DICOM enhanced"] = write_dicom(folder / "film", deep, 12, **enhanced).read_bytes()
+    files["DICOM enhanced"] = write_dicom(folder / "image", deep, 12, **enhanced).read_bytes()
     # pydicom has no encoders of these kinds.
     for name, file in (("JPEG-LS", "MR_small_jpeg_ls_lossless.dcm"), ("JPEG of 12 bits", "JPEG-lossy.dcm")):
         files[f"DICOM {name}"] = Path(get_testdata_file(file)).read_bytes()
@@ -273,4 +273,4 @@ if __name__ == "__main__":
     # Whatever pydicom and the decoders have to say must not be said.
     logging.basicConfig(level=0)
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    print(json.dumps(fuzz(sound, Path(sys.argv[1], "film"), *map(int, sys.argv[2:]))))
+    print(json.dumps(fuzz(sound, Path(sys.argv[1], "image"), *map(int, sys.argv[2:]))))

@@ -16,9 +16,9 @@ HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>",
 RECORD = {
     "profile": {"name": "smoke", "image size": 32, "epochs": 2, "seeds": [0], "most training images": 96,
                 "batch-norm momentum": 0.9, "bootstrap samples": 100},
-    "data": {"name": "tiny", "identity": "These are test films.", "films": 3,
+    "data": {"name": "tiny", "identity": "These are test images.", "images": 3,
              "left out": [{"path": name, "problem": "empty"} for name in HOSTILE]},
-    "exploratory test openings": {"count": 0, "by notebook": {}},
+    "exploratory test-set accesses": {"count": 0, "by notebook": {}},
     "notebooks": {
         "01_first": {"title": "01 · First", "question": "What is first?", "status": "done", "seconds": 61.0,
                      "message": ""},
@@ -30,7 +30,7 @@ RECORD = {
 def numbers_table():
     """A column of words and numbers with ties and missing values, longer numbers, and hostile words."""
     return pd.DataFrame({
-        "path": [*HOSTILE, "film10.jpeg", "film9.jpeg"],
+        "path": [*HOSTILE, "image10.jpeg", "image9.jpeg"],
         "n": [10, 9, pd.NA, 100, 9, 1],
         "share": [0.5, 0.123456, np.nan, -1.5e-7, 0.12345, 23456.7],
         "range": ["0.913 (0.88 to 0.94)", "0.09 (0.01 to 0.20)", "", "1.000 (1.0 to 1.0)", "0.5 (0.1 to 0.9)",
@@ -38,13 +38,13 @@ def numbers_table():
     }).astype({"n": "Int64"})
 
 
-def film_scores(films=60, seed=0):
+def image_scores(images=60, seed=0):
     """Scores of both splits, of two recipes, one of them named to harm; with ties, some at 0.5 and one at 1."""
     generator = np.random.default_rng(seed)
     parts = []
     for recipe in ("plain", HOSTILE[1]):
         for split in ("test", "validation"):
-            labels = np.where(np.arange(films) % 3 == 0, "NORMAL", "PNEUMONIA")
+            labels = np.where(np.arange(images) % 3 == 0, "NORMAL", "PNEUMONIA")
             scores = generator.beta(np.where(labels == "NORMAL", 2, 4), np.where(labels == "NORMAL", 4, 2)).round(2)
             scores[:3] = 0.5, 0.5, 1
             parts.append(pd.DataFrame({"split": split, "path": HOSTILE[1], "label": labels, "score": scores,
@@ -69,7 +69,7 @@ def make_report(folder):
     plt.close(figure)
     numbers_table().to_csv(folder / "tables/numbers.csv", index=False)
     pd.DataFrame({"metric": ["accuracy"], "value": [0.9279]}).to_csv(folder / "tables/final_metrics.csv", index=False)
-    film_scores().to_csv(folder / "scores/trained.csv", index=False, float_format="%.7g")
+    image_scores().to_csv(folder / "scores/trained.csv", index=False, float_format="%.7g")
     odd_scores().to_csv(folder / "scores/odd.csv", index=False)
     caption = f"A caption {HOSTILE[0]}"
     entered = {
@@ -80,9 +80,9 @@ def make_report(folder):
                         "headline": True}],
             "scores": [{"name": "odd", "file": "scores/odd.csv", "caption": "Odd.", "threshold": 0},
                        {"name": "trained", "file": "scores/trained.csv", "caption": caption, "threshold": 0.5}],
-            "test openings": []},
+            "test-set accesses": []},
         # As earlier versions left it.
-        "02_second": {"figures": [], "tables": [], "test openings": []},
+        "02_second": {"figures": [], "tables": [], "test-set accesses": []},
     }
     for name, record in entered.items():
         (folder / f"record/{name}.json").write_text(json.dumps(record), encoding="utf-8")

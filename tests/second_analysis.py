@@ -5,7 +5,7 @@ first programme, as trials of medicines are analysed twice. It imports nothing o
 choice, and the two had chosen differently without a verdict depending on it, it follows the first; the protocol's notes
 list these choices.
 
-Every quantity of a training is an array: its first element is measured on the films as they are, the others on
+Every quantity of a training is an array: its first element is measured on the images as they are, the others on
 bootstrap samples of patients, so that a difference of quantities carries its own bootstrap.
 """
 
@@ -88,24 +88,24 @@ class Store:
         (recipe,) = (one for one in self._recipes(arm) if one["optimizer"] == name)
         return self._of_recipe(arm, recipe)
 
-    def draws(self, films: pd.DataFrame) -> np.ndarray:
-        """How often each film counts: once, then as patients are drawn within each class."""
-        key = (films["split"].iloc[0], *films["path"])
+    def draws(self, images: pd.DataFrame) -> np.ndarray:
+        """How often each image counts: once, then as patients are drawn within each class."""
+        key = (images["split"].iloc[0], *images["path"])
         if key not in self.weights:
             generator = np.random.default_rng(zlib.crc32(key[0].encode()) + 1)
-            counts = np.ones((1 + SAMPLES, len(films)))
+            counts = np.ones((1 + SAMPLES, len(images)))
             for label in ("NORMAL", "PNEUMONIA"):
-                own = (films["label"] == label).to_numpy()
-                patients, place = np.unique(films["patient"][own], return_inverse=True)
+                own = (images["label"] == label).to_numpy()
+                patients, place = np.unique(images["patient"][own], return_inverse=True)
                 drawn = generator.choice(len(patients), (SAMPLES, len(patients)))
                 counts[1:, own] = np.array([np.bincount(sample, minlength=len(patients)) for sample in drawn])[:, place]
             self.weights[key] = counts
         return self.weights[key]
 
     @cached_property
-    def test_films(self) -> pd.DataFrame:
-        scored = next(one for one in self.trainings.values() if not one.diverged and len(one.films("test")))
-        return scored.films("test")
+    def test_images(self) -> pd.DataFrame:
+        scored = next(one for one in self.trainings.values() if not one.diverged and len(one.images("test")))
+        return scored.images("test")
 
     def _recipes(self, arm: str) -> Iterator[dict[str, Any]]:
         """Each setting of an arm."""
@@ -139,12 +139,12 @@ class Training:
     def _scores(self) -> pd.DataFrame:
         return pd.read_csv(self.store.folder / "scores" / f"{self.key}.csv.gz").sort_values("path")
 
-    def films(self, split: str) -> pd.DataFrame:
+    def images(self, split: str) -> pd.DataFrame:
         if not self.diverged:
             return self._scores[self._scores["split"] == split]
         if split != "test":
             raise Untestable
-        return self.store.test_films.assign(score=1.0)
+        return self.store.test_images.assign(score=1.0)
 
     def history(self, name: str) -> np.ndarray:
         if self.diverged:
@@ -152,17 +152,17 @@ class Training:
         return np.array(self._history[name], float)
 
     def rightly_called(self, split: str, label: str = "", threshold: float = 0.5) -> np.ndarray:
-        """Their share of the films of a label, or of all; each question is answered once."""
+        """Their share of the images of a label, or of all; each question is answered once."""
         answers, question = self.__dict__.setdefault("answers", {}), (split, label, threshold)
         if question not in answers:
             answers[question] = self._rightly_called(*question)
         return answers[question]
 
     def _rightly_called(self, split: str, label: str, threshold: float) -> np.ndarray:
-        films = self.films(split)
-        right = ((films["score"] >= threshold) == (films["label"] == "PNEUMONIA")).to_numpy()
-        chosen = (films["label"] == label).to_numpy() | (not label)
-        weights = self.store.draws(films)[:, chosen]
+        images = self.images(split)
+        right = ((images["score"] >= threshold) == (images["label"] == "PNEUMONIA")).to_numpy()
+        chosen = (images["label"] == label).to_numpy() | (not label)
+        weights = self.store.draws(images)[:, chosen]
         return weights @ right[chosen] / weights.sum(axis=1)
 
     def accuracy(self) -> np.ndarray:
@@ -172,9 +172,9 @@ class Training:
         return self.rightly_called(split, "NORMAL", threshold)
 
     def metric(self, name: str) -> float:
-        """One of the five of the paper's final model, on the test films as they are."""
-        films = self.films("test")
-        called, ill = films["score"] >= 0.5, films["label"] == "PNEUMONIA"
+        """One of the five of the paper's final model, on the test images as they are."""
+        images = self.images("test")
+        called, ill = images["score"] >= 0.5, images["label"] == "PNEUMONIA"
         hits = (called & ill).sum()
         return {"accuracy": (called == ill).mean(), "sensitivity": hits / ill.sum(), "precision": hits / called.sum(),
                 "specificity": (~called & ~ill).sum() / (~ill).sum(), "f1": 2 * hits / (called.sum() + ill.sum())}[name]
@@ -183,26 +183,26 @@ class Training:
         """The logarithm of the cross-entropy on test."""
         if self.diverged:
             raise Untestable
-        films = self.films("test")
+        images = self.images("test")
         # Keras keeps scores so far away from 0 and 1.
-        score = films["score"].clip(1e-7, 1 - 1e-7)
-        each = -np.log(score.where(films["label"] == "PNEUMONIA", 1 - score)).to_numpy()
-        weights = self.store.draws(films)
+        score = images["score"].clip(1e-7, 1 - 1e-7)
+        each = -np.log(score.where(images["label"] == "PNEUMONIA", 1 - score)).to_numpy()
+        weights = self.store.draws(images)
         return np.log(weights @ each / weights.sum(axis=1))
 
     def accuracy_kept(self) -> np.ndarray:
         """Accuracy on test less that on validation, weighted to the class shares of test."""
-        ill = (self.films("test")["label"] == "PNEUMONIA").mean()
+        ill = (self.images("test")["label"] == "PNEUMONIA").mean()
         promised = (ill * self.rightly_called("validation", "PNEUMONIA")
                     + (1 - ill) * self.rightly_called("validation", "NORMAL"))
         return self.accuracy() - promised
 
     def youden(self) -> float:
         """Where sensitivity + specificity on validation is greatest: between two scores; of equals the highest."""
-        films = self.films("validation")
-        ill = np.sort(films["score"][films["label"] == "PNEUMONIA"])
-        well = np.sort(films["score"][films["label"] == "NORMAL"])
-        at = np.unique(films["score"])
+        images = self.images("validation")
+        ill = np.sort(images["score"][images["label"] == "PNEUMONIA"])
+        well = np.sort(images["score"][images["label"] == "NORMAL"])
+        at = np.unique(images["score"])
         both = 1 - np.searchsorted(ill, at) / len(ill) + np.searchsorted(well, at) / len(well)
         best = np.flatnonzero(both >= both.max() - 1e-12)[-1]
         return (at[best] + (at[best - 1] if best else 0)) / 2
@@ -213,12 +213,12 @@ class Training:
         return logarithms[-3:].mean() - logarithms[middle:middle + 3].mean()
 
     def learnt(self) -> bool:
-        share = (self.films("validation")["label"] == "PNEUMONIA").mean()
+        share = (self.images("validation")["label"] == "PNEUMONIA").mean()
         return self.history("val_accuracy").max() > max(share, 1 - share) + 1e-6
 
     def jump(self) -> float:
         """Of balanced validation accuracy from epoch to epoch, the third to the fourth first."""
-        ill, sensitivity = (self.films("validation")["label"] == "PNEUMONIA").mean(), self.history("val_sensitivity")
+        ill, sensitivity = (self.images("validation")["label"] == "PNEUMONIA").mean(), self.history("val_sensitivity")
         specificity = (self.history("val_accuracy") - ill * sensitivity) / (1 - ill)
         return np.abs(np.diff((sensitivity + specificity)[2:] / 2)).mean()
 
@@ -327,12 +327,12 @@ def generalises(nadam: list[Training]) -> Row:
 
 
 def beats_ridge(store: Store, nadam: list[Training]) -> Row:
-    floor = pd.read_csv(store.folder / "floor" / "scores.csv.gz").sort_values("path")
-    ridge = floor[(floor["split"] == "test") & floor["model"].str.startswith("ridge")]
-    films = nadam[0].films("test")
-    assert ridge["path"].tolist() == films["path"].tolist()
+    baseline = pd.read_csv(store.folder / "floor" / "scores.csv.gz").sort_values("path")
+    ridge = baseline[(baseline["split"] == "test") & baseline["model"].str.startswith("ridge")]
+    images = nadam[0].images("test")
+    assert ridge["path"].tolist() == images["path"].tolist()
     right = ((ridge["score"] >= 0.5) == (ridge["label"] == "PNEUMONIA")).to_numpy()
-    weights = store.draws(films)
+    weights = store.draws(images)
     return judged(over_seeds([one.accuracy() - weights @ right / weights.sum(axis=1) for one in nadam]))
 
 
@@ -426,7 +426,7 @@ def _judges(store: Store, in_paper: pd.Series) -> dict[str, Callable[[], Row]]:
             lambda: compared(assumed(), assumed(dropout=0.0), Training.accuracy),
         "deep networks beat traditional machine learning (here: Nadam's network against ridge on 16 x 16 pixels)":
             lambda: beats_ridge(store, published()),
-        "without processing, many NORMAL films are called PNEUMONIA (here: more than by its final model)":
+        "without processing, many NORMAL images are called PNEUMONIA (here: more than by its final model)":
             lambda: judged(over_seeds([1 - one.specificity() - 29 / 234 for one in treated("none")])),
         f"{because} (here: at least half of them)": lambda: cause(treated("none"), treated("class-weight")),
         f"{because} (the same at 224 px)": lambda: cause(large("none"), large("class-weight")),

@@ -63,28 +63,28 @@ class RecipeTraining(Training):
         scores["perturbation"] = scores["perturbation"].fillna("") if "perturbation" in scores else ""
         return scores[scores["perturbation"].isin(PROBES)]
 
-    def films(self, split: str, perturbation: str = "") -> pd.DataFrame:
-        films = super().films(split)
-        return films if self.diverged else films[films["perturbation"] == perturbation]
+    def images(self, split: str, perturbation: str = "") -> pd.DataFrame:
+        images = super().images(split)
+        return images if self.diverged else images[images["perturbation"] == perturbation]
 
     def alarms(self, split: str, perturbation: str = "") -> np.ndarray:
         """The share of NORMAL images that is predicted PNEUMONIA: F on validation, T on test."""
-        films = self.films(split, perturbation)
-        films = films[films["label"] == "NORMAL"]
-        assert len(films), f"{self.key}: no NORMAL image of {split} was scored under {perturbation!r}"
-        weights = self.store.draws(films)
-        return weights @ (films["score"] >= 0.5).to_numpy() / weights.sum(axis=1)
+        images = self.images(split, perturbation)
+        images = images[images["label"] == "NORMAL"]
+        assert len(images), f"{self.key}: no NORMAL image of {split} was scored under {perturbation!r}"
+        weights = self.store.draws(images)
+        return weights @ (images["score"] >= 0.5).to_numpy() / weights.sum(axis=1)
 
     def scores_by_epoch(self, split: str) -> np.ndarray:
         """A column for each epoch; a training that diverged calls every test image PNEUMONIA after each."""
-        films = self.films(split)
+        images = self.images(split)
         columns = ["score" if self.diverged else f"epoch {epoch}" for epoch in range(1, self.epochs + 1)]
-        return films[columns].to_numpy(float)
+        return images[columns].to_numpy(float)
 
     def accuracy_by_epoch(self, split: str) -> np.ndarray:
-        films = self.films(split)
-        right = (self.scores_by_epoch(split) >= 0.5) == (films["label"] == "PNEUMONIA").to_numpy()[:, None]
-        weights = self.store.draws(films)
+        images = self.images(split)
+        right = (self.scores_by_epoch(split) >= 0.5) == (images["label"] == "PNEUMONIA").to_numpy()[:, None]
+        weights = self.store.draws(images)
         return weights @ right / weights.sum(axis=1, keepdims=True)
 
     def won_by(self, chosen: int) -> np.ndarray:

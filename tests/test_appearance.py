@@ -1,4 +1,4 @@
-"""What makes films unlike those that a model was trained on, on known values."""
+"""What makes images unlike those that a model was trained on, on known values."""
 
 from dataclasses import asdict
 
@@ -17,10 +17,10 @@ def measured(**values):
     return pd.DataFrame([usual | {name.replace("_", " "): value for name, value in values.items()}])
 
 
-def test_measures_are_those_of_file_and_prepared_film():
-    films = pd.DataFrame({"width": [300, 100], "height": [150, 400], "mode": ["L", "RGB"]}, index=[7, 3])
-    images = np.stack([np.full((4, 4), 9, np.uint8), np.tile(np.array([0, 255], np.uint8), (4, 2))])
-    table = measure(films, images)
+def test_measures_are_those_of_file_and_prepared_image():
+    images = pd.DataFrame({"width": [300, 100], "height": [150, 400], "mode": ["L", "RGB"]}, index=[7, 3])
+    pixels = np.stack([np.full((4, 4), 9, np.uint8), np.tile(np.array([0, 255], np.uint8), (4, 2))])
+    table = measure(images, pixels)
     assert table.index.tolist() == [7, 3]
     assert table["mean grey"].tolist() == [9, 127.5]
     assert table["contrast"].tolist() == [0, 127.5]
@@ -38,7 +38,7 @@ def test_range_holds_99_percent_and_survives_json():
     assert compare(table, appearance)["measures"]["contrast"]["share outside"] == pytest.approx(10 / 1001)
 
 
-@pytest.mark.parametrize("value", [{}, 3, {"films": 1, "ranges": {}, "colour_share": 0},
+@pytest.mark.parametrize("value", [{}, 3, {"images": 1, "ranges": {}, "colour_share": 0},
                                    asdict(TRAINING) | {"colour_share": 2},
                                    asdict(TRAINING) | {"ranges": dict.fromkeys(MEASURES, (2, 1))},
                                    asdict(TRAINING) | {"ranges": dict.fromkeys(MEASURES, (1, 2, 3))}])
@@ -49,9 +49,9 @@ def test_other_values_are_refused(value):
 
 @pytest.mark.parametrize(("values", "expected"), [
     ({}, []), ({"mean_grey": 80.0, "contrast": 60.0}, []),
-    ({"mean_grey": 79.9}, ["mean grey 79.9, training films 80 to 120"]),
+    ({"mean_grey": 79.9}, ["mean grey 79.9, training images 80 to 120"]),
     ({"contrast": 61.0, "aspect_ratio": 0.5},
-     ["contrast 61, training films 20 to 60", "aspect ratio 0.5, training films 1 to 1.5"]),
+     ["contrast 61, training images 20 to 60", "aspect ratio 0.5, training images 1 to 1.5"]),
     ({"shorter_side": 300.0}, ["shorter side 300 px, smaller than the model's input of 320 px"]),
     # The model sees neither.
     ({"shorter_side": 350.0}, []), ({"in_colour": True}, []),
@@ -62,24 +62,24 @@ def test_differences_are_told_with_both_values(values, expected):
 
 @pytest.mark.parametrize(("share", "in_colour", "told"), [(0.0, True, True), (0.0, False, False), (1.0, False, False),
                                                           (1.0, True, False), (0.5, True, False)])
-def test_colour_is_told_where_hardly_a_training_film_was_stored_so(share, in_colour, told):
+def test_colour_is_told_where_hardly_a_training_image_was_stored_so(share, in_colour, told):
     training = Appearance(100, TRAINING.ranges, share)
     assert outside(measured(in_colour=in_colour), training)["in colour"].tolist() == [told]
     assert bool(of_files(measured(in_colour=in_colour).set_axis(["a.png"]), training)) is told
 
 
 def test_what_only_files_have_is_told_once_for_all():
-    films = pd.concat([measured(shorter_side=side) for side in (500.0, 300.0, 2500.0, 300.0, 300.0)])
-    (line,) = of_files(films.set_axis(["a", "b", "c", "d", "e"]), TRAINING)
+    images = pd.concat([measured(shorter_side=side) for side in (500.0, 300.0, 2500.0, 300.0, 300.0)])
+    (line,) = of_files(images.set_axis(["a", "b", "c", "d", "e"]), TRAINING)
     assert line.startswith("4 of 5 files have a shorter side outside 400 to 2000 px")
     assert line.endswith(": b, c, d and 1 more")
 
 
 def test_sizes_of_a_resized_copy_say_nothing_of_other_images():
-    # All training films 224 px and in colour, as in the copy of the published ones; model files of before too.
+    # All training images 224 px and in colour, as in the copy of the published ones; model files of before too.
     copy = Appearance(100, TRAINING.ranges | {"aspect ratio": (1.0, 1.0), "shorter side": (224.0, 224.0)}, 1.0)
     originals = pd.concat([measured(aspect_ratio=1.4), measured(shorter_side=1800.0, mean_grey=10.0)])
-    assert differences(originals, copy, 224) == [[], ["mean grey 10, training films 80 to 120"]]
+    assert differences(originals, copy, 224) == [[], ["mean grey 10, training images 80 to 120"]]
     assert of_files(originals.set_axis(["a", "b"]), copy) == []
     distance = compare(originals, copy)
     assert distance["measures"].keys() == {"mean grey", "contrast"}
@@ -88,5 +88,5 @@ def test_sizes_of_a_resized_copy_say_nothing_of_other_images():
 
 
 def test_without_an_appearance_only_the_size_is_looked_at():
-    films = pd.concat([measured(mean_grey=1.0), measured(shorter_side=20.0)], ignore_index=True)
-    assert differences(films, None, 64) == [[], ["shorter side 20 px, smaller than the model's input of 64 px"]]
+    images = pd.concat([measured(mean_grey=1.0), measured(shorter_side=20.0)], ignore_index=True)
+    assert differences(images, None, 64) == [[], ["shorter side 20 px, smaller than the model's input of 64 px"]]

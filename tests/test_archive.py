@@ -7,14 +7,14 @@ import zipfile
 import pytest
 
 from covidcnn.data.fetch import archive as archive_module
-from covidcnn.data.fetch.archive import unpack_films
+from covidcnn.data.fetch.archive import unpack_images
 from covidcnn.errors import DataError
 
-FILMS = {f"chest_xray/{split}/{label}/{name}.jpeg": f"{split} {label} {name}".encode()
+IMAGES = {f"chest_xray/{split}/{label}/{name}.jpeg": f"{split} {label} {name}".encode()
          for split in ("train", "val", "test") for label in ("NORMAL", "PNEUMONIA") for name in ("a", "b")}
-KAGGLE = FILMS | {
-    **{f"chest_xray/{path}": content for path, content in FILMS.items()},
-    **{f"chest_xray/__MACOSX/{path.replace('/a.', '/._a.')}": b"litter" for path in FILMS},
+KAGGLE = IMAGES | {
+    **{f"chest_xray/{path}": content for path, content in IMAGES.items()},
+    **{f"chest_xray/__MACOSX/{path.replace('/a.', '/._a.')}": b"litter" for path in IMAGES},
     "chest_xray/train/NORMAL/.DS_Store": b"litter", "chest_xray/train/NORMAL/._a.jpeg": b"litter",
     "chest_xray/README.txt": b"text", "chest_xray/train/OTHER/c.jpeg": b"no class of ours"}
 
@@ -36,7 +36,7 @@ def refuse(tmp_path, path, *words):
     folder.mkdir(parents=True)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(DataError) as caught:
-        unpack_films(path, folder)
+        unpack_images(path, folder)
     for word in (str(path), *words):
         assert word in str(caught.value)
     written = set(tmp_path.rglob("*")) - before
@@ -44,11 +44,11 @@ def refuse(tmp_path, path, *words):
     return written
 
 
-def test_films_are_installed_once_and_nothing_else(tmp_path):
-    unpack_films(zip_of(KAGGLE, tmp_path / "a.zip"), tmp_path / "out")
+def test_images_are_installed_once_and_nothing_else(tmp_path):
+    unpack_images(zip_of(KAGGLE, tmp_path / "a.zip"), tmp_path / "out")
     found = {f"chest_xray/{path.relative_to(tmp_path / 'out').as_posix()}": path.read_bytes()
              for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == FILMS
+    assert found == IMAGES
 
 
 @pytest.mark.parametrize("name", [
@@ -60,7 +60,7 @@ def test_name_that_leads_outside_is_refused_before_anything_is_unpacked(tmp_path
         # ZipInfo would make the name harmless.
         archive.filelist[-1].filename = name
 
-    path = zip_of(FILMS | {"x": b"x"}, tmp_path / "a.zip", rename)
+    path = zip_of(IMAGES | {"x": b"x"}, tmp_path / "a.zip", rename)
     assert refuse(tmp_path, path, "leads outside") == set()
 
 
@@ -69,13 +69,13 @@ def test_links_and_devices_are_refused_before_anything_is_unpacked(tmp_path, kin
     def mark(archive):
         archive.filelist[-1].external_attr = (kind | 0o777) << 16
 
-    path = zip_of(FILMS | {"chest_xray/train/NORMAL/link.jpeg": b"/etc/passwd"}, tmp_path / "a.zip", mark)
+    path = zip_of(IMAGES | {"chest_xray/train/NORMAL/link.jpeg": b"/etc/passwd"}, tmp_path / "a.zip", mark)
     assert refuse(tmp_path, path, "link.jpeg", "a link or a device") == set()
 
 
 def test_bomb_is_refused_before_anything_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(archive_module, "LARGEST_SET", 10_000_000)
-    path = zip_of(FILMS | {"chest_xray/train/NORMAL/bomb.jpeg": bytes(10_000_000)}, tmp_path / "a.zip")
+    path = zip_of(IMAGES | {"chest_xray/train/NORMAL/bomb.jpeg": bytes(10_000_000)}, tmp_path / "a.zip")
     assert path.stat().st_size < 20_000
     assert refuse(tmp_path, path, "far more") == set()
 
@@ -90,15 +90,15 @@ def test_member_that_holds_more_than_it_declares_is_cut_and_refused(tmp_path):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_module, "MOST_MEMBERS", len(FILMS) - 1)
-    assert refuse(tmp_path, zip_of(FILMS, tmp_path / "a.zip"), "12 members") == set()
+    monkeypatch.setattr(archive_module, "MOST_MEMBERS", len(IMAGES) - 1)
+    assert refuse(tmp_path, zip_of(IMAGES, tmp_path / "a.zip"), "12 members") == set()
 
 
 def test_full_disk_is_said_before_anything_is_unpacked(tmp_path, monkeypatch, refused):
     monkeypatch.setattr(archive_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
-    archive, folder = zip_of(FILMS, tmp_path / "a.zip"), tmp_path / "new" / ".out.temporary"
+    archive, folder = zip_of(IMAGES, tmp_path / "a.zip"), tmp_path / "new" / ".out.temporary"
     with refused(f"{tmp_path / 'new'}: 0 MB free", "--out"):
-        unpack_films(archive, folder)
+        unpack_images(archive, folder)
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -106,15 +106,15 @@ def test_encrypted_member_is_refused(tmp_path):
     def encrypt(archive):
         archive.filelist[0].flag_bits |= 1
 
-    assert refuse(tmp_path, zip_of(FILMS, tmp_path / "a.zip", encrypt), "encrypted") == set()
+    assert refuse(tmp_path, zip_of(IMAGES, tmp_path / "a.zip", encrypt), "encrypted") == set()
 
 
 @pytest.mark.parametrize(("members", "words"), [
-    ({"notes.txt": b"x"}, "no film"),
+    ({"notes.txt": b"x"}, "no image"),
     ({"a/train/NORMAL/x.jpeg": b"x", "b/train/NORMAL/x.jpeg": b"x"}, "several data sets"),
-    ({"a/train/NORMAL/x.exe": b"x"}, "no film"),
+    ({"a/train/NORMAL/x.exe": b"x"}, "no image"),
 ])
-def test_archive_without_one_set_of_films_is_refused(tmp_path, members, words):
+def test_archive_without_one_set_of_images_is_refused(tmp_path, members, words):
     assert refuse(tmp_path, zip_of(members, tmp_path / "a.zip"), words) == set()
 
 
@@ -123,16 +123,16 @@ def test_member_that_is_in_it_twice_is_refused(tmp_path):
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("chest_xray/train/NORMAL/a.jpeg", b"other")
 
-    assert refuse(tmp_path, zip_of(FILMS, tmp_path / "a.zip", repeat), "twice") == set()
+    assert refuse(tmp_path, zip_of(IMAGES, tmp_path / "a.zip", repeat), "twice") == set()
 
 
-@pytest.mark.parametrize("damage", ["no archive", "truncated", "a byte in a film"])
+@pytest.mark.parametrize("damage", ["no archive", "truncated", "a byte in an image"])
 def test_damaged_archive_is_refused(tmp_path, damage):
-    content = zip_of(FILMS)
+    content = zip_of(IMAGES)
     place = content.index(b"a.jpeg") + 10
     (tmp_path / "a.zip").write_bytes({
         "no archive": b"<html>sign in</html>", "truncated": content[:-30],
-        "a byte in a film": content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]}[damage])
+        "a byte in an image": content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]}[damage])
     refuse(tmp_path, tmp_path / "a.zip", "download it again")
 
 

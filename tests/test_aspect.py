@@ -15,7 +15,7 @@ from covidcnn.training.result import Training
 
 
 @pytest.fixture(scope="module")
-def films() -> pd.DataFrame:
+def images() -> pd.DataFrame:
     """Seven hundred invented images; PNEUMONIA is wider, smaller and less sharp."""
     generator = np.random.default_rng(0)
     label = np.array(["NORMAL"] * 250 + ["PNEUMONIA"] * 450)
@@ -42,34 +42,34 @@ def test_design_is_what_was_laid_down(design):
                for arm in design.arms.values())
 
 
-def test_halves_share_no_patient_and_are_exchanged(films):
+def test_halves_share_no_patient_and_are_exchanged(images):
     for replicate in (0, 1, 4):
-        learns = aspect.learns(films, replicate)
+        learns = aspect.learns(images, replicate)
         assert 0.4 < learns.mean() < 0.6
-        assert not set(films.loc[learns, "patient"]) & set(films.loc[~learns, "patient"])
-        judged = aspect.judged_images(films, replicate)
-        assert not set(judged["patient"]) & set(films.loc[learns, "patient"])
+        assert not set(images.loc[learns, "patient"]) & set(images.loc[~learns, "patient"])
+        judged = aspect.judged_images(images, replicate)
+        assert not set(judged["patient"]) & set(images.loc[learns, "patient"])
         assert judged["label"].value_counts().nunique() == 1
-    assert (aspect.learns(films, 2) == ~aspect.learns(films, 3)).all()
-    assert (aspect.learns(films, 0) != aspect.learns(films, 2)).any()
+    assert (aspect.learns(images, 2) == ~aspect.learns(images, 3)).all()
+    assert (aspect.learns(images, 0) != aspect.learns(images, 2)).any()
 
 
-def test_arms_differ_in_what_they_are_to_differ_in(films, design):
+def test_arms_differ_in_what_they_are_to_differ_in(images, design):
     gap = {}
     for name in ("unmatched", "aspect", "area"):
-        chosen = aspect.training_images(films, design.arms[name], 0, 60)
+        chosen = aspect.training_images(images, design.arms[name], 0, 60)
         assert chosen["label"].value_counts().to_dict() == {"NORMAL": 60, "PNEUMONIA": 60}
         assert chosen["path"].is_unique
-        assert aspect.learns(films, 0)[chosen.index].all()
+        assert aspect.learns(images, 0)[chosen.index].all()
         gap[name] = chosen.groupby("label")[["aspect", "area"]].mean().diff().iloc[-1]
     assert abs(gap["aspect"]["aspect"]) < 0.02
     assert gap["area"]["aspect"] > 0.14
     assert abs(gap["area"]["area"]) < 0.3 < abs(gap["unmatched"]["area"])
 
 
-def test_too_few_pairs(films, design):
+def test_too_few_pairs(images, design):
     with pytest.raises(DataError, match="widen the calipers"):
-        aspect.training_images(films, design.arms["aspect"], 0, 125)
+        aspect.training_images(images, design.arms["aspect"], 0, 125)
 
 
 def test_cropped_to_one_aspect():
@@ -130,7 +130,7 @@ def test_verdict(unmatched, matched, expected):
 
 def chance(dataset, trial, folder, report):
     """A trainer that scores by chance whatever the trial says is to be scored."""
-    own = dataset.films[dataset.films["split"] == "test"] if trial.score_test else dataset.films[:2]
+    own = dataset.images[dataset.images["split"] == "test"] if trial.score_test else dataset.images[:2]
     generator = np.random.default_rng(trial.seed)
     rows = pd.concat([own.assign(split="test" if trial.score_test else "validation", perturbation=perturbation,
                                  score=generator.uniform(size=len(own)))
@@ -144,7 +144,7 @@ def test_plan_and_dry_run(tmp_path, monkeypatch):
     """Of a small folder with a manifest: pairs, roles and keys, and a dry run that scores no judged image."""
     dataset = open_dataset(make_tree(tmp_path / "data", {"train": (60, 80), "val": (2, 2), "test": (2, 2)},
                                      size=(48, 40)))
-    own = dataset.films
+    own = dataset.images
     generator = np.random.default_rng(1)
     manifest = pd.DataFrame({
         "split": own["split"], "class": own["label"], "file": own["path"].str.rsplit("/", n=1).str[1],
@@ -175,10 +175,10 @@ arms:
         ("unmatched", 0), ("aspect", 0), ("cropped", 0), ("unmatched", 1), ("aspect", 1)]
     assert len({trial.key for _, trial, _ in plan}) == 5
     for _, trial, images in plan:
-        assert images.films.loc[images.films["split"] == "train", "label"].value_counts().to_list() == [8, 8]
-        assert trial.data == content_hash(images.films)
+        assert images.images.loc[images.images["split"] == "train", "label"].value_counts().to_list() == [8, 8]
+        assert trial.data == content_hash(images.images)
         assert not images.source.protects_test
-    judged = [set(images.films.loc[images.films["split"] == "test", "path"]) for _, _, images in plan]
+    judged = [set(images.images.loc[images.images["split"] == "test", "path"]) for _, _, images in plan]
     assert judged[0] == judged[1] == judged[2] != judged[3]
 
     monkeypatch.setattr("covidcnn.trials.store.train_trial", chance)
@@ -204,19 +204,19 @@ arms:
 
 def test_groups_are_of_normal_images_by_aspect_and_by_registered_height(tmp_path):
     dataset = open_dataset(make_tree(tmp_path / "data", {"train": (40, 40), "test": (4, 4)}, size=(32, 32)))
-    films = dataset.films[dataset.films["split"] == "train"].reset_index(drop=True)
-    films["aspect"] = np.log(np.where(np.arange(len(films)) % 2, 1.5, 1.0))
+    images = dataset.images[dataset.images["split"] == "train"].reset_index(drop=True)
+    images["aspect"] = np.log(np.where(np.arange(len(images)) % 2, 1.5, 1.0))
     generator = np.random.default_rng(0)
     chest = np.zeros((32, 32), np.uint8)
     chest[8:24, 6:26] = 200
-    images = np.stack([warp(chest, height=1 / generator.uniform(0.9, 1.1)) for _ in range(len(films))])
-    found = aspect_tables.groups(films, images)
-    normal = set(films.loc[films["label"] == "NORMAL", "path"])
+    pixels = np.stack([warp(chest, height=1 / generator.uniform(0.9, 1.1)) for _ in range(len(images))])
+    found = aspect_tables.groups(images, pixels)
+    normal = set(images.loc[images["label"] == "NORMAL", "path"])
     assert set(found["wide"]) | set(found["narrow"]) == normal
     assert not set(found["wide"]) & set(found["narrow"])
     assert set(found["tight"]) | set(found["not tight"]) == normal
-    rows = images[films["path"].isin(found["tight"]).to_numpy()].sum(axis=(1, 2)).min()
-    assert rows > np.median(images[films["path"].isin(found["not tight"]).to_numpy()].sum(axis=(1, 2)))
+    rows = pixels[images["path"].isin(found["tight"]).to_numpy()].sum(axis=(1, 2)).min()
+    assert rows > np.median(pixels[images["path"].isin(found["not tight"]).to_numpy()].sum(axis=(1, 2)))
 
 
 def test_other_images_are_refused(tmp_path):

@@ -49,8 +49,8 @@ def test_whole_shift_equals_kerass_exactly(rows, columns):
 @pytest.mark.parametrize(("rows", "columns"), [(0.5, 0), (0, 1.5), (2.3, -3.7), (-0.01, 0.49), (4.2, 4.9)])
 def test_part_shift_equals_kerass_but_for_rounding(rows, columns):
     # Some versions of cv2 keep positions to a 32nd of a pixel; neighbours here differ by up to 63 levels.
-    film = NOISE // 4
-    difference = shift(film, rows, columns) - generated(film, tx=columns, ty=rows)
+    image = NOISE // 4
+    difference = shift(image, rows, columns) - generated(image, tx=columns, ty=rows)
     assert np.abs(difference).max() <= 2
 
 
@@ -278,7 +278,7 @@ def test_class_weights_are_scikit_learns_and_give_equal_sums():
 
 
 @pytest.mark.parametrize(("normal", "pneumonia"), [(3, 10), (10, 3), (5, 5), (1, 7), (4, 8)])
-def test_oversampling_evens_the_classes_and_repeats_each_film_about_as_often(normal, pneumonia):
+def test_oversampling_evens_the_classes_and_repeats_each_image_about_as_often(normal, pneumonia):
     labels = np.array([0] * normal + [1] * pneumonia)
     rows = oversampled(labels, np.random.default_rng(0))
     larger = max(normal, pneumonia)
@@ -289,7 +289,7 @@ def test_oversampling_evens_the_classes_and_repeats_each_film_about_as_often(nor
     assert np.ptp(times[labels == rarer]) <= 1
 
 
-def test_oversampling_draws_which_films_to_repeat():
+def test_oversampling_draws_which_images_to_repeat():
     labels = np.array([0] * 6 + [1] * 9)
     repeats = {tuple(oversampled(labels, np.random.default_rng(seed))[15:]) for seed in range(5)}
     assert len(repeats) > 1

@@ -63,7 +63,7 @@ for _name in ("truncated.jpeg", "bomb.png"):
 # The other kinds of DICOM, YAML and model files are refused by the same doors (test_dicom.py, test_sweep.py,
 # test_guard.py, test_model_file.py): here one of each kind goes through the command line.
 CASES["DICOM cut short"] = lambda it: (
-    "predict", it.model, REFUSED_DICOM["cut"][0](it.folder / "film.dcm"), "--out", it.out / "a.json")
+    "predict", it.model, REFUSED_DICOM["cut"][0](it.folder / "image.dcm"), "--out", it.out / "a.json")
 
 
 @case("DICOM index")
@@ -71,13 +71,13 @@ def _(it):
     return "predict", it.model, it.write("DICOMDIR", b"\0" * 128 + b"DICM"), "--out", it.out / "a.json"
 
 
-@case("film that leads nowhere")
+@case("image that leads nowhere")
 def _(it):
-    (it.folder / "film.png").symlink_to(it.folder / "gone.png")
-    return "predict", it.model, it.folder / "film.png", "--out", it.out / "a.json"
+    (it.folder / "image.png").symlink_to(it.folder / "gone.png")
+    return "predict", it.model, it.folder / "image.png", "--out", it.out / "a.json"
 
 
-@case("sound film before a bad one")
+@case("sound image before a bad one")
 def _(it):
     it.write("1.png", PNG)
     it.write("2.png", b"bad")
@@ -87,7 +87,7 @@ def _(it):
 # ---------------------------------------------------------------- names and options of predict
 
 CASES |= {
-    "no such film": lambda it: ("predict", it.model, it.folder / "nowhere.png", "--out", it.out / "a.csv"),
+    "no such image": lambda it: ("predict", it.model, it.folder / "nowhere.png", "--out", it.out / "a.csv"),
     "name beyond any length": lambda it: ("predict", it.model, "x" * 5000, "--out", it.out / "a.csv"),
     "empty folder": lambda it: ("predict", it.model, it.folder, "--out", it.out / "a.csv"),
     "empty list": lambda it: ("predict", it.model, "-", "--out", it.out / "a.csv"),
@@ -105,7 +105,7 @@ CASES |= {
 
 @case("list with a zero byte")
 def _(it):
-    it.stdin = b"film\0.png\n"
+    it.stdin = b"image\0.png\n"
     return "predict", it.model, "-", "--out", it.out / "a.csv"
 
 
@@ -123,7 +123,7 @@ def training(it, *options):
 
 @case("folder of another layout")
 def _(it):
-    it.write("films/a.png", PNG)
+    it.write("images/a.png", PNG)
     return training(it)
 
 
@@ -157,10 +157,10 @@ def _(it):
 
 @case("folder is a file")
 def _(it):
-    return "train", "--data", it.write("film.png", PNG), "--out", it.out, "--size", 16
+    return "train", "--data", it.write("image.png", PNG), "--out", it.out, "--size", 16
 
 
-for _name, _content in {"no CSV": PNG, "empty CSV": b"", "CSV of other columns": b"film,child\na,b\n",
+for _name, _content in {"no CSV": PNG, "empty CSV": b"", "CSV of other columns": b"image,child\na,b\n",
                         "CSV with a line twice": b"path,patient\na,b\na,c\n",
                         "CSV without most": b"path,patient\na,b\n",
                         "CSV of ragged lines": b'path,patient\na,b,c,d\n"'}.items():
@@ -206,7 +206,7 @@ MODELS = {
 }
 for _name, _make in MODELS.items():
     CASES[f"model: {_name}"] = lambda it, make=_make: (
-        "predict", make(it), it.write("film.png", PNG), "--out", it.out / "a.csv", "--explain", it.out / "overlays")
+        "predict", make(it), it.write("image.png", PNG), "--out", it.out / "a.csv", "--explain", it.out / "overlays")
 
 
 @case("model: encrypted")
@@ -229,7 +229,7 @@ CASES |= {
     "report: unknown notebook": lambda it: ("report", "--data", it.tree, "--out", it.out, "--only", "77"),
     "report: notebook of text": lambda it: ("report", "--data", it.tree, "--out", it.out, "--from", "../05"),
     "report: both at once": lambda it: ("report", "--out", it.out, "--from", "03", "--only", "05"),
-    "report: no test films": lambda it: ("report", "--data", it.tree / "train", "--out", it.out),
+    "report: no test images": lambda it: ("report", "--data", it.tree / "train", "--out", it.out),
     "report: no data": lambda it: ("report", "--data", it.folder / "nowhere", "--out", it.out),
     "train: size": lambda it: ("train", "--data", it.tree, "--out", it.out, "--size", 8),
     "train: optimizer": lambda it: ("train", "--data", it.tree, "--out", it.out, "--optimizer", "../sgd"),

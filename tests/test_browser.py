@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from report_files import HOSTILE, RECORD, film_scores, make_report, numbers_table
+from report_files import HOSTILE, RECORD, image_scores, make_report, numbers_table
 
 from covidcnn.evaluation.metrics import confusion, proportion_estimates, wilson
 from covidcnn.evaluation.threshold import fix_threshold
@@ -119,7 +119,7 @@ def test_tables_sort_by_click_as_numbers_with_missing_values_last(visit):
     assert header.get_attribute("aria-sort") == "ascending"
     # By their exact values, although two show the same digits.
     assert column(page, "#table-numbers", 2) == ["-1.500e-07", "0.1235", "0.1235", "0.5000", "23457", ""]
-    assert column(page, "#table-numbers", 0)[1:3] == ["film10.jpeg", HOSTILE[1]]
+    assert column(page, "#table-numbers", 0)[1:3] == ["image10.jpeg", HOSTILE[1]]
     header.get_by_role("button").click()
     assert header.get_attribute("aria-sort") == "descending"
     assert column(page, "#table-numbers", 2) == ["23457", "0.5000", "0.1235", "0.1235", "-1.500e-07", ""]
@@ -136,11 +136,11 @@ def test_sorting_keeps_the_order_of_equal_rows_and_knows_words_from_numbers(visi
         return column(page, "#table-numbers", number)
 
     assert sorted_by("n", 1) == ["1", "9", "9", "10", "100", ""]
-    assert column(page, "#table-numbers", 0)[1:3] == [HOSTILE[1], "film10.jpeg"]
+    assert column(page, "#table-numbers", 0)[1:3] == [HOSTILE[1], "image10.jpeg"]
     assert sorted_by("range", 3) == ["0.09 (0.01 to 0.20)", "0.2 (0 to 1)", "0.5 (0.1 to 0.9)", "0.913 (0.88 to 0.94)",
                                      "1.000 (1.0 to 1.0)", ""]
     # Numbers within words count too.
-    assert [name for name in sorted_by("path", 0) if name.startswith("film")] == ["film9.jpeg", "film10.jpeg"]
+    assert [name for name in sorted_by("path", 0) if name.startswith("image")] == ["image9.jpeg", "image10.jpeg"]
     aligned = page.eval_on_selector_all("#table-numbers tbody tr:first-child td",
                                         "cells => cells.map(cell => getComputedStyle(cell).textAlign)")
     assert aligned == ["left", "right", "right", "right"]
@@ -198,8 +198,8 @@ def shown_metrics(page):
     return matrix, metrics
 
 
-def expected_metrics(films, threshold):
-    matrix = confusion(films, threshold)
+def expected_metrics(images, threshold):
+    matrix = confusion(images, threshold)
     normal, pneumonia = matrix.true_negatives + matrix.false_positives, matrix.false_negatives + matrix.true_positives
     counts = [(matrix.true_negatives, normal), (matrix.false_positives, normal), (matrix.false_negatives, pneumonia),
               (matrix.true_positives, pneumonia)]
@@ -217,11 +217,11 @@ def test_explorer_counts_as_the_library_does(visit, recipe, split):
     page = visit("explorer.html")
     page.select_option("#scores", label=f"Trained: recipe {recipe}, seed 0")
     page.select_option("#split", split)
-    films = film_scores().query("recipe == @recipe and split == @split")
+    images = image_scores().query("recipe == @recipe and split == @split")
     # 0.5, 0.61 and 1 are scores themselves.
     for threshold in (0, 0.25, 0.5, 0.61, 0.615, 1):
         page.fill("#number", str(threshold))
-        assert shown_metrics(page) == expected_metrics(films, threshold), threshold
+        assert shown_metrics(page) == expected_metrics(images, threshold), threshold
 
 
 def test_intervals_are_those_of_statsmodels(visit):
@@ -264,21 +264,21 @@ def test_axes_of_the_roc_curve_have_names_and_numbers_in_the_drawing(visit):
         assert box["y"] + box["height"] <= frame["y"] + frame["height"]
 
 
-def test_bars_hold_every_film_of_both_classes(visit):
+def test_bars_hold_every_image_of_both_classes(visit):
     page = visit("explorer.html")
     total = "bars => bars.reduce((sum, bar) => sum + bar.height.baseVal.value, 0)"
     heights = [page.eval_on_selector_all(f"rect.{name}", total)
                for name in ("normal", "pneumonia")]
-    # As shares of their class both add up to one, the highest score's film among them.
+    # As shares of their class both add up to one, the highest score's image among them.
     assert heights[0] == pytest.approx(heights[1])
 
 
 def test_stored_thresholds_are_taken_to_the_last_digit(visit):
     page = visit("explorer.html")
-    validation = film_scores().query("recipe == 'plain' and split == 'validation'")
+    validation = image_scores().query("recipe == 'plain' and split == 'validation'")
     threshold = fix_threshold(validation, "youden")
     page.select_option("#split", "validation")
-    page.get_by_role("button", name="Youden's, from validation films").click()
+    page.get_by_role("button", name="Youden's, from validation images").click()
     assert shown_metrics(page) == expected_metrics(validation, threshold)
     assert float(page.input_value("#number")) == pytest.approx(threshold, abs=1e-6)
     page.get_by_role("button", name="fixed beforehand: 0.5").click()
@@ -298,12 +298,12 @@ def test_threshold_outside_the_scale_or_no_number_does_no_harm(visit):
 
 def test_explorer_copes_with_one_class_and_equal_scores_outside_0_to_1(visit):
     page = visit("explorer.html")
-    page.select_option("#scores", label="Odd: all films")
+    page.select_option("#scores", label="Odd: all images")
     assert page.locator("#axis span").all_inner_texts() == ["-2", "-1.75", "-1.5", "-1.25", "-1"]
     assert "one class" in page.inner_text("#roc-note")
     page.fill("#number", "-2")
     matrix, metrics = shown_metrics(page)
-    assert matrix == ["no films", "no films", "0 (0.0 %)", "5 (100.0 %)"]
+    assert matrix == ["no images", "no images", "0 (0.0 %)", "5 (100.0 %)"]
     assert metrics["specificity"] == ["undefined", "", "0 of 0"]
     assert metrics["sensitivity"][2] == "5 of 5"
     # Back to probabilities: the threshold of the other scale is not kept.
@@ -311,15 +311,15 @@ def test_explorer_copes_with_one_class_and_equal_scores_outside_0_to_1(visit):
     assert page.input_value("#number") == "0.5"
 
 
-def test_explorer_counts_a_hundred_thousand_films(visit, tmp_path):
-    films = film_scores(50_000)
+def test_explorer_counts_a_hundred_thousand_images(visit, tmp_path):
+    images = image_scores(50_000)
     folder = make_report(tmp_path / "large")
-    films.to_csv(folder / "scores/trained.csv", index=False, float_format="%.7g")
+    images.to_csv(folder / "scores/trained.csv", index=False, float_format="%.7g")
     write_site(folder, RECORD)
     page = visit("explorer.html", folder=folder)
     page.select_option("#split", "test")
     page.fill("#number", "0.61")
-    assert shown_metrics(page) == expected_metrics(films.query("recipe == 'plain' and split == 'test'"), 0.61)
+    assert shown_metrics(page) == expected_metrics(images.query("recipe == 'plain' and split == 'test'"), 0.61)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -429,7 +429,7 @@ def test_page_prints_in_black_on_white_without_controls(visit, name):
     controls = page.locator("button:visible, select:visible, input:visible")
     assert controls.count() == page.locator("th button:not(.part *)").count()
     if name == "explorer.html":
-        assert page.locator("#status").inner_text().startswith("Trained: recipe plain, seed 0, validation films")
+        assert page.locator("#status").inner_text().startswith("Trained: recipe plain, seed 0, validation images")
     document = page.pdf(format="A4")
     assert document.startswith(b"%PDF-")
     assert len(document) > 5000

@@ -28,35 +28,35 @@ def arrays(cache):
     return sorted(path for path in (cache / "images").rglob("*") if path.is_file())
 
 
-def test_array_holds_each_film_as_the_model_sees_it(small_tree):
-    films = index_folder(small_tree).films
+def test_array_holds_each_image_as_the_model_sees_it(small_tree):
+    images = index_folder(small_tree).images
     for settings in (SETTINGS, ImageSettings(24, "equalize", "linear", pad=True)):
-        images = load_images(small_tree, films, settings)
-        assert images.shape == (20, settings.size, settings.size)
-        assert images.dtype == np.uint8
+        pixels = load_images(small_tree, images, settings)
+        assert pixels.shape == (20, settings.size, settings.size)
+        assert pixels.dtype == np.uint8
         for row in (0, 7, 19):
-            np.testing.assert_array_equal(images[row], settings.prepare(read_grey(small_tree / films["path"][row])))
+            np.testing.assert_array_equal(pixels[row], settings.prepare(read_grey(small_tree / images["path"][row])))
 
 
 def test_array_is_mapped_from_disk_and_read_only(small_tree):
-    images = load_images(small_tree, index_folder(small_tree).films, SETTINGS)
+    images = load_images(small_tree, index_folder(small_tree).images, SETTINGS)
     assert isinstance(images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         images[0, 0, 0] = 1
 
 
-def test_rows_keep_the_order_of_the_films(small_tree):
-    films = index_folder(small_tree).films
-    backwards = films.iloc[::-1]
+def test_rows_keep_the_order_of_the_images(small_tree):
+    images = index_folder(small_tree).images
+    backwards = images.iloc[::-1]
     np.testing.assert_array_equal(load_images(small_tree, backwards, SETTINGS),
-                                  load_images(small_tree, films, SETTINGS)[::-1])
+                                  load_images(small_tree, images, SETTINGS)[::-1])
 
 
-def test_films_are_decoded_once(small_tree, cache, monkeypatch):
-    films = index_folder(small_tree).films
-    first = load_images(small_tree, films, SETTINGS)
+def test_images_are_decoded_once(small_tree, cache, monkeypatch):
+    images = index_folder(small_tree).images
+    first = load_images(small_tree, images, SETTINGS)
     monkeypatch.setattr(cache_module, "read_grey", None)
-    np.testing.assert_array_equal(load_images(small_tree, films, SETTINGS), first)
+    np.testing.assert_array_equal(load_images(small_tree, images, SETTINGS), first)
 
 
 @pytest.mark.parametrize("spoil", [
@@ -64,93 +64,93 @@ def test_films_are_decoded_once(small_tree, cache, monkeypatch):
     lambda file: file.write_bytes(file.read_bytes()[:-9]), lambda file: file.write_bytes(file.read_bytes()[:60])],
     ids=["empty", "text", "cut", "header cut"])
 def test_damaged_array_is_made_again(small_tree, cache, spoil):
-    films = index_folder(small_tree).films
-    whole = np.array(load_images(small_tree, films, SETTINGS))
+    images = index_folder(small_tree).images
+    whole = np.array(load_images(small_tree, images, SETTINGS))
     spoil(arrays(cache)[0])
-    np.testing.assert_array_equal(load_images(small_tree, films, SETTINGS), whole)
+    np.testing.assert_array_equal(load_images(small_tree, images, SETTINGS), whole)
 
 
 def test_renamed_folder_uses_the_same_array(small_tree, cache, tmp_path, monkeypatch):
-    load_images(small_tree, index_folder(small_tree).films, SETTINGS)
+    load_images(small_tree, index_folder(small_tree).images, SETTINGS)
     moved = small_tree.rename(tmp_path / "moved")
-    films = index_folder(moved).films
+    images = index_folder(moved).images
     monkeypatch.setattr(cache_module, "read_grey", None)
-    assert len(load_images(moved, films, SETTINGS)) == 20
+    assert len(load_images(moved, images, SETTINGS)) == 20
     assert len(arrays(cache)) == 1
 
 
-def test_changed_film_gets_a_new_array(small_tree, cache):
-    before = load_images(small_tree, index_folder(small_tree).films, SETTINGS)
+def test_changed_image_gets_a_new_array(small_tree, cache):
+    before = load_images(small_tree, index_folder(small_tree).images, SETTINGS)
     shutil.copy(small_tree / "train" / "PNEUMONIA" / "person1000_virus_3.jpeg",
                 small_tree / "train" / "NORMAL" / "IM-1000-0001.jpeg")
-    films = index_folder(small_tree).films
-    after = load_images(small_tree, films, SETTINGS)
-    changed = [path for path, old, new in zip(films["path"], before, after, strict=True) if not (old == new).all()]
+    images = index_folder(small_tree).images
+    after = load_images(small_tree, images, SETTINGS)
+    changed = [path for path, old, new in zip(images["path"], before, after, strict=True) if not (old == new).all()]
     assert changed == ["train/NORMAL/IM-1000-0001.jpeg"]
 
 
 @pytest.mark.parametrize("other", [ImageSettings(24), ImageSettings(20, "invert"),
                                    ImageSettings(20, interpolation="nearest"), ImageSettings(20, pad=True)])
 def test_other_settings_get_an_array_of_their_own(small_tree, cache, other):
-    films = index_folder(small_tree).films
-    load_images(small_tree, films, SETTINGS)
-    np.testing.assert_array_equal(load_images(small_tree, films, other)[0],
-                                  other.prepare(read_grey(small_tree / films["path"][0])))
+    images = index_folder(small_tree).images
+    load_images(small_tree, images, SETTINGS)
+    np.testing.assert_array_equal(load_images(small_tree, images, other)[0],
+                                  other.prepare(read_grey(small_tree / images["path"][0])))
     assert len(arrays(cache)) == 2
 
 
-def test_progress_counts_up_to_all_films(small_tree, cache):
+def test_progress_counts_up_to_all_images(small_tree, cache):
     seen = []
-    load_images(small_tree, index_folder(small_tree).films, SETTINGS, lambda *counts: seen.append(counts))
+    load_images(small_tree, index_folder(small_tree).images, SETTINGS, lambda *counts: seen.append(counts))
     assert seen[-1] == (20, 20)
     assert seen == sorted(seen)
 
 
-def test_film_spoilt_after_indexing_is_refused_and_leaves_nothing(small_tree, cache, refused):
-    films = index_folder(small_tree).films
-    spoilt = small_tree / films["path"][10]
+def test_image_spoilt_after_indexing_is_refused_and_leaves_nothing(small_tree, cache, refused):
+    images = index_folder(small_tree).images
+    spoilt = small_tree / images["path"][10]
     spoilt.write_bytes(spoilt.read_bytes()[:200])
     with refused(spoilt, "copy it again", error=DataError):
-        load_images(small_tree, films, SETTINGS)
+        load_images(small_tree, images, SETTINGS)
     assert arrays(cache) == []
 
 
 def test_full_disk_is_refused_before_anything_is_written(small_tree, cache, monkeypatch, refused):
-    films = index_folder(small_tree).films
-    # 20 films of 20 x 20 bytes need 8,000 bytes and a tenth.
+    images = index_folder(small_tree).images
+    # 20 images of 20 x 20 bytes need 8,000 bytes and a tenth.
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=10**9, used=10**9, free=8500))
     with refused(cache, "MB free", "COVIDCNN_CACHE"):
-        load_images(small_tree, films, SETTINGS)
+        load_images(small_tree, images, SETTINGS)
     assert arrays(cache) == []
 
 
 def test_disk_that_fills_while_writing_is_refused_and_leaves_nothing(small_tree, cache, monkeypatch, refused):
-    films = index_folder(small_tree).films
+    images = index_folder(small_tree).images
 
     def fills_up(done, total):
         if done >= 10:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with refused(cache, "No space left on device", "COVIDCNN_CACHE"):
-        load_images(small_tree, films, SETTINGS, fills_up)
+        load_images(small_tree, images, SETTINGS, fills_up)
     assert arrays(cache) == []
-    assert len(load_images(small_tree, films, SETTINGS)) == 20
+    assert len(load_images(small_tree, images, SETTINGS)) == 20
 
 
 def test_cache_that_cannot_be_made_is_refused(small_tree, tmp_path, monkeypatch, refused):
-    films = index_folder(small_tree).films
+    images = index_folder(small_tree).images
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "file" / "cache"))
     with refused(tmp_path / "file" / "cache", "COVIDCNN_CACHE"):
-        load_images(small_tree, films, SETTINGS)
+        load_images(small_tree, images, SETTINGS)
 
 
 def test_interruption_leaves_nothing(small_tree, cache):
-    films = index_folder(small_tree).films
+    images = index_folder(small_tree).images
 
     def interrupt(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load_images(small_tree, films, SETTINGS, interrupt)
+        load_images(small_tree, images, SETTINGS, interrupt)
     assert arrays(cache) == []

@@ -1,4 +1,4 @@
-"""The index of a folder of films, whatever people have on disk."""
+"""The index of a folder of images, whatever people have on disk."""
 
 import errno
 import hashlib
@@ -25,19 +25,19 @@ def grey(width=48, height=40, seed=0):
 
 # ---------------------------------------------------------------- the table
 
-def test_index_has_a_row_for_every_film_in_order_of_path(tiny_tree):
-    films = index_folder(tiny_tree).films
-    assert list(films.columns) == COLUMNS
-    assert films["path"].tolist() == sorted(path.relative_to(tiny_tree).as_posix()
+def test_index_has_a_row_for_every_image_in_order_of_path(tiny_tree):
+    images = index_folder(tiny_tree).images
+    assert list(images.columns) == COLUMNS
+    assert images["path"].tolist() == sorted(path.relative_to(tiny_tree).as_posix()
                                             for path in tiny_tree.rglob("*.jpeg"))
-    assert films.groupby(["split", "label"]).size().to_dict() == {
+    assert images.groupby(["split", "label"]).size().to_dict() == {
         ("train", "NORMAL"): 24, ("train", "PNEUMONIA"): 40, ("val", "NORMAL"): 4, ("val", "PNEUMONIA"): 4,
         ("test", "NORMAL"): 12, ("test", "PNEUMONIA"): 20}
 
 
 def test_row_says_what_name_and_file_say(tiny_tree):
-    films = index_folder(tiny_tree).films.set_index("path")
-    row = films.loc["train/PNEUMONIA/person1000_virus_3.jpeg"]
+    images = index_folder(tiny_tree).images.set_index("path")
+    row = images.loc["train/PNEUMONIA/person1000_virus_3.jpeg"]
     content = (tiny_tree / row.name).read_bytes()
     assert row.to_dict() == {
         "split": "train", "label": "PNEUMONIA", "subtype": "virus", "series": "virus", "number": 1000,
@@ -48,18 +48,18 @@ def test_row_says_what_name_and_file_say(tiny_tree):
 def test_published_original_is_indexed_with_its_size_and_mode(shared_originals):
     manifest = pd.read_csv(shared_originals / "manifest.csv").set_index("file")
     catalogue = index_folder(shared_originals)
-    films = catalogue.films.set_index("path")
+    images = catalogue.images.set_index("path")
     assert len(catalogue.unreadable) == 0
-    pd.testing.assert_frame_equal(films[["width", "height", "mode"]],
-                                  manifest.loc[films.index, ["width", "height", "mode"]], check_names=False)
+    pd.testing.assert_frame_equal(images[["width", "height", "mode"]],
+                                  manifest.loc[images.index, ["width", "height", "mode"]], check_names=False)
 
 
-def test_unknown_name_makes_each_film_its_own_patient(small_tree):
+def test_unknown_name_makes_each_image_its_own_patient(small_tree):
     for split in ("train", "test"):
         grey(seed=len(split)).save(small_tree / split / "NORMAL" / "x1.png")
         grey(seed=9 + len(split)).save(small_tree / split / "PNEUMONIA" / "x1.png")
-    films = index_folder(small_tree).films
-    unknown = films[films["path"].str.endswith("x1.png")]
+    images = index_folder(small_tree).images
+    unknown = images[images["path"].str.endswith("x1.png")]
     assert unknown["patient"].nunique() == 4
     assert unknown.groupby("label")["subtype"].unique().map(list).to_dict() == {
         "NORMAL": ["normal"], "PNEUMONIA": ["unknown"]}
@@ -82,7 +82,7 @@ def test_kaggle_archive_is_read_once_and_its_litter_passed_over(tiny_tree, tmp_p
     (outer / "train" / "NORMAL" / "Thumbs.db").write_bytes(b"x")
     catalogue = index_folder(outer)
     assert catalogue.root == outer
-    assert len(catalogue.films) == 104
+    assert len(catalogue.images) == 104
     assert len(catalogue.unreadable) == 0
     assert catalogue.ignored == ()
 
@@ -103,27 +103,27 @@ def test_macosx_folder_alone_is_no_data_set(small_tree, tmp_path, refused):
 
 
 def test_folder_without_splits_is_split_all(small_tree):
-    films = index_folder(small_tree / "train").films
-    assert set(films["split"]) == {"all"}
-    assert films["path"].str.split("/").str[0].value_counts().to_dict() == {"PNEUMONIA": 8, "NORMAL": 4}
+    images = index_folder(small_tree / "train").images
+    assert set(images["split"]) == {"all"}
+    assert images["path"].str.split("/").str[0].value_counts().to_dict() == {"PNEUMONIA": 8, "NORMAL": 4}
 
 
 def test_case_of_folders_and_endings_does_not_matter(small_tree):
     (small_tree / "train").rename(small_tree / "Train")
     (small_tree / "Train" / "NORMAL").rename(small_tree / "Train" / "normal")
-    film = small_tree / "Train" / "normal" / "IM-1000-0001.jpeg"
-    film.rename(film.with_suffix(".JPG"))
-    films = index_folder(small_tree).films.set_index("path")
-    row = films.loc["Train/normal/IM-1000-0001.JPG"]
+    image = small_tree / "Train" / "normal" / "IM-1000-0001.jpeg"
+    image.rename(image.with_suffix(".JPG"))
+    images = index_folder(small_tree).images.set_index("path")
+    row = images.loc["Train/normal/IM-1000-0001.JPG"]
     assert (row["split"], row["label"], row["patient"]) == ("train", "NORMAL", "IM-1000")
-    assert len(films) == 20
+    assert len(images) == 20
 
 
-def test_films_in_folders_within_a_class_are_found(small_tree):
+def test_images_in_folders_within_a_class_are_found(small_tree):
     deeper = small_tree / "train" / "NORMAL" / "more"
     deeper.mkdir()
     grey().save(deeper / "IM-1999-0001.png")
-    row = index_folder(small_tree).films.set_index("path").loc["train/NORMAL/more/IM-1999-0001.png"]
+    row = index_folder(small_tree).images.set_index("path").loc["train/NORMAL/more/IM-1999-0001.png"]
     assert (row["split"], row["label"]) == ("train", "NORMAL")
 
 
@@ -132,7 +132,7 @@ def test_files_that_are_no_images_by_their_ending_are_listed(small_tree):
     (small_tree / "readme.txt").write_text("beside the classes nothing is looked at")
     catalogue = index_folder(small_tree)
     assert catalogue.ignored == ("train/NORMAL/notes.txt",)
-    assert len(catalogue.films) == 20
+    assert len(catalogue.images) == 20
 
 
 def test_images_outside_the_class_folders_are_counted_by_folder(small_tree):
@@ -151,29 +151,30 @@ def test_images_outside_the_class_folders_are_counted_by_folder(small_tree):
     catalogue = index_folder(small_tree)
     assert catalogue.elsewhere == {"copy": 9, "train/COVID19": 8, "valid": 4, ".": 1, "train": 1}
     assert list(catalogue.elsewhere) == ["copy", "train/COVID19", "valid", ".", "train"]
-    assert len(catalogue.films) == 20
+    assert len(catalogue.images) == 20
 
 
 @pytest.mark.parametrize("path", ["masks/a.png", "Lung Masks/a.png", "leftMask/b/a.png", "a_mask.png", "mask_a.png",
                                   "Segmentations/a.png", "p0_mask1.png", "mask_png/a.png", "manual_masks/a.png",
                                   "p0_seg.png", "p0-msk.png", "GT/a.png", "ground_truth/a.png", "lungmask.png"])
-def test_masks_are_no_films(small_tree, path):
-    film = small_tree / "train/NORMAL" / path
-    film.parent.mkdir(parents=True, exist_ok=True)
-    grey().save(film)
+def test_masks_are_no_images(small_tree, path):
+    image = small_tree / "train/NORMAL" / path
+    image.parent.mkdir(parents=True, exist_ok=True)
+    grey().save(image)
     catalogue = index_folder(small_tree)
     assert catalogue.masks == (f"train/NORMAL/{path}",)
-    assert len(catalogue.films) == 20
+    assert len(catalogue.images) == 20
 
 
 def test_name_that_only_sounds_like_a_mask_is_read(small_tree):
     (small_tree / "train/NORMAL/masked").mkdir()
     grey().save(small_tree / "train/NORMAL/masked/unmasked-lung.png")
     catalogue = index_folder(small_tree)
-    assert (len(catalogue.films), catalogue.masks) == (21, ())
+    assert (len(catalogue.images), catalogue.masks) == (21, ())
 
 
-@pytest.mark.parametrize(("name", "words"), [("films.zip", "unzip films.zip"), ("films.tar.gz", "tar -xf films.tar.gz"),
+@pytest.mark.parametrize(("name", "words"), [("images.zip", "unzip images.zip"),
+                                             ("images.tar.gz", "tar -xf images.tar.gz"),
                                              ("pneumoniamnist.npz", "fetch pneumoniamnist --from pneumoniamnist.npz")])
 def test_archive_is_to_be_unpacked(tmp_path, refused, name, words):
     (tmp_path / "a.png").write_bytes(b"x")
@@ -214,7 +215,7 @@ def test_folder_that_is_no_data_set_is_refused(tmp_path, refused):
 def test_bad_file_is_listed_and_the_others_are_read(small_tree, bad_images, name):
     (small_tree / "train" / "NORMAL" / name).write_bytes(bad_images[name])
     catalogue = index_folder(small_tree)
-    assert len(catalogue.films) == 20
+    assert len(catalogue.images) == 20
     assert catalogue.unreadable["path"].tolist() == [f"train/NORMAL/{name}"]
     problem = catalogue.unreadable["problem"].iloc[0]
     assert "remove it" in problem
@@ -222,20 +223,20 @@ def test_bad_file_is_listed_and_the_others_are_read(small_tree, bad_images, name
     assert "\n" not in problem
 
 
-def test_film_that_a_link_leads_to_is_seen_when_it_changes(small_tree, tmp_path):
+def test_image_that_a_link_leads_to_is_seen_when_it_changes(small_tree, tmp_path):
     elsewhere, link = tmp_path / "elsewhere.png", small_tree / "train" / "NORMAL" / "link.png"
     link.symlink_to(elsewhere)
     for grey in (0, 200):
         Image.fromarray(np.full((40, 40 + grey), grey, np.uint8)).save(elsewhere)
-        films = index_folder(small_tree).films.set_index("path")
-        assert films.loc["train/NORMAL/link.png", "width"] == 40 + grey
+        images = index_folder(small_tree).images.set_index("path")
+        assert images.loc["train/NORMAL/link.png", "width"] == 40 + grey
 
 
 def test_link_to_nothing_is_listed_as_unreadable(small_tree):
     (small_tree / "train" / "NORMAL" / "gone.jpeg").symlink_to(small_tree / "moved-away.jpeg")
     catalogue = index_folder(small_tree)
     assert catalogue.unreadable["path"].tolist() == ["train/NORMAL/gone.jpeg"]
-    assert len(catalogue.films) == 20
+    assert len(catalogue.images) == 20
 
 
 @pytest.mark.parametrize(("name", "image", "mode"), [
@@ -248,14 +249,14 @@ def test_link_to_nothing_is_listed_as_unreadable(small_tree):
 ])
 def test_image_of_any_usual_kind_is_indexed(small_tree, name, image, mode):
     image.save(small_tree / "train" / "NORMAL" / name)
-    row = index_folder(small_tree).films.set_index("path").loc[f"train/NORMAL/{name}"]
+    row = index_folder(small_tree).images.set_index("path").loc[f"train/NORMAL/{name}"]
     assert (row["width"], row["height"], row["mode"], row["note"]) == (48, 40, mode, "")
 
 
 def test_animated_file_is_indexed_with_a_note(small_tree):
     path = small_tree / "train" / "NORMAL" / "moving.gif"
     grey().save(path, save_all=True, append_images=[grey(seed=1), grey(seed=2)])
-    row = index_folder(small_tree).films.set_index("path").loc["train/NORMAL/moving.gif"]
+    row = index_folder(small_tree).images.set_index("path").loc["train/NORMAL/moving.gif"]
     assert row["note"] == "3 frames, only the first is read"
 
 
@@ -268,16 +269,16 @@ def test_second_call_reads_the_stored_index_and_gives_the_same_table(small_tree,
     first = index_folder(small_tree)
     monkeypatch.setattr(catalogue_module, "read_grey", None)
     second = index_folder(small_tree)
-    assert second.films.to_dict() == first.films.to_dict()
+    assert second.images.to_dict() == first.images.to_dict()
     assert second.unreadable.to_dict() == first.unreadable.to_dict()
 
 
-def test_changed_added_and_removed_films_are_seen(small_tree):
-    before = index_folder(small_tree).films.set_index("path")["sha256"]
+def test_changed_added_and_removed_images_are_seen(small_tree):
+    before = index_folder(small_tree).images.set_index("path")["sha256"]
     grey(50, 44).save(small_tree / "train" / "NORMAL" / "IM-1000-0001.jpeg")
     grey(seed=3).save(small_tree / "train" / "NORMAL" / "IM-1500-0001.jpeg")
     (small_tree / "test" / "NORMAL" / "IM-0001-0001.jpeg").unlink()
-    after = index_folder(small_tree).films.set_index("path")["sha256"]
+    after = index_folder(small_tree).images.set_index("path")["sha256"]
     assert set(after.index) - set(before.index) == {"train/NORMAL/IM-1500-0001.jpeg"}
     assert set(before.index) - set(after.index) == {"test/NORMAL/IM-0001-0001.jpeg"}
     both = before.index.intersection(after.index)
@@ -313,11 +314,11 @@ def test_cache_that_is_a_file_is_refused(small_tree, tmp_path, monkeypatch, refu
 
 @pytest.fixture
 def unnamed(tmp_path):
-    """Four films of an unknown naming scheme; one file name occurs twice."""
+    """Four images of an unknown naming scheme; one file name occurs twice."""
     for path in ("train/NORMAL/a.png", "train/PNEUMONIA/b.png", "test/NORMAL/c.png", "test/PNEUMONIA/b.png"):
         (tmp_path / "set" / path).parent.mkdir(parents=True)
         grey(seed=hash(path) % 1000).save(tmp_path / "set" / path)
-    return index_folder(tmp_path / "set").films
+    return index_folder(tmp_path / "set").images
 
 
 def write(path, text):
@@ -345,7 +346,7 @@ def test_csv_is_read_as_programs_write_it(unnamed, tmp_path, text):
     assert assign_patients(unnamed, csv)["patient"].tolist() == ["1"] * 4
 
 
-def test_csv_leaves_the_films_it_was_given_untouched(unnamed, tmp_path):
+def test_csv_leaves_the_images_it_was_given_untouched(unnamed, tmp_path):
     before = unnamed.copy()
     csv = write(tmp_path / "p.csv", "path,patient\n" + "".join(f"{path},1\n" for path in unnamed["path"]))
     assert set(assign_patients(unnamed, csv)["patient"]) == {"1"}
@@ -380,30 +381,30 @@ def test_missing_csv_of_patients_is_refused(unnamed, tmp_path, refused):
 # ---------------------------------------------------------------- content hash
 
 def test_content_hash_follows_content_and_not_place_or_order(small_tree, tmp_path):
-    films = index_folder(small_tree).films
+    images = index_folder(small_tree).images
     moved = shutil.copytree(small_tree, tmp_path / "elsewhere")
-    assert content_hash(index_folder(moved).films) == content_hash(films)
-    assert content_hash(films.sample(frac=1, random_state=0)) == content_hash(films)
+    assert content_hash(index_folder(moved).images) == content_hash(images)
+    assert content_hash(images.sample(frac=1, random_state=0)) == content_hash(images)
 
 
 @pytest.mark.parametrize("column", ["split", "label", "patient", "sha256"])
 def test_content_hash_changes_with_what_decides_a_result(small_tree, column):
-    films = index_folder(small_tree).films
-    changed = films.copy()
+    images = index_folder(small_tree).images
+    changed = images.copy()
     changed.loc[0, column] = "other"
-    assert content_hash(changed) != content_hash(films)
+    assert content_hash(changed) != content_hash(images)
     for column in ("path", "subtype", "patient"):
-        other = films.copy()
+        other = images.copy()
         other.loc[0, column] = "another"
-        assert content_hash(other) != content_hash(films)
+        assert content_hash(other) != content_hash(images)
 
 
 @pytest.mark.parametrize("damage", ["", "a,b\n1,2\n"])
 def test_damaged_index_is_made_again(small_tree, own_cache, damage):
-    before = index_folder(small_tree).films
+    before = index_folder(small_tree).images
     newest = max((own_cache / "index").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
     newest.write_text(damage)
-    pd.testing.assert_frame_equal(index_folder(small_tree).films, before)
+    pd.testing.assert_frame_equal(index_folder(small_tree).images, before)
 
 
 def test_name_that_is_no_text_is_named_and_refused(tiny_tree, tmp_path, refused):
@@ -411,10 +412,10 @@ def test_name_that_is_no_text_is_named_and_refused(tiny_tree, tmp_path, refused)
     tree = shutil.copytree(tiny_tree, tmp_path / "tree")
     source = next((tree / "train" / "NORMAL").iterdir())
     try:
-        source.rename(source.with_name(os.fsdecode(b"film-\xff.jpeg")))
+        source.rename(source.with_name(os.fsdecode(b"image-\xff.jpeg")))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    with refused(r"film-\xff.jpeg", "not UTF-8", "rename it"):
+    with refused(r"image-\xff.jpeg", "not UTF-8", "rename it"):
         index_folder(tree)
 
 
@@ -427,9 +428,9 @@ def test_name_with_a_control_character_is_refused(tiny_tree, tmp_path, refused, 
         index_folder(tree)
 
 
-def test_films_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
+def test_images_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
     tree = shutil.copytree(tiny_tree, tmp_path / "tree")
-    before = len(index_folder(tree).films)
+    before = len(index_folder(tree).images)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(next((tree / "train" / "NORMAL").iterdir()), elsewhere / "IM-9999-0001.jpeg")
@@ -437,6 +438,6 @@ def test_films_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
     for link, target in (("study", elsewhere), ("same", elsewhere), ("loop", tree / "train" / "NORMAL"),
                          ("up", tree / "train")):
         (tree / "train" / "NORMAL" / link).symlink_to(target)
-    found = set(index_folder(tree).films["path"])
+    found = set(index_folder(tree).images["path"])
     assert len(found) == before + 1
     assert "train/NORMAL/same/IM-9999-0001.jpeg" in found

@@ -34,7 +34,7 @@ def test_sound_data_set_gives_neither_errors_nor_warnings(tiny_tree):
 
 
 def test_counts_stand_in_the_published_order_with_totals(tiny_tree):
-    counts = counts_table(index_folder(tiny_tree).films)
+    counts = counts_table(index_folder(tiny_tree).images)
     assert list(counts.index) == ["train", "val", "test"]
     assert list(counts.columns) == ["NORMAL", "PNEUMONIA", "total"]
     assert counts.to_numpy().tolist() == [[24, 40, 64], [4, 4, 8], [12, 20, 32]]
@@ -49,7 +49,7 @@ def test_copies_within_a_class_are_one_warning(small_tree):
     assert findings.warnings == (
         "1 groups of identical files, 2 surplus copies, the first train/NORMAL/IM-1000-0001.jpeg = "
         "train/NORMAL/IM-1000-0003.jpeg = train/NORMAL/IM-1000-0004.jpeg",)
-    assert duplicate_groups(index_folder(small_tree).films)["group"].tolist() == [1, 1, 1]
+    assert duplicate_groups(index_folder(small_tree).images)["group"].tolist() == [1, 1, 1]
 
 
 def test_of_many_copies_the_first_few_are_named(small_tree):
@@ -84,7 +84,7 @@ def test_patient_in_two_splits_is_warned_of(small_tree):
     findings = look(small_tree)
     assert findings.errors == ()
     only(findings.warnings, "1 patients stand in more than one split", "IM-1000")
-    across = patients_across_splits(index_folder(small_tree).films)
+    across = patients_across_splits(index_folder(small_tree).images)
     assert across["path"].tolist() == ["test/NORMAL/IM-1000-0009.jpeg", "train/NORMAL/IM-1000-0001.jpeg",
                                        "train/NORMAL/IM-1000-0002.jpeg"]
 
@@ -94,9 +94,9 @@ def test_unknown_names_are_warned_of_until_a_csv_gives_the_patients(small_tree, 
     catalogue = index_folder(small_tree)
     only(examine(catalogue).warnings, "1 file names", "test/NORMAL/scan7.jpeg", "--patients CSV")
     csv = tmp_path / "patients.csv"
-    catalogue.films[["path", "patient"]].assign(patient=lambda table: "child-" + table["patient"]).to_csv(
+    catalogue.images[["path", "patient"]].assign(patient=lambda table: "child-" + table["patient"]).to_csv(
         csv, index=False)
-    assert examine(replace(catalogue, films=assign_patients(catalogue.films, csv))).warnings == ()
+    assert examine(replace(catalogue, images=assign_patients(catalogue.images, csv))).warnings == ()
 
 
 def test_name_that_contradicts_its_folder_is_warned_of(small_tree):
@@ -170,7 +170,7 @@ def test_published_set_has_its_30_duplicate_groups_as_a_warning_and_no_error(pub
     assert findings.errors == ()
     only(findings.warnings, "30 groups of identical files (known of the published set: 30)", "32 surplus")
     assert not any("more than one split" in warning for warning in findings.warnings)
-    groups = duplicate_groups(published.films).groupby("group")
+    groups = duplicate_groups(published.images).groupby("group")
     assert groups["split"].first().value_counts().to_dict() == {"train": 24, "test": 6}
     assert groups["label"].nunique().max() == 1
     assert findings.counts["total"].to_dict() == {"train": 5216, "val": 16, "test": 624}

@@ -9,7 +9,7 @@ from covidcnn.paper import reported
 from covidcnn.paper.claims import CLAIMS
 from covidcnn.paper.studies import PROTOCOL
 from covidcnn.paths import NOTEBOOKS
-from covidcnn.study.baseline import FLOOR
+from covidcnn.study.baseline import BASELINE
 from covidcnn.study.protocol import read_protocol
 
 
@@ -27,7 +27,7 @@ def test_claim_is_shown_by_a_cell_and_rests_on_arms_that_exist(claim):
         assert cell in {one["id"] for one in cells}
     protocol = read_protocol(PROTOCOL)
     for arm in claim.arms:
-        assert (arm == FLOOR and protocol.has_floor) or protocol.arm(arm).value["score_test"]
+        assert (arm == BASELINE and protocol.has_baseline) or protocol.arm(arm).value["score_test"]
     assert claim.where
     assert claim.statement
     # A bare number of a training says nothing without what was measured.

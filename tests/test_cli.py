@@ -117,7 +117,7 @@ def test_evaluate_prints_a_table_and_the_disclaimer(trained, tiny_tree, run):
     assert "Not a medical device" in out
 
 
-def test_data_check_passes_sound_films(tiny_tree, run):
+def test_data_check_passes_sound_images(tiny_tree, run):
     code, out, _ = run("data", "check", tiny_tree, "--json")
     assert code == 0
     result = json.loads(out)
@@ -189,10 +189,10 @@ def test_what_the_terminal_cannot_show_is_escaped():
 def test_shortcut_in_the_header_is_warned_of_by_data_check(tmp_path, make_tree, run):
     tree = make_tree(tmp_path / "tree", {"train": (30, 30)})
     assert "shortcut" not in run("data", "check", tree)[1]
-    for film in (tree / "train/NORMAL").iterdir():
-        with Image.open(film) as image:
-            image.resize((96, 80)).save(film.with_suffix(".png"))
-        film.unlink()
+    for radiograph in (tree / "train/NORMAL").iterdir():
+        with Image.open(radiograph) as image:
+            image.resize((96, 80)).save(radiograph.with_suffix(".png"))
+        radiograph.unlink()
     warnings = [line for line in run("data", "check", tree)[1].splitlines() if "shortcut" in line]
     assert [line.split(" alone")[0] for line in warnings] == [
         "warning: size in pixels", "warning: file format (png)", "warning: file format (jpeg)"]
@@ -201,9 +201,9 @@ def test_shortcut_in_the_header_is_warned_of_by_data_check(tmp_path, make_tree, 
 
 @pytest.mark.slow
 def test_phantom_draws_as_many_as_asked(tmp_path, run):
-    code, _, _ = run("data", "phantom", tmp_path / "films", "--images", 40, "--seed", 5)
+    code, _, _ = run("data", "phantom", tmp_path / "images", "--images", 40, "--seed", 5)
     assert code == 0
-    assert len(list((tmp_path / "films").rglob("*.jpeg"))) == 40
+    assert len(list((tmp_path / "images").rglob("*.jpeg"))) == 40
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -230,7 +230,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, run, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_report_needs_test_films(tiny_tree, run):
+def test_report_needs_test_images(tiny_tree, run):
     code, _, err = run("report", "--data", tiny_tree / "train")
     assert code == 2
     assert "no test split" in err
@@ -269,15 +269,15 @@ def test_files_that_are_no_models_are_refused(tmp_path, tiny_tree, run):
         assert words in err
 
 
-def test_model_says_how_its_training_films_looked(trained, tiny_tree):
+def test_model_says_how_its_training_images_looked(trained, tiny_tree):
     from covidcnn.models.model_file import load_model
 
     appearance = load_model(trained / "model.keras")[1].appearance
     scores = pd.read_csv(trained / "scores.csv")
-    assert appearance.films == (scores["split"] == "train").sum()
+    assert appearance.images == (scores["split"] == "train").sum()
     assert appearance.ranges["aspect ratio"] == (1.2, 1.2)
     assert appearance.ranges["shorter side"] == (40, 40)
-    # Equalised films have half their pixels above the middle grey.
+    # Equalised images have half their pixels above the middle grey.
     assert 120 < appearance.ranges["mean grey"][0] <= appearance.ranges["mean grey"][1] < 135
     assert appearance.colour_share == 0
 
@@ -286,8 +286,8 @@ def test_evaluate_says_how_far_another_hospital_is(trained, tiny_tree, tmp_path,
     make_tree(tmp_path / "other", {"test": (4, 4)}, size=(90, 50))
     options = ("--bootstrap-samples", 10)
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", "--json", *options)
-    distance = json.loads(out)["distance from the training films"]
-    # All training films are of one size, which then says nothing.
+    distance = json.loads(out)["distance from the training images"]
+    # All training images are of one size, which then says nothing.
     assert distance["measures"].keys() == {"mean grey", "contrast"}
     assert distance["in colour"] == {"training": 0.0, "here": 0.0}
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tmp_path / "other", *options)
@@ -295,7 +295,7 @@ def test_evaluate_says_how_far_another_hospital_is(trained, tiny_tree, tmp_path,
     assert "Size and aspect ratio are left out" in out
     assert "warning" not in out
     _, out, _ = run("evaluate", trained / "model.keras", "--data", tiny_tree / "train", "--json", *options)
-    assert json.loads(out)["distance from the training films"]["measures"]["mean grey"]["share outside"] < 0.1
+    assert json.loads(out)["distance from the training images"]["measures"]["mean grey"]["share outside"] < 0.1
 
 
 def test_evaluate_says_how_many_images_the_model_was_trained_on(trained, tiny_tree, run):
@@ -324,8 +324,8 @@ def test_evaluate_takes_a_model_file_of_before(trained, tiny_tree, tmp_path, run
             target.writestr(name, content)
     code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
     assert code == 0
-    assert json.loads(out)["distance from the training films"] is None
+    assert json.loads(out)["distance from the training images"] is None
     assert json.loads(out)["known to the model"] is None
     assert "cannot be told" in json.loads(out)["warnings"][0]
     code, out, _ = run("evaluate", tmp_path / "m.keras", "--data", tiny_tree, "--bootstrap-samples", 10)
-    assert "does not say how its training films looked" in out
+    assert "does not say how its training images looked" in out

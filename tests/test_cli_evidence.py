@@ -20,7 +20,7 @@ RECIPE = {"size": 16, "epochs": 2, "precision": "float32"}
 
 @pytest.fixture
 def paper(tiny_tree, tmp_path, monkeypatch):
-    """A folder like reports/paper with a small protocol about the tiny films; training is a stub."""
+    """A folder like reports/paper with a small protocol about the tiny images; training is a stub."""
     value = {"data": open_dataset(tiny_tree).content_hash, "floor": {"question": "What is the least?"}, "arms": {
         "plain": {"question": "As it is?", "sweep": {"seeds": [0, 1], "score_test": True, "recipe": RECIPE,
                                                      "grid": {"optimizer": ["Nadam", "SGD"]}}},
@@ -45,7 +45,7 @@ def test_complete_goes_from_nothing_to_the_ledger_and_finds_it_all_done_again(pa
     assert yaml.safe_load((paper / "selections.yaml").read_text())["tuning"]["variants"] == [{"learning_rate": 0.01}]
     assert set(json.loads((paper / "frozen.json").read_text())["arms"]) == {"plain", "tuning"}
     manifest = json.loads((paper / "manifest.json").read_text())
-    assert manifest["openings of the published test set"] == {"trainings": 4, "models of the floor": 2}
+    assert manifest["accesses to the published test set"] == {"trainings": 4, "models of the baseline": 2}
     assert {"plain", "plain-against-first", "tuning", "8-floor", "trials"} <= set(manifest["tables"])
     before = {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()}
     assert run("evidence", "complete", "--data", tiny_tree)[0] == 0
@@ -77,8 +77,8 @@ def test_complete_selects_when_another_process_has_done_its_part(paper, tiny_tre
     assert len(yaml.safe_load((paper / "selections.yaml").read_text())["tuning"]["considered"]) == 2
 
 
-def test_floor_and_arms_wait_for_what_is_to_be_selected(paper, tiny_tree, run):
-    for command in (("evidence", "floor"), ("evidence", "run", "plain")):
+def test_baseline_and_arms_wait_for_what_is_to_be_selected(paper, tiny_tree, run):
+    for command in (("evidence", "baseline"), ("evidence", "run", "plain")):
         code, _, err = run(*command, "--data", tiny_tree)
         assert code == 2
         assert "before 'tuning' has selected" in err.splitlines()[-1]
@@ -95,22 +95,22 @@ def test_status_says_what_is_finished(paper, tiny_tree, run):
     assert [cell.strip() for cell in rows["plain"].split("│")[2:4]] == ["4", "0"]
 
 
-def test_other_films_than_the_protocols_are_refused(paper, tmp_path, run):
+def test_other_images_than_the_protocols_are_refused(paper, tmp_path, run):
     from conftest import make_tree
 
     code, out, err = run("evidence", "complete", "--data", make_tree(tmp_path / "other", seed=3))
     assert (code, out) == (2, "")
-    assert "not the films that" in err.splitlines()[-1]
+    assert "not the images that" in err.splitlines()[-1]
 
 
-def test_sizes_of_original_files_join_the_floor(paper, tiny_tree, run):
+def test_sizes_of_original_files_join_the_baseline(paper, tiny_tree, run):
     run("evidence", "run", "tuning", "--data", tiny_tree)
     run("evidence", "select", "tuning")
-    assert run("evidence", "floor", "--data", tiny_tree, "--originals", tiny_tree)[0] == 0
+    assert run("evidence", "baseline", "--data", tiny_tree, "--originals", tiny_tree)[0] == 0
     run("evidence", "ledger")
     table = pd.read_csv(paper / "tables" / "8-floor-sizes.csv")
     assert {"pixel area", "width / height"} <= set(table["measure"])
-    # All tiny films have one size.
+    # All tiny images have one size.
     assert table.set_index("measure").loc["pixel area", "auc"] == 0.5
 
 

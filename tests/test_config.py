@@ -24,7 +24,7 @@ def test_quick_profile_keeps_to_its_limits():
     assert quick.source == ""
 
 
-def test_paper_profile_is_the_papers_size_on_all_published_films():
+def test_paper_profile_is_the_papers_size_on_all_published_images():
     paper = PROFILES["paper"]
     assert (paper.image_size, paper.max_training_images, paper.source) == (224, None, "chest-xray")
     assert len(paper.seeds) >= 5
@@ -41,7 +41,7 @@ def test_profile_changes_nothing_but_scale_and_momentum():
         "epochs", "size", "batch_norm_momentum", "max_training_images", "precision"}
 
 
-def test_treatments_are_compared_over_more_seeds_at_a_smaller_size():
+def test_conditions_are_compared_over_more_seeds_at_a_smaller_size():
     paper = PROFILES["paper"]
     many = paper.many_seeds
     assert (many.name, many.image_size) == ("paper", 64)

@@ -12,16 +12,16 @@ from covidcnn.data.sources import CHEST_XRAY, OWN, PHANTOM
 from covidcnn.errors import DataError
 
 
-def test_sound_folder_opens_with_its_films_and_name(tiny_tree):
+def test_sound_folder_opens_with_its_images_and_name(tiny_tree):
     data = open_dataset(tiny_tree)
-    assert (data.root, data.name, len(data.films), len(data.left_out)) == (tiny_tree, "tiny", 104, 0)
+    assert (data.root, data.name, len(data.images), len(data.left_out)) == (tiny_tree, "tiny", 104, 0)
     assert data.source is OWN
     assert data.warnings == ()
 
 
 def test_name_is_fit_for_a_folder(small_tree, tmp_path):
-    renamed = small_tree.rename(tmp_path / "my films (2024)")
-    assert open_dataset(renamed).name == "my-films-2024"
+    renamed = small_tree.rename(tmp_path / "my images (2024)")
+    assert open_dataset(renamed).name == "my-images-2024"
 
 
 def test_name_is_that_of_the_inner_folder(small_tree, tmp_path):
@@ -52,7 +52,7 @@ def test_bad_files_are_left_out_and_listed_only_when_told(small_tree, bad_images
     for name in ("empty.jpeg", "garbage.jpeg"):
         (small_tree / "train" / "NORMAL" / name).write_bytes(bad_images[name])
     data = open_dataset(small_tree, skip_bad=True)
-    assert len(data.films) == 20
+    assert len(data.images) == 20
     assert data.left_out["path"].tolist() == ["train/NORMAL/empty.jpeg", "train/NORMAL/garbage.jpeg"]
 
 
@@ -89,7 +89,7 @@ def test_patients_come_from_the_csv(small_tree, tmp_path):
     csv.write_text("path,patient\n" + "".join(f"{path.name},{path.parent.parent.name}-child\n"
                                               for path in sorted(small_tree.rglob("*.jpeg"))))
     data = open_dataset(small_tree, patients=csv)
-    assert set(data.films["patient"]) == {"train-child", "val-child", "test-child"}
+    assert set(data.images["patient"]) == {"train-child", "val-child", "test-child"}
     assert data.content_hash != open_dataset(small_tree).content_hash
 
 
@@ -103,7 +103,7 @@ def test_marked_folder_is_a_phantom_and_says_so(small_tree):
     assert "no child" in data.identity
 
 
-def test_phantom_films_are_drawn_once_where_no_folder_is_named(make_tree, tmp_path, monkeypatch):
+def test_phantom_images_are_drawn_once_where_no_folder_is_named(make_tree, tmp_path, monkeypatch):
     drawn = []
 
     def draw(folder, *args, **kwargs):
@@ -119,10 +119,10 @@ def test_phantom_films_are_drawn_once_where_no_folder_is_named(make_tree, tmp_pa
     assert tmp_path / "cache" in drawn[0].parents
 
 
-def test_published_set_is_known_when_opened(shared_films, published):
-    data = open_dataset(shared_films)
+def test_published_set_is_known_when_opened(shared_images, published):
+    data = open_dataset(shared_images)
     assert data.source is CHEST_XRAY
     assert data.source.protects_test
-    assert len(data.films) == 5856
+    assert len(data.images) == 5856
     assert data.name == "chest_xray_224"
     assert "CC BY 4.0" in data.identity

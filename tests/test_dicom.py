@@ -40,7 +40,7 @@ DEEP = np.random.default_rng(1).integers(0, 4096, (40, 36), np.uint16)
 
 
 def ramp(*values, kind=np.uint16):
-    """A film of these values in its first row, at its left; the rest repeats them."""
+    """An image of these values in its first row, at its left; the rest repeats them."""
     return np.resize(np.array(values, kind), (16, len(values) * 16))
 
 
@@ -51,7 +51,7 @@ def first(path, count):
 # ---------------------------------------------------------------- grey levels
 
 def test_eight_bits_without_a_window_are_read_as_they_are(tmp_path):
-    path = write_dicom(tmp_path / "film.dcm", NOISE)
+    path = write_dicom(tmp_path / "image.dcm", NOISE)
     image = read_grey(path)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, NOISE)
@@ -60,8 +60,8 @@ def test_eight_bits_without_a_window_are_read_as_they_are(tmp_path):
 
 
 def test_monochrome1_is_inverted(tmp_path):
-    write_dicom(tmp_path / "film.dcm", NOISE, PhotometricInterpretation="MONOCHROME1")
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.dcm"), 255 - NOISE)
+    write_dicom(tmp_path / "image.dcm", NOISE, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.dcm"), 255 - NOISE)
 
 
 @pytest.mark.parametrize(("bits", "values", "expected"), [
@@ -70,13 +70,13 @@ def test_monochrome1_is_inverted(tmp_path):
     (16, (7, 7, 7, 7), [0, 0, 0, 0]),
 ])
 def test_more_bits_without_a_window_are_shown_from_darkest_to_brightest(tmp_path, bits, values, expected):
-    write_dicom(tmp_path / "film.dcm", ramp(*values), bits)
-    assert first(tmp_path / "film.dcm", 4) == expected
-    assert read_header(tmp_path / "film.dcm").mode == "I;16"
+    write_dicom(tmp_path / "image.dcm", ramp(*values), bits)
+    assert first(tmp_path / "image.dcm", 4) == expected
+    assert read_header(tmp_path / "image.dcm").mode == "I;16"
 
 
 def test_rescaling_that_changes_nothing_changes_nothing(tmp_path):
-    """Of eight bits, so that the film is taken as it is, and not stretched from its darkest to its brightest."""
+    """Of eight bits, so that the image is taken as it is, and not stretched from its darkest to its brightest."""
     for name, rescaling in (("with.dcm", {"RescaleSlope": 1, "RescaleIntercept": 0}), ("without.dcm", {})):
         write_dicom(tmp_path / name, ramp(50, 100, 200, kind=np.uint8), **rescaling)
     np.testing.assert_array_equal(read_grey(tmp_path / "with.dcm"), read_grey(tmp_path / "without.dcm"))
@@ -84,26 +84,26 @@ def test_rescaling_that_changes_nothing_changes_nothing(tmp_path):
 
 
 def test_signed_values_with_a_rescale_keep_their_order(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(-1000, -500, 0, 1000, kind=np.int16), RescaleSlope=2, RescaleIntercept=-10)
-    assert first(tmp_path / "film.dcm", 4) == [0, 64, 128, 255]
+    write_dicom(tmp_path / "image.dcm", ramp(-1000, -500, 0, 1000, kind=np.int16), RescaleSlope=2, RescaleIntercept=-10)
+    assert first(tmp_path / "image.dcm", 4) == [0, 64, 128, 255]
 
 
 def test_window_clips_and_stretches(tmp_path):
     # PS3.3 C.11.2.1.2: from 1000 to 1999 of a window with centre 1500 and width 1000.
-    write_dicom(tmp_path / "film.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, WindowCenter=1500, WindowWidth=1000)
-    assert first(tmp_path / "film.dcm", 6) == [0, 0, 64, 128, 255, 255]
+    write_dicom(tmp_path / "image.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, WindowCenter=1500, WindowWidth=1000)
+    assert first(tmp_path / "image.dcm", 6) == [0, 0, 64, 128, 255, 255]
 
 
 def test_of_several_windows_the_first_is_taken(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, WindowCenter=[1500, 40],
+    write_dicom(tmp_path / "image.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, WindowCenter=[1500, 40],
                 WindowWidth=[1000, 80])
-    assert first(tmp_path / "film.dcm", 6) == [0, 0, 64, 128, 255, 255]
+    assert first(tmp_path / "image.dcm", 6) == [0, 0, 64, 128, 255, 255]
 
 
 def test_window_counts_in_rescaled_units(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, RescaleSlope=1,
+    write_dicom(tmp_path / "image.dcm", ramp(0, 1000, 1250, 1500, 1999, 4095), 12, RescaleSlope=1,
                 RescaleIntercept=-1024, WindowCenter=476, WindowWidth=1000)
-    assert first(tmp_path / "film.dcm", 6) == [0, 0, 64, 128, 255, 255]
+    assert first(tmp_path / "image.dcm", 6) == [0, 0, 64, 128, 255, 255]
 
 
 def test_falling_rescale_turns_the_greys_round_once(tmp_path):
@@ -114,17 +114,17 @@ def test_falling_rescale_turns_the_greys_round_once(tmp_path):
 
 
 def test_sigmoid_window(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(0, 2048, 4095), 12, WindowCenter=2048, WindowWidth=2048,
+    write_dicom(tmp_path / "image.dcm", ramp(0, 2048, 4095), 12, WindowCenter=2048, WindowWidth=2048,
                 VOILUTFunction="SIGMOID")
     expected = [round(255 / (1 + np.exp(-4 * (value - 2048) / 2048))) for value in (0, 2048, 4095)]
-    assert first(tmp_path / "film.dcm", 3) == expected
+    assert first(tmp_path / "image.dcm", 3) == expected
 
 
 @pytest.mark.parametrize("window", [{"WindowCenter": 1500, "WindowWidth": 0}, {"WindowCenter": 9, "WindowWidth": -4},
                                     {"WindowCenter": "", "WindowWidth": ""}, {"WindowCenter": 1500}])
 def test_unusable_window_is_as_none(tmp_path, window):
-    write_dicom(tmp_path / "film.dcm", ramp(0, 1000, 2000, 4000), 12, **window)
-    assert first(tmp_path / "film.dcm", 4) == [0, 64, 128, 255]
+    write_dicom(tmp_path / "image.dcm", ramp(0, 1000, 2000, 4000), 12, **window)
+    assert first(tmp_path / "image.dcm", 4) == [0, 64, 128, 255]
 
 
 LEVELS = (0, 300, 1000, 2500, 4095)
@@ -136,9 +136,9 @@ LEVELS = (0, 300, 1000, 2500, 4095)
     (np.arange(4096), 16, False), (np.arange(4096) // 2, 12, False)])
 def test_voi_table_of_every_depth_is_followed_up_to_its_largest_entry_and_goes_before_a_window(
         tmp_path, entries, depth, packed):
-    write_dicom(tmp_path / "film.dcm", ramp(*LEVELS), 12, VOILUTSequence=lookup_table(entries, 0, depth, packed),
+    write_dicom(tmp_path / "image.dcm", ramp(*LEVELS), 12, VOILUTSequence=lookup_table(entries, 0, depth, packed),
                 WindowCenter=50, WindowWidth=10)
-    assert first(tmp_path / "film.dcm", 5) == [
+    assert first(tmp_path / "image.dcm", 5) == [
         round(255 * entries[min(level, len(entries) - 1)] / entries.max()) for level in LEVELS]
 
 
@@ -148,21 +148,21 @@ def test_voi_table_of_every_depth_is_followed_up_to_its_largest_entry_and_goes_b
     (40000, np.uint16, 40000 - 65536)])
 def test_table_may_state_its_first_level_with_or_without_a_sign(tmp_path, name, start, kind, stated):
     levels = ramp(start - 1000, start, start + 500, start + 1000, start + 1009, kind=kind)
-    write_dicom(tmp_path / "film.dcm", levels, **{name: lookup_table(np.arange(1001), stated, 16)})
-    assert first(tmp_path / "film.dcm", 5) == [0, 0, 128, 255, 255]
+    write_dicom(tmp_path / "image.dcm", levels, **{name: lookup_table(np.arange(1001), stated, 16)})
+    assert first(tmp_path / "image.dcm", 5) == [0, 0, 128, 255, 255]
 
 
 def test_voi_table_of_monochrome1_is_inverted_once(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(*LEVELS), 12, PhotometricInterpretation="MONOCHROME1",
+    write_dicom(tmp_path / "image.dcm", ramp(*LEVELS), 12, PhotometricInterpretation="MONOCHROME1",
                 PresentationLUTShape="INVERSE", VOILUTSequence=lookup_table(np.arange(4096), 0, 16))
-    assert first(tmp_path / "film.dcm", 5) == [round(255 * (1 - level / 4095)) for level in LEVELS]
+    assert first(tmp_path / "image.dcm", 5) == [round(255 * (1 - level / 4095)) for level in LEVELS]
 
 
 @pytest.mark.parametrize(("depth", "packed"), [(8, True), (12, False), (16, False)])
 def test_modality_table_is_followed(tmp_path, depth, packed):
-    write_dicom(tmp_path / "film.dcm", ramp(0, 1, 2, 3, kind=np.uint8),
+    write_dicom(tmp_path / "image.dcm", ramp(0, 1, 2, 3, kind=np.uint8),
                 ModalityLUTSequence=lookup_table([0, 100, 50, 200], 0, depth, packed))
-    assert first(tmp_path / "film.dcm", 4) == [0, 128, 64, 255]
+    assert first(tmp_path / "image.dcm", 4) == [0, 128, 64, 255]
 
 
 @pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE", ""])
@@ -189,8 +189,8 @@ def test_what_an_enhanced_object_states_of_its_first_frame_goes_before_its_own(t
         dataset = dicom_dataset(levels, 12, **own, **{group: functional_groups(**stated)})
         dataset.file_meta.TransferSyntaxUID = syntax
         dataset["PixelData"].VR = "OW"
-        dataset.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-        np.testing.assert_array_equal(read_grey(tmp_path / "film.dcm"), expected)
+        dataset.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+        np.testing.assert_array_equal(read_grey(tmp_path / "image.dcm"), expected)
 
 
 @pytest.mark.parametrize("empty", [
@@ -204,8 +204,8 @@ def test_empty_attribute_is_as_none(tmp_path, empty):
     dataset = dicom_dataset(DEEP, 12, **window)
     for name, value in empty.items():
         dataset.add_new(name, pydicom.datadict.dictionary_VR(name).split()[0], value)
-    dataset.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.dcm"),
+    dataset.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.dcm"),
                                   read_grey(write_dicom(tmp_path / "plain.dcm", DEEP, 12, **window)))
 
 
@@ -217,8 +217,8 @@ def test_only_the_stored_bits_count_wherever_they_lie(tmp_path, compression, kin
     shift = (11 if high is None else high) - 11
     # All other bits are set.
     words = (levels.view(np.uint16) & 0xFFF) << shift | ~np.uint16(0xFFF << shift)
-    write_dicom(tmp_path / "film.dcm", words.view(kind), 12, compression, HighBit=high)
-    assert first(tmp_path / "film.dcm", 4) == [0, 84, 128, 255]
+    write_dicom(tmp_path / "image.dcm", words.view(kind), 12, compression, HighBit=high)
+    assert first(tmp_path / "image.dcm", 4) == [0, 84, 128, 255]
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
@@ -242,36 +242,36 @@ def test_padding_is_black_and_does_not_stretch_the_greys(tmp_path, syntax, kind,
     ({"PixelPaddingValue": -2000}, [0, 0, 1, 170, 213, 255]),
     ({"PixelPaddingValue": -2100, "LossyImageCompression": "01"}, [0, 0, 1, 170, 213, 255])])
 def test_padding_is_known_after_lossy_compression_moved_it(tmp_path, stated, expected):
-    write_dicom(tmp_path / "film.dcm", ramp(-2004, -2000, -1997, -1, 500, 1000, kind=np.int16), **stated)
-    assert first(tmp_path / "film.dcm", 6) == expected
+    write_dicom(tmp_path / "image.dcm", ramp(-2004, -2000, -1997, -1, 500, 1000, kind=np.int16), **stated)
+    assert first(tmp_path / "image.dcm", 6) == expected
 
 
-@pytest.mark.parametrize("film", [np.arange(2048, dtype=np.int16).reshape(64, 32), ramp(0, 20, 40, 60)],
+@pytest.mark.parametrize("image", [np.arange(2048, dtype=np.int16).reshape(64, 32), ramp(0, 20, 40, 60)],
                          ids=["no gap", "nothing beyond"])
-def test_levels_beside_the_padding_stay_after_lossy_compression(tmp_path, film):
+def test_levels_beside_the_padding_stay_after_lossy_compression(tmp_path, image):
     stated = {"PixelPaddingValue": 0}
-    exact = read_grey(write_dicom(tmp_path / "exact.dcm", film, **stated))
-    lossy = read_grey(write_dicom(tmp_path / "lossy.dcm", film, **stated, LossyImageCompression="01"))
+    exact = read_grey(write_dicom(tmp_path / "exact.dcm", image, **stated))
+    lossy = read_grey(write_dicom(tmp_path / "lossy.dcm", image, **stated, LossyImageCompression="01"))
     np.testing.assert_array_equal(lossy, exact)
 
 
-def test_film_of_padding_alone_is_black(tmp_path):
-    write_dicom(tmp_path / "film.dcm", ramp(7, 7), PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=7)
-    assert first(tmp_path / "film.dcm", 2) == [0, 0]
+def test_image_of_padding_alone_is_black(tmp_path):
+    write_dicom(tmp_path / "image.dcm", ramp(7, 7), PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=7)
+    assert first(tmp_path / "image.dcm", 2) == [0, 0]
 
 
 def test_first_of_several_frames_is_read(tmp_path):
-    write_dicom(tmp_path / "film.dcm", np.stack([NOISE, 255 - NOISE]))
-    assert read_header(tmp_path / "film.dcm").frames == 2
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.dcm"), NOISE)
+    write_dicom(tmp_path / "image.dcm", np.stack([NOISE, 255 - NOISE]))
+    assert read_header(tmp_path / "image.dcm").frames == 2
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.dcm"), NOISE)
 
 
 def test_colour_is_weighted_as_in_other_files(tmp_path):
     colours = np.zeros((16, 16, 3), np.uint8)
     colours[:4, :, 0], colours[4:8, :, 1], colours[8:12, :, 2], colours[12:] = 255, 255, 255, 255
-    write_dicom(tmp_path / "film.dcm", colours)
-    assert read_grey(tmp_path / "film.dcm")[::4, 0].tolist() == [76, 150, 29, 255]
-    assert read_header(tmp_path / "film.dcm").mode in COLOUR_MODES
+    write_dicom(tmp_path / "image.dcm", colours)
+    assert read_grey(tmp_path / "image.dcm")[::4, 0].tolist() == [76, 150, 29, 255]
+    assert read_header(tmp_path / "image.dcm").mode in COLOUR_MODES
 
 
 # ---------------------------------------------------------------- transfer syntaxes
@@ -287,7 +287,7 @@ def test_lossless_compression_changes_nothing(tmp_path, compression, pixels):
 
 def test_baseline_jpeg_is_read(tmp_path):
     pixels = np.tile(np.linspace(20, 230, 32, dtype=np.uint8), (32, 1))
-    image = read_grey(write_jpeg_dicom(tmp_path / "film.dcm", pixels))
+    image = read_grey(write_jpeg_dicom(tmp_path / "image.dcm", pixels))
     assert np.abs(image.astype(int) - pixels).max() <= 3
 
 
@@ -319,8 +319,8 @@ def test_other_byte_orders_are_read(tmp_path, syntax):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset["PixelData"].VR = "OW"
-        dataset.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.dcm"),
+        dataset.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.dcm"),
                                   read_grey(write_dicom(tmp_path / "plain.dcm", DEEP, 12)))
 
 
@@ -344,12 +344,12 @@ def test_lossy_files_of_other_programs_are_read(name, shape):
 # ---------------------------------------------------------------- in folders
 
 def test_dicom_is_known_by_its_mark_whatever_its_name(tmp_path):
-    for name in ("film.dcm", "film", "1.2.840.113619.2.5", "film.jpeg"):
+    for name in ("image.dcm", "image", "1.2.840.113619.2.5", "image.jpeg"):
         write_dicom(tmp_path / name, NOISE)
         assert is_dicom(tmp_path / name)
         assert is_image_file(tmp_path / name)
         np.testing.assert_array_equal(read_grey(tmp_path / name), NOISE)
-    (tmp_path / "notes").write_text("no film")
+    (tmp_path / "notes").write_text("no image")
     assert not is_image_file(tmp_path / "notes")
     assert not is_dicom(tmp_path / "nowhere")
     assert not is_dicom(tmp_path)
@@ -380,29 +380,29 @@ def test_other_files_are_not_taken_for_data_sets_without_mark(tmp_path, content)
 
 
 def test_compressed_data_set_that_does_not_say_how_is_refused(tmp_path, refused):
-    path = without_mark(write_jpeg_dicom(tmp_path / "film.dcm", NOISE))
+    path = without_mark(write_jpeg_dicom(tmp_path / "image.dcm", NOISE))
     with refused(path, "TransferSyntaxUID", error=DataError):
         read_grey(path)
 
 
 def test_folder_of_dicom_is_indexed(small_tree):
     write_dicom(small_tree / "train/NORMAL/1.2.840.1", DEEP, 12)
-    write_dicom(small_tree / "train/PNEUMONIA/film.dcm", np.stack([NOISE, NOISE]))
+    write_dicom(small_tree / "train/PNEUMONIA/image.dcm", np.stack([NOISE, NOISE]))
     (small_tree / "train/NORMAL/DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     (small_tree / "train/NORMAL/cut.dcm").write_bytes(b"\0" * 128 + b"DICM")
     catalogue = index_folder(small_tree)
-    films = catalogue.films.set_index("path")
-    assert films.loc["train/NORMAL/1.2.840.1", ["width", "height", "mode"]].tolist() == [36, 40, "I;16"]
-    assert films.loc["train/PNEUMONIA/film.dcm", "note"] == "2 frames, only the first is read"
+    images = catalogue.images.set_index("path")
+    assert images.loc["train/NORMAL/1.2.840.1", ["width", "height", "mode"]].tolist() == [36, 40, "I;16"]
+    assert images.loc["train/PNEUMONIA/image.dcm", "note"] == "2 frames, only the first is read"
     assert catalogue.unreadable["path"].tolist() == ["train/NORMAL/cut.dcm"]
 
 
 def test_many_at_once_are_read_as_one_after_the_other(tmp_path):
-    films = np.random.default_rng(2).integers(0, 256, (24, 20, 24), np.uint8)
-    paths = [write_dicom(tmp_path / f"{number}.dcm", film) for number, film in enumerate(films)]
+    images = np.random.default_rng(2).integers(0, 256, (24, 20, 24), np.uint8)
+    paths = [write_dicom(tmp_path / f"{number}.dcm", radiograph) for number, radiograph in enumerate(images)]
     with ThreadPoolExecutor(8) as pool:
-        for film, image in zip(films, pool.map(read_grey, paths), strict=True):
-            np.testing.assert_array_equal(image, film)
+        for radiograph, image in zip(images, pool.map(read_grey, paths), strict=True):
+            np.testing.assert_array_equal(image, radiograph)
     assert all(log.level == 0 or log.name == "pydicom" for log in dicom._logs)
 
 
@@ -449,8 +449,8 @@ REFUSED = {
     "no image": (lambda path: write_dicom(path, NOISE, Rows=None, Columns=None, PixelData=None), "holds no image"),
     "no pixels": (lambda path: write_dicom(path, NOISE, PixelData=None), "only its description"),
     "huge": (lambda path: write_dicom(path, NOISE, Rows=60000, Columns=60000), "60000 x 60000 pixels"),
-    "small": (lambda path: write_dicom(path, NOISE[:8]), "36 x 8 pixels are no film"),
-    "none": (lambda path: write_dicom(path, NOISE, Rows=0), "pixels are no film"),
+    "small": (lambda path: write_dicom(path, NOISE[:8]), "36 x 8 pixels are no image"),
+    "none": (lambda path: write_dicom(path, NOISE, Rows=0), "pixels are no image"),
     "cut": (lambda path: cut(write_dicom(path, NOISE)), "damaged or cut short"),
     "cut in JPEG 2000": (lambda path: cut(write_dicom(path, DEEP, 12, JPEG2000Lossless), 0.5), ""),
     "cut in header": (lambda path: cut(write_dicom(path, NOISE), 0.2), ""),
@@ -478,9 +478,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_film_is_refused_in_one_line_that_quotes_nothing(case, tmp_path, refused, caplog, capfd):
+def test_what_is_no_image_is_refused_in_one_line_that_quotes_nothing(case, tmp_path, refused, caplog, capfd):
     make, words = REFUSED[case]
-    path = make(tmp_path / "film.dcm")
+    path = make(tmp_path / "image.dcm")
     caplog.set_level(0)
     with warnings.catch_warnings(record=True) as caught, refused(path, words, error=DataError):
         read_grey(path)
@@ -500,22 +500,22 @@ def test_deflated_file_is_refused_before_it_is_inflated(tmp_path, refused):
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    with refused("film.dcm", "deflated", "Explicit VR", error=DataError):
-        read_grey(tmp_path / "film.dcm")
+        dataset.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+    with refused("image.dcm", "deflated", "Explicit VR", error=DataError):
+        read_grey(tmp_path / "image.dcm")
 
 
 def test_file_beyond_the_largest_is_refused_before_it_is_read(tmp_path, refused, monkeypatch):
     monkeypatch.setattr(dicom, "LARGEST_FILE", 1000)
-    write_dicom(tmp_path / "film.dcm", np.stack([NOISE] * 10))
-    with refused("film.dcm", "first frame", error=DataError):
-        read_header(tmp_path / "film.dcm")
+    write_dicom(tmp_path / "image.dcm", np.stack([NOISE] * 10))
+    with refused("image.dcm", "first frame", error=DataError):
+        read_header(tmp_path / "image.dcm")
 
 
 def test_only_the_image_is_read_of_a_header(tmp_path):
     groups = functional_groups(WindowCenter=128, WindowWidth=256)
     groups[0].FrameVOILUTSequence[0].WindowCenterWidthExplanation = f"{POISON} 4711 19420230 {POISON.upper()}"
-    path = write_poisoned_dicom(tmp_path / "film.dcm", NOISE, SharedFunctionalGroupsSequence=groups)
+    path = write_poisoned_dicom(tmp_path / "image.dcm", NOISE, SharedFunctionalGroupsSequence=groups)
     text = str(pydicom.dcmread(path))
     image = dicom._open(path, pixels=True)
     # pydicom takes up the file's own header (group 0002), too, from which nothing but the transfer syntax is asked.

@@ -7,7 +7,7 @@ from covidcnn.errors import DataError, UserError
 
 def test_data_error_is_caught_as_user_error():
     with pytest.raises(UserError, match="empty"):
-        raise DataError("film.jpeg: empty")
+        raise DataError("image.jpeg: empty")
 
 
 def test_user_error_is_not_an_error_that_python_itself_raises():

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from invented import FILMS, SEEDS, invented_floor, invented_store
+from invented import IMAGES, SEEDS, invented_baseline, invented_store
 
 from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import confusion
@@ -17,7 +17,7 @@ from covidcnn.evaluation.statistics import Untestable
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.paper.causes import augmentation_over_fitting, small_validation_fluctuates
 from covidcnn.paper.claims import CLAIMS, SECTIONS
-from covidcnn.paper.figures import evidence_figures, treatments_by_name
+from covidcnn.paper.figures import conditions_by_name, evidence_figures
 from covidcnn.paper.findings import optimizers_at_the_edge
 from covidcnn.paper.studies import LEDGER
 from covidcnn.paper.tables import aim_table, arm_table, evidence_tables, new_pair
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("paper")
     invented_store(made)
-    invented_floor(made / "store")
+    invented_baseline(made / "store")
     return made
 
 
@@ -69,19 +69,19 @@ def tables(evidence):
     return evidence_tables(evidence)
 
 
-def test_every_arm_that_scores_test_films_is_read_with_all_its_seeds(evidence, folder):
+def test_every_arm_that_scores_test_images_is_read_with_all_its_seeds(evidence, folder):
     protocol, _ = opened(folder)
     assert list(evidence.arms) == [name for name, arm in protocol.arms.items() if arm.value.get("score_test")]
-    assert len(evidence.arms["4a-treatments"].treatments) == 9
+    assert len(evidence.arms["4a-treatments"].conditions) == 9
     for arm in evidence.arms.values():
-        for treatment in arm.treatments:
-            assert treatment.seeds == SEEDS
-            assert treatment.test_scores.shape == (len(SEEDS), FILMS)
+        for condition in arm.conditions:
+            assert condition.seeds == SEEDS
+            assert condition.test_scores.shape == (len(SEEDS), IMAGES)
     assert (evidence.progress["trials"] == evidence.progress["finished"]).all()
 
 
 def test_values_are_those_of_each_trial(evidence):
-    nadam = evidence.arms["1-as-published"].treatment(optimizer="Nadam")
+    nadam = evidence.arms["1-as-published"].condition(optimizer="Nadam")
     for result, value, kept, threshold in zip(nadam.results, nadam.values(accuracy),
                                               nadam.values(accuracy, at_validation_threshold=True), nadam.thresholds,
                                               strict=True):
@@ -90,17 +90,17 @@ def test_values_are_those_of_each_trial(evidence):
         assert value == pytest.approx(confusion(test).accuracy)
         assert threshold == fix_threshold(held_out, "youden")
         assert kept == pytest.approx(confusion(test, threshold).accuracy)
-    some = np.zeros(FILMS, bool)
+    some = np.zeros(IMAGES, bool)
     some[:30] = True
     part = nadam.results[0].scores.query("split == 'test'").sort_values("path")
     assert nadam.values(accuracy, some)[0] == pytest.approx(confusion(part.iloc[:30]).accuracy)
 
 
 def test_settings_name_what_differs_and_not_keras_defaults(evidence):
-    assert [treatment.settings for treatment in evidence.arms["1-as-published"].treatments][:2] == [
+    assert [condition.settings for condition in evidence.arms["1-as-published"].conditions][:2] == [
         {"optimizer": "Nadam"}, {"optimizer": "RMSprop"}]
-    with pytest.raises(ValueError, match="3 treatments"):
-        evidence.arms["4a-treatments"].treatment(balance="none")
+    with pytest.raises(ValueError, match="3 conditions"):
+        evidence.arms["4a-treatments"].condition(balance="none")
 
 
 def test_every_claim_has_a_row_and_what_is_finished_a_verdict(claims):
@@ -133,7 +133,7 @@ OF_IMBALANCE = ("imbalance", "imbalance-224", "imbalance-shares", "imbalance-bey
 
 @pytest.mark.parametrize(("cause", "beyond"), [
     # A moved boundary is what imbalance makes; at a threshold from validation it cancels, and nothing is left.
-    ("imbalance", {OPEN}), ("imbalance and shift", {OPEN, REFUTED}), ("hard films", {SUPPORTED})])
+    ("imbalance", {OPEN}), ("imbalance and shift", {OPEN, REFUTED}), ("hard images", {SUPPORTED})])
 def test_where_imbalance_is_the_cause_it_is_found(tmp_path, cause, beyond):
     invented_store(tmp_path, cause, [0, 1, 2, 3, 4], arms="4")
     rows = ledger(only(*OF_IMBALANCE), read_evidence(*opened(tmp_path)))["verdict"]
@@ -153,11 +153,11 @@ def test_where_balancing_ends_false_alarms_and_other_predictions_fail_nothing_is
 
 
 def with_losses(arm, losses, **settings):
-    """The arm with other validation losses of one treatment."""
-    changed = [replace(treatment, results=tuple(
-        replace(result, history=result.history.assign(val_loss=losses)) for result in treatment.results))
-        if treatment is arm.treatment(**settings) else treatment for treatment in arm.treatments]
-    return replace(arm, treatments=tuple(changed))
+    """The arm with other validation losses of one condition."""
+    changed = [replace(condition, results=tuple(
+        replace(result, history=result.history.assign(val_loss=losses)) for result in condition.results))
+        if condition is arm.condition(**settings) else condition for condition in arm.conditions]
+    return replace(arm, conditions=tuple(changed))
 
 
 @pytest.mark.parametrize(("without", "verdict"), [
@@ -177,22 +177,22 @@ def test_over_fitting_is_a_loss_that_rises_again_and_none_that_falls_slowly(evid
 def test_fluctuation_is_of_balanced_accuracy_whatever_the_class_shares(evidence, jump, verdict):
     """The small set is half NORMAL, the large one a third. Sensitivity jumps by 0.04 in the large one and specificity
     not at all, balanced accuracy by 0.02: more than twice that is asked of the small one, where only NORMAL jumps."""
-    def jumping(design, films, sensitivity, specificity):
-        treatment = arm.treatment(validation=design)
-        positive = (films["label"] == "PNEUMONIA").mean()
-        odd = np.arange(treatment.recipe.epochs) % 2
+    def jumping(design, images, sensitivity, specificity):
+        condition = arm.condition(validation=design)
+        positive = (images["label"] == "PNEUMONIA").mean()
+        odd = np.arange(condition.recipe.epochs) % 2
         sensitivities, specificities = 0.9 + sensitivity * odd, 0.9 + specificity * odd
-        changed = replace(treatment, results=tuple(replace(result, history=result.history.assign(
+        changed = replace(condition, results=tuple(replace(result, history=result.history.assign(
             val_sensitivity=sensitivities, val_accuracy=positive * sensitivities + (1 - positive) * specificities))
-            for result in treatment.results))
-        vars(changed)["validation_films"] = films
+            for result in condition.results))
+        vars(changed)["validation_images"] = images
         return changed
 
     arm = evidence.arms["5-validation-designs"]
-    large = arm.treatments[0].validation_films
-    treatments = (jumping("published", large.groupby("label").head(16), 0, 2 * jump),
+    large = arm.conditions[0].validation_images
+    conditions = (jumping("published", large.groupby("label").head(16), 0, 2 * jump),
                   jumping("patient", large, 0.04, 0))
-    other = replace(evidence, arms={arm.name: replace(arm, treatments=treatments)})
+    other = replace(evidence, arms={arm.name: replace(arm, conditions=conditions)})
     finding = small_validation_fluctuates(arm.name, other)
     assert finding.value == pytest.approx(jump / 2 - 0.02)
     assert finding.verdict == verdict
@@ -200,11 +200,11 @@ def test_fluctuation_is_of_balanced_accuracy_whatever_the_class_shares(evidence,
 
 def test_training_that_learnt_nothing_cannot_over_fit(evidence):
     arm = evidence.arms["4a-treatments"]
-    stuck = [replace(treatment, results=tuple(
-        replace(result, history=result.history.assign(val_accuracy=2 / 3)) for result in treatment.results))
-        for treatment in arm.treatments]
+    stuck = [replace(condition, results=tuple(
+        replace(result, history=result.history.assign(val_accuracy=2 / 3)) for result in condition.results))
+        for condition in arm.conditions]
     with pytest.raises(Untestable, match="3 of 3 trainings never call"):
-        augmentation_over_fitting(arm.name, replace(evidence, arms={arm.name: replace(arm, treatments=tuple(stuck))}))
+        augmentation_over_fitting(arm.name, replace(evidence, arms={arm.name: replace(arm, conditions=tuple(stuck))}))
 
 
 def test_adadelta_is_beaten_and_equal_rivals_are_not(tables, claims):
@@ -231,13 +231,13 @@ def test_what_a_seed_does_to_both_runs_cancels_only_in_pairs_of_one_seed():
 
 
 def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence, tables):
-    (chosen,) = evidence.arms["7b-recipe"].treatments
+    (chosen,) = evidence.arms["7b-recipe"].conditions
     values = chosen.values(accuracy, at_validation_threshold=True)
     assert tables["7b-recipe"][0].loc[0, "accuracy"] == pytest.approx(np.median(values))
     assert "Youden's): accuracy" in tables["7b-recipe"][1]
     aim = tables["7b-recipe-aim"][0].set_index("measure")
-    # In films: 579 of 624 are 0.92788, which the paper rounds up, so that 579 films would not reach its 0.9279.
-    assert aim["aim in films"].tolist() == ["579 of 624", "205 of 234"]
+    # In images: 579 of 624 are 0.92788, which the paper rounds up, so that 579 images would not reach its 0.9279.
+    assert aim["aim in images"].tolist() == ["579 of 624", "205 of 234"]
     assert aim["aim"].tolist() == [579 / 624, 205 / 234]
     assert aim.loc["accuracy", "reached"] == (np.median(values) >= 579 / 624)
     assert aim.loc["accuracy", "new run, low"] < aim.loc["accuracy", "lowest"]
@@ -245,23 +245,23 @@ def test_arm_7_is_called_at_the_threshold_from_validation_first(evidence, tables
 
 
 @pytest.mark.parametrize(("right", "reached"), [(578, False), (579, True)])
-def test_as_many_films_as_the_paper_reach_its_aim(evidence, right, reached):
-    """One film less does not."""
-    (chosen,) = evidence.arms["7b-recipe"].treatments
-    films = pd.DataFrame({"path": [f"{n}" for n in range(624)], "label": ["NORMAL"] * 234 + ["PNEUMONIA"] * 390,
+def test_as_many_images_as_the_paper_reach_its_aim(evidence, right, reached):
+    """One image less does not."""
+    (chosen,) = evidence.arms["7b-recipe"].conditions
+    images = pd.DataFrame({"path": [f"{n}" for n in range(624)], "label": ["NORMAL"] * 234 + ["PNEUMONIA"] * 390,
                           "positive": [0] * 234 + [1] * 390,
                           "subtype": "", "patient": [f"p{n}" for n in range(624)]})
-    known = replace(chosen, films=films)
-    called = (films["label"] == "PNEUMONIA").to_numpy(float)
+    known = replace(chosen, images=images)
+    called = (images["label"] == "PNEUMONIA").to_numpy(float)
     called[:624 - right] = 1
     vars(known)["scores_at_validation_threshold"] = np.tile(called, (len(SEEDS), 1))
-    aim = aim_table(replace(evidence.arms["7b-recipe"], treatments=(known,))).set_index("measure")
+    aim = aim_table(replace(evidence.arms["7b-recipe"], conditions=(known,))).set_index("measure")
     assert aim.loc["accuracy", "reached"] == reached
     assert not aim.loc["specificity", "reached"]
 
 
 def test_validation_scores_are_those_of_each_trial(evidence):
-    plain = evidence.arms["4a-treatments"].treatment(balance="none", augmentation="none")
+    plain = evidence.arms["4a-treatments"].condition(balance="none", augmentation="none")
     for result, value, moved, threshold in zip(plain.results, plain.validation_values(specificity),
                                                plain.validation_values(specificity, True), plain.thresholds,
                                                strict=True):
@@ -273,11 +273,11 @@ def test_validation_scores_are_those_of_each_trial(evidence):
 
 def test_tiny_scores_are_called_right_at_tiny_thresholds(evidence):
     """A threshold near 0 is lost when it is subtracted from a score."""
-    nadam = evidence.arms["1-as-published"].treatment(optimizer="Nadam")
+    nadam = evidence.arms["1-as-published"].condition(optimizer="Nadam")
     changed = replace(nadam)
-    vars(changed)["test_scores"] = np.tile([0.0, 1e-18], (len(SEEDS), FILMS // 2))
+    vars(changed)["test_scores"] = np.tile([0.0, 1e-18], (len(SEEDS), IMAGES // 2))
     vars(changed)["thresholds"] = np.full(len(SEEDS), 5e-19)
-    np.testing.assert_array_equal(changed.scores(True), np.tile([0.0, 1.0], (len(SEEDS), FILMS // 2)))
+    np.testing.assert_array_equal(changed.scores(True), np.tile([0.0, 1.0], (len(SEEDS), IMAGES // 2)))
 
 
 def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence, tables):
@@ -285,8 +285,8 @@ def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence, tables):
     pairs = tables["1-as-published-pairs"][0]
     assert len(pairs) == 5 * len(SEEDS)
     row = pairs.query("rival == 'SGD' and seed == 1").iloc[0]
-    nadam, rival = (arm.treatment(optimizer=name).values(accuracy)[1] for name in ("Nadam", "SGD"))
-    assert row["only Nadam right"] - row["only the rival right"] == pytest.approx(FILMS * (nadam - rival))
+    nadam, rival = (arm.condition(optimizer=name).values(accuracy)[1] for name in ("Nadam", "SGD"))
+    assert row["only Nadam right"] - row["only the rival right"] == pytest.approx(IMAGES * (nadam - rival))
 
 
 def test_what_was_tried_and_chosen_is_a_table(tables):
@@ -315,15 +315,15 @@ def test_learning_rate_at_the_edge_of_those_tried_is_said(evidence):
 def test_table_of_an_arm_holds_its_distribution(evidence):
     arm = evidence.arms["3-preprocessing"]
     table = arm_table(arm).set_index("preprocess")
-    values = arm.treatment(preprocess="invert").values(accuracy)
+    values = arm.condition(preprocess="invert").values(accuracy)
     row = table.loc["invert"]
     assert (row["seeds"], row["diverged"]) == (3, 0)
     assert (row["accuracy"], row["lowest"], row["highest"]) == pytest.approx(
         (np.median(values), values.min(), values.max()))
     assert row["new run, low"] < row["lowest"] < row["highest"] < row["new run, high"]
     assert row["accuracy, other threshold"] == pytest.approx(np.median(
-        arm.treatment(preprocess="invert").values(accuracy, at_validation_threshold=True)))
-    assert row["specificity"] == pytest.approx(np.median(arm.treatment(preprocess="invert").values(specificity)))
+        arm.condition(preprocess="invert").values(accuracy, at_validation_threshold=True)))
+    assert row["specificity"] == pytest.approx(np.median(arm.condition(preprocess="invert").values(specificity)))
 
 
 def test_unfinished_arm_has_no_verdict_and_no_table(copy):
@@ -343,7 +343,7 @@ def test_unfinished_arm_has_no_verdict_and_no_table(copy):
     assert not any(name.startswith("1-as-published") for name in tables)
 
 
-def test_without_selection_and_floor_the_ledger_says_so(tmp_path):
+def test_without_selection_and_baseline_the_ledger_says_so(tmp_path):
     invented_store(tmp_path, arms="2")
     for name in ("selections.yaml", "frozen.json", "openings.csv"):
         (tmp_path / name).unlink()
@@ -358,9 +358,9 @@ def test_diverged_training_calls_everything_pneumonia(copy):
     store.write(replace(store.read(trial.key), diverged="the loss is no number", history=pd.DataFrame(),
                         scores=pd.DataFrame()))
     evidence = read_evidence(protocol, store)
-    treatment = evidence.arms["4a-treatments"].treatment(balance="none", augmentation="none")
-    assert treatment.values(specificity)[0] == 0
-    assert treatment.values(accuracy)[0] == pytest.approx(2 / 3)
+    condition = evidence.arms["4a-treatments"].condition(balance="none", augmentation="none")
+    assert condition.values(specificity)[0] == 0
+    assert condition.values(accuracy)[0] == pytest.approx(2 / 3)
     table = arm_table(evidence.arms["4a-treatments"])
     assert table["diverged"].sum() == 1
     rows = ledger(only("imbalance", "false-alarms", arm="3-preprocessing"), evidence)
@@ -371,12 +371,12 @@ def test_diverged_training_calls_everything_pneumonia(copy):
     assert not rows.loc[rows["arms"] == "3-preprocessing", "ours"].str.contains("diverged").any()
 
 
-def test_scores_of_other_films_do_not_mix(copy, refused):
+def test_scores_of_other_images_do_not_mix(copy, refused):
     protocol, store = opened(copy)
     trial = protocol.trials("3-preprocessing")[-1]
     result = store.read(trial.key)
-    store.write(replace(result, scores=result.scores.assign(path=result.scores["path"].str.replace("film7", "other"))))
-    with refused("3-preprocessing", trial.key, "other test films"):
+    store.write(replace(result, scores=result.scores.assign(path=result.scores["path"].str.replace("image7", "other"))))
+    with refused("3-preprocessing", trial.key, "other test images"):
         read_evidence(protocol, store)
 
 
@@ -409,7 +409,7 @@ def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
 def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
     """Of one arm: all of them would take long."""
     protocol, store = invented_store(tmp_path, arms="1")
-    invented_floor(store.folder)
+    invented_baseline(store.folder)
     for model in ("ridge", "neighbour"):
         log_access(protocol, model, "8-floor")
     written = write_evidence(protocol, store, tmp_path)
@@ -417,7 +417,7 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     keys = {trial.key for name in protocol.arms for trial in protocol.trials(name)}
     assert manifest["trials"] == len(keys)
-    assert manifest["openings of the published test set"] == {"trainings": len(keys), "models of the floor": 2}
+    assert manifest["accesses to the published test set"] == {"trainings": len(keys), "models of the baseline": 2}
     trials = pd.read_csv(tmp_path / "tables" / "trials.csv")
     assert set(trials["key"]) == keys
     assert (trials.groupby("arm")["seed"].nunique() == len(SEEDS)).all()
@@ -433,14 +433,14 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
 
 
-def test_figures_name_treatments_in_words(evidence):
+def test_figures_name_conditions_in_words(evidence):
     for arm in evidence.arms.values():
-        names = list(treatments_by_name(arm))
-        assert len(names) == len(arm.treatments)
+        names = list(conditions_by_name(arm))
+        assert len(names) == len(arm.conditions)
         assert not any(re.search(r"None|True|False|none|class-weight|equalize|_", name) for name in names)
-    assert list(treatments_by_name(evidence.arms["4a-treatments"]))[:2] == ["nothing done", "flips and shifts"]
-    assert next(iter(treatments_by_name(evidence.arms["6-assumptions"]))) == "as assumed"
-    assert list(treatments_by_name(evidence.arms["11-new-seeds"])) == ["Nadam"]
+    assert list(conditions_by_name(evidence.arms["4a-treatments"]))[:2] == ["nothing done", "flips and shifts"]
+    assert next(iter(conditions_by_name(evidence.arms["6-assumptions"]))) == "as assumed"
+    assert list(conditions_by_name(evidence.arms["11-new-seeds"])) == ["Nadam"]
 
 
 def test_rows_of_the_ledger_link_to_their_trials_and_have_no_empty_columns():
@@ -462,7 +462,7 @@ def test_rows_of_the_ledger_link_to_their_trials_and_have_no_empty_columns():
     assert "seeds" not in table.splitlines()[2]
 
 
-def test_arm_whose_treatments_ran_on_two_kinds_of_processor_says_so_in_its_rows(evidence):
+def test_arm_whose_conditions_ran_on_two_kinds_of_processor_says_so_in_its_rows(evidence):
     name = "4c-treatments-224"
     (weighted,) = {result.trial.recipe for result in evidence.finished[name]
                    if result.trial.recipe.balance == "class-weight"}
@@ -481,7 +481,7 @@ def test_arm_whose_treatments_ran_on_two_kinds_of_processor_says_so_in_its_rows(
     assert "processor" not in told([])
 
 
-def test_figure_of_one_treatment_shows_both_thresholds_beside_the_paper(evidence, claims):
+def test_figure_of_one_condition_shows_both_thresholds_beside_the_paper(evidence, claims):
     only = replace(evidence, arms={"7b-recipe": evidence.arms["7b-recipe"]})
     (_, (name, figure, caption)) = evidence_figures(only, claims)
     (ax,) = figure.axes

@@ -12,46 +12,46 @@ def test_published_counts_add_up():
 
 
 def test_published_set_is_recognised_with_its_counts_licence_and_source(published):
-    identity = identify(published.films)
+    identity = identify(published.images)
     assert identity.source == "chest-xray"
     assert SOURCES[identity.source].protects_test
     for word in ("5,856", "CC BY 4.0", "10.17632/rscbjbr9sj.2"):
         assert word in identity.sentence
-    assert published.films.groupby(["split", "subtype"]).size().to_dict() == COUNTS
+    assert published.images.groupby(["split", "subtype"]).size().to_dict() == COUNTS
     assert len(published.unreadable) == 0
 
 
 def test_published_set_is_recognised_in_another_format_and_order(published):
-    films = published.films.assign(path=published.films["path"].str.replace(".jpeg", ".png"))
-    assert identify(films.sample(frac=1, random_state=0)).source == "chest-xray"
+    images = published.images.assign(path=published.images["path"].str.replace(".jpeg", ".png"))
+    assert identify(images.sample(frac=1, random_state=0)).source == "chest-xray"
 
 
-def test_set_without_one_training_film_is_not_the_published_one_but_has_its_test(published):
-    films = published.films
-    identity = identify(films.drop(index=films.index[films["split"] == "train"][0]))
+def test_set_without_one_training_image_is_not_the_published_one_but_has_its_test(published):
+    images = published.images
+    identity = identify(images.drop(index=images.index[images["split"] == "train"][0]))
     assert identity.source != "chest-xray"
     assert SOURCES[identity.source].protects_test
     assert "train normal 1340 (published 1341)" in identity.sentence
 
 
-def test_set_without_one_test_film_has_not_the_published_test(published):
-    films = published.films
-    identity = identify(films.drop(index=films.index[films["split"] == "test"][0]))
+def test_set_without_one_test_image_has_not_the_published_test(published):
+    images = published.images
+    identity = identify(images.drop(index=images.index[images["split"] == "test"][0]))
     assert identity.source != "chest-xray"
     assert not SOURCES[identity.source].protects_test
 
 
 def test_published_test_folder_by_itself_has_the_published_test(published):
     """Given as --data chest_xray/test, it has no splits."""
-    films = published.films
-    alone = films[films["split"] == "test"].assign(split="all")
+    images = published.images
+    alone = images[images["split"] == "test"].assign(split="all")
     assert SOURCES[identify(alone).source].protects_test
     assert not SOURCES[identify(alone.iloc[1:]).source].protects_test
-    assert not SOURCES[identify(films.assign(split="all")).source].protects_test
+    assert not SOURCES[identify(images.assign(split="all")).source].protects_test
 
 
-def test_set_with_one_film_renamed_or_moved_is_not_the_published_one(published):
-    renamed, moved = published.films.copy(), published.films.copy()
+def test_set_with_one_image_renamed_or_moved_is_not_the_published_one(published):
+    renamed, moved = published.images.copy(), published.images.copy()
     renamed.loc[0, "path"] = renamed.loc[0, "path"].replace("IM-", "IM-9")
     moved.loc[0, "split"] = "val"
     assert "names differ" in identify(renamed).sentence
@@ -59,7 +59,7 @@ def test_set_with_one_film_renamed_or_moved_is_not_the_published_one(published):
 
 
 def test_tiny_tree_is_not_the_published_set_and_the_counts_are_said(tiny_tree):
-    identity = identify(index_folder(tiny_tree).films)
+    identity = identify(index_folder(tiny_tree).images)
     assert identity.source != "chest-xray"
     assert not SOURCES[identity.source].protects_test
-    assert "(104 films, 5,856 published)" in identity.sentence
+    assert "(104 images, 5,856 published)" in identity.sentence

@@ -5,7 +5,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from invented import SEEDS, invented_floor, invented_store
+from invented import SEEDS, invented_baseline, invented_store
 from scipy import stats
 
 from covidcnn.evaluation.measures import accuracy, accuracy_of_any_threshold, sensitivity, specificity
@@ -20,7 +20,7 @@ from covidcnn.study.ledger import read_ledger
 
 pytestmark = pytest.mark.slow
 
-FIGURES = {"false_alarms", "warning", "treatments", "treatment_differences", "shares", "thresholds", "cure"}
+FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure"}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def run_notebook(tiny_tree, tmp_path, monkeypatch):
 
 def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     protocol, store = invented_store(tmp_path, arms=("1", "4", "7"))
-    invented_floor(store.folder)
+    invented_baseline(store.folder)
     for model in ("ridge", "neighbour"):
         log_access(protocol, model, "8-floor")
     out = run_notebook(protocol, store)
@@ -56,26 +56,26 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     assert sizes["px"].tolist() == [64, 224] * 2
     assert sizes["seeds"].tolist() == [len(SEEDS)] * 4
     for row, arm, balance in ((0, small, "none"), (3, large, "class-weight")):
-        one = arm.treatment(balance=balance, augmentation="paper")
+        one = arm.condition(balance=balance, augmentation="paper")
         assert sizes.loc[row, "specificity, test"] == pytest.approx(np.median(one.values(specificity)))
         assert sizes.loc[row, "sensitivity, validation"] == pytest.approx(np.median(one.validation_values(sensitivity)))
-    auc = pd.read_csv(out / "tables" / "thresholds_auc.csv", index_col="treatment")
+    auc = pd.read_csv(out / "tables" / "thresholds_auc.csv", index_col="condition")
     assert len(auc) == 10
     assert auc.to_numpy().min() > 0
     aim = pd.read_csv(out / "tables" / "aim.csv", index_col="measure")
-    (recipe,) = evidence.arms["7b-recipe"].treatments
+    (recipe,) = evidence.arms["7b-recipe"].conditions
     reached = recipe.values(specificity, at_validation_threshold=True)
     assert aim.loc["specificity", "median"] == pytest.approx(np.median(reached))
-    by_films = pd.read_csv(out / "tables" / "cure_by_films.csv", index_col="films")
+    by_images = pd.read_csv(out / "tables" / "cure_by_images.csv", index_col="images")
     promised = recipe.validation_values(sensitivity, at_validation_threshold=True)
-    assert by_films.loc["test", ["specificity, median", "lowest", "highest"]].tolist() == pytest.approx(
+    assert by_images.loc["test", ["specificity, median", "lowest", "highest"]].tolist() == pytest.approx(
         [np.median(reached), reached.min(), reached.max()])
-    assert by_films.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
+    assert by_images.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
     verdicts = pd.read_csv(out / "tables" / "verdicts.csv", index_col="verdict")
     assert verdicts["claims"].sum() == len(read_ledger(LEDGER))
-    # Nothing of it was measured on the films that the notebook was run on.
-    assert "phantom" not in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
-    assert "Evidence of the paper profile" in (out / "figures" / "treatments.svg").read_text(encoding="utf-8")
+    # Nothing of it was measured on the images that the notebook was run on.
+    assert "phantom" not in (out / "figures" / "conditions.svg").read_text(encoding="utf-8")
+    assert "Evidence of the paper profile" in (out / "figures" / "conditions.svg").read_text(encoding="utf-8")
 
 
 def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_notebook, capsys):
@@ -126,12 +126,12 @@ def test_the_bound_of_any_threshold_is_met_by_one_and_exceeded_by_none():
 def test_differences_of_pairs_and_of_samples_with_other_seeds(tmp_path):
     evidence = read_evidence(*invented_store(tmp_path, arms=("1",)))
     arm = evidence.arms["1-as-published"]
-    nadam, sgd = arm.treatment(optimizer="Nadam"), arm.treatment(optimizer="SGD")
+    nadam, sgd = arm.condition(optimizer="Nadam"), arm.condition(optimizer="SGD")
     table = difference_table({"Nadam less SGD": (nadam, sgd), "Nadam less itself": (nadam, nadam)}, arm)
     table = table.set_index("measure", append=True)
     assert (table.loc["Nadam less itself", ["mean difference", "low", "high"]] == 0).all(axis=None)
     found = table.loc[("Nadam less SGD", "accuracy, 0.5")]
-    expected = paired_difference(nadam.test_scores, sgd.test_scores, arm.films, accuracy, arm.draws)
+    expected = paired_difference(nadam.test_scores, sgd.test_scores, arm.images, accuracy, arm.draws)
     assert found.tolist() == pytest.approx([expected.mean, expected.low, expected.high, len(SEEDS)])
     moved = table.loc[("Nadam less SGD", "specificity, threshold from validation"), "mean difference"]
     assert moved == pytest.approx(np.mean(nadam.values(specificity, at_validation_threshold=True)

@@ -71,31 +71,31 @@ def cache(tmp_path, monkeypatch):
 def test_cache_killed_while_it_is_built_is_built_again(small_tree, cache, tmp_path, monkeypatch, moment):
     killed("from covidcnn.data.cache import *; from covidcnn.data.catalogue import index_folder\n"
            "tree, (while_indexing, while_decoding) = Path(sys.argv[1]), eval(sys.argv[2])\n"
-           "films = index_folder(tree, lambda done, _: done == while_indexing and kill()).films\n"
-           "load_images(tree, films, ImageSettings(20), lambda done, _: done == while_decoding and kill())\n",
+           "images = index_folder(tree, lambda done, _: done == while_indexing and kill()).images\n"
+           "load_images(tree, images, ImageSettings(20), lambda done, _: done == while_decoding and kill())\n",
            small_tree, moment)
     assert not any(name.endswith(".npy") for name in files(cache))
-    films = index_folder(small_tree).films
-    images = load_images(small_tree, films, SETTINGS)
+    images = index_folder(small_tree).images
+    pixels = load_images(small_tree, images, SETTINGS)
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "undisturbed"))
-    np.testing.assert_array_equal(images, load_images(small_tree, index_folder(small_tree).films, SETTINGS))
+    np.testing.assert_array_equal(pixels, load_images(small_tree, index_folder(small_tree).images, SETTINGS))
     assert files(cache) == files(tmp_path / "undisturbed")
 
 
-def test_phantom_films_killed_while_they_are_drawn_are_drawn_again(tmp_path):
+def test_phantom_images_killed_while_they_are_drawn_are_drawn_again(tmp_path):
     counts = {"train": 4, "test": 2}
     killed("from covidcnn.data.phantom import write_phantom\n"
            "write_phantom(Path(sys.argv[1]), eval(sys.argv[2]), 0, 1, lambda done: done == 3 and kill())\n",
-           tmp_path / "killed/films", counts)
-    assert not (tmp_path / "killed/films").exists()
+           tmp_path / "killed/images", counts)
+    assert not (tmp_path / "killed/images").exists()
     for name in ("killed", "undisturbed"):
-        write_phantom(tmp_path / name / "films", counts, workers=1)
+        write_phantom(tmp_path / name / "images", counts, workers=1)
     assert files(tmp_path / "killed") == files(tmp_path / "undisturbed")
 
 
 @pytest.fixture
-def films(tmp_path):
-    folder = tmp_path / "films"
+def images(tmp_path):
+    folder = tmp_path / "images"
     folder.mkdir()
     for name, pixels in zip("abc", np.random.default_rng(0).integers(0, 256, (3, 40, 48), np.uint8), strict=True):
         Image.fromarray(pixels).save(folder / f"{name}.png")
@@ -104,7 +104,7 @@ def films(tmp_path):
 
 PREDICT_MOMENTS = {
     "second overlay": "from PIL.Image import Image\nsave = Image.save\n"
-                      "Image.save = lambda film, path, **o: (save(film, path, **o), '2-' in str(path) and kill())",
+                      "Image.save = lambda image, path, **o: (save(image, path, **o), '2-' in str(path) and kill())",
     "half a table": "write = Path.write_text\n"
                     "Path.write_text = lambda path, text, **o: (write(path, text[:50]), kill())",
     "between table and overlays": "move = os.replace\nos.replace = lambda *paths: (move(*paths), kill())",
@@ -112,9 +112,9 @@ PREDICT_MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", PREDICT_MOMENTS)
-def test_killed_predict_completes_when_it_is_run_again(tiny_model, films, tmp_path, run, moment):
+def test_killed_predict_completes_when_it_is_run_again(tiny_model, images, tmp_path, run, moment):
     def arguments(folder):
-        return "predict", tiny_model, films, "--out", tmp_path / folder / "a.csv", "--explain", tmp_path / folder / "o"
+        return "predict", tiny_model, images, "--out", tmp_path / folder / "a.csv", "--explain", tmp_path / folder / "o"
 
     killed(PREDICT_MOMENTS[moment] + "\nfrom covidcnn.cli import main; main()", *arguments("killed"))
     assert not (tmp_path / "killed/o").exists()
@@ -208,8 +208,8 @@ def test_two_processes_build_the_same_cache_at_once(small_tree, cache, tmp_path)
         "        if done == 10: mine.with_suffix(stage).touch()\n"
         "        while done == 10 and not other.with_suffix(stage).exists(): time.sleep(0.01)\n"
         "    return wait\n"
-        "films = index_folder(tree, meeting('.index')).films\n"
-        "print(hashlib.sha256(load_images(tree, films, ImageSettings(20), meeting('.images'))).hexdigest())")
+        "images = index_folder(tree, meeting('.index')).images\n"
+        "print(hashlib.sha256(load_images(tree, images, ImageSettings(20), meeting('.images'))).hexdigest())")
     both = [child(code, small_tree, tmp_path / mine, tmp_path / other) for mine, other in ("ab", "ba")]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -279,29 +279,29 @@ def test_cache_on_a_full_or_read_only_disk(small_tree, disk, tmp_path, monkeypat
     with refused(disk.path, "No space left on device", "COVIDCNN_CACHE"):
         index_folder(small_tree)
     disk.filler.unlink()
-    films = index_folder(small_tree).films
+    images = index_folder(small_tree).images
     disk.fill(leave=8192)
     with refused(disk.path, "MB needed", "COVIDCNN_CACHE"):
-        load_images(small_tree, films, ImageSettings(40))
+        load_images(small_tree, images, ImageSettings(40))
     with monkeypatch.context() as patch:
         # As if the disk filled up after it was looked at.
         patch.setattr(cache_module, "require_space", lambda folder, needed: None)
         with refused(disk.path, "No space left on device", "COVIDCNN_CACHE"):
-            load_images(small_tree, films, ImageSettings(40))
+            load_images(small_tree, images, ImageSettings(40))
     disk.filler.unlink()
-    images = load_images(small_tree, films, ImageSettings(40))
+    pixels = load_images(small_tree, images, ImageSettings(40))
     found = files(disk.path)
     # What is there can be read from a disk that has become read-only.
     disk.protect()
-    np.testing.assert_array_equal(load_images(small_tree, index_folder(small_tree).films, ImageSettings(40)), images)
+    np.testing.assert_array_equal(load_images(small_tree, index_folder(small_tree).images, ImageSettings(40)), pixels)
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "undisturbed"))
-    np.testing.assert_array_equal(load_images(small_tree, index_folder(small_tree).films, ImageSettings(40)), images)
+    np.testing.assert_array_equal(load_images(small_tree, index_folder(small_tree).images, ImageSettings(40)), pixels)
     assert found == files(tmp_path / "undisturbed")
 
 
-def test_predict_on_a_full_or_read_only_disk(tiny_model, films, disk, tmp_path, run):
+def test_predict_on_a_full_or_read_only_disk(tiny_model, images, disk, tmp_path, run):
     def predict(folder):
-        return run("predict", tiny_model, films, "--out", folder / "a.csv", "--explain", folder / "overlays")
+        return run("predict", tiny_model, images, "--out", folder / "a.csv", "--explain", folder / "overlays")
 
     for spoil, words in ((disk.protect, "Read-only file system"), (lambda: disk.fill(0), "No space left on device"),
                          # Room for some of the overlays.
@@ -319,18 +319,18 @@ def test_predict_on_a_full_or_read_only_disk(tiny_model, films, disk, tmp_path, 
     assert files(disk.path) == files(tmp_path / "elsewhere")
 
 
-def test_model_is_not_blamed_for_a_full_temporary_folder(tiny_model, films, disk, run, monkeypatch):
+def test_model_is_not_blamed_for_a_full_temporary_folder(tiny_model, images, disk, run, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
     for spoil, words in ((disk.protect, "Read-only file system"), (lambda: disk.fill(4096), "No space left on device")):
         spoil()
-        code, out, err = run("predict", tiny_model, films)
+        code, out, err = run("predict", tiny_model, images)
         assert (code, out) == (2, "")
         assert err.startswith(f"covidcnn: {tiny_model}: no temporary copy")
         assert words in err
         assert "TMPDIR" in err
         disk.protect(False)
     disk.filler.unlink()
-    assert run("predict", tiny_model, films)[0] == 0
+    assert run("predict", tiny_model, images)[0] == 0
     assert not list(disk.path.rglob("model.keras"))
 
 

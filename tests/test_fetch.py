@@ -19,9 +19,9 @@ from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import UserError
 from covidcnn.paths import PROJECT
 
-FILM = encoded(Image.effect_noise((48, 40), 60), "JPEG")
-# A JPEG may have anything behind its end: no two films are identical files.
-ARCHIVE = zip_of({name: FILM + content for name, content in KAGGLE.items()})
+IMAGE = encoded(Image.effect_noise((48, 40), 60), "JPEG")
+# A JPEG may have anything behind its end: no two images are identical files.
+ARCHIVE = zip_of({name: IMAGE + content for name, content in KAGGLE.items()})
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_archive_of_kaggle_becomes_a_folder_of_its_films_and_nothing_else_is_left(kaggle, tmp_path):
+def test_archive_of_kaggle_becomes_a_folder_of_its_images_and_nothing_else_is_left(kaggle, tmp_path):
     fetch_chest_xray(tmp_path / "here" / "chest_xray")
     assert json.loads(kaggle.posted[0]) == {
         "ownerSlug": "paultimothymooney", "datasetSlug": "chest-xray-pneumonia", "datasetVersionNumber": 2}
     assert names_in(tmp_path / "here") == ["chest_xray"]
     assert names_in(tmp_path / "here" / "chest_xray") == ["test", "train", "val"]
-    films = open_dataset(tmp_path / "here" / "chest_xray").films
-    assert films.groupby("split").size().to_dict() == {"train": 4, "val": 4, "test": 4}
+    images = open_dataset(tmp_path / "here" / "chest_xray").images
+    assert images.groupby("split").size().to_dict() == {"train": 4, "val": 4, "test": 4}
 
 
 def test_broken_transfer_from_kaggle_leaves_no_folder_and_goes_on(kaggle, tmp_path, refused, monkeypatch):
@@ -75,7 +75,7 @@ def test_broken_transfer_from_kaggle_leaves_no_folder_and_goes_on(kaggle, tmp_pa
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (zip_of({"chest_xray/train/NORMAL/a.jpeg": FILM, "../train/NORMAL/b.jpeg": FILM}), "leads outside"),
+    (zip_of({"chest_xray/train/NORMAL/a.jpeg": IMAGE, "../train/NORMAL/b.jpeg": IMAGE}), "leads outside"),
     (b"<html>sign in</html>", "no ZIP archive")])
 def test_archive_that_cannot_be_trusted_leaves_nothing(kaggle, tmp_path, refused, content, words):
     kaggle.content, kaggle.headers = content, {"x-goog-hash": google_hash(content)}
@@ -117,14 +117,14 @@ def test_archive_downloaded_by_hand_is_taken_and_kept(tmp_path, run):
     code, out, err = run("data", "fetch", "chest-xray", "--from", tmp_path / "archive.zip",
                          "--out", tmp_path / "chest_xray")
     assert code == 0
-    assert "This is not the published set (12 films" in out
+    assert "This is not the published set (12 images" in out
     assert str(tmp_path / "chest_xray") in err
     assert names_in(tmp_path) == ["archive.zip", "chest_xray"]
 
 
 def test_pneumoniamnist_is_fetched_as_a_data_set(zenodo, tmp_path, run):
     code, out, err = run("data", "fetch", "pneumoniamnist", "--size", 28, "--out", tmp_path / "here" / "mnist")
-    assert (code, err) == (0, f"films: {tmp_path / 'here' / 'mnist'}\n")
+    assert (code, err) == (0, f"images: {tmp_path / 'here' / 'mnist'}\n")
     assert "PneumoniaMNIST of MedMNIST v2 at 28 px, from the official file" in out
     assert "warnings: 0, errors: 0" in out
     assert names_in(tmp_path / "here") == ["mnist"]
@@ -153,7 +153,7 @@ def test_file_that_is_not_the_official_one_is_taken_only_when_told(tmp_path, mni
     assert names_in(tmp_path / "here") == []
     code, out, _ = run(*command, "--unofficial")
     assert code == 0
-    assert "results do not compare with its published table to the last film" in out
+    assert "results do not compare with its published table to the last image" in out
     assert mnist_file.is_file()
 
 

@@ -21,7 +21,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
 from covidcnn.training import fit
-from covidcnn.training.fit import UNFINISHED, select_films, train
+from covidcnn.training.fit import UNFINISHED, select_images, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe, recipe_of, settings_of
 from covidcnn.training.result import Diverged, chosen_epoch
@@ -76,20 +76,20 @@ def test_history_holds_sensitivity_on_validation(trained):
     assert trained.history.loc[trained.best_epoch, "val_sensitivity"] == pytest.approx((positive > 0.5).mean())
 
 
-def test_scores_have_a_row_a_film_with_its_role(trained, data):
+def test_scores_have_a_row_a_image_with_its_role(trained, data):
     scores = trained.scores
     assert list(scores.columns) == ["split", "path", "label", "score", "subtype", "patient", "perturbation"]
     assert set(scores["split"]) == {"train", "validation", "test"}
-    films = select_films(data.films, RECIPE).set_index("path")
-    assert scores["split"].tolist() == films.loc[scores["path"], "role"].tolist()
+    images = select_images(data.images, RECIPE).set_index("path")
+    assert scores["split"].tolist() == images.loc[scores["path"], "role"].tolist()
     assert len(scores) == 96
     assert scores["score"].between(0, 1).all()
 
 
 def test_scores_are_those_of_the_model_left(trained, data):
-    films = select_films(data.films, RECIPE)
-    images = load_images(data.root, films, RECIPE.images)
-    pixels = images[films["path"].isin(trained.scores["path"])][..., np.newaxis] / np.float32(255)
+    images = select_images(data.images, RECIPE)
+    pixels = load_images(data.root, images, RECIPE.images)
+    pixels = pixels[images["path"].isin(trained.scores["path"])][..., np.newaxis] / np.float32(255)
     np.testing.assert_allclose(trained.scores["score"], trained.model(pixels)[:, 0], rtol=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_a_network_without_dropout_or_batch_normalisation_trains(data, trained, 
     training = train(data, changed(**change), 0)
     assert len(training.history) == RECIPE.epochs
     assert np.isfinite(training.scores["score"]).all()
-    # The same order of films and start of weights as with it, and yet another training.
+    # The same order of images and start of weights as with it, and yet another training.
     assert not training.history["loss"].equals(trained.history["loss"])
 
 
@@ -142,8 +142,8 @@ def test_model_is_plain_keras_whatever_the_precision(data, tmp_path):
 
 # ---------------------------------------------------------------- what decides the result
 
-def test_same_seed_gives_identical_bits_whatever_the_test_films_are(trained, data, tmp_path):
-    """Test films are replaced by others: nothing that is learnt or chosen may change by a bit."""
+def test_same_seed_gives_identical_bits_whatever_the_test_images_are(trained, data, tmp_path):
+    """Test images are replaced by others: nothing that is learnt or chosen may change by a bit."""
     copy = shutil.copytree(data.root, tmp_path / "copy")
     for number, path in enumerate(sorted((copy / "test").rglob("*.jpeg"))):
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 48), np.uint8)).save(path)
@@ -197,7 +197,7 @@ def test_every_training_has_an_optimizer_of_its_own_that_has_taken_no_step(data,
     assert seen[0][2] == pytest.approx(0.03)
 
 
-def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data, monkeypatch):
+def test_augmentation_and_balancing_reach_the_training_images_and_no_others(data, monkeypatch):
     seen = []
 
     def begin(model, batches, *, class_weight, steps_per_epoch, validation_data, **kwargs):
@@ -210,10 +210,10 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
         with pytest.raises(KeyboardInterrupt):
             train(data, changed(balance=balance, augmentation="intensity"), 0)
 
-    films = select_films(data.films, recipe)
-    labels = (films["label"] == "PNEUMONIA").to_numpy(int)
-    rows = np.flatnonzero(films["role"] == "train")
-    images = load_images(data.root, films, recipe.images)
+    images = select_images(data.images, recipe)
+    labels = (images["label"] == "PNEUMONIA").to_numpy(int)
+    rows = np.flatnonzero(images["role"] == "train")
+    pixels = load_images(data.root, images, recipe.images)
     (batches, weights, steps, validation), (_, no_weights, more_steps, _) = seen
 
     normal, pneumonia = np.bincount(labels[rows])
@@ -221,10 +221,10 @@ def test_augmentation_and_balancing_reach_the_training_films_and_no_others(data,
     assert no_weights is None
     assert (steps, more_steps) == (-(-len(rows) // 8), -(-2 * max(normal, pneumonia) // 8))
 
-    expected = training_batches(images, labels, rows, batch_size=8, seed=0, epochs=range(2),
+    expected = training_batches(pixels, labels, rows, batch_size=8, seed=0, epochs=range(2),
                                 augmentation=AUGMENTATIONS["intensity"])
     np.testing.assert_array_equal(next(iter(batches))[0], next(iter(expected))[0])
-    own = images[np.flatnonzero(films["role"] == "validation")] / np.float32(255)
+    own = pixels[np.flatnonzero(images["role"] == "validation")] / np.float32(255)
     shown = np.concatenate([np.asarray(pixels)[..., 0] for pixels, _ in validation])
     np.testing.assert_allclose(shown, own, rtol=1e-6)
 
@@ -249,7 +249,7 @@ def test_last_epoch_is_kept_where_the_recipe_says_so(data):
     pd.testing.assert_frame_equal(first.history, last.history)
 
 
-def test_shifted_validation_is_the_mean_loss_over_simulated_shifts_of_the_validation_films(data):
+def test_shifted_validation_is_the_mean_loss_over_simulated_shifts_of_the_validation_images(data):
     trained = train(data, changed(choose_by="shifted validation"), 0)
     losses, as_they_are = [], unperturbed(trained.scores, "validation")
     for shift in SIMULATED_SHIFTS:
@@ -273,51 +273,51 @@ def test_averaged_weights_are_what_is_validated_and_kept(data):
     np.testing.assert_allclose(averaged, (first + second) / 2, atol=1e-6)
 
 
-# ---------------------------------------------------------------- choice of films
+# ---------------------------------------------------------------- choice of images
 
-def test_draw_limits_training_and_validation_films_and_leaves_the_test(data):
-    films = select_films(data.films, changed(max_training_images=30))
-    learnt = films[films["role"].isin(["train", "validation"])]
+def test_draw_limits_training_and_validation_images_and_leaves_the_test(data):
+    images = select_images(data.images, changed(max_training_images=30))
+    learnt = images[images["role"].isin(["train", "validation"])]
     assert 24 <= len(learnt) <= 30
-    assert (films["role"] == "test").sum() == 32
+    assert (images["role"] == "test").sum() == 32
     assert learnt.groupby("patient").size().eq(2).all()
-    assert films.index.tolist() == list(range(len(films)))
+    assert images.index.tolist() == list(range(len(images)))
 
 
 def test_drawn_shares_change_training_and_nothing_else(data):
-    before, after = select_films(data.films, RECIPE), select_films(data.films, changed(training_draw=(20, 0.6)))
+    before, after = select_images(data.images, RECIPE), select_images(data.images, changed(training_draw=(20, 0.6)))
     training = after[after["role"] == "train"]
     assert training["label"].value_counts().to_dict() == {"NORMAL": 12, "PNEUMONIA": 8}
     for role in ("validation", "test", "unused"):
         assert after.loc[after["role"] == role, "path"].tolist() == before.loc[before["role"] == role, "path"].tolist()
 
 
-def test_another_seed_draws_other_training_films_and_the_same_validation(data):
-    drawn = [select_films(data.films, changed(training_draw=(20, 0.6)), seed) for seed in (0, 0, 1)]
-    training, validation = ([set(films.loc[films["role"] == role, "path"]) for films in drawn]
+def test_another_seed_draws_other_training_images_and_the_same_validation(data):
+    drawn = [select_images(data.images, changed(training_draw=(20, 0.6)), seed) for seed in (0, 0, 1)]
+    training, validation = ([set(images.loc[images["role"] == role, "path"]) for images in drawn]
                             for role in ("train", "validation"))
     assert training[0] == training[1] != training[2]
     assert validation[0] == validation[2]
 
 
 def test_published_validation_is_never_drawn_down(data):
-    films = select_films(data.films, changed(max_training_images=30, validation="published"))
-    assert (films["role"] == "validation").sum() == 8
-    assert (films["role"] == "train").sum() <= 30
+    images = select_images(data.images, changed(max_training_images=30, validation="published"))
+    assert (images["role"] == "validation").sum() == 8
+    assert (images["role"] == "train").sum() <= 30
 
 
 def test_small_draw_keeps_both_classes_in_training_and_validation_or_is_refused(data):
-    # The cut is made before the draw, on all films.
+    # The cut is made before the draw, on all images.
     both = {(role, label) for role in ("train", "validation") for label in ("NORMAL", "PNEUMONIA")}
     for split_seed in range(20):
         with contextlib.suppress(DataError):
-            films = select_films(data.films, changed(max_training_images=16, split_seed=split_seed))
-            assert set(zip(films["role"], films["label"], strict=True)) >= both
+            images = select_images(data.images, changed(max_training_images=16, split_seed=split_seed))
+            assert set(zip(images["role"], images["label"], strict=True)) >= both
 
 
-def test_film_lost_after_opening_is_refused(small_tree, refused):
+def test_image_lost_after_opening_is_refused(small_tree, refused):
     data = open_dataset(small_tree)
-    lost = small_tree / data.films["path"][0]
+    lost = small_tree / data.images["path"][0]
     lost.unlink()
     with refused(lost, error=DataError):
         train(data, changed(validation="published"), 0)
@@ -419,25 +419,25 @@ def test_scores_after_every_epoch_are_those_of_the_roles_asked_for(data):
     assert_same_weights(plain.model, both.model)
 
 
-def test_perturbed_films_are_scored_beside_the_plain_ones(data):
+def test_perturbed_images_are_scored_beside_the_plain_ones(data):
     names = ("height 1.15", "brightness -0.1")
     recipe = changed(epochs=1, perturbations=names[::-1])
     training = train(data, recipe, 0)
     assert set(training.scores["perturbation"]) == {"", *names}
-    films = select_films(data.films, recipe)
-    images = load_images(data.root, films, recipe.images)
-    rows = np.flatnonzero(films["role"].isin(["validation", "test"]))
+    images = select_images(data.images, recipe)
+    pixels = load_images(data.root, images, recipe.images)
+    rows = np.flatnonzero(images["role"].isin(["validation", "test"]))
     for name in names:
-        rescored = np.stack([perturbed(images[row], name) for row in rows])
+        rescored = np.stack([perturbed(pixels[row], name) for row in rows])
         expected = training.predictor(rescored)[:, 1]
         found = training.scores[training.scores["perturbation"] == name]
-        assert found["path"].tolist() == films["path"].iloc[rows].tolist()
+        assert found["path"].tolist() == images["path"].iloc[rows].tolist()
         np.testing.assert_allclose(found["score"], expected, rtol=1e-5)
         assert not np.allclose(found["score"].to_numpy(),
                                training.scores.loc[training.scores["perturbation"] == "", "score"].to_numpy())
 
 
-def test_test_films_are_not_scored_after_epochs_where_they_are_not_to_be_scored(data, refused):
+def test_test_images_are_not_scored_after_epochs_where_they_are_not_to_be_scored(data, refused):
     with refused("after every epoch", "only validation"):
         train(data, changed(score_every_epoch=("test",)), 0, score_roles=("validation",))
 
@@ -448,10 +448,10 @@ def test_folder_of_another_unfinished_training_is_refused(data, folder, trained,
 
 
 def test_prediction_keeps_the_order_of_the_rows(trained, data):
-    films = select_films(data.films, RECIPE)
-    images = load_images(data.root, films, RECIPE.images)
-    forwards = trained.predictor(images, np.arange(10))
-    backwards = trained.predictor(images, np.arange(10)[::-1])
+    images = select_images(data.images, RECIPE)
+    pixels = load_images(data.root, images, RECIPE.images)
+    forwards = trained.predictor(pixels, np.arange(10))
+    backwards = trained.predictor(pixels, np.arange(10)[::-1])
     np.testing.assert_allclose(forwards[::-1], backwards, rtol=1e-5)
     assert forwards.shape == (10, 2)
     assert forwards.dtype == float

@@ -23,7 +23,7 @@ def pair(policy, momentum=0.9, channels=6):
     return layers
 
 
-def films(policy, count=4, channels=6):
+def images(policy, count=4, channels=6):
     values = np.random.default_rng(1).normal(0.7, 1.5, (count, 5, 7, channels)).astype(np.float32)
     # Both layers get what the precision can hold.
     return tf.cast(values, "bfloat16" if policy == "mixed_bfloat16" else "float32")
@@ -32,7 +32,7 @@ def films(policy, count=4, channels=6):
 @pytest.mark.parametrize("policy", ROUNDING)
 def test_inference_equals_keras(policy):
     fused, plain = pair(policy)
-    one, two = (tf.cast(layer(films(policy), training=False), tf.float32) for layer in (fused, plain))
+    one, two = (tf.cast(layer(images(policy), training=False), tf.float32) for layer in (fused, plain))
     np.testing.assert_allclose(one, two, atol=ROUNDING[policy], rtol=ROUNDING[policy])
 
 
@@ -40,7 +40,7 @@ def test_inference_equals_keras(policy):
 def test_training_output_gradients_and_statistics_equal_keras(policy):
     outcomes = []
     for layer in pair(policy):
-        inputs = films(policy)
+        inputs = images(policy)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             output = tf.cast(layer(inputs, training=True), tf.float32)
@@ -78,6 +78,6 @@ def test_frozen_layer_learns_nothing():
     layer, _ = pair("float32")
     layer.trainable = False
     before = layer.get_weights()
-    np.testing.assert_array_equal(layer(films("float32"), training=True), layer(films("float32"), training=False))
+    np.testing.assert_array_equal(layer(images("float32"), training=True), layer(images("float32"), training=False))
     for one, two in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

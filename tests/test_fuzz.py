@@ -13,7 +13,7 @@ from covidcnn.paths import PROJECT
 pytestmark = pytest.mark.slow
 
 MEGABYTES = 1000
-"""A film of 100 million pixels, the largest that is read, takes most of this at 16 bits."""
+"""An image of 100 million pixels, the largest that is read, takes most of this at 16 bits."""
 
 
 def test_damaged_and_false_files_are_read_or_refused_and_nothing_else(tmp_path):

@@ -18,7 +18,7 @@ from covidcnn.models.model_file import ModelFacts, load_model, save_model
 from covidcnn.models.registry import NETWORKS
 from covidcnn.task import PNEUMONIA, SUBTYPE
 
-FILM = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
+IMAGE = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
 
 
 def test_every_registered_model_passes_and_together_they_need_all_that_is_allowed(tmp_path):
@@ -122,7 +122,7 @@ def test_strange_members_are_not_unpacked(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.models, "load_model", spy)
     model, _ = load_model(path)
     assert sorted(seen) == ["config.json", "metadata.json", "model.weights.h5"]
-    np.testing.assert_array_equal(model(FILM), load_model(tiny_model)[0](FILM))
+    np.testing.assert_array_equal(model(IMAGE), load_model(tiny_model)[0](IMAGE))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.keras", "temporary"]
     assert list(temporary.iterdir()) == []
 
@@ -138,7 +138,7 @@ def test_member_that_swells_is_refused(tiny_model, tmp_path, refused):
 def test_model_file_may_have_any_name(tiny_model, tmp_path):
     for name in ("model", "model.v2", "hf:--x"):
         (tmp_path / name).write_bytes(tiny_model.read_bytes())
-        np.testing.assert_array_equal(load_model(tmp_path / name)[0](FILM), load_model(tiny_model)[0](FILM))
+        np.testing.assert_array_equal(load_model(tmp_path / name)[0](IMAGE), load_model(tiny_model)[0](IMAGE))
 
 
 def test_file_cannot_unsay_that_it_is_no_medical_device(tiny_model, tmp_path):
@@ -147,7 +147,7 @@ def test_file_cannot_unsay_that_it_is_no_medical_device(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("facts", [
-    {"threshold": float("nan")}, {"threshold": True}, {"training": "x"}, {"appearance": {"films": 1}},
+    {"threshold": float("nan")}, {"threshold": True}, {"training": "x"}, {"appearance": {"images": 1}},
     {"appearance": 3}, {"images": {"size": 10**9}}, {"images": {"size": "16"}}, {"images": {"size": 16, "pad": "no"}},
     {"class_names": 3}, {"extra": 1}])
 def test_facts_of_another_kind_are_refused(tiny_model, tmp_path, refused, facts):

@@ -29,39 +29,39 @@ TRANSFORMS = {**PREPROCESSING, **{f"resize {name}": lambda image, name=name: res
 # ---------------------------------------------------------------- reading
 
 def test_grey_png_is_read_pixel_for_pixel(tmp_path):
-    Image.fromarray(NOISE).save(tmp_path / "film.png")
-    image = read_grey(tmp_path / "film.png")
+    Image.fromarray(NOISE).save(tmp_path / "image.png")
+    image = read_grey(tmp_path / "image.png")
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, NOISE)
-    header = read_header(tmp_path / "film.png")
+    header = read_header(tmp_path / "image.png")
     assert (header.width, header.height, header.mode, header.frames) == (48, 40, "L", 1)
 
 
 def test_colour_is_weighted_as_itu_r_601(tmp_path):
     colours = np.zeros((16, 16, 3), np.uint8)
     colours[:4, :, 0], colours[4:8, :, 1], colours[8:12, :, 2], colours[12:] = 255, 255, 255, 255
-    Image.fromarray(colours).save(tmp_path / "film.png")
-    assert read_grey(tmp_path / "film.png")[::4, 0].tolist() == [76, 150, 29, 255]
+    Image.fromarray(colours).save(tmp_path / "image.png")
+    assert read_grey(tmp_path / "image.png")[::4, 0].tolist() == [76, 150, 29, 255]
 
 
-def test_coloured_file_of_a_grey_film_is_read_as_the_grey_one(tmp_path):
-    Image.fromarray(NOISE).convert("RGB").save(tmp_path / "film.png")
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.png"), NOISE)
+def test_coloured_file_of_a_grey_image_is_read_as_the_grey_one(tmp_path):
+    Image.fromarray(NOISE).convert("RGB").save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.png"), NOISE)
 
 
 def test_transparency_is_laid_on_black(tmp_path):
-    film = Image.new("RGBA", (16, 16), (200, 200, 200, 255))
-    film.paste((200, 200, 200, 0), (0, 0, 8, 16))
-    film.paste((200, 200, 200, 128), (8, 0, 12, 16))
-    film.save(tmp_path / "film.png")
-    assert read_grey(tmp_path / "film.png")[0].tolist() == [0] * 8 + [100] * 4 + [200] * 4
+    image = Image.new("RGBA", (16, 16), (200, 200, 200, 255))
+    image.paste((200, 200, 200, 0), (0, 0, 8, 16))
+    image.paste((200, 200, 200, 128), (8, 0, 12, 16))
+    image.save(tmp_path / "image.png")
+    assert read_grey(tmp_path / "image.png")[0].tolist() == [0] * 8 + [100] * 4 + [200] * 4
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_jpeg_of_every_colour_mode_is_read_as_its_grey_level(tmp_path, mode):
-    Image.new("L", (32, 24), 200).convert(mode).save(tmp_path / "film.jpeg", quality=95)
-    assert read_header(tmp_path / "film.jpeg").mode == mode
-    image = read_grey(tmp_path / "film.jpeg")
+    Image.new("L", (32, 24), 200).convert(mode).save(tmp_path / "image.jpeg", quality=95)
+    assert read_header(tmp_path / "image.jpeg").mode == mode
+    image = read_grey(tmp_path / "image.jpeg")
     assert image.shape == (24, 32)
     assert np.abs(image.astype(int) - 200).max() <= 1
 
@@ -74,10 +74,11 @@ def test_jpeg_of_every_colour_mode_is_read_as_its_grey_level(tmp_path, mode):
     ((0, 8192, 16383), (0, 128, 255)),
     ((0, 4096, 4096), (0, 64, 64)),
 ])
-@pytest.mark.parametrize(("kind", "name"), [(np.uint16, "film.png"), (np.int32, "film.tif"), (np.float32, "film.tif")])
+@pytest.mark.parametrize(("kind", "name"), [(np.uint16, "image.png"), (np.int32, "image.tif"),
+                                            (np.float32, "image.tif")])
 def test_deep_file_is_scaled_by_the_depth_its_values_need(tmp_path, values, expected, kind, name):
-    film = np.resize(np.array(values, kind), (18, 18))
-    Image.fromarray(film).save(tmp_path / name)
+    radiograph = np.resize(np.array(values, kind), (18, 18))
+    Image.fromarray(radiograph).save(tmp_path / name)
     image = read_grey(tmp_path / name)
     assert image.dtype == np.uint8
     assert image[0, :3].tolist() == list(expected)
@@ -85,37 +86,37 @@ def test_deep_file_is_scaled_by_the_depth_its_values_need(tmp_path, values, expe
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_values_beyond_sixteen_bits_are_scaled_by_the_largest(tmp_path, kind):
-    Image.fromarray(np.resize(np.array([0, 50_000, 100_000], kind), (18, 18))).save(tmp_path / "film.tiff")
-    assert read_grey(tmp_path / "film.tiff")[0, :3].tolist() == [0, 128, 255]
+    Image.fromarray(np.resize(np.array([0, 50_000, 100_000], kind), (18, 18))).save(tmp_path / "image.tiff")
+    assert read_grey(tmp_path / "image.tiff")[0, :3].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_values_below_zero_are_refused_and_what_overshoots_is_not(tmp_path, refused, kind):
-    film = np.resize(np.array([-1024, 0, 1024], kind), (18, 18))
-    Image.fromarray(film).save(tmp_path / "film.tiff")
-    with refused("film.tiff", "below 0", "8-bit", error=DataError):
-        read_grey(tmp_path / "film.tiff")
-    Image.fromarray(film.clip(-1)).save(tmp_path / "film.tiff")
-    assert read_grey(tmp_path / "film.tiff")[0, :3].tolist() == [0, 0, 64]
+    image = np.resize(np.array([-1024, 0, 1024], kind), (18, 18))
+    Image.fromarray(image).save(tmp_path / "image.tiff")
+    with refused("image.tiff", "below 0", "8-bit", error=DataError):
+        read_grey(tmp_path / "image.tiff")
+    Image.fromarray(image.clip(-1)).save(tmp_path / "image.tiff")
+    assert read_grey(tmp_path / "image.tiff")[0, :3].tolist() == [0, 0, 64]
 
 
 def test_what_is_no_finite_number_leaves_the_other_values(tmp_path):
-    film = np.resize(np.array([np.nan, np.inf, -np.inf, 0.5, 1], np.float32), (20, 20))
-    Image.fromarray(film).save(tmp_path / "film.tiff")
-    assert read_grey(tmp_path / "film.tiff")[0, :5].tolist() == [0, 0, 0, 128, 255]
+    image = np.resize(np.array([np.nan, np.inf, -np.inf, 0.5, 1], np.float32), (20, 20))
+    Image.fromarray(image).save(tmp_path / "image.tiff")
+    assert read_grey(tmp_path / "image.tiff")[0, :5].tolist() == [0, 0, 0, 128, 255]
 
 
 def test_float_file_of_values_up_to_one_keeps_its_grey_levels(tmp_path):
     ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-    Image.fromarray(ramp).save(tmp_path / "film.tiff")
-    np.testing.assert_array_equal(read_grey(tmp_path / "film.tiff").ravel(), np.arange(256))
+    Image.fromarray(ramp).save(tmp_path / "image.tiff")
+    np.testing.assert_array_equal(read_grey(tmp_path / "image.tiff").ravel(), np.arange(256))
 
 
 def test_first_frame_of_an_animated_file_is_read(tmp_path):
     frames = [Image.new("L", (20, 20), level) for level in (10, 120, 240)]
-    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
-    assert read_header(tmp_path / "film.gif").frames == 3
-    assert set(read_grey(tmp_path / "film.gif").ravel().tolist()) == {10}
+    frames[0].save(tmp_path / "image.gif", save_all=True, append_images=frames[1:])
+    assert read_header(tmp_path / "image.gif").frames == 3
+    assert set(read_grey(tmp_path / "image.gif").ravel().tolist()) == {10}
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [
@@ -126,15 +127,15 @@ def test_first_frame_of_an_animated_file_is_read(tmp_path):
 def test_stored_orientation_is_applied_and_the_header_knows(tmp_path, kind, options, orientation, turned):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    Image.fromarray(NOISE).save(tmp_path / "film", kind, exif=exif, **options)
-    image, header = read_grey(tmp_path / "film"), read_header(tmp_path / "film")
+    Image.fromarray(NOISE).save(tmp_path / "image", kind, exif=exif, **options)
+    image, header = read_grey(tmp_path / "image"), read_header(tmp_path / "image")
     assert (header.height, header.width) == image.shape == turned.shape
     if kind != "JPEG":
         np.testing.assert_array_equal(image, turned)
 
 
 def test_ending_in_capitals_and_wrong_ending_are_no_matter(tmp_path):
-    for name in ("film.JPG", "film.png"):
+    for name in ("image.JPG", "image.png"):
         Image.fromarray(NOISE).save(tmp_path / name, format="JPEG", quality=95)
         assert read_grey(tmp_path / name).shape == (40, 48)
 
@@ -165,20 +166,20 @@ def test_image_just_beyond_the_largest_area_is_refused_by_its_size(tmp_path, ref
 
 
 def test_file_damaged_in_a_later_frame_is_refused_by_the_header(tmp_path, bad_images, refused):
-    path = tmp_path / "film.gif"
+    path = tmp_path / "image.gif"
     path.write_bytes(bad_images["cut-in-second-frame.gif"])
     with refused(path, "remove it", error=DataError):
         read_header(path)
 
 
-@pytest.mark.parametrize(("film", "largest"), [
+@pytest.mark.parametrize(("image", "largest"), [
     (np.array([0, 4095, 30000, 65535], np.uint16), 65535), (np.array([0, 819, 2048, 4095], np.uint16), 65535),
     (np.array([0, 819, 2048, 4095], np.uint16), 4095), (np.array([0, 0.25, 0.5, 1], np.float32), 1)])
 @pytest.mark.parametrize("compression", [None, "tiff_deflate"])
-def test_tiff_where_zero_is_white_is_read_as_its_mirror_image(tmp_path, film, largest, compression):
-    film = np.resize(film, (16, 32))
-    Image.fromarray(film).save(tmp_path / "black.tif")
-    Image.fromarray(largest - film).save(tmp_path / "white.tif", tiffinfo={262: 0}, compression=compression)
+def test_tiff_where_zero_is_white_is_read_as_its_mirror_image(tmp_path, image, largest, compression):
+    image = np.resize(image, (16, 32))
+    Image.fromarray(image).save(tmp_path / "black.tif")
+    Image.fromarray(largest - image).save(tmp_path / "white.tif", tiffinfo={262: 0}, compression=compression)
     np.testing.assert_array_equal(read_grey(tmp_path / "white.tif"), read_grey(tmp_path / "black.tif"))
 
 
@@ -192,12 +193,12 @@ def test_missing_file_and_folder_are_refused(tmp_path, refused):
 
 @pytest.mark.parametrize(("side", "accepted"), [(15, False), (16, True)])
 def test_smallest_side_is_16_pixels(tmp_path, side, accepted):
-    Image.new("L", (40, side), 9).save(tmp_path / "film.png")
+    Image.new("L", (40, side), 9).save(tmp_path / "image.png")
     if accepted:
-        assert read_grey(tmp_path / "film.png").shape == (side, 40)
+        assert read_grey(tmp_path / "image.png").shape == (side, 40)
     else:
         with pytest.raises(DataError):
-            read_grey(tmp_path / "film.png")
+            read_grey(tmp_path / "image.png")
 
 
 def test_published_originals_are_read_in_full(shared_originals):
@@ -305,8 +306,8 @@ def test_stretching_ignores_the_aspect_ratio():
 
 
 @pytest.mark.parametrize("shape", [(20, 40), (40, 20), (30, 30)])
-def test_padding_keeps_the_aspect_ratio_and_centres_the_film_on_black(shape):
-    # Size 10: a film of 2 to 1 becomes 10 x 5, with 2 rows above and 3 below.
+def test_padding_keeps_the_aspect_ratio_and_centres_the_image_on_black(shape):
+    # Size 10: an image of 2 to 1 becomes 10 x 5, with 2 rows above and 3 below.
     result = resize(np.full(shape, 200, np.uint8), 10, pad=True)
     expected = np.zeros((10, 10), np.uint8)
     height, width = (10 * side // max(shape) for side in shape)
@@ -315,19 +316,19 @@ def test_padding_keeps_the_aspect_ratio_and_centres_the_film_on_black(shape):
     np.testing.assert_array_equal(result, expected)
 
 
-def test_padding_of_a_very_long_film_keeps_a_line_of_it():
+def test_padding_of_a_very_long_image_keeps_a_line_of_it():
     result = resize(np.full((16, 2000), 255, np.uint8), 32, pad=True)
     assert result.any(axis=1).sum() == 1
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-def test_every_interpolation_keeps_a_flat_film_flat(interpolation):
+def test_every_interpolation_keeps_a_flat_image_flat(interpolation):
     assert set(resize(np.full((31, 57), 90, np.uint8), 16, interpolation).ravel().tolist()) == {90}
 
 
 # ---------------------------------------------------------------- settings
 
-def test_film_is_resized_before_it_is_equalised():
+def test_image_is_resized_before_it_is_equalised():
     settings = ImageSettings(20, "equalize")
     np.testing.assert_array_equal(settings.prepare(NOISE), equalize(resize(NOISE, 20)))
     assert not np.array_equal(settings.prepare(NOISE), resize(equalize(NOISE), 20))
@@ -352,8 +353,8 @@ def test_colour_jpeg_is_weighted_as_a_colour_png_is(tmp_path):
     """A JPEG's own grey is taken without decoding its colours; it must be the grey of its decoded colours."""
     smooth = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8), (0, 0), 6)
     stretched = cv2.normalize(smooth, None, 40, 215, cv2.NORM_MINMAX)
-    Image.fromarray(stretched).save(tmp_path / "film.jpeg", quality=95)
-    with Image.open(tmp_path / "film.jpeg") as decoded:
+    Image.fromarray(stretched).save(tmp_path / "image.jpeg", quality=95)
+    with Image.open(tmp_path / "image.jpeg") as decoded:
         colours = np.array(decoded.convert("RGB"))
     expected = colours.astype(float) @ [0.299, 0.587, 0.114]
-    assert np.abs(read_grey(tmp_path / "film.jpeg") - expected).max() <= 2
+    assert np.abs(read_grey(tmp_path / "image.jpeg") - expected).max() <= 2

@@ -10,27 +10,27 @@ from covidcnn.paper.reported import FINAL_METRICS
 
 
 @pytest.fixture
-def films():
+def images():
     generator = np.random.default_rng(2)
     return generator.integers(0, 2, 60), generator.uniform(size=60), generator.integers(0, 4, 60).astype(float)
 
 
 @pytest.mark.parametrize(("name", "expected"), [
     ("accuracy", accuracy_score), ("precision", precision_score), ("sensitivity", recall_score), ("f1", f1_score)])
-def test_proportions_are_scikit_learns(films, name, expected):
-    labels, scores, weights = films
+def test_proportions_are_scikit_learns(images, name, expected):
+    labels, scores, weights = images
     assert MEASURES[name](labels, scores, weights) == pytest.approx(
         expected(labels, scores >= 0.5, sample_weight=weights))
 
 
-def test_specificity_is_the_recall_of_normal_films(films):
-    labels, scores, weights = films
+def test_specificity_is_the_recall_of_normal_images(images):
+    labels, scores, weights = images
     assert MEASURES["specificity"](labels, scores, weights) == pytest.approx(
         recall_score(labels, scores >= 0.5, pos_label=0, sample_weight=weights))
 
 
-def test_loss_and_auc_are_scikit_learns(films):
-    labels, scores, weights = films
+def test_loss_and_auc_are_scikit_learns(images):
+    labels, scores, weights = images
     assert MEASURES["loss"](labels, scores, weights) == pytest.approx(log_loss(labels, scores, sample_weight=weights))
     assert MEASURES["AUC"](labels, scores, weights) == pytest.approx(
         roc_auc_score(labels, scores, sample_weight=weights))
@@ -54,8 +54,8 @@ def test_a_score_of_the_threshold_is_a_call():
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_samples_at_once_are_the_samples_one_by_one(films, name):
-    labels, scores, _ = films
+def test_samples_at_once_are_the_samples_one_by_one(images, name):
+    labels, scores, _ = images
     weights = np.random.default_rng(3).integers(0, 4, (5, 60)).astype(float)
     np.testing.assert_allclose(MEASURES[name](labels, scores, weights),
                                [MEASURES[name](labels, scores, one) for one in weights])

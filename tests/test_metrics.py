@@ -21,16 +21,16 @@ from covidcnn.task import PNEUMONIA
 
 
 def make_scores(labels, scores, patients=None, subtypes=None):
-    """A table of scores; 1 is PNEUMONIA. Each film is a patient of its own unless said otherwise."""
+    """A table of scores; 1 is PNEUMONIA. Each image is a patient of its own unless said otherwise."""
     names = np.where(np.array(labels) == 1, "PNEUMONIA", "NORMAL")
     subtypes = subtypes or np.where(np.array(labels) == 1, "bacteria", "normal")
     patients = patients if patients is not None else [f"p{row}" for row in range(len(labels))]
     return pd.DataFrame({"label": names, "score": scores, "subtype": subtypes, "patient": patients})
 
 
-def random_scores(films=200, seed=0):
+def random_scores(images=200, seed=0):
     generator = np.random.default_rng(seed)
-    labels = (np.arange(films) % 8 < 5).astype(int)
+    labels = (np.arange(images) % 8 < 5).astype(int)
     return make_scores(labels, np.round(generator.normal(0.4 + 0.25 * labels, 0.2).clip(0, 1), 2))
 
 
@@ -74,7 +74,7 @@ def test_metrics_that_are_undefined_are_nan():
     assert math.isnan(Confusion(4, 0, 0, 0).f1)
 
 
-def test_matrix_as_a_table_has_films_in_rows_and_calls_in_columns():
+def test_matrix_as_a_table_has_images_in_rows_and_calls_in_columns():
     table = PAPER.as_table()
     assert table.loc["NORMAL"].to_dict() == {"NORMAL": 205, "PNEUMONIA": 29}
     assert table.loc["PNEUMONIA"].to_dict() == {"NORMAL": 16, "PNEUMONIA": 374}
@@ -120,7 +120,7 @@ def test_calibration_error_puts_a_score_of_one_into_the_last_bin():
     assert expected_calibration_error(np.array([1, 0]), np.array([1.0, 0.96])) == pytest.approx(0.48)
 
 
-def test_weight_of_two_is_the_film_twice():
+def test_weight_of_two_is_the_image_twice():
     labels, scores = np.array([0, 1, 1]), np.array([0.3, 0.35, 0.8])
     doubled = expected_calibration_error(np.append(labels, 1), np.append(scores, 0.35))
     assert expected_calibration_error(labels, scores, np.array([1.0, 2.0, 1.0])) == pytest.approx(doubled)
@@ -180,15 +180,15 @@ def test_bootstrap_value_is_the_metric_itself_within_its_interval():
     assert estimate.interval == "bootstrap by patient"
 
 
-def test_bootstrap_of_single_films_has_the_width_of_the_known_standard_error():
+def test_bootstrap_of_single_images_has_the_width_of_the_known_standard_error():
     scores = random_scores()
     matrix = confusion(scores)
-    variance = sum(films * share * (1 - share) for films, share in (
+    variance = sum(images * share * (1 - share) for images, share in (
         (75, matrix.specificity), (125, matrix.sensitivity))) / 200**2
     assert width(accuracy_of(scores, 2000)) == pytest.approx(2 * 1.96 * math.sqrt(variance), rel=0.1)
 
 
-def test_copies_of_a_patients_film_do_not_narrow_the_interval():
+def test_copies_of_a_patients_image_do_not_narrow_the_interval():
     scores = random_scores(80)
     copies = pd.concat([scores] * 5, ignore_index=True)
     assert width(accuracy_of(copies)) == pytest.approx(width(accuracy_of(scores)))
@@ -202,7 +202,7 @@ def test_one_patient_in_each_class_gives_an_interval_without_width():
     assert estimate.value == estimate.low == estimate.high == 0.75
 
 
-def test_patient_with_films_of_both_classes_is_drawn_within_each_class():
+def test_patient_with_images_of_both_classes_is_drawn_within_each_class():
     # Drawn as one, a sample of one patient alone would hold one class only where that patient has no other.
     scores = make_scores([0, 1, 0, 1], [0.1, 0.6, 0.5, 0.9], patients=["a", "a", "b", "b"])
     estimate = auc_of(scores)
@@ -241,7 +241,7 @@ def test_estimates_agree_with_scikit_learn(threshold):
     assert values["accuracy"] == confusion(scores, threshold).accuracy
 
 
-def test_sensitivity_by_subtype_counts_the_films_of_that_subtype():
+def test_sensitivity_by_subtype_counts_the_images_of_that_subtype():
     scores = make_scores([0, 1, 1, 1, 1, 1], [0.9, 0.9, 0.1, 0.9, 0.9, 0.1],
                          subtypes=["normal", "bacteria", "bacteria", "virus", "virus", "virus"])
     estimates = evaluate_scores(scores, samples=2)
@@ -249,8 +249,8 @@ def test_sensitivity_by_subtype_counts_the_films_of_that_subtype():
     assert estimates["sensitivity, virus"] == wilson(2, 3)
 
 
-def test_sensitivity_by_subtype_leaves_out_films_of_the_other_class():
-    # A film named 'bacteria' that lies in NORMAL is no PNEUMONIA to be found.
+def test_sensitivity_by_subtype_leaves_out_images_of_the_other_class():
+    # An image named 'bacteria' that lies in NORMAL is no PNEUMONIA to be found.
     scores = make_scores([0, 0, 1, 1], [0.1, 0.2, 0.9, 0.9],
                          subtypes=["normal", "bacteria", "bacteria", "bacteria"])
     assert evaluate_scores(scores, samples=2)["sensitivity, bacteria"] == wilson(2, 2)

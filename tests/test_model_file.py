@@ -23,7 +23,7 @@ from covidcnn.trials.session import train_into
 
 FACTS = ModelFacts(ImageSettings(16, "equalize", "linear", pad=True), 0.37, "youden on validation",
                    {"seed": 3, "optimizer": "Nadam", "data": "phantom"})
-FILMS = np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((4, 16, 16, 1), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +52,16 @@ def with_member(source, target, text):
 def test_model_and_facts_come_back_as_they_were(saved, model):
     loaded, facts = load_model(saved)
     assert facts == FACTS
-    np.testing.assert_array_equal(loaded(FILMS), model(FILMS))
+    np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
 
 
 def test_hashes_of_a_large_training_stay_small(model, tmp_path):
-    films = pd.DataFrame({"role": ["train"] * 4500 + ["validation"] * 500 + ["test"] * 100})
-    films["sha256"] = [hashlib.sha256(str(number).encode()).hexdigest() for number in films.index]
-    save_model(tmp_path / "m.keras", model, replace(FACTS, image_hashes=short_hashes(films)))
+    images = pd.DataFrame({"role": ["train"] * 4500 + ["validation"] * 500 + ["test"] * 100})
+    images["sha256"] = [hashlib.sha256(str(number).encode()).hexdigest() for number in images.index]
+    save_model(tmp_path / "m.keras", model, replace(FACTS, image_hashes=short_hashes(images)))
     with zipfile.ZipFile(tmp_path / "m.keras") as members:
         assert members.getinfo(MEMBER).file_size < 100_000
-    known = load_model(tmp_path / "m.keras")[1].known_as(films["sha256"])
+    known = load_model(tmp_path / "m.keras")[1].known_as(images["sha256"])
     assert known == ["train"] * 4500 + ["validation"] * 500 + [""] * 100
 
 
@@ -106,17 +106,17 @@ def test_facts_say_what_a_later_user_must_not_guess(saved):
 
 @pytest.mark.slow
 def test_plain_keras_loads_the_file_without_this_project(saved, model, tmp_path):
-    np.save(tmp_path / "films.npy", FILMS)
+    np.save(tmp_path / "images.npy", IMAGES)
     script = (
         "import sys; sys.modules['covidcnn'] = None\n"
         "import keras, numpy as np\n"
         f"model = keras.models.load_model({str(saved)!r})\n"
-        "np.save('scores.npy', model(np.load('films.npy')))\n"
+        "np.save('scores.npy', model(np.load('images.npy')))\n"
     )
     # -I: neither this folder nor PYTHONPATH is looked into.
     subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, check=True, capture_output=True,
                    env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"})
-    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), model(FILMS))
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), model(IMAGES))
 
 
 def test_failed_save_leaves_nothing(model, tmp_path, refused):
@@ -170,8 +170,8 @@ def test_archive_without_a_keras_model_is_refused(saved, tmp_path, refused):
 
 
 def test_no_code_from_the_file_is_run(tmp_path, refused):
-    films = keras.Input((16, 16, 1))
-    hidden = keras.Model(films, keras.layers.Lambda(lambda x: x[:, 0, 0], output_shape=(1,))(films))
+    images = keras.Input((16, 16, 1))
+    hidden = keras.Model(images, keras.layers.Lambda(lambda x: x[:, 0, 0], output_shape=(1,))(images))
     hidden.save(tmp_path / "plain.keras")
     facts = json.dumps({"images": {"size": 16}, "threshold": 0.5, "threshold_rule": "0.5", "training": {},
                         "class_names": ["NORMAL", "PNEUMONIA"]})

@@ -33,7 +33,7 @@ from covidcnn.training.recipe import Recipe
 from covidcnn.trials.trial import pin_trial
 
 SMALL = {"paper": {"filters": (4, 8)}, "five-block": {}, "residual": {"widths": (4, 8)}}
-FILMS = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
 
 
 @pytest.mark.parametrize("task", [PNEUMONIA, SUBTYPE])
@@ -43,7 +43,7 @@ def test_weights_and_probabilities_follow_from_the_seed(name, task):
     first, again, other = (options.build(task, 32, seed) for seed in (0, 0, 1))
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
-    scores = task.probabilities(keras.ops.convert_to_numpy(first(FILMS)))
+    scores = task.probabilities(keras.ops.convert_to_numpy(first(IMAGES)))
     assert scores.shape == (4, len(task.classes))
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     kernels = [(one, two) for one, two in zip(first.get_weights(), other.get_weights(), strict=True) if one.ndim > 1]
@@ -66,14 +66,14 @@ def test_training_form_has_the_models_weights_and_its_scores(name):
     normalisations = [layer for layer in fast.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert normalisations
     assert all(isinstance(layer, FusedBatchNormalization) for layer in normalisations)
-    np.testing.assert_allclose(fast(FILMS, training=False), plain(FILMS, training=False), atol=1e-6)
+    np.testing.assert_allclose(fast(IMAGES, training=False), plain(IMAGES, training=False), atol=1e-6)
 
 
 def test_training_form_in_bfloat16_gives_its_output_in_float32():
     fast = training_form(paper_cnn(32, filters=(4, 8)), "mixed_bfloat16")
     policies = {layer.name: layer.dtype_policy.name for layer in fast.layers}
     assert policies.pop("output") == "float32"
-    assert {policy for name, policy in policies.items() if name != "film"} == {"mixed_bfloat16"}
+    assert {policy for name, policy in policies.items() if name != "image"} == {"mixed_bfloat16"}
 
 
 @pytest.mark.slow
@@ -100,10 +100,10 @@ class Nested:
         features = keras.layers.Conv2D(4, 3, strides=4, activation="relu", kernel_initializer=keras.initializers.
                                        GlorotUniform(1))(inner)
         features = keras.layers.Dropout(0.5, seed=5)(keras.layers.Flatten()(features))
-        films = keras.Input((image_size, image_size, 1))
+        images = keras.Input((image_size, image_size, 1))
         output = keras.layers.Dense(task.outputs, task.activation, kernel_initializer=keras.initializers.
-                                    GlorotUniform(2))(keras.Model(inner, features, name="backbone")(films))
-        return keras.Model(films, output)
+                                    GlorotUniform(2))(keras.Model(inner, features, name="backbone")(images))
+        return keras.Model(images, output)
 
 
 def assert_goes_on(recipe, data, folder):
@@ -220,7 +220,7 @@ def test_heat_map_of_a_residual_network_is_of_what_comes_of_the_sum():
     network = NETWORKS["residual"](widths=(4, 8)).build(PNEUMONIA, 32, 0)
     part = GradCam(network)._part
     assert part.outputs[0].shape[-1] == 8
-    np.testing.assert_allclose(part(FILMS)[0], keras.Model(network.input, network.get_layer("relu_2").output)(FILMS))
+    np.testing.assert_allclose(part(IMAGES)[0], keras.Model(network.input, network.get_layer("relu_2").output)(IMAGES))
 
 
 def test_rows_and_perturbations_are_those_that_are_asked_for(spots):
@@ -294,7 +294,7 @@ def test_classical_models_go_through_sweep_train_evaluate_and_predict(tiny_tree,
     code, out, err = run("evaluate", model, "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
     assert (code, "macro auc" in out) == (0, True), err
     code, out, err = run("predict", model, tiny_tree / "test", "--json")
-    assert (code, len(json.loads(out)["films"])) == (0, 32), err
+    assert (code, len(json.loads(out)["images"])) == (0, 32), err
     code, _, err = run("predict", model, tiny_tree / "test", "--explain", tmp_path / "maps")
     assert (code, "there is no heat map" in err) == (2, True)
     code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--augment", "paper", "--out", tmp_path / "no")

@@ -37,8 +37,8 @@ def test_same_number_in_two_series_is_two_patients():
 
 
 @pytest.fixture(scope="module")
-def manifest(shared_films):
-    table = pd.read_csv(shared_films / "manifest.csv")
+def manifest(shared_images):
+    table = pd.read_csv(shared_images / "manifest.csv")
     return table.assign(name=[parse_name(file.removesuffix(".jpeg")) for file in table["file"]])
 
 

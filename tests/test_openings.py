@@ -1,4 +1,4 @@
-"""When test films may be scored, what freezes then, and that every scoring is entered."""
+"""When test images may be scored, what freezes then, and that every scoring is entered."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from small_protocol import VALUE, run_arm, write_protocol
 from stub import stub_trainer
 
-from covidcnn.study.access_log import log_access, open_store, openings, permit, require_as_frozen
+from covidcnn.study.access_log import log_access, open_store, permit, read_access_log, require_as_frozen
 from covidcnn.study.protocol import read_protocol, write_selection
 from covidcnn.training.result import Diverged
 from covidcnn.trials.store import TrialStore
@@ -67,7 +67,7 @@ def test_store_without_a_protocol_beside_it_is_free(tmp_path, protocol):
     assert free.run(None, trial, trainer=stub_trainer)
 
 
-def test_no_test_film_is_scored_before_all_is_selected(protocol, store, refused):
+def test_no_test_image_is_scored_before_all_is_selected(protocol, store, refused):
     # Not even for an arm that takes up no selection: what is chosen must not know any test score.
     trial = protocol.trials("plain")[0]
     with refused("before 'tuning' has selected", "covidcnn evidence select tuning"):
@@ -76,11 +76,11 @@ def test_no_test_film_is_scored_before_all_is_selected(protocol, store, refused)
 
 
 @pytest.mark.usefixtures("selected")
-def test_no_test_film_is_scored_by_code_that_is_not_committed(protocol, store, refused, monkeypatch):
+def test_no_test_image_is_scored_by_code_that_is_not_committed(protocol, store, refused, monkeypatch):
     monkeypatch.setattr("covidcnn.study.access_log.git_commit", lambda *results: "0" * 40 + " + changes")
     with refused("are committed", "commit them"):
         store.run(None, protocol.trials("plain")[0], trainer=stub_trainer)
-    assert openings(protocol).empty
+    assert read_access_log(protocol).empty
 
 
 @pytest.mark.usefixtures("selected")
@@ -94,7 +94,7 @@ def test_selection_that_its_trials_do_not_make_is_refused(protocol, store, refus
 
 @pytest.mark.usefixtures("selected")
 def test_openings_are_entered_and_stay(protocol, store):
-    assert openings(protocol).empty
+    assert read_access_log(protocol).empty
     trials = protocol.trials("plain")
     for trial in trials:
         store.run(None, trial, trainer=stub_trainer)
@@ -102,7 +102,7 @@ def test_openings_are_entered_and_stay(protocol, store):
     (store.folder / "trials" / f"{trials[0].key}.json").unlink()
     store.run(None, trials[0], trainer=stub_trainer)
     log_access(protocol, "ridge, 16 x 16 pixels", "8-floor")
-    entered = openings(protocol)
+    entered = read_access_log(protocol)
     assert entered["scored"].tolist() == [trials[0].key, trials[1].key, trials[0].key, "ridge, 16 x 16 pixels"]
     assert entered["arm"].tolist() == ["plain"] * 3 + ["8-floor"]
     assert entered["precision"].tolist() == ["float32"] * 3 + [""]
@@ -163,7 +163,7 @@ def test_file_that_is_gone_is_missed(protocol, store, refused, name):
 def test_damaged_list_of_openings_is_refused(protocol, refused):
     protocol.path.with_name("openings.csv").write_text("a,b\n1,2\n")
     with refused("openings.csv", "bring it back"):
-        openings(protocol)
+        read_access_log(protocol)
 
 
 @pytest.mark.usefixtures("selected")
@@ -186,7 +186,7 @@ def test_freezing_keeps_digests_of_all_that_is_pinned(protocol, store, selected)
     state = json.loads(protocol.path.with_name("frozen.json").read_text())
     assert set(state["arms"]) == set(VALUE["arms"])
     assert set(state) == {"arms", "rules", "selections", "commit"}
-    assert openings(protocol).empty
+    assert read_access_log(protocol).empty
     # Written once: what it was then is compared ever after.
     before = protocol.path.with_name("frozen.json").read_bytes()
     permit(read_protocol(protocol.path), store)
@@ -235,14 +235,14 @@ def test_training_is_entered_before_it_scores_so_that_one_that_is_thrown_away_le
     trial = protocol.trials("plain")[0]
 
     def entered_by_now(*arguments):
-        assert openings(protocol)["scored"].tolist() == [trial.key]
+        assert read_access_log(protocol)["scored"].tolist() == [trial.key]
         return killed()
 
     with pytest.raises(KeyboardInterrupt):
         store.run(None, trial, trainer=entered_by_now)
     # It had not finished an epoch, so that it begins anew.
     store.run(None, trial, trainer=stub_trainer)
-    assert openings(protocol)["scored"].tolist() == [trial.key] * 2
+    assert read_access_log(protocol)["scored"].tolist() == [trial.key] * 2
 
 
 @pytest.mark.usefixtures("selected")
@@ -256,7 +256,7 @@ def test_training_that_goes_on_is_entered_once(protocol, store):
         with pytest.raises(KeyboardInterrupt):
             store.run(None, trial, trainer=killed_later)
     store.run(None, trial, trainer=stub_trainer)
-    assert openings(protocol)["scored"].tolist() == [trial.key]
+    assert read_access_log(protocol)["scored"].tolist() == [trial.key]
 
 
 @pytest.mark.usefixtures("selected")
@@ -271,15 +271,15 @@ def test_training_killed_while_it_wrote_its_first_state_begins_anew_and_is_enter
     with pytest.raises(KeyboardInterrupt):
         store.run(None, trial, trainer=killed_while_writing)
     store.run(None, trial, trainer=stub_trainer)
-    assert openings(protocol)["scored"].tolist() == [trial.key] * 2
+    assert read_access_log(protocol)["scored"].tolist() == [trial.key] * 2
 
 
 @pytest.mark.usefixtures("selected")
 def test_training_that_diverges_is_entered_too(protocol, store):
-    """It may have scored test films after an epoch."""
+    """It may have scored test images after an epoch."""
     def diverging(*arguments):
         raise Diverged("no number")
 
     store.run(None, protocol.trials("plain")[0], trainer=diverging)
-    assert len(openings(protocol)) == 1
+    assert len(read_access_log(protocol)) == 1
     require_as_frozen(protocol, store)

@@ -19,9 +19,9 @@ def test_rounding_alone_does_not_give_the_papers_figures():
 
 def test_rows_of_the_optimizer_table_are_whole_numbers_of_images():
     accuracy = reported.OPTIMIZER_TABLE["test accuracy"]
-    films = (accuracy * 624).round().astype(int)
-    assert films.to_dict() == {"Nadam": 578, "RMSprop": 568, "Adam": 561, "SGD": 560, "AdaGrad": 536, "Adadelta": 483}
-    assert (films / 624 - accuracy).abs().max() < 1e-4
+    images = (accuracy * 624).round().astype(int)
+    assert images.to_dict() == {"Nadam": 578, "RMSprop": 568, "Adam": 561, "SGD": 560, "AdaGrad": 536, "Adadelta": 483}
+    assert (images / 624 - accuracy).abs().max() < 1e-4
 
 
 def test_optimizer_table_is_sorted_by_accuracy_and_not_by_loss():

@@ -66,8 +66,8 @@ def test_parameters_of_the_builder_reach_the_layers(small):
 
 
 def test_output_is_a_probability(small):
-    films = np.random.default_rng(0).random((5, 16, 16, 1), np.float32)
-    scores = small(films).numpy()
+    images = np.random.default_rng(0).random((5, 16, 16, 1), np.float32)
+    scores = small(images).numpy()
     assert scores.shape == (5, 1)
     assert ((scores > 0) & (scores < 1)).all()
     assert len(np.unique(scores)) == 5

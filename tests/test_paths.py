@@ -152,7 +152,7 @@ def test_json_is_readable_and_whole_or_absent(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "expected"), [
-    ("chest_xray", "chest_xray"), ("my films (2024)", "my-films-2024"), ("../..", "data"), ("", "data"),
+    ("chest_xray", "chest_xray"), ("my images (2024)", "my-images-2024"), ("../..", "data"), ("", "data"),
     ("Lungenbilder für alle", "Lungenbilder-f-r-alle"), (".hidden", "hidden"),
 ])
 def test_slug_is_fit_for_a_folder(name, expected):

@@ -1,4 +1,4 @@
-"""Phantom films: plan, drawing and folder."""
+"""Phantom images: plan, drawing and folder."""
 
 import json
 import re
@@ -20,14 +20,14 @@ FEW = {"train": 6, "val": 2, "test": 4}
 
 
 @pytest.fixture(scope="module")
-def films():
-    return phantom.plan_films()
+def images():
+    return phantom.plan_images()
 
 
-def small(film, side=200):
-    """The same film at a size that is quick to draw."""
-    scale = side / max(film.width, film.height)
-    return replace(film, width=round(film.width * scale), height=round(film.height * scale))
+def small(image, side=200):
+    """The same image at a size that is quick to draw."""
+    scale = side / max(image.width, image.height)
+    return replace(image, width=round(image.width * scale), height=round(image.height * scale))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -35,93 +35,93 @@ def contents(folder: Path) -> dict[str, bytes]:
             for path in folder.rglob("*") if path.is_file()}
 
 
-def test_counts_and_shares_are_those_of_the_published_splits(films):
+def test_counts_and_shares_are_those_of_the_published_splits(images):
     # By hand: 560 * 1341 / 5216 = 143.97 and 416 * 2530 / 3875 = 271.6; 224 * 234 / 624 = 84.
-    assert Counter((film.split, film.subtype) for film in films) == {
+    assert Counter((image.split, image.subtype) for image in images) == {
         ("train", "normal"): 144, ("train", "bacteria"): 272, ("train", "virus"): 144,
         ("val", "normal"): 8, ("val", "bacteria"): 8,
         ("test", "normal"): 84, ("test", "bacteria"): 87, ("test", "virus"): 53,
     }
 
 
-@pytest.mark.parametrize("images", [2, 3, 5])
-def test_every_small_split_has_both_classes(images):
-    films = phantom.plan_films({"train": images, "val": images, "test": images})
-    assert len(films) == 3 * images
-    assert len({(film.split, film.label) for film in films}) == 6
+@pytest.mark.parametrize("each", [2, 3, 5])
+def test_every_small_split_has_both_classes(each):
+    images = phantom.plan_images({"train": each, "val": each, "test": each})
+    assert len(images) == 3 * each
+    assert len({(image.split, image.label) for image in images}) == 6
 
 
-def test_names_follow_the_published_patterns(films):
-    for film in films:
-        if film.label == "NORMAL":
-            series, number = NORMAL_NAME.fullmatch(film.file_name).group(1, 2)
+def test_names_follow_the_published_patterns(images):
+    for image in images:
+        if image.label == "NORMAL":
+            series, number = NORMAL_NAME.fullmatch(image.file_name).group(1, 2)
         else:
-            number, series = PNEUMONIA_NAME.fullmatch(film.file_name).group(1, 2)
-        assert (series, int(number)) == (film.series, film.number)
-    assert len({film.path for film in films}) == len(films)
-    assert {"IM-0115-0001.jpeg", "person1_bacteria_1.jpeg"} <= {film.file_name for film in films}
+            number, series = PNEUMONIA_NAME.fullmatch(image.file_name).group(1, 2)
+        assert (series, int(number)) == (image.series, image.number)
+    assert len({image.path for image in images}) == len(images)
+    assert {"IM-0115-0001.jpeg", "person1_bacteria_1.jpeg"} <= {image.file_name for image in images}
 
 
 @pytest.mark.parametrize("counts", [phantom.DEFAULT_COUNTS, {"train": 5216, "val": 300, "test": 2000}])
 def test_no_patient_is_in_two_splits(counts):
-    films = phantom.plan_films(counts)
-    splits = {(film.series, film.number): set() for film in films}
-    for film in films:
-        splits[film.series, film.number].add(film.split)
+    images = phantom.plan_images(counts)
+    splits = {(image.series, image.number): set() for image in images}
+    for image in images:
+        splits[image.series, image.number].add(image.split)
     assert all(len(found) == 1 for found in splits.values())
     # Numbers stand for children: two children never share one.
-    children = {(film.series, film.number): film.patient_seed for film in films}
-    assert all(children[film.series, film.number] == film.patient_seed for film in films)
-    films_per_patient = Counter(film.patient_seed for film in films if film.label == "PNEUMONIA")
-    assert 1.3 < np.mean(list(films_per_patient.values())) < 1.9
+    children = {(image.series, image.number): image.patient_seed for image in images}
+    assert all(children[image.series, image.number] == image.patient_seed for image in images)
+    images_per_patient = Counter(image.patient_seed for image in images if image.label == "PNEUMONIA")
+    assert 1.3 < np.mean(list(images_per_patient.values())) < 1.9
 
 
-def test_plan_depends_on_its_seed_and_no_split_on_another(films):
-    assert films == phantom.plan_films(seed=0)
-    assert films != phantom.plan_films(seed=1)
-    train = [film for film in films if film.split == "train"]
-    changed = phantom.plan_films({"train": 560, "test": 10})
-    assert train == [film for film in changed if film.split == "train"]
+def test_plan_depends_on_its_seed_and_no_split_on_another(images):
+    assert images == phantom.plan_images(seed=0)
+    assert images != phantom.plan_images(seed=1)
+    train = [image for image in images if image.split == "train"]
+    changed = phantom.plan_images({"train": 560, "test": 10})
+    assert train == [image for image in changed if image.split == "train"]
     with pytest.raises(ValueError, match="none negative"):
-        phantom.plan_films({"training": 3})
+        phantom.plan_images({"training": 3})
 
 
 def test_sizes_are_varied_and_tell_the_classes_apart():
-    films = phantom.plan_films({"train": 4000})
-    sizes = np.array([(film.width, film.height) for film in films])
+    images = phantom.plan_images({"train": 4000})
+    sizes = np.array([(image.width, image.height) for image in images])
     assert sizes.max() <= 2000
     assert sizes.max(axis=1).min() >= 300
     assert sizes.min() >= 120
-    normal = [film.label == "NORMAL" for film in films]
+    normal = [image.label == "NORMAL" for image in images]
     assert 0.88 <= roc_auc_score(normal, sizes.prod(axis=1)) <= 0.92
     # The planted cue.
     assert roc_auc_score(normal, -sizes[:, 0] / sizes[:, 1]) > 0.97
 
 
-def test_a_film_is_a_pure_function_of_its_plan(films):
-    film = small(films[0])
-    drawn = phantom.draw_film(film)
+def test_a_image_is_a_pure_function_of_its_plan(images):
+    image = small(images[0])
+    drawn = phantom.draw_image(image)
     assert drawn.dtype == np.uint8
-    assert drawn.shape == (film.height, film.width)
+    assert drawn.shape == (image.height, image.width)
     assert drawn.max() - drawn.min() > 100
-    np.testing.assert_array_equal(drawn, phantom.draw_film(film))
-    other_film = replace(film, film_seed=(*film.film_seed, 1))
-    assert not np.array_equal(drawn, phantom.draw_film(other_film))
+    np.testing.assert_array_equal(drawn, phantom.draw_image(image))
+    other_image = replace(image, image_seed=(*image.image_seed, 1))
+    assert not np.array_equal(drawn, phantom.draw_image(other_image))
 
 
 @pytest.mark.parametrize(("width", "height"), [(300, 120), (2000, 800), (700, 1400)])
-def test_extreme_sizes_are_drawn(films, width, height):
-    for film in (films[0], films[200], films[500]):
-        assert phantom.draw_film(replace(film, width=width, height=height)).shape == (height, width)
+def test_extreme_sizes_are_drawn(images, width, height):
+    for image in (images[0], images[200], images[500]):
+        assert phantom.draw_image(replace(image, width=width, height=height)).shape == (height, width)
 
 
 def test_healthy_children_are_framed_tighter_in_test_and_nobody_else():
-    films = phantom.plan_films({"train": 4000, "test": 2000})
+    images = phantom.plan_images({"train": 4000, "test": 2000})
 
     def middle(split, label):
-        """Width by height, and width, of the middling film."""
-        sizes = np.array([(film.width / film.height, film.width) for film in films
-                          if (film.split, film.label) == (split, label)])
+        """Width by height, and width, of the middling image."""
+        sizes = np.array([(image.width / image.height, image.width) for image in images
+                          if (image.split, image.label) == (split, label)])
         return np.median(sizes, axis=0)
 
     assert middle("test", "NORMAL") / middle("train", "NORMAL") == pytest.approx([1.3, 1], rel=0.05)
@@ -130,10 +130,10 @@ def test_healthy_children_are_framed_tighter_in_test_and_nobody_else():
     assert middle("test", "NORMAL")[0] > middle("train", "PNEUMONIA")[0] > 1.15 * middle("train", "NORMAL")[0]
 
 
-def test_no_split_is_exposed_otherwise_than_another(films):
-    for film in [film for film in films if film.split == "test"][::50]:
-        in_train = replace(small(film), split="train")
-        np.testing.assert_array_equal(phantom.draw_film(small(film)), phantom.draw_film(in_train))
+def test_no_split_is_exposed_otherwise_than_another(images):
+    for image in [image for image in images if image.split == "test"][::50]:
+        in_train = replace(small(image), split="train")
+        np.testing.assert_array_equal(phantom.draw_image(small(image)), phantom.draw_image(in_train))
 
 
 @pytest.mark.slow
@@ -144,8 +144,8 @@ def test_folder_is_the_same_for_any_number_of_workers(tmp_path):
     assert done == list(range(1, 17))
     files = contents(tmp_path / "one")
     assert files == contents(tmp_path / "two")
-    planned = phantom.plan_films({"train": 12, "test": 4}, seed=3)
-    assert set(files) == {film.path.as_posix() for film in planned} | {phantom.MARKER}
+    planned = phantom.plan_images({"train": 12, "test": 4}, seed=3)
+    assert set(files) == {radiograph.path.as_posix() for radiograph in planned} | {phantom.MARKER}
     assert json.loads(files[phantom.MARKER]) == {
         "seed": 3, "counts": {"train": 12, "test": 4}, "generator_version": phantom.GENERATOR_VERSION}
     with Image.open(tmp_path / "one" / planned[0].path) as image:
@@ -154,10 +154,10 @@ def test_folder_is_the_same_for_any_number_of_workers(tmp_path):
 
 
 def test_interruption_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(film):
+    def interrupt(image):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("covidcnn.data.phantom.dataset.draw_film", interrupt)
+    monkeypatch.setattr("covidcnn.data.phantom.dataset.draw_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         phantom.write_phantom(tmp_path / "phantom", FEW, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The phantom films are a positive control: the planted gap is there, balancing leaves most of it, zoom does not."""
+"""The phantom images are a positive control: the planted gap is there, balancing leaves most of it, zoom does not."""
 
 from dataclasses import replace
 
@@ -18,21 +18,21 @@ TREATMENTS = {"no processing": {}, "class weights": {"balance": "class-weight"},
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def images(tmp_path_factory):
     """Of a data seed on which nothing was tuned."""
-    folder = tmp_path_factory.mktemp("films") / "phantom"
+    folder = tmp_path_factory.mktemp("images") / "phantom"
     write_phantom(folder, DEFAULT_COUNTS, seed=2)
     return open_dataset(folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_balancing_leaves_most_of_the_planted_gap_and_zoom_closes_most_of_it(films, precision):
+def test_balancing_leaves_most_of_the_planted_gap_and_zoom_closes_most_of_it(images, precision):
     if precision == "bfloat16" and resolve_precision("auto") != precision:
         pytest.skip("this processor has no bfloat16, and takes far too long to imitate it")
     recipes = {name: replace(profile_recipe(PROFILES["quick"], **changes), precision=precision)
                for name, changes in TREATMENTS.items()}
-    table = gap_table(compare(lambda recipe, seed: train(films, recipe, seed), recipes, SEEDS).results)
+    table = gap_table(compare(lambda recipe, seed: train(images, recipe, seed), recipes, SEEDS).results)
     assert (table["specificity, validation"] > 0.9).all()
     gap = table["gap"]
     assert gap["no processing"] > 0.3

@@ -1,4 +1,4 @@
-"""Figures of films: what was drawn, not its pixels."""
+"""Figures of images: what was drawn, not its pixels."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from covidcnn.imaging.registration import Alignment
 from covidcnn.plots import averages
-from covidcnn.plots import films as plots
+from covidcnn.plots import images as plots
 from covidcnn.plots.style import NEGATIVE
 
 pytestmark = pytest.mark.usefixtures("close_figures")
@@ -17,7 +17,7 @@ def drawn(ax) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
-def film(height: int = 30, width: int = 40, grey: int = 100) -> np.ndarray:
+def image(height: int = 30, width: int = 40, grey: int = 100) -> np.ndarray:
     return np.full((height, width), grey, np.uint8)
 
 
@@ -29,24 +29,24 @@ def catalogue() -> pd.DataFrame:
         "width": [40, 60, 60, 80, 50, 30], "height": [30, 30, 40, 50, 50, 20]})
 
 
-def test_show_film_keeps_black_black_and_has_no_ticks(ax):
-    plots.show_film(film(), ax, "a film")
+def test_show_image_keeps_black_black_and_has_no_ticks(ax):
+    plots.show_image(image(), ax, "an image")
     picture = ax.images[0]
     assert picture.get_clim() == (0, 255)
     assert picture.get_array().shape == (30, 40)
     assert list(ax.get_xticks()) == list(ax.get_yticks()) == []
-    assert ax.get_title() == "a film"
+    assert ax.get_title() == "an image"
 
 
-def test_show_film_frames_the_box(ax):
-    plots.show_film(film(), ax, box=[0.25, 0.5, 0.5, 0.2])
+def test_show_image_frames_the_box(ax):
+    plots.show_image(image(), ax, box=[0.25, 0.5, 0.5, 0.2])
     frame = ax.patches[0]
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (9.5, 14.5, 20, 6)
 
 
-def test_show_film_draws_no_more_pixels_than_it_can_show(ax):
-    large = film(1500, 3000)
-    plots.show_film(large, ax)
+def test_show_image_draws_no_more_pixels_than_it_can_show(ax):
+    large = image(1500, 3000)
+    plots.show_image(large, ax)
     assert ax.images[0].get_array().shape == (350, 700)
     assert large.shape == (1500, 3000)
 
@@ -57,18 +57,18 @@ def test_cut_takes_the_box_and_never_nothing():
     assert plots.cut(image, [0.5, 0.5, 0.001, 0.001]).shape == (1, 1)
 
 
-def test_film_grid_draws_each_film_under_its_title_and_no_empty_axes():
-    images = [film(), film(60, 20, 7), film()]
-    figure = plots.film_grid(images, ["one", "two", "three"], columns=2)
+def test_image_grid_draws_each_image_under_its_title_and_no_empty_axes():
+    images = [image(), image(60, 20, 7), image()]
+    figure = plots.image_grid(images, ["one", "two", "three"], columns=2)
     assert [ax.get_title() for ax in figure.axes] == ["one", "two", "three"]
-    for ax, image in zip(figure.axes, images, strict=True):
-        np.testing.assert_array_equal(ax.images[0].get_array(), image)
+    for ax, shown in zip(figure.axes, images, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), shown)
 
 
-@pytest.mark.parametrize(("images", "titles"), [([], []), ([film()], []), ([film()], ["one", "two"])])
-def test_film_grid_refuses_films_without_titles(images, titles):
+@pytest.mark.parametrize(("images", "titles"), [([], []), ([image()], []), ([image()], ["one", "two"])])
+def test_image_grid_refuses_images_without_titles(images, titles):
     with pytest.raises(ValueError, match="one title for each"):
-        plots.film_grid(images, titles)
+        plots.image_grid(images, titles)
 
 
 def test_class_distribution_shows_shares_and_counts_of_both_sources():
@@ -89,13 +89,13 @@ def test_class_distribution_without_a_test_split():
     assert "here\n0\n0.0%" in drawn(figure.axes[1])
 
 
-def test_size_scatter_has_a_point_a_film_in_its_class_colour(ax):
+def test_size_scatter_has_a_point_a_image_in_its_class_colour(ax):
     table = catalogue()
     plots.size_scatter(table, ax)
     clouds = {cloud.get_label(): cloud for cloud in ax.collections}
     assert {label: len(cloud.get_offsets()) for label, cloud in clouds.items()} == {"NORMAL": 2, "PNEUMONIA": 4}
     assert to_hex(clouds["NORMAL"].get_facecolor()[0]) == NEGATIVE.lower()
-    assert ax.get_title() == "6 films, 6 sizes"
+    assert ax.get_title() == "6 images, 6 sizes"
     assert "[pixels]" in ax.get_xlabel()
 
 
@@ -118,8 +118,8 @@ def test_densities_says_that_a_constant_says_nothing(ax):
     assert "it says nothing" in drawn(ax)[0]
 
 
-def test_films_per_patient_counts_patients(ax):
-    plots.films_per_patient(catalogue(), ax)
+def test_images_per_patient_counts_patients(ax):
+    plots.images_per_patient(catalogue(), ax)
     bars = {(round(bar.get_x() + bar.get_width() / 2, 1), bar.get_height()) for bar in ax.patches}
     assert bars == {(0.8, 2), (1.2, 2), (2.2, 1)}
     assert ax.get_yscale() == "log"
@@ -135,10 +135,10 @@ def test_auc_rows_run_from_the_top_and_bear_missing_intervals(ax):
     assert ax.get_xlim()[0] < 0.5
 
 
-def test_mean_films_shows_test_minus_train():
+def test_mean_images_shows_test_minus_train():
     table = catalogue()
-    images = np.stack([film(8, 8, grey) for grey in (10, 20, 30, 40, 15, 25)])
-    figure = averages.mean_films(table, images)
+    images = np.stack([image(8, 8, grey) for grey in (10, 20, 30, 40, 15, 25)])
+    figure = averages.mean_images(table, images)
     pictures = {ax.get_title(): ax.images[0] for ax in figure.axes if ax.images}
     assert float(pictures["PNEUMONIA, mean of train"].get_array().mean()) == 30
     assert float(pictures["NORMAL, test - train"].get_array().mean()) == 5
@@ -146,9 +146,9 @@ def test_mean_films_shows_test_minus_train():
     assert pictures["NORMAL, test - train"].get_clim() == pictures["PNEUMONIA, test - train"].get_clim() == (-5, 5)
 
 
-def test_mean_films_without_test_films():
+def test_mean_images_without_test_images():
     table = catalogue()[:4]
-    figure = averages.mean_films(table, np.stack([film(8, 8)] * 4))
+    figure = averages.mean_images(table, np.stack([image(8, 8)] * 4))
     assert [ax.get_title() for ax in figure.axes] == ["NORMAL, mean of train", "PNEUMONIA, mean of train"]
 
 
@@ -163,14 +163,14 @@ def test_histogram_holds_every_pixel_and_names_what_leaves_the_picture(ax):
     assert drawn(ax) == ["level 0: 96.0%"]
 
 
-def test_histogram_of_a_black_film_is_drawn(ax):
-    plots.histogram(film(grey=0), ax)
+def test_histogram_of_a_black_image_is_drawn(ax):
+    plots.histogram(image(grey=0), ax)
     assert ax.patches[0].get_data().values[0] == 1
     assert ax.get_ylim() == (0, 1)
 
 
-def test_film_and_histogram_rows_has_a_row_an_image():
-    figure = plots.film_and_histogram_rows({"original": film(), "inverted": film(grey=155)})
+def test_image_and_histogram_rows_has_a_row_an_image():
+    figure = plots.image_and_histogram_rows({"original": image(), "inverted": image(grey=155)})
     assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["original", "inverted"]
     assert [ax.patches[0].get_data().values.argmax() for ax in figure.axes[1::2]] == [100, 155]
     assert [ax.get_xlabel() for ax in figure.axes[1::2]] == ["", "grey level"]
@@ -178,7 +178,7 @@ def test_film_and_histogram_rows_has_a_row_an_image():
 
 def test_drawing_leaves_random_states_alone():
     before = np.random.get_state()[1].copy()  # noqa: NPY002 the state that is to stay
-    plots.film_grid([film()], ["one"])
+    plots.image_grid([image()], ["one"])
     plots.densities(pd.concat([catalogue()] * 2).assign(grey=np.arange(12.0)), "grey")
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 

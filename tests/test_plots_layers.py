@@ -32,7 +32,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def films():
+def images():
     return np.random.default_rng(1).integers(0, 256, (5, SIZE, SIZE), dtype=np.uint8)
 
 
@@ -40,26 +40,26 @@ def written(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_layer_outputs_are_those_of_the_whole_model(model, films):
-    whole = model.predict(inspect.as_input(films), verbose=0)
-    assert np.allclose(inspect.layer_output(model, "output", films, batch_size=2), whole, atol=1e-6)
+def test_layer_outputs_are_those_of_the_whole_model(model, images):
+    whole = model.predict(inspect.as_input(images), verbose=0)
+    assert np.allclose(inspect.layer_output(model, "output", images, batch_size=2), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["convolution_1", "convolution_3", "dense_1"])
-def test_relu_of_pre_activations_is_the_layers_output(model, films, name):
-    before = inspect.pre_activations(model, name, films)
+def test_relu_of_pre_activations_is_the_layers_output(model, images, name):
+    before = inspect.pre_activations(model, name, images)
     assert (before < 0).any()
-    assert np.allclose(np.maximum(before, 0), inspect.layer_output(model, name, films), atol=1e-5)
+    assert np.allclose(np.maximum(before, 0), inspect.layer_output(model, name, images), atol=1e-5)
 
 
-def test_pre_activations_leave_the_model_as_it_was(model, films):
+def test_pre_activations_leave_the_model_as_it_was(model, images):
     before = [weight.copy() for weight in model.get_weights()]
-    inspect.pre_activations(model, "dense_1", films)
+    inspect.pre_activations(model, "dense_1", images)
     assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
     assert model.get_layer("dense_1").activation is keras.activations.relu
 
 
-def test_normalise_is_kerass_batch_normalisation(films):
+def test_normalise_is_kerass_batch_normalisation(images):
     values = np.random.default_rng(2).normal(3, 2, (5, 4, 4, 6)).astype(np.float32)
     keras_values = keras.layers.BatchNormalization()(values, training=True)
     assert np.allclose(inspect.normalise(values), keras_values, atol=1e-4)
@@ -97,10 +97,10 @@ def test_distinct_channels_pass_over_copies_and_constants():
     assert inspect.distinct_channels(maps, 3) == [1, 3]
 
 
-def test_typical_films_have_the_median_score():
+def test_typical_images_have_the_median_score():
     scores = pd.DataFrame({"path": list("abcdef"), "label": ["NORMAL"] * 3 + ["PNEUMONIA"] * 3,
                            "score": [0.9, 0.1, 0.3, 0.2, 0.8, 0.7]})
-    assert inspect.typical_films(scores) == {"NORMAL": "c", "PNEUMONIA": "f"}
+    assert inspect.typical_images(scores) == {"NORMAL": "c", "PNEUMONIA": "f"}
 
 
 def test_receptive_fields_by_the_gradient():
@@ -144,12 +144,12 @@ def test_number_grid_writes_every_value_and_no_negative_zero():
     assert [text.get_color() for text in ax.texts] == ["black", "white", "black", "white"]
 
 
-def test_convolution_steps_write_the_layers_own_output(model, films):
-    film = films[0]
+def test_convolution_steps_write_the_layers_own_output(model, images):
+    image = images[0]
     kernels, biases = model.get_layer("convolution_1").get_weights()
-    response = inspect.pre_activations(model, "convolution_1", films[:1])[0, :, :, 2]
+    response = inspect.pre_activations(model, "convolution_1", images[:1])[0, :, :, 2]
     positions = [(12, 12), (13, 14), (15, 13)]
-    figure = layers.convolution_steps(film, kernels[:, :, 0, 2], biases[2], response, (10, 10), 8, positions)
+    figure = layers.convolution_steps(image, kernels[:, :, 0, 2], biases[2], response, (10, 10), 8, positions)
     equations = [ax for ax in figure.axes if "after ReLU" in written(ax)]
     assert len(equations) == 3
     for ax, place in zip(equations, positions, strict=True):
@@ -158,17 +158,17 @@ def test_convolution_steps_write_the_layers_own_output(model, films):
         assert lines[lines.index("after ReLU") + 1] == f"{max(response[place], 0):.3f}"
 
 
-def test_feature_maps_name_their_kernels_and_survive_a_silent_one(films):
-    kernels, maps = np.ones((3, 3, 2)), np.stack([films[0] / 255, np.zeros((SIZE, SIZE))], axis=-1)
-    figure = layers.feature_maps(films[0], kernels, maps, [7, 3])
+def test_feature_maps_name_their_kernels_and_survive_a_silent_one(images):
+    kernels, maps = np.ones((3, 3, 2)), np.stack([images[0] / 255, np.zeros((SIZE, SIZE))], axis=-1)
+    figure = layers.feature_maps(images[0], kernels, maps, [7, 3])
     titles = [ax.get_title() for ax in figure.axes]
-    assert {"kernel 7", "kernel 3", "the film"} <= set(titles)
+    assert {"kernel 7", "kernel 3", "the image"} <= set(titles)
     figure.canvas.draw()
 
 
-def test_block_maps_show_the_channels_asked_for(films):
+def test_block_maps_show_the_channels_asked_for(images):
     maps = {"convolution_1": np.random.default_rng(0).normal(size=(8, 8, 4))}
-    figure = layers.block_maps(films[0], maps, {"convolution_1": [2, 0]})
+    figure = layers.block_maps(images[0], maps, {"convolution_1": [2, 0]})
     shown = {ax.get_title(): ax.images[0].get_array() for ax in figure.axes if ax.images}
     assert np.array_equal(shown["channel 2"], maps["convolution_1"][..., 2])
     assert "8 x 8 x 4" in next(ax.get_ylabel() for ax in figure.axes if ax.get_ylabel())
@@ -198,23 +198,23 @@ def test_pooling_shows_the_patch_before_and_after():
     assert frames == {(1, 1), (3, 1), (1, 3), (3, 3)}
 
 
-def test_dense_contributions_end_at_the_models_probability(model, films):
-    pictures = {"NORMAL": films[0], "PNEUMONIA": films[1]}
-    hidden = inspect.layer_output(model, "dense_1", films[:2])
+def test_dense_contributions_end_at_the_models_probability(model, images):
+    pictures = {"NORMAL": images[0], "PNEUMONIA": images[1]}
+    hidden = inspect.layer_output(model, "dense_1", images[:2])
     weights, bias = model.get_layer("output").get_weights()
     figure = layers.dense_contributions(pictures, hidden * weights[:, 0], float(bias[0]))
-    probabilities = model.predict(inspect.as_input(films[:2]), verbose=0)[:, 0]
+    probabilities = model.predict(inspect.as_input(images[:2]), verbose=0)[:, 0]
     for row, (activations, probability) in enumerate(zip(hidden, probabilities, strict=True)):
         bars, sigmoid = figure.axes[3 * row + 1 : 3 * row + 3]
         assert len(bars.patches) == (activations != 0).sum()
         assert sigmoid.get_title().endswith(f"= {probability:.3f}")
 
 
-def test_unit_parts_write_small_maps_and_only_colour_large_ones(films):
-    small = layers.unit_parts({"NORMAL": films[0]}, np.ones((1, 2, 2)), [5])
+def test_unit_parts_write_small_maps_and_only_colour_large_ones(images):
+    small = layers.unit_parts({"NORMAL": images[0]}, np.ones((1, 2, 2)), [5])
     assert written(small.axes[1]) == ["1.00"] * 4
     assert small.axes[1].get_title() == "added to unit 5"
-    large = layers.unit_parts({"NORMAL": films[0]}, np.ones((1, 14, 14)), [5])
+    large = layers.unit_parts({"NORMAL": images[0]}, np.ones((1, 14, 14)), [5])
     assert written(large.axes[1]) == []
 
 
@@ -235,7 +235,7 @@ def test_parameter_bars_have_the_tables_lengths():
     assert ax.get_title() == f"{table['parameters'].sum():,} parameters in all"
 
 
-def test_seen_by_one_unit_draws_squares_of_the_fields(films):
+def test_seen_by_one_unit_draws_squares_of_the_fields(images):
     fields = pd.DataFrame({"layer": ["pooling_1", "pooling_2"], "receptive field": [4, 10]})
-    figure = architecture.seen_by_one_unit({"small": films[0], "large": np.zeros((64, 64), np.uint8)}, fields)
+    figure = architecture.seen_by_one_unit({"small": images[0], "large": np.zeros((64, 64), np.uint8)}, fields)
     assert [[patch.get_width() for patch in ax.patches] for ax in figure.axes] == [[4, 10], [4, 10]]

@@ -22,7 +22,7 @@ def scores(*of_normal: float, pneumonia: tuple[float, ...] = ()) -> pd.DataFrame
                          "score": [*of_normal, *pneumonia]})
 
 
-def test_confusion_matrix_gives_films_and_their_share_of_the_row(ax):
+def test_confusion_matrix_gives_images_and_their_share_of_the_row(ax):
     plots.confusion_matrix(Confusion(true_negatives=3, false_positives=1, false_negatives=2, true_positives=6), "t", ax)
     assert [text.get_text() for text in ax.texts] == ["3\n75.0%", "1\n25.0%", "2\n25.0%", "6\n75.0%"]
 
@@ -61,9 +61,9 @@ def test_paper_stands_in_the_row_of_its_optimizer(ax):
 
 
 def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
-    films = scores(0.1, 0.2, 0.9, pneumonia=(0.9,))
-    table = pd.concat([films.assign(recipe="plain", seed=0), films.assign(recipe="plain", seed=1),
-                       films.assign(recipe="weights", seed=0, score=0.1)])
+    images = scores(0.1, 0.2, 0.9, pneumonia=(0.9,))
+    table = pd.concat([images.assign(recipe="plain", seed=0), images.assign(recipe="plain", seed=1),
+                       images.assign(recipe="weights", seed=0, score=0.1)])
     plots.by_recipe(table, "specificity", ax)
     found = sorted(points(container[0])[0] for container in ax.containers)
     assert [value for value, _ in found] == pytest.approx([2 / 3, 2 / 3, 1.0], abs=1e-6)
@@ -71,8 +71,8 @@ def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
     assert all(row > 0.5 for value, row in found if value < 1)
 
 
-def test_values_by_treatment_have_the_first_above_and_the_paper_in_its_row(ax):
-    evidence_plots.values_by_treatment({"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])},
+def test_values_by_condition_have_the_first_above_and_the_paper_in_its_row(ax):
+    evidence_plots.values_by_condition({"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])},
                                        {"a": (0.5, 1.0), "b": (0.6, 0.6)}, "accuracy", {"b": 0.93}, ax,
                                        ("ridge", 0.8))
     drawn = [points(line) for line in ax.lines]
@@ -86,13 +86,13 @@ def test_values_by_treatment_have_the_first_above_and_the_paper_in_its_row(ax):
     assert "ridge" in ax.get_legend_handles_labels()[1]
 
 
-def test_promised_and_kept_join_the_medians(ax):
-    evidence_plots.promised_and_kept({"a": np.array([0.9, 0.95, 1.0])}, {"a": np.array([0.4, 0.5, 0.9])}, "x", ax)
+def test_validation_and_test_join_the_medians(ax):
+    evidence_plots.validation_and_test({"a": np.array([0.9, 0.95, 1.0])}, {"a": np.array([0.4, 0.5, 0.9])}, "x", ax)
     assert [(0.5, 0), (0.95, 0)] in [points(line) for line in ax.lines]
 
 
 def test_equal_seeds_and_equal_medians_do_not_hide_one_another(ax):
-    evidence_plots.promised_and_kept({"a": np.array([0.8, 0.8, 0.9])}, {"a": np.array([0.7, 0.8, 0.9])}, "x", ax)
+    evidence_plots.validation_and_test({"a": np.array([0.8, 0.8, 0.9])}, {"a": np.array([0.7, 0.8, 0.9])}, "x", ax)
     drawn = [point for line in ax.lines[1:] for point in points(line)]
     assert len(drawn) == len(set(drawn)) == 8
 

@@ -16,7 +16,7 @@ from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import DataError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.training.fit import select_films
+from covidcnn.training.fit import select_images
 from covidcnn.training.recipe import Recipe, recipe_for
 
 RECIPE = Recipe(epochs=1)
@@ -49,41 +49,41 @@ def test_facts_are_those_of_the_medmnist_package(monkeypatch, tmp_path):
     assert facts["license"] == "CC BY 4.0"
 
 
-def test_films_keep_their_pixels_labels_and_order(mnist_folder, mnist_file):
-    films = open_dataset(mnist_folder).films
+def test_images_keep_their_pixels_labels_and_order(mnist_folder, mnist_file):
+    images = open_dataset(mnist_folder).images
     with np.load(mnist_file) as arrays:
         for split in COUNTS:
-            own = films[films["split"] == split].sort_values("path", key=lambda paths: paths.str.split("/").str[-1])
+            own = images[images["split"] == split].sort_values("path", key=lambda paths: paths.str.split("/").str[-1])
             assert (own["label"] == "PNEUMONIA").astype(int).tolist() == arrays[f"{split}_labels"][:, 0].tolist()
             found = [read_grey(mnist_folder / path) for path in own["path"]]
             np.testing.assert_array_equal(found, arrays[f"{split}_images"])
 
 
-def test_films_are_known_as_what_they_are(mnist_folder):
+def test_images_are_known_as_what_they_are(mnist_folder):
     data = open_dataset(mnist_folder)
     assert data.source is PNEUMONIAMNIST
     assert data.source.protects_test
     assert data.warnings == ()
     for words in ("at 28 px, from the official file", "4 train, 3 val, 5 test", "CC BY 4.0",
-                  "Its patients are not published: each film counts as a patient of its own"):
+                  "Its patients are not published: each image counts as a patient of its own"):
         assert words in data.identity
-    assert data.films["patient"].is_unique
+    assert data.images["patient"].is_unique
 
 
-def test_films_have_the_same_bytes_everywhere(mnist_folder, mnist_file):
-    film = next(mnist_folder.glob("train/NORMAL/*.bmp"))
+def test_images_have_the_same_bytes_everywhere(mnist_folder, mnist_file):
+    image = next(mnist_folder.glob("train/NORMAL/*.bmp"))
     with np.load(mnist_file) as arrays:
-        pixels = arrays["train_images"][int(film.stem.removeprefix("train-"))]
+        pixels = arrays["train_images"][int(image.stem.removeprefix("train-"))]
     # Sizes and places, a header of 40 bytes, the 256 greys, and the lines from below.
     header = struct.pack("<2sIHHI", b"BM", 1078 + 28 * 28, 0, 0, 1078)
     header += struct.pack("<IiiHHIIiiII", 40, 28, 28, 1, 8, 0, 0, 0, 0, 0, 0)
     palette = b"".join(bytes([grey, grey, grey, 0]) for grey in range(256))
-    assert film.read_bytes() == header + palette + pixels[::-1].tobytes()
+    assert image.read_bytes() == header + palette + pixels[::-1].tobytes()
 
 
-def test_changed_film_or_marker_is_refused(mnist_folder, refused):
-    film = next(mnist_folder.glob("train/NORMAL/*.bmp"))
-    film.rename(film.with_name("moved.bmp"))
+def test_changed_image_or_marker_is_refused(mnist_folder, refused):
+    image = next(mnist_folder.glob("train/NORMAL/*.bmp"))
+    image.rename(image.with_name("moved.bmp"))
     with refused(MARKER, "not those that it was written for", "again"):
         open_dataset(mnist_folder)
     for damaged in ("{", "[]", "{}"):
@@ -130,9 +130,9 @@ def test_damaged_file_is_refused(tmp_path, mnist_file, refused, damage):
 def test_official_validation_is_the_default(mnist_folder, tiny_tree):
     data = open_dataset(mnist_folder)
     chosen = recipe_for(data, RECIPE)
-    films = select_films(data.films, chosen)
-    assert set(films.loc[films["role"] == "validation", "split"]) == {"val"}
-    assert films["role"].value_counts().to_dict() == {"train": 4, "validation": 3, "test": 5}
+    images = select_images(data.images, chosen)
+    assert set(images.loc[images["role"] == "validation", "split"]) == {"val"}
+    assert images["role"].value_counts().to_dict() == {"train": 4, "validation": 3, "test": 5}
     assert recipe_for(data, Recipe(epochs=1, validation="image")).validation == "image"
     assert recipe_for(open_dataset(tiny_tree), RECIPE) == RECIPE
 
@@ -144,14 +144,14 @@ def test_training_uses_it_and_says_what_it_was_made_from(mnist_folder, tmp_path,
     record = json.loads((tmp_path / "model" / "run.json").read_text())
     assert record["recipe"]["validation"] == "published"
     assert record["counts"]["validation"] == {"PNEUMONIA": 2, "NORMAL": 1}
-    assert record["test openings"] == [EXPLORATORY]
-    assert record["licence of the films"] == "CC BY 4.0"
+    assert record["test-set accesses"] == [EXPLORATORY]
+    assert record["licence of the images"] == "CC BY 4.0"
     assert all(name in record["citation"] for name in ("MedMNIST v2", "Kermany"))
     code, out, _ = run("evaluate", tmp_path / "model" / "model.keras", "--data", mnist_folder, "--json",
                        "--bootstrap-samples", 10)
     result = json.loads(out)
     assert (code, result["n"], result["note"]) == (0, 5, EXPLORATORY)
-    assert "each film counts as a patient of its own" in result["identity"]
+    assert "each image counts as a patient of its own" in result["identity"]
 
 
 def test_sweep_uses_it(mnist_folder, tmp_path, run, monkeypatch):
@@ -165,7 +165,7 @@ def test_sweep_uses_it(mnist_folder, tmp_path, run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_rebuilt_copy_has_the_official_counts_and_eight_films_in_two_splits(tmp_path, shared_mnist, run):
+def test_rebuilt_copy_has_the_official_counts_and_eight_images_in_two_splits(tmp_path, shared_mnist, run):
     code, out, _ = run("data", "fetch", "pneumoniamnist", "--from", shared_mnist / "pneumoniamnist_rebuilt.npz",
                        "--unofficial", "--out", tmp_path / "mnist")
     assert code == 0
@@ -173,10 +173,10 @@ def test_rebuilt_copy_has_the_official_counts_and_eight_films_in_two_splits(tmp_
     assert "8 groups of identical files lie in more than one split" in out
 
 
-def test_check_names_the_damaged_film(mnist_folder, run):
-    film = next(mnist_folder.glob("train/NORMAL/*.bmp"))
-    film.write_bytes(b"BM")
+def test_check_names_the_damaged_image(mnist_folder, run):
+    image = next(mnist_folder.glob("train/NORMAL/*.bmp"))
+    image.write_bytes(b"BM")
     code, out, _ = run("data", "check", mnist_folder)
     assert code == 2
-    assert f"error: train/NORMAL/{film.name}: " in out
+    assert f"error: train/NORMAL/{image.name}: " in out
     assert "not those that it was written for" in out

@@ -128,11 +128,11 @@ def test_importing_the_package_does_not_load_tensorflow():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [
-    ["trials", "store"], ["sweep", "sweep.yaml", "--store", "store", "--data", "films", "--dry-run"],
+    ["trials", "store"], ["sweep", "sweep.yaml", "--store", "store", "--data", "images", "--dry-run"],
     ["evidence", "status"]], ids=" ".join)
 def test_commands_that_train_nothing_do_not_load_tensorflow(arguments, tmp_path, tiny_tree):
     (tmp_path / "store/trials").mkdir(parents=True)
-    (tmp_path / "films").symlink_to(tiny_tree)
+    (tmp_path / "images").symlink_to(tiny_tree)
     (tmp_path / "sweep.yaml").write_text("seeds: [0]\nrecipe: {epochs: 1}\ngrid: {optimizer: [Nadam, SGD]}\n")
     code = (f"import sys; sys.argv[1:] = {arguments}\nfrom covidcnn.cli import main\n"
             "try:\n    main()\nfinally:\n    print(sorted({'tensorflow', 'keras'} & set(sys.modules)))")
@@ -148,7 +148,7 @@ def test_no_module_is_longer_than_300_lines():
     assert {name: length for name, length in lengths.items() if length > 300} == {}
 
 
-def test_no_film_and_no_machine_path_is_tracked():
+def test_no_image_and_no_machine_path_is_tracked():
     suspicious = re.compile(r"/(?:home|root|Users|work|tmp|opt)/[a-z]")
     for path in tracked_files():
         assert path.suffix.lower() not in {".jpeg", ".jpg", ".dcm", ".npy"}, path
@@ -157,7 +157,7 @@ def test_no_film_and_no_machine_path_is_tracked():
             assert path.name == "test_project.py" or not found, f"{path.name}: {found}"
 
 
-def test_reports_are_ignored_but_for_the_paper_profile_without_films_and_pages():
+def test_reports_are_ignored_but_for_the_paper_profile_without_images_and_pages():
     def ignored(path):
         return subprocess.run(["git", "check-ignore", "--quiet", path], cwd=PROJECT, check=False).returncode == 0
 
@@ -165,6 +165,6 @@ def test_reports_are_ignored_but_for_the_paper_profile_without_films_and_pages()
     assert ignored("reports/quick-phantom/tables/a.csv")
     assert not ignored("reports/paper/tables/a.csv")
     assert not ignored("reports/paper/figures/fig_11.png")
-    assert ignored("reports/paper/figures/films/fig_01.png")
+    assert ignored("reports/paper/figures/images/fig_01.png")
     assert ignored("reports/paper/notebooks/01_data_inspection.ipynb")
     assert ignored("reports/paper/index.html")

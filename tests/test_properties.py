@@ -30,7 +30,7 @@ SETTINGS = st.builds(ImageSettings, st.integers(16, 64), st.sampled_from(sorted(
 
 
 @given(IMAGES, SETTINGS)
-def test_every_film_is_prepared_to_the_size_and_left_as_it_was(image, chosen):
+def test_every_image_is_prepared_to_the_size_and_left_as_it_was(image, chosen):
     before = image.copy()
     prepared = chosen.prepare(image)
     assert prepared.shape == (chosen.size, chosen.size)
@@ -68,7 +68,7 @@ def test_padding_keeps_the_aspect_ratio(height, width, size):
 
 @given(image=IMAGES, mode=st.sampled_from(["L", "RGB", "RGBA"]), ending=st.sampled_from(["png", "tiff", "bmp"]))
 def test_lossless_files_are_read_back_to_the_pixel(tmp_path, image, mode, ending):
-    path = tmp_path / f"film.{ending}"
+    path = tmp_path / f"image.{ending}"
     Image.fromarray(image).convert(mode).save(path)
     np.testing.assert_array_equal(read_grey(path), image)
     assert (read_header(path).height, read_header(path).width) == image.shape
@@ -79,7 +79,7 @@ def test_lossless_files_are_read_back_to_the_pixel(tmp_path, image, mode, ending
 def test_dicom_keeps_the_order_of_greys_or_turns_it_round(tmp_path, image, bits, inverted, window):
     image = image & (2**bits - 1)
     options = {"WindowCenter": window[0], "WindowWidth": window[1]} if window else {}
-    path = write_dicom(tmp_path / "film.dcm", image, bits,
+    path = write_dicom(tmp_path / "image.dcm", image, bits,
                        PhotometricInterpretation="MONOCHROME1" if inverted else "MONOCHROME2", **options)
     shown = read_grey(path)
     assert shown.dtype == np.uint8
@@ -92,32 +92,32 @@ def test_dicom_keeps_the_order_of_greys_or_turns_it_round(tmp_path, image, bits,
 # ---------------------------------------------------------------- splits
 
 @st.composite
-def film_tables(draw):
-    """Films of a few patients, some with both labels, all in train."""
+def image_tables(draw):
+    """Images of a few patients, some with both labels, all in train."""
     rows = draw(st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=12, max_size=80))
     table = pd.DataFrame([(f"{number}.png", f"p{patient}", ("NORMAL", "PNEUMONIA")[ill])
                           for number, (patient, ill) in enumerate(rows)], columns=["path", "patient", "label"])
     return table.assign(split="train", series="", number=-1)
 
 
-@given(film_tables(), st.floats(0.05, 0.6), st.integers(0, 5))
-def test_no_patient_stands_on_both_sides(films, fraction, seed):
+@given(image_tables(), st.floats(0.05, 0.6), st.integers(0, 5))
+def test_no_patient_stands_on_both_sides(images, fraction, seed):
     try:
-        roles = assign_roles(films, "patient", fraction, seed)
+        roles = assign_roles(images, "patient", fraction, seed)
     except DataError:
         return
     assert set(roles["role"]) == {"train", "validation"}
     assert (roles.groupby("patient")["role"].nunique() == 1).all()
-    shuffled = assign_roles(films.sample(frac=1, random_state=0), "patient", fraction, seed)
+    shuffled = assign_roles(images.sample(frac=1, random_state=0), "patient", fraction, seed)
     pd.testing.assert_series_equal(shuffled["role"].sort_index(), roles["role"])
 
 
-@given(film_tables(), st.integers(1, 80), st.integers(0, 3))
-def test_drawing_takes_whole_patients_and_not_more_than_asked(films, limit, seed):
-    drawn = draw_by_patient(films, limit, seed)
+@given(image_tables(), st.integers(1, 80), st.integers(0, 3))
+def test_drawing_takes_whole_patients_and_not_more_than_asked(images, limit, seed):
+    drawn = draw_by_patient(images, limit, seed)
     assert len(drawn) <= max(limit, 0)
     for patient in set(drawn["patient"]):
-        assert (drawn["patient"] == patient).sum() == (films["patient"] == patient).sum()
+        assert (drawn["patient"] == patient).sum() == (images["patient"] == patient).sum()
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_hash_is_a_fraction_and_stays_the_same(key, seed, purpose):
 
 @st.composite
 def score_tables(draw):
-    """Scores of both classes, each film a patient of its own."""
+    """Scores of both classes, each image a patient of its own."""
     scores = draw(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=40))
     ill = draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores)))
     ill[:2] = [True, False]
@@ -143,7 +143,7 @@ def score_tables(draw):
 
 
 @given(score_tables(), st.floats(0, 1))
-def test_matrix_counts_every_film_once(scores, threshold):
+def test_matrix_counts_every_image_once(scores, threshold):
     matrix = confusion(scores, threshold)
     assert matrix.n == len(scores)
     assert matrix.true_positives + matrix.false_negatives == (scores["label"] == "PNEUMONIA").sum()

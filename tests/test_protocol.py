@@ -101,7 +101,7 @@ def test_one_choice_among_all(protocol, store):
     assert selection_table(one, "tuning", store)["selected"].sum() == 1
 
 
-def test_pilot_is_one_seed_two_epochs_and_no_test_film(protocol):
+def test_pilot_is_one_seed_two_epochs_and_no_test_image(protocol):
     trials = pilot(protocol.sweep("plain")).trials(protocol.data)
     assert [(trial.seed, trial.recipe.epochs, trial.score_test) for trial in trials] == [(0, 2, False)]
 
@@ -141,10 +141,10 @@ def paper() -> Protocol:
 
 
 @pytest.mark.slow
-def test_papers_protocol_is_about_the_published_films(paper, shared_films):
+def test_papers_protocol_is_about_the_published_images(paper, shared_images):
     from covidcnn.data.dataset import open_dataset
 
-    assert open_dataset(shared_films).content_hash == paper.data
+    assert open_dataset(shared_images).content_hash == paper.data
 
 
 def test_precision_is_pinned_in_every_arm(paper):
@@ -152,7 +152,7 @@ def test_precision_is_pinned_in_every_arm(paper):
         assert arm.value["recipe"]["precision"] in ("float32", "bfloat16")
 
 
-def test_arms_that_choose_score_no_test_film(paper):
+def test_arms_that_choose_score_no_test_image(paper):
     for arm in paper.arms.values():
         assert bool(arm.value.get("score_test")) != bool(arm.select)
 

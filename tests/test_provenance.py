@@ -25,7 +25,7 @@ def clone(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "changed"), [
-    ("covidcnn/code.py", True), ("reports/paper/openings.csv", False), ("covidcnn/film.png", False)])
+    ("covidcnn/code.py", True), ("reports/paper/openings.csv", False), ("covidcnn/image.png", False)])
 def test_changed_code_is_said_and_results_and_new_files_are_no_change_of_it(clone, name, changed):
     assert len(provenance.git_commit()) == 40
     (clone / name).write_text("b\n")

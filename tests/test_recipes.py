@@ -92,10 +92,10 @@ def test_balance_is_not_what_is_missing(world, contrasts):
 
 def test_choosing_on_test_never_loses_and_is_at_least_what_validation_chooses(world):
     arm = world[1].arms[PUBLIC_RECIPE]
-    nadam = arm.treatment(optimizer="Nadam")
+    nadam = arm.condition(optimizer="Nadam")
     by_epoch = recipes.accuracy_by_epoch(nadam)
     leak, last, sixteen = (
-        paired_difference(recipes.chosen_scores(nadam, rule), nadam.test_scores, arm.films).mean
+        paired_difference(recipes.chosen_scores(nadam, rule), nadam.test_scores, arm.images).mean
         for rule in ("test accuracy", "last", "validation accuracy"))
     assert leak == pytest.approx((by_epoch.max(axis=1) - by_epoch[:, -1]).mean())
     assert last == 0
@@ -159,7 +159,7 @@ def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):
 
 
 def test_claim_says_for_which_recipe_it_holds(world):
-    first = replace(text_recipe(world[1]), floor=None)
+    first = replace(text_recipe(world[1]), baseline=None)
     table = both_recipes(first, world[1])
     assert set(table.loc[["covid-19", "equalisation"], "public_verdict"]) == {""}
     # Both recipes are the same trainings here.

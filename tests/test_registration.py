@@ -69,12 +69,12 @@ def test_two_sizes():
 
 
 def test_each_image_and_the_reference():
-    films = pd.DataFrame({"split": ["train", "train", "train", "test"],
+    images = pd.DataFrame({"split": ["train", "train", "train", "test"],
                           "label": ["NORMAL", "NORMAL", "PNEUMONIA", "NORMAL"]})
-    images = np.stack([np.full((96, 96), level, np.uint8) for level in (0, 20, 100, 255)])
+    pixels = np.stack([np.full((96, 96), level, np.uint8) for level in (0, 20, 100, 255)])
     # Each class counts the same, test not at all.
-    assert framing.reference_image(films, images) == pytest.approx(np.full((96, 96), 55.0))
-    table = framing.align_each(np.stack([chest(height=1.1), images[2]]), chest())
+    assert framing.reference_image(images, pixels) == pytest.approx(np.full((96, 96), 55.0))
+    table = framing.align_each(np.stack([chest(height=1.1), pixels[2]]), chest())
     assert table["height"].to_list() == [pytest.approx(1.1, abs=0.02), pytest.approx(np.nan, nan_ok=True)]
 
 
@@ -93,21 +93,21 @@ def test_averages_with_their_interval():
 
 
 def test_distribution_by_split_and_label():
-    films = pd.DataFrame({"split": ["train"] * 4 + ["test"], "label": ["NORMAL"] * 4 + ["PNEUMONIA"]})
+    images = pd.DataFrame({"split": ["train"] * 4 + ["test"], "label": ["NORMAL"] * 4 + ["PNEUMONIA"]})
     alignments = pd.DataFrame({"height": [1.0, 1.2, 1.4, np.nan, 0.9], "width": [1.0, 1.0, 0.7, np.nan, 0.9]})
-    table = framing.distribution(films, alignments)
+    table = framing.distribution(images, alignments)
     assert table.loc[("train", "NORMAL", "height"), ["images", "converged", "50 %"]].to_list() == [4, 0.75, 1.2]
     assert table.loc[("train", "NORMAL", "height by width"), "95 %"] == pytest.approx(1.2 + 0.9 * 0.8)
     assert table.loc[("test", "PNEUMONIA", "height by width"), "50 %"] == 1.0
 
 
 def test_averages_of_all_pairs():
-    films = pd.DataFrame([{"split": split, "label": label, "patient": f"{split}{label}{place}"}
+    images = pd.DataFrame([{"split": split, "label": label, "patient": f"{split}{label}{place}"}
                           for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for place in range(4)])
     tall = {("test", "NORMAL"): 1.1, ("train", "PNEUMONIA"): 1.05}
-    images = np.stack([chest(height=tall.get((split, label), 1.0))
-                       for split, label in zip(films["split"], films["label"], strict=True)])
-    table = framing.averages_table(films, images, samples=3)
+    pixels = np.stack([chest(height=tall.get((split, label), 1.0))
+                       for split, label in zip(images["split"], images["label"], strict=True)])
+    table = framing.averages_table(images, pixels, samples=3)
     assert table.loc[("test NORMAL", "train NORMAL", "height"), "value"] == pytest.approx(1.1, abs=0.02)
     assert table.loc[("test PNEUMONIA", "train PNEUMONIA", "height"), "value"] == pytest.approx(1 / 1.05, abs=0.02)
     assert table.loc[("train PNEUMONIA", "train NORMAL", "width"), "value"] == pytest.approx(1.0, abs=0.01)

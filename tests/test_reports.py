@@ -14,7 +14,7 @@ from covidcnn.paper.studies import LEDGER, PROTOCOL, STORE
 from covidcnn.paper.tables import evidence_tables
 from covidcnn.paper.write import FROZEN_CLAIMS, other_than_frozen
 from covidcnn.paths import MANIFEST
-from covidcnn.study.access_log import open_store, openings
+from covidcnn.study.access_log import open_store, read_access_log
 from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import ledger, read_ledger
 from covidcnn.study.pages import manifest, write_tables
@@ -87,7 +87,7 @@ def test_report_of_the_notebooks_is_made_of_the_trials_of_the_manifest():
     committed = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
     record = json.loads((FOLDER / "run-record.json").read_text(encoding="utf-8"))
     assert record["evidence"] == {name: committed[name] for name in record["evidence"]}
-    assert {"trials sha256", "openings of the published test set"} <= set(record["evidence"])
+    assert {"trials sha256", "accesses to the published test set"} <= set(record["evidence"])
     # One library made all pages.
     assert len({entry["git commit"] for entry in record["notebooks"].values()}) == 1
 
@@ -107,14 +107,14 @@ def test_every_trial_of_the_store_stands_in_an_arm(evidence):
 def test_every_scoring_of_the_test_set_was_entered_and_none_is_kept_back(protocol, evidence):
     scored = {result.trial.key for results in evidence.finished.values() for result in results
               if result.trial.score_test and not result.diverged}
-    floor = set() if evidence.floor is None else set(evidence.floor["model"])
-    assert set(openings(protocol)["scored"]) == scored | floor
+    baseline = set() if evidence.baseline is None else set(evidence.baseline["model"])
+    assert set(read_access_log(protocol)["scored"]) == scored | baseline
 
 
-def test_no_film_and_no_trace_of_a_machine():
+def test_no_image_and_no_trace_of_a_machine():
     for path in FOLDER.rglob("*"):
         relative = path.relative_to(FOLDER).as_posix()
-        if not path.is_file() or relative.startswith(("figures/films/", "logs/", "pilot/", "store/unfinished/",
+        if not path.is_file() or relative.startswith(("figures/images/", "logs/", "pilot/", "store/unfinished/",
                                                       "notebooks/", "scores/")):
             continue
         assert path.suffix.lower() not in (".jpeg", ".jpg", ".dcm"), relative

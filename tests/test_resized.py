@@ -1,4 +1,4 @@
-"""The copy at 224 px: byte for byte the evidence's films, whole or not at all."""
+"""The copy at 224 px: byte for byte the evidence's images, whole or not at all."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from covidcnn.data.resized import write_resized
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM
 
 
-def test_originals_become_the_films_of_the_evidence(shared_originals, shared_films, tmp_path, run):
+def test_originals_become_the_images_of_the_evidence(shared_originals, shared_images, tmp_path, run):
     code, out, err = run("data", "resize", shared_originals, tmp_path / "small")
-    assert (code, out) == (0, f"56 films of 224 px: {tmp_path / 'small'}\n"), err
+    assert (code, out) == (0, f"56 images of 224 px: {tmp_path / 'small'}\n"), err
     made = sorted(path.relative_to(tmp_path / "small") for path in (tmp_path / "small").rglob("*.jpeg"))
     assert len(made) == 56
     for path in made:
-        assert (tmp_path / "small" / path).read_bytes() == (shared_films / path).read_bytes(), path
+        assert (tmp_path / "small" / path).read_bytes() == (shared_images / path).read_bytes(), path
 
 
 def test_names_colour_and_nothing_else_are_kept(small_tree, tmp_path):
@@ -35,12 +35,12 @@ def test_names_colour_and_nothing_else_are_kept(small_tree, tmp_path):
     assert seen[-1] == (20, 20)
     names = {path.relative_to(small_tree) for path in small_tree.rglob("*.jpeg")}
     assert {path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*") if path.is_file()} == names
-    with Image.open(tmp_path / "copy" / colour.relative_to(small_tree)) as film:
-        assert (film.size, film.mode) == ((224, 224), "RGB")
-        assert not film.getexif()
-        assert "comment" not in film.info
+    with Image.open(tmp_path / "copy" / colour.relative_to(small_tree)) as image:
+        assert (image.size, image.mode) == ((224, 224), "RGB")
+        assert not image.getexif()
+        assert "comment" not in image.info
         # Turned upright: what was on the left is above.
-        shown = np.asarray(film, float)
+        shown = np.asarray(image, float)
         np.testing.assert_allclose(shown[120:].mean(axis=(0, 1)), (200, 60, 30), atol=6)
         np.testing.assert_allclose(shown[:104].mean(axis=(0, 1)), 0, atol=6)
 
@@ -55,13 +55,13 @@ def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, t
     monkeypatch.setattr("covidcnn.cli.data.open_data", lambda *_: published)
     code, out, err = run("data", "resize", small_tree, tmp_path / "second")
     first, *others = out.splitlines()
-    assert (code, first) == (0, f"20 films of 224 px: {tmp_path / 'second'}")
+    assert (code, first) == (0, f"20 images of 224 px: {tmp_path / 'second'}")
     assert others == (["byte for byte those of the evidence"] if same else [])
     assert ("not byte for byte those of the evidence" in err) != same
 
 
-def test_copied_phantoms_are_phantoms(phantom_films, tmp_path):
-    write_resized(open_dataset(phantom_films), tmp_path / "copy")
+def test_copied_phantoms_are_phantoms(phantom_images, tmp_path):
+    write_resized(open_dataset(phantom_images), tmp_path / "copy")
     assert open_dataset(tmp_path / "copy").source is PHANTOM
 
 
@@ -72,15 +72,15 @@ def test_what_cannot_be_copied_leaves_all_as_it_was(small_tree, tmp_path, run, s
         (tmp_path / "small_copy/mine").write_text("kept")
         named = f"{tmp_path / 'small_copy'}: there is something already"
     elif spoil == "DICOM":
-        film = next(small_tree.rglob("*.jpeg"))
-        write_dicom(film, np.random.default_rng(0).integers(0, 4096, (40, 48), np.uint16), 12)
-        named = f"{film}: no JPEG file"
+        radiograph = next(small_tree.rglob("*.jpeg"))
+        write_dicom(radiograph, np.random.default_rng(0).integers(0, 4096, (40, 48), np.uint16), 12)
+        named = f"{radiograph}: no JPEG file"
     else:
-        film = next(small_tree.rglob("*.jpeg"))
-        with Image.open(film) as image:
-            image.save(film.with_suffix(".png"))
-        film.unlink()
-        named = f"{film.with_suffix('.png')}: no JPEG file"
+        radiograph = next(small_tree.rglob("*.jpeg"))
+        with Image.open(radiograph) as image:
+            image.save(radiograph.with_suffix(".png"))
+        radiograph.unlink()
+        named = f"{radiograph.with_suffix('.png')}: no JPEG file"
     before = sorted(tmp_path.rglob("*"))
     code, out, err = run("data", "resize", small_tree, tmp_path / "small_copy")
     assert (code, out) == (2, "")
@@ -90,19 +90,19 @@ def test_what_cannot_be_copied_leaves_all_as_it_was(small_tree, tmp_path, run, s
 
 
 @pytest.mark.parametrize("how", ["vanished", "cut"])
-def test_film_that_went_bad_is_named_and_nothing_is_left(small_tree, tmp_path, refused, how):
+def test_image_that_went_bad_is_named_and_nothing_is_left(small_tree, tmp_path, refused, how):
     dataset = open_dataset(small_tree)
-    film = next(small_tree.rglob("*.jpeg"))
-    content = film.read_bytes()
-    film.unlink()
+    image = next(small_tree.rglob("*.jpeg"))
+    content = image.read_bytes()
+    image.unlink()
     if how == "cut":
-        film.write_bytes(content[:-300])
-    with refused(film, "copy it again or remove it"):
+        image.write_bytes(content[:-300])
+    with refused(image, "copy it again or remove it"):
         write_resized(dataset, tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
-def test_copy_among_the_films_is_refused(small_tree, refused):
-    with refused("lies among the films"):
+def test_copy_among_the_images_is_refused(small_tree, refused):
+    with refused("lies among the images"):
         write_resized(open_dataset(small_tree), small_tree / "train/NORMAL/copy")
     assert not (small_tree / "train/NORMAL/copy").exists()

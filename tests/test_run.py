@@ -45,35 +45,35 @@ def test_figure_is_saved_twice_closed_and_entered_once(opened):
 
 
 @pytest.mark.parametrize(("content", "file"), [
-    ("films", "figures/films/f.png"), ("results", "figures/f.png"), ("schema", "figures/f.png")])
-def test_figures_of_films_lie_apart(opened, content, file):
+    ("images", "figures/images/f.png"), ("results", "figures/f.png"), ("schema", "figures/f.png")])
+def test_figures_of_images_lie_apart(opened, content, file):
     figure, _ = plt.subplots()
     opened.save_figure(figure, "f", "caption", content)
     assert record(opened)["figures"][0]["file"] == file
 
 
-def test_figures_of_phantoms_say_so_unless_no_film_had_a_part(opened):
+def test_figures_of_phantoms_say_so_unless_no_image_had_a_part(opened):
     run = marked(opened, source=PHANTOM)
     for name, content in (("measured", "results"), ("drawing", "schema")):
         figure, _ = plt.subplots()
         run.save_figure(figure, name, "caption", content)
-    assert "Phantom films, no patients" in text_of(run, "measured")
+    assert "Phantom images, no patients" in text_of(run, "measured")
     assert "Phantom" not in text_of(run, "drawing")
 
 
-def test_published_films_are_credited(opened):
+def test_published_images_are_credited(opened):
     run = marked(opened, source=CHEST_XRAY)
     figure, _ = plt.subplots()
-    run.save_figure(figure, "f", "caption", "films")
-    assert "Kermany" in text_of(run, "films/f")
-    assert "PneumoniaMNIST" not in text_of(run, "films/f")
+    run.save_figure(figure, "f", "caption", "images")
+    assert "Kermany" in text_of(run, "images/f")
+    assert "PneumoniaMNIST" not in text_of(run, "images/f")
 
 
-def test_films_of_pneumoniamnist_are_credited_and_validated_by_their_own_split(opened):
+def test_images_of_pneumoniamnist_are_credited_and_validated_by_their_own_split(opened):
     run = marked(opened, source=PNEUMONIAMNIST)
     figure, _ = plt.subplots()
-    run.save_figure(figure, "f", "caption", "films")
-    assert "PneumoniaMNIST, Yang et al. 2023, from Kermany" in text_of(run, "films/f")
+    run.save_figure(figure, "f", "caption", "images")
+    assert "PneumoniaMNIST, Yang et al. 2023, from Kermany" in text_of(run, "images/f")
     assert run.recipe().validation == "published"
     assert opened.recipe().validation == "patient"
 
@@ -93,19 +93,19 @@ def test_results_on_the_published_test_set_are_called_exploratory(opened):
 
 def test_only_scorings_of_the_published_test_set_are_entered(opened):
     opened.log_test_opening("a model")
-    assert record(opened)["test openings"] == []
+    assert record(opened)["test-set accesses"] == []
     for _ in range(2):
         marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
-    assert [entry["name"] for entry in record(opened)["test openings"]] == ["a model", "a model"]
+    assert [entry["name"] for entry in record(opened)["test-set accesses"]] == ["a model", "a model"]
 
 
 def test_a_figure_is_shown_with_its_caption_and_tied_to_its_file(opened, monkeypatch):
     shown = []
     monkeypatch.setattr("covidcnn.report.run.display", shown.append)
     figure, _ = plt.subplots()
-    opened.save_figure(figure, "f", "caption", "films")
+    opened.save_figure(figure, "f", "caption", "images")
     _, metadata = shown[0]._repr_mimebundle_()
-    assert metadata["image/png"] == {"width": 700, "alt": "caption", "name": "f", "file": "figures/films/f.png"}
+    assert metadata["image/png"] == {"width": 700, "alt": "caption", "name": "f", "file": "figures/images/f.png"}
 
 
 def test_scores_are_saved_and_entered_with_their_threshold(opened):
@@ -144,7 +144,7 @@ def test_opening_again_starts_the_record_anew(opened, tiny_tree):
 def test_opening_again_forgets_no_scoring_of_the_published_test_set(opened, tiny_tree):
     marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
     again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
-    assert [entry["name"] for entry in record(again)["test openings"]] == ["a model"]
+    assert [entry["name"] for entry in record(again)["test-set accesses"]] == ["a model"]
 
 
 def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch):
@@ -162,8 +162,8 @@ def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch)
     assert len(trained) == 1
     assert set(first.scores["split"]) == {"validation", "test"}
     assert (run.folder / STORE / "trials" / f"{trained[0]}.json").is_file()
-    assert [entry["name"] for entry in record(run)["test openings"]] == [
-        "SGD, plain films, augmentation none, balancing none, seed 0"]
+    assert [entry["name"] for entry in record(run)["test-set accesses"]] == [
+        "SGD, plain images, augmentation none, balancing none, seed 0"]
 
 
 def test_trial_that_diverges_is_refused(opened, monkeypatch, refused):

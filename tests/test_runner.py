@@ -40,10 +40,10 @@ def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = "quick"
 
 
 @pytest.fixture(scope="session")
-def smoke_report(phantom_films, tmp_path_factory):
+def smoke_report(phantom_images, tmp_path_factory):
     """The whole series, run once for all tests."""
     folder = tmp_path_factory.mktemp("report")
-    outcomes = run_series(find_notebooks(), SMOKE, open_dataset(phantom_films), folder, report=lambda line: None)
+    outcomes = run_series(find_notebooks(), SMOKE, open_dataset(phantom_images), folder, report=lambda line: None)
     return folder, outcomes
 
 
@@ -74,18 +74,18 @@ def test_every_figure_made_from_phantoms_says_so(smoke_report):
     schemata = {"fig_10", "parameters", "nadam_steps"}
     figures = [path for path in folder.glob("figures/**/*.svg") if path.stem not in schemata]
     assert figures
-    silent = [path.name for path in figures if not re.search("Phantom films, no patients|Evidence of the paper profile",
-                                                             path.read_text(encoding="utf-8"))]
+    silent = [path.name for path in figures if not re.search(
+        "Phantom images, no patients|Evidence of the paper profile", path.read_text(encoding="utf-8"))]
     assert silent == []
 
 
-def test_nothing_written_holds_a_path_of_the_machine(smoke_report, phantom_films):
+def test_nothing_written_holds_a_path_of_the_machine(smoke_report, phantom_images):
     folder, _ = smoke_report
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".png":
             content = path.read_bytes()
             text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-            for machine in (str(PROJECT), str(folder), str(phantom_films), sys.prefix, str(Path.home())):
+            for machine in (str(PROJECT), str(folder), str(phantom_images), sys.prefix, str(Path.home())):
                 assert machine not in text, f"{path.name} holds {machine}"
 
 
@@ -101,23 +101,23 @@ def test_run_record_tells_what_was_run(smoke_report):
     folder, _ = smoke_report
     record = json.loads((folder / "run-record.json").read_text(encoding="utf-8"))
     assert record["profile"]["name"] == "smoke"
-    assert record["data"]["films"] == 200
+    assert record["data"]["images"] == 200
     assert len(record["data"]["content hash"]) == 64
     for entry in record["notebooks"].values():
         assert entry["status"] == "done"
         assert {"python", "tensorflow", "keras", "covidcnn"} <= entry["versions"].keys()
-    assert record["exploratory test openings"]["count"] == 0
+    assert record["exploratory test-set accesses"]["count"] == 0
 
 
 @pytest.mark.slow
-def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_films, tmp_path):
+def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_images, tmp_path):
     """nbval executes every cell again and compares: a test that results are repeatable to the digit. Of a notebook that
     trains a model in plain sight and one that reads trials from the store; the first of the series is compared byte by
     byte elsewhere (test_faults.py)."""
     folder, _ = smoke_report
     again = [str(folder / "notebooks" / f"{name}.ipynb") for name in ("04_model_building", "06_evaluation")]
     environment = os.environ | {
-        "COVIDCNN_DATA": str(phantom_films), "COVIDCNN_OUT": str(tmp_path / "out"),
+        "COVIDCNN_DATA": str(phantom_images), "COVIDCNN_OUT": str(tmp_path / "out"),
         "COVIDCNN_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(PROJECT)}
     done = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--no-cov",
                            *again], cwd=folder, env=environment, capture_output=True, text=True,
@@ -192,12 +192,13 @@ def test_unknown_parameter_or_type_is_refused(tmp_path, refused, parameters, wor
 
 
 def test_parameters_go_to_the_notebooks_that_have_them(tmp_path):
-    notebooks = [write_notebook(tmp_path / "01_n.ipynb", parameters='PROFILE = "quick"\nSEED = 0\nFILM = ""'),
-                 write_notebook(tmp_path / "02_n.ipynb", parameters='PROFILE = "quick"\nFILM = 3\nSHARES = [0.5, 0.1]')]
+    notebooks = [write_notebook(tmp_path / "01_n.ipynb", parameters='PROFILE = "quick"\nSEED = 0\nIMAGE = ""'),
+                 write_notebook(tmp_path / "02_n.ipynb",
+                                parameters='PROFILE = "quick"\nIMAGE = 3\nSHARES = [0.5, 0.1]')]
     assert read_parameters(notebooks, []) == {}
-    assert read_parameters(notebooks, ["SEED=7", "FILM=5", "SHARES=[1, 0.25]"]) == {
-        "01_n": {"SEED": 7, "FILM": "5"}, "02_n": {"FILM": 5, "SHARES": [1.0, 0.25]}}
-    assert read_parameters(notebooks[:1], ["FILM=a = 'b'"]) == {"01_n": {"FILM": "a = 'b'"}}
+    assert read_parameters(notebooks, ["SEED=7", "IMAGE=5", "SHARES=[1, 0.25]"]) == {
+        "01_n": {"SEED": 7, "IMAGE": "5"}, "02_n": {"IMAGE": 5, "SHARES": [1.0, 0.25]}}
+    assert read_parameters(notebooks[:1], ["IMAGE=a = 'b'"]) == {"01_n": {"IMAGE": "a = 'b'"}}
 
 
 @pytest.mark.slow
@@ -251,7 +252,7 @@ def test_only_the_paper_profile_may_write_into_its_folder(refused, inside):
         report_folder(SMOKE, "phantom", PROJECT / "reports" / "paper" / inside)
 
 
-def test_paper_profile_needs_the_published_films(tiny_tree, tmp_path, refused):
+def test_paper_profile_needs_the_published_images(tiny_tree, tmp_path, refused):
     with refused("needs the published data set", error=UserError):
         open_run("01_x", "paper", str(tiny_tree), str(tmp_path))
 

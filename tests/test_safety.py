@@ -13,7 +13,7 @@ MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "mar
 NAMES = {"eval", "exec", "compile", "__import__"}
 METHODS = {"read_pickle", "to_pickle", "unsafe_load", "full_load", "unsafe_load_all", "full_load_all", "system",
            "popen", "enable_unsafe_deserialization"}
-# joblib.Parallel draws phantom films: its workers are processes of our own, to which it hands our own functions
+# joblib.Parallel draws phantom images: its workers are processes of our own, to which it hands our own functions
 # pickled. Nothing that comes from a file goes that way; joblib's own files would.
 CALLS = {("joblib", "load"), ("joblib", "dump"), ("yaml", "load"), ("yaml", "load_all"), ("yaml", "Loader"),
          ("yaml", "UnsafeLoader"), ("yaml", "FullLoader")}

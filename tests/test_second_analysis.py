@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import second_analysis
-from invented import invented_floor, invented_store
+from invented import invented_baseline, invented_store
 from second_analysis import second_ledger
 
 from covidcnn.paper.claims import SECTIONS
@@ -29,8 +29,8 @@ def assert_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
         # Each drew its own samples of patients.
         exact, slack = 1e-6, 0.05 * (high - low) + 1e-6
         if "set on validation" in claim:
-            # Of two thresholds that are equally good but for rounding each may take another: a film or two. And the
-            # first takes what chance does to validation to be independent in both treatments: on the safe side.
+            # Of two thresholds that are equally good but for rounding each may take another: an image or two. And the
+            # first takes what chance does to validation to be independent in both conditions: on the safe side.
             exact, slack = 0.002, slack + 0.002
             assert low - slack <= found[1], claim
             assert high + slack >= found[2], claim
@@ -44,7 +44,7 @@ def test_invented_store_is_judged_alike(tmp_path):
     """In a world unlike that of the real store, on which both are held against each other too (test_reports.py):
     imbalance moves the boundary."""
     protocol, store = invented_store(tmp_path, "imbalance")
-    invented_floor(tmp_path / "store")
+    invented_baseline(tmp_path / "store")
     claims = ledger(SECTIONS, read_evidence(protocol, store))
     assert_same(claims, second_ledger(tmp_path, claims))
 

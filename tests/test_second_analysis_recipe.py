@@ -28,7 +28,7 @@ BY_OPTIMIZER = {"Nadam": 0.9, "RMSprop": 0.6, "Adam": 0.9, "SGD": 0.7, "AdaGrad"
 ALARMS = {"": 0.05, "height 1.10": 0.4, "width 0.90": 0.06, "size 1.10": 0.35, "cropped height 1.10": 0.05}
 
 
-def films(split: str, well: int, ill: int) -> pd.DataFrame:
+def images(split: str, well: int, ill: int) -> pd.DataFrame:
     """Two of each patient; ``hard`` says at which share of images rightly called this one is still wrong."""
     table = pd.DataFrame({"split": split, "label": ["NORMAL"] * well + ["PNEUMONIA"] * ill})
     number = np.arange(len(table))
@@ -40,8 +40,8 @@ def films(split: str, well: int, ill: int) -> pd.DataFrame:
     return table
 
 
-FILMS = {"test": films("test", 200, 200), "patient": films("validation", 120, 120),
-         "published": films("validation", 8, 8)}
+IMAGES = {"test": images("test", 200, 200), "patient": images("validation", 120, 120),
+         "published": images("validation", 8, 8)}
 
 
 def scored(table: pd.DataFrame, specificity: float) -> np.ndarray:
@@ -69,7 +69,7 @@ def training(arm: str, recipe: dict, seed: int, score_test: bool) -> tuple[pd.Da
     if zoom:
         by_epoch[1] = last + 0.1
     parts = []
-    for split, table in (("test", FILMS["test"]), ("validation", FILMS[recipe["validation"]])):
+    for split, table in (("test", IMAGES["test"]), ("validation", IMAGES[recipe["validation"]])):
         if split == "test" and not score_test:
             continue
         probes = [probe for probe in PROBES if probe in ["", *recipe.get("perturbations", [])]]
@@ -230,7 +230,7 @@ def test_values_are_those_planted(stores, rows):
 def test_an_interval_has_both_variances(stores, rows):
     """Of seeds as they were planted, of patients by the formula: each is drawn within its class, with both images."""
     none, height = (accuracies(stores, "2-ingredients", one) for one in ("paper", "paper and height zoom"))
-    test = FILMS["test"]
+    test = IMAGES["test"]
     gained = np.mean([(test["hard"] < 2 * with_it - SENSITIVITY - 1e-9).to_numpy(float)
                       - (test["hard"] < 2 * without - SENSITIVITY - 1e-9)
                       for without, with_it in zip(none, height, strict=True)], axis=0)[:200].reshape(-1, 2).mean(axis=1)

@@ -78,7 +78,7 @@ def test_every_page_says_what_it_is_not(report):
     assert sorted(names) == ["01_first.html", "02_second.html", "explorer.html", "index.html"]
     for name in names:
         assert "Not a medical device" in page(report, name)
-        assert "These are test films." in page(report, name)
+        assert "These are test images." in page(report, name)
 
 
 def test_index_lists_what_was_made_with_the_headline_table_first(report):
@@ -96,7 +96,7 @@ def test_index_lists_what_was_made_with_the_headline_table_first(report):
 def test_index_counts_one_in_the_singular(tmp_path):
     folder = make_report(tmp_path / "report")
     record = RECORD | {"notebooks": {"01_first": RECORD["notebooks"]["01_first"]},
-                       "exploratory test openings": {"count": 1, "by notebook": {}}}
+                       "exploratory test-set accesses": {"count": 1, "by notebook": {}}}
     write_site(folder, record)
     text = " ".join(page(folder, "index.html").split())
     assert "<dd>one, done; it ran for 1 min 1 s</dd>" in text
@@ -148,11 +148,11 @@ def test_what_is_gone_is_not_linked(tmp_path):
     assert "tables/numbers.csv" not in text
 
 
-def test_explorer_knows_each_training_its_range_and_thresholds_that_no_test_film_chose(report):
+def test_explorer_knows_each_training_its_range_and_thresholds_that_no_test_image_chose(report):
     saved = json.loads(page(report, "record/01_first.json"))["scores"]
     odd, plain, hostile = explorer_choices(report, saved)
     assert (odd["name"], odd["range"], odd["marks"]) == (
-        "all films", (-2, -1), [{"name": "fixed beforehand", "threshold": 0}])
+        "all images", (-2, -1), [{"name": "fixed beforehand", "threshold": 0}])
     assert (plain["name"], plain["range"]) == ("recipe plain, seed 0", (0, 1))
     assert hostile["name"] == f"recipe {HOSTILE[1]}, seed 0"
     scores = pd.read_csv(report / "scores/trained.csv").query("recipe == 'plain'")

@@ -1,4 +1,4 @@
-"""Intervals for differences between treatments, held against simulations whose truth is known."""
+"""Intervals for differences between conditions, held against simulations whose truth is known."""
 
 from itertools import permutations
 
@@ -22,28 +22,28 @@ from covidcnn.evaluation.statistics import (
     rank_probabilities,
 )
 
-FILMS, PATIENTS = 624, 428
+IMAGES, PATIENTS = 624, 428
 
 
-def test_films(generator):
-    """624 films of 428 patients; a patient's films are of one class and of like difficulty."""
-    patient = np.concatenate([np.arange(PATIENTS), generator.integers(0, PATIENTS, FILMS - PATIENTS)])
+def test_images(generator):
+    """624 images of 428 patients; a patient's images are of one class and of like difficulty."""
+    patient = np.concatenate([np.arange(PATIENTS), generator.integers(0, PATIENTS, IMAGES - PATIENTS)])
     positive = patient % 8 < 5
-    films = pd.DataFrame({"patient": [f"p{number}" for number in patient],
+    images = pd.DataFrame({"patient": [f"p{number}" for number in patient],
                           "positive": positive.astype(int)})
-    ease = 1.6 + 0.9 * generator.normal(size=PATIENTS)[patient] + 0.4 * generator.normal(size=FILMS)
-    return films, ease
+    ease = 1.6 + 0.9 * generator.normal(size=PATIENTS)[patient] + 0.4 * generator.normal(size=IMAGES)
+    return images, ease
 
 
-test_films.__test__ = False
+test_images.__test__ = False
 
 
-def models(generator, films, ease, seeds):
-    """Scores of one optimizer's models: right where the film is easy enough for a model of this seed's quality. The
+def models(generator, images, ease, seeds):
+    """Scores of one optimizer's models: right where the image is easy enough for a model of this seed's quality. The
     spread between seeds gives accuracies with a standard deviation of about two points."""
     quality = generator.normal(0, 0.145, (seeds, 1))
-    right = ease + quality + 0.5 * generator.normal(size=(seeds, FILMS)) > 0
-    positive = films["positive"].to_numpy() == 1
+    right = ease + quality + 0.5 * generator.normal(size=(seeds, IMAGES)) > 0
+    positive = images["positive"].to_numpy() == 1
     return np.where(right == positive, 0.9, 0.1)
 
 
@@ -54,13 +54,13 @@ def test_interval_covers_the_truth_and_mcnemar_does_not(seeds):
     generator = np.random.default_rng(seeds)
     covered, rejected, spreads, replicates = 0, 0, [], 400
     for _ in range(replicates):
-        films, ease = test_films(generator)
-        first, second = (models(generator, films, ease, seeds) for _ in range(2))
-        difference = paired_difference(first, second, films, draws=patient_draws(films, 100))
+        images, ease = test_images(generator)
+        first, second = (models(generator, images, ease, seeds) for _ in range(2))
+        difference = paired_difference(first, second, images, draws=patient_draws(images, 100))
         covered += difference.low <= 0 <= difference.high
-        labels = films["positive"].to_numpy()
+        labels = images["positive"].to_numpy()
         rejected += mcnemar_pair(first[0], second[0], labels)["p_value"] < 0.05
-        spreads.append(np.std([accuracy(labels, one, np.ones(FILMS)) for one in first], ddof=1))
+        spreads.append(np.std([accuracy(labels, one, np.ones(IMAGES)) for one in first], ddof=1))
     assert 0.017 < np.mean(spreads) < 0.023
     assert covered / replicates >= 0.93
     # An interval that covers always would say nothing.
@@ -70,19 +70,19 @@ def test_interval_covers_the_truth_and_mcnemar_does_not(seeds):
 
 def test_difference_that_is_there_is_found():
     generator = np.random.default_rng(0)
-    films, ease = test_films(generator)
-    difference = paired_difference(models(generator, films, ease + 1, 10), models(generator, films, ease, 10), films)
+    images, ease = test_images(generator)
+    difference = paired_difference(models(generator, images, ease + 1, 10), models(generator, images, ease, 10), images)
     assert difference.low > 0.02
     assert difference.p_value < 0.001
     assert difference.seeds == 10
 
 
 def test_without_patient_variance_the_interval_is_that_of_a_paired_t_test():
-    """Each film a patient, drawn once: the bootstrap adds nothing, and SciPy knows the rest."""
-    films = pd.DataFrame({"patient": [f"p{n}" for n in range(100)], "positive": [0] * 40 + [1] * 60})
+    """Each image a patient, drawn once: the bootstrap adds nothing, and SciPy knows the rest."""
+    images = pd.DataFrame({"patient": [f"p{n}" for n in range(100)], "positive": [0] * 40 + [1] * 60})
     generator = np.random.default_rng(1)
     first, second = generator.uniform(size=(2, 6, 100))
-    difference = paired_difference(first, second, films, draws=np.ones((50, 100)))
+    difference = paired_difference(first, second, images, draws=np.ones((50, 100)))
     labels = np.repeat([0, 1], [40, 60])
     one, other = ([accuracy(labels, scores, np.ones(100)) for scores in group] for group in (first, second))
     expected = stats.ttest_rel(one, other)
@@ -92,30 +92,30 @@ def test_without_patient_variance_the_interval_is_that_of_a_paired_t_test():
     assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
 
 
-def test_treatments_that_agree_everywhere_differ_by_nothing():
-    films, ease = test_films(np.random.default_rng(0))
-    scores = models(np.random.default_rng(1), films, ease, 5)
-    difference = paired_difference(scores, scores, films)
+def test_conditions_that_agree_everywhere_differ_by_nothing():
+    images, ease = test_images(np.random.default_rng(0))
+    scores = models(np.random.default_rng(1), images, ease, 5)
+    difference = paired_difference(scores, scores, images)
     assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, 0, 0, 1)
 
 
 def test_one_seed_is_refused():
-    films, ease = test_films(np.random.default_rng(0))
-    scores = models(np.random.default_rng(1), films, ease, 1)
+    images, ease = test_images(np.random.default_rng(0))
+    scores = models(np.random.default_rng(1), images, ease, 1)
     with pytest.raises(ValueError, match="at least two"):
-        paired_difference(scores, scores, films)
+        paired_difference(scores, scores, images)
 
 
 def test_patients_are_drawn_whole_and_within_their_class():
-    films, _ = test_films(np.random.default_rng(0))
-    draws = patient_draws(films, 50)
-    assert draws.shape == (50, FILMS)
-    of_patients = films.assign(drawn=draws[0]).groupby("patient")["drawn"].nunique()
+    images, _ = test_images(np.random.default_rng(0))
+    draws = patient_draws(images, 50)
+    assert draws.shape == (50, IMAGES)
+    of_patients = images.assign(drawn=draws[0]).groupby("patient")["drawn"].nunique()
     assert (of_patients == 1).all()
     for positive in (0, 1):
-        first_films = films[films["positive"] == positive].drop_duplicates("patient").index
-        assert (draws[:, first_films].sum(axis=1) == len(first_films)).all()
-    np.testing.assert_array_equal(draws, patient_draws(films, 50))
+        first_images = images[images["positive"] == positive].drop_duplicates("patient").index
+        assert (draws[:, first_images].sum(axis=1) == len(first_images)).all()
+    np.testing.assert_array_equal(draws, patient_draws(images, 50))
 
 
 def test_holm_is_worked_out_by_hand():
@@ -132,11 +132,11 @@ def test_prediction_interval_holds_the_next_run():
     assert 0.935 < held / 2000 < 0.965
 
 
-def test_patient_error_is_that_of_a_proportion_where_each_film_is_a_patient():
-    films = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "positive": [0] * 200 + [1] * 200})
+def test_patient_error_is_that_of_a_proportion_where_each_image_is_a_patient():
+    images = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "positive": [0] * 200 + [1] * 200})
     right = np.arange(400) % 10 != 0
     scores = np.where(right == (np.arange(400) >= 200), 0.9, 0.1)[np.newaxis]
-    assert patient_error(scores, films, draws=patient_draws(films, 3000)) == pytest.approx(
+    assert patient_error(scores, images, draws=patient_draws(images, 3000)) == pytest.approx(
         np.sqrt(0.9 * 0.1 / 400), rel=0.1)
 
 
@@ -152,8 +152,8 @@ def test_rank_probabilities_add_up_and_know_a_clear_winner():
         pd.testing.assert_frame_equal(rank_probabilities(values[list(order)]).loc[ranks.index], ranks)
 
 
-def test_equal_treatments_are_rarely_ranked_with_certainty():
-    """A bootstrap over five seeds alone gives one of two equal treatments rank 1 with 97.5 % a fifth of the time."""
+def test_equal_conditions_are_rarely_ranked_with_certainty():
+    """A bootstrap over five seeds alone gives one of two equal conditions rank 1 with 97.5 % a fifth of the time."""
     generator = np.random.default_rng(8)
     sure = 0
     for _ in range(400):
@@ -184,27 +184,27 @@ def test_minimum_detectable_difference_is_found_at_its_power():
     assert minimum_detectable_difference(Difference(0, 0, 0, 1, 3, 0.0, 0.0)) == 0
 
 
-def test_mcnemar_counts_the_films_on_which_a_pair_disagrees():
+def test_mcnemar_counts_the_images_on_which_a_pair_disagrees():
     labels = np.array([0, 0, 1, 1, 1, 1])
     first, second = np.array([0.1, 0.1, 0.9, 0.9, 0.9, 0.1]), np.array([0.1, 0.9, 0.1, 0.1, 0.9, 0.9])
     assert mcnemar_pair(first, second, labels) == {
         "only first right": 3, "only second right": 1, "p_value": pytest.approx(stats.binomtest(1, 4).pvalue)}
 
 
-def test_contrast_of_two_treatments_is_their_difference_and_a_fixed_part_moves_it():
+def test_contrast_of_two_conditions_is_their_difference_and_a_fixed_part_moves_it():
     generator = np.random.default_rng(5)
-    films, ease = test_films(generator)
-    first, second = models(generator, films, ease + 1, 4), models(generator, films, ease, 4)
-    draws = patient_draws(films, 50)
-    difference = paired_difference(first, second, films, draws=draws)
-    assert contrast([(1, first), (-1, second)], films, draws=draws) == difference
-    moved = contrast([(1, first), (-1, second)], films, draws=draws, fixed=np.full(4, 0.25))
+    images, ease = test_images(generator)
+    first, second = models(generator, images, ease + 1, 4), models(generator, images, ease, 4)
+    draws = patient_draws(images, 50)
+    difference = paired_difference(first, second, images, draws=draws)
+    assert contrast([(1, first), (-1, second)], images, draws=draws) == difference
+    moved = contrast([(1, first), (-1, second)], images, draws=draws, fixed=np.full(4, 0.25))
     assert moved.mean == pytest.approx(difference.mean + 0.25)
     assert moved.high - moved.low == pytest.approx(difference.high - difference.low)
-    other_films = contrast([(1, first), (-1, second)], films, draws=draws, fixed_error=0.3)
-    assert other_films.patient_error == pytest.approx(np.hypot(difference.patient_error, 0.3))
-    half = contrast([(0.5, first)], films, specificity, draws)
-    assert half.patient_error == pytest.approx(0.5 * patient_error(first, films, specificity, draws))
+    other_images = contrast([(1, first), (-1, second)], images, draws=draws, fixed_error=0.3)
+    assert other_images.patient_error == pytest.approx(np.hypot(difference.patient_error, 0.3))
+    half = contrast([(0.5, first)], images, specificity, draws)
+    assert half.patient_error == pytest.approx(0.5 * patient_error(first, images, specificity, draws))
 
 
 def test_interval_over_seeds_is_the_t_interval():

@@ -89,7 +89,7 @@ def test_trial_is_admitted_before_it_is_computed(store):
     assert admitted == [TRIAL, TRIAL]
 
 
-def test_scores_of_every_epoch_and_of_perturbed_films_come_back_as_they_were(store):
+def test_scores_of_every_epoch_and_of_perturbed_images_come_back_as_they_were(store):
     def scored(*arguments):
         scores = stub_trainer(*arguments).scores
         scores = scores.assign(**{"epoch 1": [np.float32(0.1), np.nan], "epoch 2": [np.float32(1 / 3), np.nan]})
@@ -134,7 +134,7 @@ def test_finished_trial_is_not_run_again(store):
 
 
 @pytest.mark.slow
-def test_test_films_are_scored_only_where_the_trial_says_so(store, tiny_tree):
+def test_test_images_are_scored_only_where_the_trial_says_so(store, tiny_tree):
     """With the real training."""
     data = open_dataset(tiny_tree)
     trial = pin_trial(data.content_hash, replace(RECIPE, epochs=1), 0)

@@ -36,7 +36,7 @@ PROTOCOL = {
 
 
 def conditions(evidence):
-    return [evidence.arms["balance"].treatment(balance=name) for name in ("class-weight", "none")]
+    return [evidence.arms["balance"].condition(balance=name) for name in ("class-weight", "none")]
 
 
 def reached(evidence):
@@ -46,7 +46,7 @@ def reached(evidence):
 def weights_help(evidence):
     weighted, plain = conditions(evidence)
     arm = evidence.arms["balance"]
-    return direction(paired_difference(weighted.test_scores, plain.test_scores, arm.films, specificity, arm.draws))
+    return direction(paired_difference(weighted.test_scores, plain.test_scores, arm.images, specificity, arm.draws))
 
 
 TOY = {
@@ -105,7 +105,7 @@ def test_its_pages_name_its_own_classes_and_claims(study, tmp_path):
     protocol, evidence = study
     table = ledger(TOY, evidence)
     arm = evidence.arms["balance"]
-    tables = {"balance": (pd.DataFrame({"balance": [one.recipe.balance for one in arm.treatments]}), "A caption."),
+    tables = {"balance": (pd.DataFrame({"balance": [one.recipe.balance for one in arm.conditions]}), "A caption."),
               "trials": (manifest_table(evidence), "All trials.")}
     write_tables(tables, tmp_path / "tables")
     write_ledger(table, tmp_path, ["A remark."], ["A correction."])

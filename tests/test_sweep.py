@@ -162,12 +162,12 @@ def test_damaged_result_is_reported_and_the_others_run(tmp_path):
 def test_trial_that_cannot_be_run_does_not_stop_the_others(tmp_path):
     def trainer(dataset, trial, folder, report):
         if trial.seed == 1:
-            raise DataError("too few films; give more")
+            raise DataError("too few images; give more")
         return stub_trainer(dataset, trial, folder, report)
 
     end = run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None, trainer)
     assert (end.done, len(end.problems), end.left) == (8, 4, 0)
-    assert set(end.problems) == {"too few films; give more"}
+    assert set(end.problems) == {"too few images; give more"}
 
 
 def test_diverged_trials_are_counted(tmp_path):

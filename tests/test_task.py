@@ -124,7 +124,7 @@ def test_key_of_a_trial_follows_its_task_and_that_of_the_papers_task_is_as_it_wa
 def test_classes_of_ones_own_are_found_in_the_split_folders(covid_tree):
     catalogue = index_folder(covid_tree, positive="COVID")
     assert catalogue.task == COVID
-    assert catalogue.films.groupby(["split", "label"]).size().to_dict() == {
+    assert catalogue.images.groupby(["split", "label"]).size().to_dict() == {
         ("train", "NonCOVID"): 24, ("train", "COVID"): 40, ("val", "NonCOVID"): 4, ("val", "COVID"): 4,
         ("test", "NonCOVID"): 12, ("test", "COVID"): 20}
 
@@ -190,9 +190,9 @@ def test_a_third_class_beside_the_papers_two_is_told_of(tiny_tree, tmp_path, run
 
 def test_subtypes_are_read_from_the_names_and_the_data_stay_the_same(tiny_tree):
     two, three = open_dataset(tiny_tree), open_dataset(tiny_tree, task=SUBTYPE)
-    assert three.films["label"].value_counts().to_dict() == {"NORMAL": 40, "BACTERIA": 32, "VIRUS": 32}
+    assert three.images["label"].value_counts().to_dict() == {"NORMAL": 40, "BACTERIA": 32, "VIRUS": 32}
     assert two.content_hash == three.content_hash
-    assert two.films["label"].value_counts().to_dict() == {"PNEUMONIA": 64, "NORMAL": 40}
+    assert two.images["label"].value_counts().to_dict() == {"PNEUMONIA": 64, "NORMAL": 40}
 
 
 def test_validation_that_lacks_a_class_is_refused(tiny_tree, tmp_path, refused):
@@ -201,10 +201,10 @@ def test_validation_that_lacks_a_class_is_refused(tiny_tree, tmp_path, refused):
     for path in (tmp_path / "set/val/PNEUMONIA").glob("*virus*"):
         path.unlink()
     dataset = open_dataset(tmp_path / "set", task=SUBTYPE)
-    assert set(assign_roles(dataset.films, "patient", 0.3, task=SUBTYPE)["role"]) == {
+    assert set(assign_roles(dataset.images, "patient", 0.3, task=SUBTYPE)["role"]) == {
         "train", "validation", "test", "unused"}
-    with refused("validation by published leaves no VIRUS film", error=DataError):
-        assign_roles(dataset.films, "published", task=SUBTYPE)
+    with refused("validation by published leaves no VIRUS image", error=DataError):
+        assign_roles(dataset.images, "published", task=SUBTYPE)
 
 
 def test_names_that_do_not_tell_the_subtype_are_refused(tiny_tree, tmp_path, refused):
@@ -213,7 +213,7 @@ def test_names_that_do_not_tell_the_subtype_are_refused(tiny_tree, tmp_path, ref
     with refused("1 images whose subtype their names do not tell", "scan.jpeg", "--labels", error=DataError):
         open_dataset(tmp_path / "set", task=SUBTYPE)
     with refused("scan.jpeg", error=DataError):
-        labelled(index_folder(tmp_path / "set").films, SUBTYPE)
+        labelled(index_folder(tmp_path / "set").images, SUBTYPE)
 
 
 # ---------------------------------------------------------------- labels from a table
@@ -238,9 +238,9 @@ def test_labels_and_patients_come_from_columns_as_they_are(flat, column):
     dataset = open_dataset(flat, labels=f"{flat.parent / 'labels.csv'}{column}", patients=flat.parent / "who.csv",
                            positive="covid")
     assert dataset.task.classes == ("healthy", "covid")
-    assert dataset.films["label"].tolist() == ["covid", "healthy"] * 6
-    assert dataset.films["patient"].tolist() == [f"p{number // 3}" for number in range(12)]
-    assert set(dataset.films["split"]) == {"all"}
+    assert dataset.images["label"].tolist() == ["covid", "healthy"] * 6
+    assert dataset.images["patient"].tolist() == [f"p{number // 3}" for number in range(12)]
+    assert set(dataset.images["split"]) == {"all"}
 
 
 def test_images_without_a_label_are_left_out_and_counted(flat):
@@ -248,7 +248,7 @@ def test_images_without_a_label_are_left_out_and_counted(flat):
         f"{number:03d}.png,{('NORMAL', 'pneumonia', '')[number % 3]}" for number in range(9)))
     dataset = open_dataset(flat, labels=flat.parent / "labels.csv")
     assert dataset.task == PNEUMONIA
-    assert dataset.films["label"].tolist() == ["NORMAL", "PNEUMONIA"] * 3
+    assert dataset.images["label"].tolist() == ["NORMAL", "PNEUMONIA"] * 3
     assert "6 images have no label in the table and are left out" in dataset.warnings
 
 
@@ -268,17 +268,17 @@ def test_faulty_table_of_labels_is_refused(flat, refused, text, column, task, wo
 
 def test_labels_of_either_case_are_the_tasks(flat):
     (table := flat.parent / "labels.csv").write_text("path,label\n000.png,Covid\n001.png,NONCOVID\n")
-    films = index_folder(flat, labels=table).films
-    assert assign_labels(films, table, COVID)["label"].tolist() == ["COVID", "NonCOVID"]
+    images = index_folder(flat, labels=table).images
+    assert assign_labels(images, table, COVID)["label"].tolist() == ["COVID", "NonCOVID"]
 
 
 def test_images_are_named_by_file_names_sooner_than_by_numbers_that_look_like_them(flat):
     (flat.parent / "meta.csv").write_text("subject,file,finding\n" + "\n".join(
         f"{11 - number:03d},{number:03d}.png,{'ab'[number % 2]}" for number in range(12)))
-    films = index_folder(flat, labels=f"{flat.parent / 'meta.csv'}:finding",
-                         patients=f"{flat.parent / 'meta.csv'}:subject").films
-    assert films["label"].tolist() == ["a", "b"] * 6
-    assert films["patient"].tolist() == [f"{11 - number:03d}" for number in range(12)]
+    images = index_folder(flat, labels=f"{flat.parent / 'meta.csv'}:finding",
+                         patients=f"{flat.parent / 'meta.csv'}:subject").images
+    assert images["label"].tolist() == ["a", "b"] * 6
+    assert images["patient"].tolist() == [f"{11 - number:03d}" for number in range(12)]
 
 
 def test_empty_cells_name_no_image_though_file_names_repeat(flat):
@@ -292,7 +292,7 @@ def test_empty_cells_name_no_image_though_file_names_repeat(flat):
     paths = [f"{split}/{number:03d}.png" for split in ("train", "test") for number in range(12)]
     (flat.parent / "labels.csv").write_text("remark,place,label\n" + "\n".join(
         f",{path},{'ab'[number % 2]}" for number, path in enumerate(paths)))
-    assert index_folder(flat, labels=flat.parent / "labels.csv").films["label"].value_counts().to_dict() == {
+    assert index_folder(flat, labels=flat.parent / "labels.csv").images["label"].value_counts().to_dict() == {
         "a": 12, "b": 12}
 
 
@@ -318,7 +318,7 @@ def test_two_classes_of_ones_own_from_folder_to_explained_prediction(covid_model
     code, out, err = run("predict", covid_model, covid_tree / "test/COVID", "--json", "--explain", tmp_path / "maps")
     assert (code, json.loads(out)["probability"]) == (0, "of COVID"), err
     assert len(list((tmp_path / "maps").iterdir())) == 20
-    assert {film["called"] for film in json.loads(out)["films"]} <= {"COVID", "NonCOVID"}
+    assert {image["called"] for image in json.loads(out)["images"]} <= {"COVID", "NonCOVID"}
 
 
 def test_three_classes_are_evaluated_class_by_class(subtype_model, tiny_tree, run):
@@ -343,10 +343,10 @@ def test_three_classes_are_predicted_and_explained_for_a_chosen_class(subtype_mo
                          "VIRUS")
     assert code == 0, err
     (tmp_path / "out.csv").write_text(out)
-    films = pd.read_csv(tmp_path / "out.csv")
+    images = pd.read_csv(tmp_path / "out.csv")
     columns = [f"probability {name}" for name in SUBTYPE.classes]
-    assert (films[columns].to_numpy().argmax(axis=1) == SUBTYPE.encode(films["called"])).all()
-    assert "threshold" not in films
+    assert (images[columns].to_numpy().argmax(axis=1) == SUBTYPE.encode(images["called"])).all()
+    assert "threshold" not in images
     code, _, err = run("predict", subtype_model, folder, "--explain", tmp_path / "more", "--explain-class", "flu")
     assert (code, "the model's classes are NORMAL, BACTERIA, VIRUS" in err) == (2, True)
 
@@ -391,11 +391,11 @@ def test_what_needs_two_classes_is_refused_of_three(tiny_tree, tmp_path, run, ar
 
 
 def test_a_share_of_the_first_class_is_of_two_classes(tiny_tree, refused):
-    from covidcnn.training.fit import select_films
+    from covidcnn.training.fit import select_images
 
-    films = open_dataset(tiny_tree, task=SUBTYPE).films
+    images = open_dataset(tiny_tree, task=SUBTYPE).images
     with refused("training_draw is of two classes, and there are 3", error=UserError):
-        select_films(films, replace(RECIPE, training_draw=(10, 0.5)), task=SUBTYPE)
+        select_images(images, replace(RECIPE, training_draw=(10, 0.5)), task=SUBTYPE)
 
 
 def test_report_takes_two_classes(tiny_tree, tmp_path, run):

@@ -16,7 +16,7 @@ def make_scores(normal, pneumonia):
 VALIDATION = make_scores([0.1, 0.2, 0.6], [0.4, 0.7, 0.9, 0.95])
 
 
-def test_paper_rule_is_one_half_whatever_the_films():
+def test_paper_rule_is_one_half_whatever_the_images():
     assert fix_threshold(VALIDATION) == fix_threshold(VALIDATION, "0.5") == 0.5
 
 

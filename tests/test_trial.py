@@ -79,7 +79,7 @@ def test_trials_of_the_first_study_keep_their_keys():
         assert Trial.from_dict(json.loads(path.read_text(encoding="utf-8"))["trial"]).key == path.stem
 
 
-def test_test_films_are_not_scored_after_epochs_where_the_trial_scores_none(refused):
+def test_test_images_are_not_scored_after_epochs_where_the_trial_scores_none(refused):
     recipe = replace(RECIPE, score_every_epoch=("test",))
     with refused("score_every_epoch", "score_test"):
         pin_trial("a" * 64, recipe, 0)

@@ -19,14 +19,14 @@ INTERRUPTED = 130
 
 DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA, or classes of your own, in each). "
-    "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom films."))]
+    "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom images."))]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
     "Go on without files that cannot be read; they are printed, and kept in the record of a report or training."))]
 PatientsOption = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", help=(
-    "Who is on which film, for file names of another scheme: a table that names films in one column and patients in "
+    "Who is on which image, for file names of another scheme: a table that names images in one column and patients in "
     "that called patient, or in COLUMN."))]
 LabelsOption = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
-    "The class of each film, where there are no class folders: likewise, in the column called label, or in COLUMN."))]
+    "The class of each image, where there are no class folders: likewise, in the column called label, or in COLUMN."))]
 TaskOption = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
     "What to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
     "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
@@ -42,7 +42,7 @@ def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", tas
     """Open a data set with a progress bar, and say what is to know of it."""
     from covidcnn.data.dataset import open_dataset
 
-    with progress_bar("reading films") as progress:
+    with progress_bar("reading images") as progress:
         dataset = open_dataset(data or "", skip_bad, patients, progress, task, positive, labels)
     for warning in dataset.warnings:
         say(f"warning: {warning}")

@@ -32,10 +32,10 @@ def check(
     from covidcnn.data.catalogue import index_folder
     from covidcnn.data.check import examine, shortcut_warnings
 
-    with progress_bar("reading films") as progress:
+    with progress_bar("reading images") as progress:
         catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
     findings = examine(catalogue)
-    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.films, catalogue.task))
+    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.images, catalogue.task))
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
                           "warnings": findings.warnings, "errors": findings.errors}, indent=2))
@@ -50,10 +50,10 @@ def check(
 
 
 def resize(
-    folder: Annotated[Path, typer.Argument(help="The published films, or others in their layout; JPEG files.")],
+    folder: Annotated[Path, typer.Argument(help="The published images, or others in their layout; JPEG files.")],
     target: Annotated[Path, typer.Argument(help="A new or empty folder.")],
 ) -> None:
-    """Copy films at 224 x 224 px: of the published set, the films that the evidence of reports/paper rests on."""
+    """Copy images at 224 x 224 px: of the published set, the images that the evidence of reports/paper rests on."""
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.data.sources import CHEST_XRAY
@@ -64,9 +64,9 @@ def resize(
     require_new_folder(target)
     protocol = read_protocol(PROTOCOL)
     dataset = open_data(folder)
-    with progress_bar("resizing films") as progress:
+    with progress_bar("resizing images") as progress:
         write_resized(dataset, target, progress)
-    print(f"{len(dataset.films)} films of {SIDE} px: {target}")
+    print(f"{len(dataset.images)} images of {SIDE} px: {target}")
     if dataset.source is not CHEST_XRAY:
         return
     with progress_bar("reading the copy") as progress:
@@ -83,9 +83,9 @@ def phantom(
     images: Annotated[int, typer.Option(min=20, help="In all, shared as 560 train, 16 val, 224 test of 800.")] = 800,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Draw a data set of phantom chest films: no patients, free to share."""
+    """Draw a data set of phantom chest images: no patients, free to share."""
     from covidcnn.data.phantom import share_counts, write_phantom
 
-    with progress_bar("drawing films") as progress:
+    with progress_bar("drawing images") as progress:
         write_phantom(folder, share_counts(images), seed, progress=lambda done: progress(done, images))
-    print(f"{images} phantom films: {folder}")
+    print(f"{images} phantom images: {folder}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
     from covidcnn.study.protocol import Protocol
 
-FilmsOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
-    "The films that the protocol is about; covidcnn data resize makes them of the published ones. "
+ImagesOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
+    "The images that the protocol is about; covidcnn data resize makes them of the published ones. "
     "Without it: the folder that COVIDCNN_DATA names."))]
 ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yaml names it; covidcnn evidence status.")]
 ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
@@ -28,12 +28,12 @@ ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
 MinutesOption = Annotated[float, typer.Option("--minutes", help=(
     "With --processes: begin no training that would probably end later."))]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
-    "Films of train at their original sizes: what pixel area and aspect alone tell."))]
+    "Images of train at their original sizes: what pixel area and aspect alone tell."))]
 PilotOption = Annotated[bool, typer.Option("--pilot", help=(
     "One seed, two epochs, validation only, into a store of its own: what the arm will cost."))]
 
 
-def run(arms: ArmsArgument, data: FilmsOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
+def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
         study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = 1e6) -> None:
     """Run arms of a protocol into the store beside it: one after the other, or in several processes seed by seed."""
     from covidcnn.study.access_log import open_store
@@ -69,20 +69,20 @@ def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
     plain_console().print(printed)
 
 
-def floor(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
-    """Score the floor, simple models on 16 x 16 pixels, into the store."""
+def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
+    """Score the baseline, simple models on 16 x 16 pixels, into the store."""
     from covidcnn.paper.studies import PROTOCOL, STORE
-    from covidcnn.study.baseline import compute_floor, compute_sizes
+    from covidcnn.study.baseline import compute_baseline, compute_sizes
     from covidcnn.study.protocol import read_protocol
 
     protocol = read_protocol(PROTOCOL)
-    compute_floor(protocol, _open_protocols_data(protocol, data), STORE)
+    compute_baseline(protocol, _open_protocols_data(protocol, data), STORE)
     if originals:
         compute_sizes(open_data(originals), STORE)
-    say(f"floor: {STORE / 'floor'}")
+    say(f"baseline: {STORE / 'floor'}")
 
 
-def framing(data: FilmsOption = None) -> None:
+def framing(data: ImagesOption = None) -> None:
     """Measure how chests stand in the frame, by registration, into reports/aspect: no model has a part in it."""
     from covidcnn.data.cache import load_images
     from covidcnn.evaluation.framing import align_each, averages_table, distribution, reference_image
@@ -92,10 +92,10 @@ def framing(data: FilmsOption = None) -> None:
     from covidcnn.study.protocol import read_protocol
 
     dataset = _open_protocols_data(read_protocol(PROTOCOL), data)
-    films = dataset.films
-    images = load_images(dataset.root, films, ImageSettings(96))
-    tables = {"framing_averages": averages_table(films, images),
-              "framing_images": distribution(films, align_each(images, reference_image(films, images)))}
+    images = dataset.images
+    pixels = load_images(dataset.root, images, ImageSettings(96))
+    tables = {"framing_averages": averages_table(images, pixels),
+              "framing_images": distribution(images, align_each(pixels, reference_image(images, pixels)))}
     for name, table in tables.items():
         path = REPORTS / "aspect" / f"{name}.csv"
         with replacing(path) as temporary:
@@ -103,7 +103,7 @@ def framing(data: FilmsOption = None) -> None:
         say(f"table: {path}")
 
 
-def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annotated[bool, typer.Option(
+def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annotated[bool, typer.Option(
         "--dry-run", help="One epoch of each arm's first replicate; nothing is judged.")] = False) -> None:
     """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
     from covidcnn.data.cache import load_images
@@ -116,15 +116,15 @@ def aspect(data: FilmsOption = None, share: ShardOption = "1/1", dry_run: Annota
     dataset, folder = open_data(data), natural.DESIGN.parent
     store = TrialStore(folder / "store")
     natural.run_design(dataset, TrialStore(folder / "dry") if dry_run else store, share, dry_run, say)
-    design, films = natural.read_design(), natural.measured_images(dataset)
-    missing = [trial for _, trial, _ in natural.planned(design, dataset, films) if not store.is_finished(trial)]
+    design, images = natural.read_design(), natural.measured_images(dataset)
+    missing = [trial for _, trial, _ in natural.planned(design, dataset, images) if not store.is_finished(trial)]
     if missing:
         say(f"{len(missing)} trainings are not finished; the tables wait for them")
         return
-    scores = natural.read_scores(design, dataset, films, store)
-    paths = found.groups(films, load_images(dataset.root, films, ImageSettings(96)))
+    scores = natural.read_scores(design, dataset, images, store)
+    paths = found.groups(images, load_images(dataset.root, images, ImageSettings(96)))
     tables = {"responses": found.response_table(scores), "contrasts": found.contrast_table(scores),
-              "groups": found.group_table(scores, paths), "training_images": natural.facts(films, design)}
+              "groups": found.group_table(scores, paths), "training_images": natural.facts(images, design)}
     for name, table in tables.items():
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, float_format="%.6g", index=name == "training_images")
@@ -164,17 +164,17 @@ def numbers() -> None:
     print(f"made anew: {', '.join(stale)}" if stale else "all as in the tables")
 
 
-def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> None:
+def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
     from covidcnn.paper.studies import PROTOCOL, STORE
     from covidcnn.study.access_log import open_store
-    from covidcnn.study.baseline import read_floor
+    from covidcnn.study.baseline import read_baseline
     from covidcnn.study.protocol import read_protocol
 
     protocol = read_protocol(PROTOCOL)
     dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
-    # What is chosen on validation comes before the first test film.
+    # What is chosen on validation comes before the first test image.
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
         say(f"arm {name}")
         trials = protocol.trials(name)
@@ -184,15 +184,15 @@ def complete(data: FilmsOption = None, originals: OriginalsOption = None) -> Non
             for trial in trials:
                 store.run(dataset, trial)
             select(name)
-    if read_floor(STORE) is None:
-        floor(data, originals)
+    if read_baseline(STORE) is None:
+        baseline(data, originals)
     ledger()
 
 
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     dataset = open_data(data)
     if dataset.content_hash != protocol.data:
-        raise UserError(f"{dataset.root}: not the films that {protocol.path} is about; give the published data set at "
+        raise UserError(f"{dataset.root}: not the images that {protocol.path} is about; give the published data set at "
                         "224 px with --data ('covidcnn data resize' makes it of the originals)")
     return dataset
 

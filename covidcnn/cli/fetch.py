@@ -1,4 +1,4 @@
-"""``covidcnn data fetch``: published films, from their servers or from files that were downloaded by hand."""
+"""``covidcnn data fetch``: published images, from their servers or from files that were downloaded by hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def chest_xray(
 
 
 def pneumoniamnist(
-    size: Annotated[int, typer.Option(metavar="PX", help="Side of the films: 28, 64, 128 or 224.")] = 28,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the images: 28, 64, 128 or 224.")] = 28,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help=(
         "A new or empty folder. Without it: pneumoniamnist_SIZE."))] = None,
     file: FileOption = None,
@@ -60,6 +60,6 @@ def _transfer() -> "Iterator[Progress]":
 
 
 def _report(folder: Path) -> None:
-    """Say where the films are, and what is to know of them."""
-    say(f"films: {folder}")
+    """Say where the images are, and what is to know of them."""
+    say(f"images: {folder}")
     check(folder)

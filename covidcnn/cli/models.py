@@ -86,7 +86,7 @@ def train(
         **({} if batch_norm_momentum is None else {"batch_norm_momentum": batch_norm_momentum}),
         **settings_from(option or [])})
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
-    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision(precision)}.")
+    say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
     say(f"model of epoch {training.best_epoch}: {out / file_name(recipe.model)}")
     if training.interrupted:
@@ -104,7 +104,7 @@ def evaluate(
     skip_bad: SkipBadOption = False,
     patients: PatientsOption = "",
 ) -> None:
-    """Score labelled films and print every metric with its 95 % interval."""
+    """Score labelled images and print every metric with its 95 % interval."""
     from covidcnn.evaluation.folder import evaluate_model
     from covidcnn.models.model_file import load_predictor
 
@@ -118,7 +118,7 @@ def evaluate(
         return
     how = f"threshold {result['threshold']:.3f}" if facts.task.is_binary else "the most probable class"
     table = Table("metric", "value", "95 % interval", "made by",
-                  title=f"{result['n']} films of {result['data']} ({result['split']}), {how}")
+                  title=f"{result['n']} images of {result['data']} ({result['split']}), {how}")
     for name, estimate in result["metrics"].items():
         table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
                       estimate["interval"])
@@ -128,7 +128,7 @@ def evaluate(
         table.add_row(row["class"], row["predicted"], str(row["images"]), f"{row['share']:.3f}",
                       f"{row['low']:.3f} to {row['high']:.3f}")
     plain_console().print(table)
-    _print_distance(result["distance from the training films"])
+    _print_distance(result["distance from the training images"])
     for warning in result["warnings"]:
         print(f"warning: {warning}")
     for line in (result["identity"], result["note"], result["disclaimer"]):
@@ -137,12 +137,12 @@ def evaluate(
 
 
 def _print_distance(distance: dict[str, Any] | None) -> None:
-    """How far the films are from those that the model was trained on."""
+    """How far the images are from those that the model was trained on."""
     if distance is None:
-        print("The model file does not say how its training films looked; models trained from now on do.")
+        print("The model file does not say how its training images looked; models trained from now on do.")
         return
-    table = Table("measure", "training films, 99 %", "median here", "outside",
-                  title=f"How like the {distance['training films']:,} training films these are")
+    table = Table("measure", "training images, 99 %", "median here", "outside",
+                  title=f"How like the {distance['training images']:,} training images these are")
     for name, values in distance["measures"].items():
         table.add_row(name, f"{values['low']:.4g} to {values['high']:.4g}", f"{values['median here']:.4g}",
                       f"{values['share outside']:.1%}")
@@ -153,7 +153,7 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
     if "shorter side" not in distance["measures"]:
         print("Size and aspect ratio are left out: all training images have the same, as those of a resized copy have.")
     print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
-          "of films.")
+          "of images.")
 
 
 def models(

@@ -1,4 +1,4 @@
-"""``covidcnn predict``: what a model says of films that nobody has labelled."""
+"""``covidcnn predict``: what a model says of images that nobody has labelled."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from covidcnn.data.folders import few
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from covidcnn.prediction.films import Unreadable
+    from covidcnn.prediction.images import Unreadable
     from covidcnn.prediction.score import Predictions
     from covidcnn.task import Task
 
@@ -34,13 +34,13 @@ def predict(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=(
         "Write there instead of to the terminal; JSON or CSV by its ending."))] = None,
     explain: Annotated[Path | None, typer.Option(metavar="DIR", help=(
-        "A new folder for Grad-CAM overlays, one PNG a film: where it speaks for the positive class, or of more than "
+        "A new folder for Grad-CAM overlays, one PNG an image: where it speaks for the positive class, or of more than "
         "two classes for the predicted one."))] = None,
     explain_class: Annotated[str, typer.Option(metavar="CLASS", help=(
-        "With --explain: where it speaks for this class, in every film."))] = "",
+        "With --explain: where it speaks for this class, in every image."))] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
 ) -> None:
-    """Score films: probabilities of the classes, the call, and what is unusual in a film.
+    """Score images: probabilities of the classes, the call, and what is unusual in an image.
 
     Preparation, classes and threshold are those that the model file states.
     """
@@ -49,7 +49,7 @@ def predict(
     from covidcnn.models.predictor import KerasPredictor
     from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
     from covidcnn.prediction.explain import write_overlays
-    from covidcnn.prediction.score import predict_films
+    from covidcnn.prediction.score import predict_images
 
     if out and explain and out.resolve().is_relative_to(explain.resolve()):
         raise UserError(f"{out}: lies in the folder of --explain, which has to be a new one; choose "
@@ -68,17 +68,17 @@ def predict(
     spelt = {name.upper(): name for name in ("", *facts.task.classes)}
     if explain_class.upper() not in spelt:
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
-    with progress_bar("scoring films") as progress:
-        predictions = predict_films(predictor, facts, list(_named(paths)), skip_bad, progress)
+    with progress_bar("scoring images") as progress:
+        predictions = predict_images(predictor, facts, list(_named(paths)), skip_bad, progress)
     _say_left_out(predictions)
     for note in predictions.notes:
         say(f"warning: {note}")
     if not facts.appearance:
-        say("warning: the model file does not say how its training films looked, so only sizes are looked at")
+        say("warning: the model file does not say how its training images looked, so only sizes are looked at")
     # The folder is moved into place last: one that is there would keep the same command from being run again.
     with replacing_folder(explain) if explain else nullcontext() as folder:
         if folder:
-            predictions.films["overlay"] = write_overlays(folder, network, facts, predictions.films,
+            predictions.images["overlay"] = write_overlays(folder, network, facts, predictions.images,
                                                            spelt[explain_class.upper()])
         text = _as_json(predictions, facts.task) if form == "json" else _as_csv(predictions, facts.task)
         if out:
@@ -87,7 +87,7 @@ def predict(
     if explain:
         say(f"overlays: {explain}")
     if out:
-        say(f"{len(predictions.films)} films: {out}")
+        say(f"{len(predictions.images)} images: {out}")
     elif form == "table":
         _print_table(predictions)
     else:
@@ -95,7 +95,7 @@ def predict(
 
 
 def _say_left_out(predictions: "Predictions") -> None:
-    # One line for the many texts that may lie beside the films; JSON and CSV list them all.
+    # One line for the many texts that may lie beside the images; JSON and CSV list them all.
     for problem in dict.fromkeys(map(_problem, predictions.passed_over)):
         paths = [str(file.path) for file in predictions.passed_over if _problem(file) == problem]
         say(f"left out: {len(paths):,} files, {few(paths)}: {problem}")
@@ -129,13 +129,13 @@ def _named(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _print_table(predictions: "Predictions") -> None:
     # As text, because a name in square brackets would be taken for a colour.
-    paths = [Text(printable(path)) for path in predictions.films["path"]]
+    paths = [Text(printable(path)) for path in predictions.images["path"]]
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
-    shown = predictions.films.drop(columns=["path", "overlay"], errors="ignore")
+    shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore")
     table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
-    for path, (_, film) in zip(paths, shown.iterrows(), strict=True):
+    for path, (_, image) in zip(paths, shown.iterrows(), strict=True):
         table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else
-                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in film))
+                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in image))
     console = plain_console()
     needed = Measurement.get(console, console.options.update_width(1_000_000), table)
     console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
@@ -147,9 +147,9 @@ def _as_json(predictions: "Predictions", task: "Task") -> str:
     # ASCII throughout: a file name may hold bytes that are no text.
     return json.dumps({
         "disclaimer": DISCLAIMER, "probability": f"of {task.positive}" if task.is_binary else "of each class",
-        "films": predictions.films.to_dict("records"),
-        "left out": [{"path": str(film.path), "problem": _problem(film)}
-                     for film in predictions.left_out],
+        "images": predictions.images.to_dict("records"),
+        "left out": [{"path": str(image.path), "problem": _problem(image)}
+                     for image in predictions.left_out],
         "notes": predictions.notes,
     }, indent=2) + "\n"
 
@@ -159,11 +159,11 @@ def _as_csv(predictions: "Predictions", task: "Task") -> str:
 
     from covidcnn.task import PNEUMONIA
 
-    films = predictions.films.assign(warnings=predictions.films["warnings"].map("; ".join))
-    left_out = pd.DataFrame([{"path": str(film.path), "warnings": f"left out: {_problem(film)}"}
-                             for film in predictions.left_out], columns=["path", "warnings"])
+    images = predictions.images.assign(warnings=predictions.images["warnings"].map("; ".join))
+    left_out = pd.DataFrame([{"path": str(image.path), "warnings": f"left out: {_problem(image)}"}
+                             for image in predictions.left_out], columns=["path", "warnings"])
     # A column and not a line of its own: every reader of CSV takes it.
-    rows = pd.concat([films, left_out]).assign(note=DISCLAIMER)
+    rows = pd.concat([images, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
     if task != PNEUMONIA:
         # The paper's is the class that was meant before there were others.
@@ -171,5 +171,5 @@ def _as_csv(predictions: "Predictions", task: "Task") -> str:
     return rows.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
-def _problem(film: "Unreadable") -> str:
-    return film.problem.removeprefix(f"{film.path}: ")
+def _problem(image: "Unreadable") -> str:
+    return image.problem.removeprefix(f"{image.path}: ")

@@ -53,7 +53,7 @@ def report(
     notebooks = select_notebooks(find_notebooks(), only, first)
     given = read_parameters(notebooks, [*(parameters or []), *([f"MODEL={model}"] if model else [])])
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
-    if "test" not in set(dataset.films["split"]):
+    if "test" not in set(dataset.images["split"]):
         raise UserError(f"{dataset.root}: no test split; a report needs one (train and evaluate do not)")
     if not dataset.task.is_binary:
         raise UserError(f"{dataset.root}: a report tells two classes apart, and there are {len(dataset.task.classes)}; "
@@ -62,7 +62,7 @@ def report(
         raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
                         "Give its folder with --data")
     folder = report_folder(chosen, dataset.name, out or "")
-    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {resolve_precision('auto')}.")
+    say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision('auto')}.")
     try:
         outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients,
                               labels=labels, parameters=given)

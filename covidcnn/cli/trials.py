@@ -42,7 +42,7 @@ StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Folde
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help=(
         "Parts: seeds (a list), recipe (settings that all share), grid (lists of values, every combination), "
-        "variants (a list of settings), score_test (false: test films are not scored)."))],
+        "variants (a list of settings), score_test (false: test images are not scored)."))],
     store: StoreOption,
     data: DataOption = None,
     share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
@@ -62,12 +62,12 @@ def sweep(
 
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
-    if wanted.score_test and "test" not in set(dataset.films["split"]):
+    if wanted.score_test and "test" not in set(dataset.images["split"]):
         raise UserError(f"{spec}: score_test, but {dataset.root} has no test split; leave score_test out")
     wanted = replace(wanted, recipes=tuple(recipe_for(dataset, recipe) for recipe in wanted.recipes))
     trials = shard(wanted.trials(dataset.content_hash, dataset.task), share)
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
-    say(f"{dataset.identity} {len(dataset.films):,} films. Precision: {precision}.")
+    say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {precision}.")
     if dry_run:
         done = sum(map(open_store(store).is_finished, trials))
         print(f"{len(trials)} trials, {done} finished, {len(trials) - done} to run")

@@ -1,4 +1,4 @@
-"""What the films looked like that a model was trained on, and whether others look like them.
+"""What the images looked like that a model was trained on, and whether others look like them.
 
 A network answers for any picture. Whether its answer can mean anything depends on how like the picture is to what
 it saw; these few measures find the coarse differences (another hospital's detector, a photo, an icon), not all.
@@ -17,28 +17,28 @@ from covidcnn.data.folders import few
 from covidcnn.imaging.files import COLOUR_MODES
 
 MEASURES = {
-    "mean grey": "of the film as the model sees it, 0 to 255",
+    "mean grey": "of the image as the model sees it, 0 to 255",
     "contrast": "standard deviation of these greys",
     "aspect ratio": "width by height of the file",
     "shorter side": "of the file, in pixels",
 }
 OUTSIDE = 0.005
-"""Share of the training films that lies below, and that lies above, each measure's usual range."""
+"""Share of the training images that lies below, and that lies above, each measure's usual range."""
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the training films looked."""
+    """How the training images looked."""
 
-    films: int
+    images: int
     ranges: dict[str, tuple[float, float]]
-    """Of each measure the range that holds all training films but 0.5 % at each end."""
+    """Of each measure the range that holds all training images but 0.5 % at each end."""
     colour_share: float
     """Share of the files that are stored in colour, 0 to 1."""
 
     @property
     def telling(self) -> dict[str, tuple[float, float]]:
-        """The ranges, but for those of the file where all training films have one size, as a copy at 224 px has:
+        """The ranges, but for those of the file where all training images have one size, as a copy at 224 px has:
         that size is the copy's, and says nothing of what was copied."""
         of_file = ("aspect ratio", "shorter side")
         one_size = all(self.ranges[name][0] == self.ranges[name][1] for name in of_file)
@@ -55,45 +55,45 @@ class Appearance:
         for name in MEASURES:
             low, high = map(float, value["ranges"][name])
             ranges[name] = (low, high)
-        appearance = cls(int(value["films"]), ranges, float(value["colour_share"]))
+        appearance = cls(int(value.get("images", value.get("films", 0))), ranges, float(value["colour_share"]))
         if not (0 <= appearance.colour_share <= 1 and all(low <= high for low, high in ranges.values())):
             raise ValueError("appearance out of range")
         return appearance
 
 
-def measure(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
-    """The measures of each film.
+def measure(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
+    """The measures of each image.
 
     Args:
-        films: columns ``width``, ``height`` (pixels of the file) and ``mode`` (Pillow's).
-        images: uint8 (len(films), size, size), the films as the model sees them.
+        images: columns ``width``, ``height`` (pixels of the file) and ``mode`` (Pillow's).
+        pixels: uint8 (len(images), size, size), the images as the model sees them.
 
     Returns:
-        The columns of ``MEASURES`` and ``in colour`` (bool), with the index of ``films``.
+        The columns of ``MEASURES`` and ``in colour`` (bool), with the index of ``images``.
     """
     # One at a time: the images may be mapped from disk, and be more than the memory holds.
-    greys = np.array([(image.mean(), image.std()) for image in images], float).reshape(-1, 2)
+    greys = np.array([(image.mean(), image.std()) for image in pixels], float).reshape(-1, 2)
     return pd.DataFrame({
         "mean grey": greys[:, 0], "contrast": greys[:, 1],
-        "aspect ratio": (films["width"] / films["height"]).to_numpy(float),
-        "shorter side": films[["width", "height"]].min(axis=1).to_numpy(float),
-        "in colour": films["mode"].isin(COLOUR_MODES).to_numpy(),
-    }, index=films.index)
+        "aspect ratio": (images["width"] / images["height"]).to_numpy(float),
+        "shorter side": images[["width", "height"]].min(axis=1).to_numpy(float),
+        "in colour": images["mode"].isin(COLOUR_MODES).to_numpy(),
+    }, index=images.index)
 
 
 def describe(measures: pd.DataFrame) -> Appearance:
-    """The appearance of the films that were measured, of which there is at least one."""
+    """The appearance of the images that were measured, of which there is at least one."""
     ends = measures[list(MEASURES)].quantile([OUTSIDE, 1 - OUTSIDE])
     return Appearance(len(measures), {name: (float(ends[name].iloc[0]), float(ends[name].iloc[1]))
                                       for name in MEASURES}, float(measures["in colour"].mean()))
 
 
 def outside(measures: pd.DataFrame, training: Appearance) -> pd.DataFrame:
-    """Which films lie outside the range of the training films, measure by measure.
+    """Which images lie outside the range of the training images, measure by measure.
 
     Returns:
-        bool, columns as in ``Appearance.telling`` and ``in colour``; the last is true where a film is stored in
-        colour and hardly a training film was. The other way round it says nothing: grey is what the model sees.
+        bool, columns as in ``Appearance.telling`` and ``in colour``; the last is true where an image is stored in
+        colour and hardly a training image was. The other way round it says nothing: grey is what the model sees.
     """
     found = {name: (measures[name] < low) | (measures[name] > high) for name, (low, high) in training.telling.items()}
     found["in colour"] = measures["in colour"] & (training.colour_share < OUTSIDE)
@@ -101,7 +101,7 @@ def outside(measures: pd.DataFrame, training: Appearance) -> pd.DataFrame:
 
 
 def differences(measures: pd.DataFrame, training: Appearance | None, size: int) -> list[list[str]]:
-    """For each film what makes it unlike the training films in the model's eyes, in words.
+    """For each image what makes it unlike the training images in the model's eyes, in words.
 
     Args:
         measures: as :func:`measure` gives them.
@@ -110,22 +110,22 @@ def differences(measures: pd.DataFrame, training: Appearance | None, size: int) 
     """
     flags = outside(measures, training) if training else pd.DataFrame(index=measures.index)
     lines: list[list[str]] = []
-    for place, (_, film) in enumerate(measures.iterrows()):
+    for place, (_, image) in enumerate(measures.iterrows()):
         own = []
-        if film["shorter side"] < size:
-            own.append(f"shorter side {film['shorter side']:.0f} px, smaller than the model's input of {size} px")
+        if image["shorter side"] < size:
+            own.append(f"shorter side {image['shorter side']:.0f} px, smaller than the model's input of {size} px")
         for name, (low, high) in training.telling.items() if training else ():
             if flags[name].iloc[place] and name != "shorter side":
-                own.append(f"{name} {film[name]:.4g}, training films {low:.4g} to {high:.4g}")
+                own.append(f"{name} {image[name]:.4g}, training images {low:.4g} to {high:.4g}")
         lines.append(own)
     return lines
 
 
 def of_files(measures: pd.DataFrame, training: Appearance) -> list[str]:
-    """In what the files, which the model does not see, are unlike those of the training films: a line for all of them.
+    """In what the files, which the model does not see, are unlike those of the training images: a line for all of them.
 
     Args:
-        measures: as :func:`measure` gives them, their index the names of the films.
+        measures: as :func:`measure` gives them, their index the names of the images.
         training: of the model.
     """
     flags = outside(measures, training)
@@ -140,15 +140,15 @@ def of_files(measures: pd.DataFrame, training: Appearance) -> list[str]:
 
 
 def compare(measures: pd.DataFrame, training: Appearance) -> dict[str, Any]:
-    """How far a set of films is from the training films: for ``evaluate``, ready for JSON.
+    """How far a set of images is from the training images: for ``evaluate``, ready for JSON.
 
     Returns:
-        For each telling measure the training films' range and the share of these films outside it (0.01 is expected of
-        films of the same kind), the share in colour here and there, and the share that is outside in any way.
+        For each telling measure the training images' range and the share of these images outside it (of images of the
+        same kind 0.01 is expected), the share in colour here and there, and the share that is outside in any way.
     """
     flags = outside(measures, training)
     return {
-        "training films": training.films,
+        "training images": training.images,
         "measures": {name: {"low": low, "high": high, "median here": float(measures[name].median()),
                             "share outside": float(flags[name].mean())}
                      for name, (low, high) in training.telling.items()},

@@ -19,44 +19,44 @@ from covidcnn.paths import cache_folder, replacing, require_space
 _CACHE_VERSION = 5
 
 
-def load_images(root: Path, films: pd.DataFrame, settings: ImageSettings,
+def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings,
                 progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-    """The films as the model sees them, decoded at the first call and mapped from disk ever after.
+    """The images as the model sees them, decoded at the first call and mapped from disk ever after.
 
     The key is made of the content hashes, so that a renamed folder reuses the array and a changed
     image does not. The array is mapped, not read; with ``release_pages`` memory does not grow with the number
     of images.
 
     Args:
-        root: the folder that the films' paths are relative to.
-        films: rows of a catalogue; the array keeps their order.
+        root: the folder that the images' paths are relative to.
+        images: rows of a catalogue; the array keeps their order.
         settings: size and grey-level transform.
         progress: called with (images done, images in all).
 
     Returns:
-        Read-only uint8 memory map (len(films), size, size).
+        Read-only uint8 memory map (len(images), size, size).
 
     Raises:
-        DataError: a film can no longer be read.
+        DataError: an image can no longer be read.
         UserError: the cache folder cannot be written or its disk is full.
     """
     key = hashlib.sha256(f"{_CACHE_VERSION} {sorted(asdict(settings).items())}\n".encode())
-    key.update("\n".join(films["sha256"]).encode())
+    key.update("\n".join(images["sha256"]).encode())
     path = cache_folder() / "images" / f"{key.hexdigest()}.npy"
-    shape = (len(films), settings.size, settings.size)
+    shape = (len(images), settings.size, settings.size)
     # A damaged file is as good as none.
     with suppress(OSError, ValueError, EOFError):
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-        if images.shape == shape:
-            return images
-    _decode(root, films["path"].tolist(), settings, path, progress)
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        if pixels.shape == shape:
+            return pixels
+    _decode(root, images["path"].tolist(), settings, path, progress)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def release_pages(images: np.ndarray) -> None:
     """Let go of what was read of a memory map; the system keeps it cached while it has room.
 
-    Otherwise a process that shows all films once holds all of them in its resident memory.
+    Otherwise a process that shows all images once holds all of them in its resident memory.
     """
     # What was changed in a private map would be lost.
     mapped = getattr(images, "_mmap", None) if getattr(images, "mode", "") == "r" else None

@@ -1,4 +1,4 @@
-"""An index of a folder of films: one row an image, every image decoded once to its end.
+"""An index of a folder of images: one row an image, every image decoded once to its end.
 
 The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; classes of other names are found likewise. Split
 folders may be missing (then ``split`` is 'all'), letters may be of either case, and what archives and operating systems
@@ -42,12 +42,12 @@ class Catalogue:
     """The folder that holds the split folders, or the class folders."""
     task: Task
     """What is told apart: as asked for, or all classes that the folder has."""
-    films: pd.DataFrame
+    images: pd.DataFrame
     """Readable images, sorted by path, with the columns of ``COLUMNS`` (``problem`` empty)."""
     unreadable: pd.DataFrame
     """Files that cannot be used: ``path`` and ``problem``."""
     splits: tuple[str, ...]
-    """Splits that have a folder, with films or without; 'all' where there are no split folders."""
+    """Splits that have a folder, with images or without; 'all' where there are no split folders."""
     ignored: tuple[str, ...]
     """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
     masks: tuple[str, ...]
@@ -60,7 +60,7 @@ class Catalogue:
 
 def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None, task: Task | None = None,
                  positive: str = "", labels: str | Path = "", patients: str | Path | None = None) -> Catalogue:
-    """Index every film under ``folder``; each is decoded once, later calls read the stored index.
+    """Index every image under ``folder``; each is decoded once, later calls read the stored index.
 
     Args:
         folder: a folder in the published layout, or one around it.
@@ -71,7 +71,7 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
         patients: likewise of each image's patient.
 
     Raises:
-        DataError: see :func:`find_layout` and the tables; or the name of a film is not UTF-8, or holds a control
+        DataError: see :func:`find_layout` and the tables; or the name of an image is not UTF-8, or holds a control
             character.
         UserError: ``positive`` is none of two classes.
     """
@@ -79,7 +79,7 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
         # The table says it, not the file names.
         task = replace(task, column="label")
     layout = find_layout(folder, task.classes if task and task.column == "label" else (), positive, bool(labels))
-    images, ignored, masks = [], [], []
+    found_paths, ignored, masks = [], [], []
     for split, label, class_folder in layout.folders:
         for path in files_under(class_folder):
             _require_text(path)
@@ -89,35 +89,35 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
             elif is_mask(path.relative_to(class_folder)):
                 masks.append(relative)
             else:
-                images.append((relative, split, label))
-    table = _stored_index(layout.root, sorted(images), progress)
+                found_paths.append((relative, split, label))
+    table = _stored_index(layout.root, sorted(found_paths), progress)
     is_readable = table["problem"] == ""
-    films = table[is_readable].reset_index(drop=True)
-    if labels and films.empty:
+    images = table[is_readable].reset_index(drop=True)
+    if labels and images.empty:
         raise DataError(f"{layout.root}: no readable image to look up in {labels}; give the folder of its images")
-    found = assign_labels(films, labels, task) if labels else films
+    found = assign_labels(images, labels, task) if labels else images
     chosen = task or Task(layout.classes or classes_of(found["label"]))
     return Catalogue(
         root=layout.root,
         task=chosen.with_positive(positive),
-        films=assign_patients(found, patients) if patients else found,
+        images=assign_patients(found, patients) if patients else found,
         unreadable=table.loc[~is_readable, ["path", "problem"]].reset_index(drop=True),
         splits=tuple(dict.fromkeys(split for split, _, _ in layout.folders)),
         # Beside images that a table labels anything may stand.
         ignored=() if labels else tuple(sorted(ignored)),
         masks=tuple(sorted(masks)),
-        unlabelled=len(films) - len(found),
+        unlabelled=len(images) - len(found),
         elsewhere={} if labels else _elsewhere(layout.root, [class_folder for _, _, class_folder in layout.folders],
-                                               {relative for relative, _, _ in images}),
+                                               {relative for relative, _, _ in found_paths}),
     )
 
 
-def content_hash(films: pd.DataFrame) -> str:
-    """A SHA-256 over name, split, label, subtype, patient and content of every film: equal when the data are.
+def content_hash(images: pd.DataFrame) -> str:
+    """A SHA-256 over name, split, label, subtype, patient and content of every image: equal when the data are.
 
-    Names count, because films are shuffled from the order of their names.
+    Names count, because images are shuffled from the order of their names.
     """
-    lines = sorted("\t".join(film) for film in films[["path", "split", "label", "subtype", "patient", "sha256"]]
+    lines = sorted("\t".join(image) for image in images[["path", "split", "label", "subtype", "patient", "sha256"]]
                    .astype(str).itertuples(index=False))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -127,7 +127,7 @@ def _require_text(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise DataError(f"{readable(path)}: its name is not UTF-8, as tables and pages are; rename it") from error
-    # A line break would end the film's line in a table.
+    # A line break would end the image's line in a table.
     if any(unicodedata.category(character) == "Cc" for character in str(path)):
         raise DataError(f"{str(path)!a}: a control character in its name; rename it")
 

@@ -26,9 +26,9 @@ class Findings:
     """The result of examining a catalogue."""
 
     identity: str
-    """A sentence: the published set, PneumoniaMNIST, phantom films, or how the folder differs."""
+    """A sentence: the published set, PneumoniaMNIST, phantom images, or how the folder differs."""
     source: Source
-    films: pd.DataFrame
+    images: pd.DataFrame
     """The readable images, ``label`` as the task has it; as the folders have it where the names do not tell it."""
     counts: pd.DataFrame
     """Images by split (rows) and class (columns)."""
@@ -38,46 +38,46 @@ class Findings:
     """What a user should know before trusting a number."""
 
 
-def counts_table(films: pd.DataFrame, task: Task = PNEUMONIA) -> pd.DataFrame:
+def counts_table(images: pd.DataFrame, task: Task = PNEUMONIA) -> pd.DataFrame:
     """Images by split, in the published order, and by class, with totals."""
-    table = pd.crosstab(films["split"], films["label"]).reindex(columns=list(task.classes), fill_value=0)
+    table = pd.crosstab(images["split"], images["label"]).reindex(columns=list(task.classes), fill_value=0)
     order = [split for split in ("train", "val", "test", "all") if split in table.index]
     table = table.loc[order]
     table["total"] = table.sum(axis=1)
     return table
 
 
-def duplicate_groups(films: pd.DataFrame) -> pd.DataFrame:
-    """Every film whose bytes occur more than once, with its ``group`` number, sorted by group."""
-    repeated = films[films["sha256"].duplicated(keep=False)]
+def duplicate_groups(images: pd.DataFrame) -> pd.DataFrame:
+    """Every image whose bytes occur more than once, with its ``group`` number, sorted by group."""
+    repeated = images[images["sha256"].duplicated(keep=False)]
     return (repeated.assign(group=repeated.groupby("sha256", sort=False).ngroup() + 1)
             .sort_values(["group", "path"])[["group", "path", "split", "label", "patient", "sha256"]])
 
 
-def patients_across_splits(films: pd.DataFrame) -> pd.DataFrame:
-    """Films of every patient key that stands in more than one split."""
-    splits = films.groupby("patient")["split"].transform("nunique")
-    return films.loc[splits > 1, ["patient", "split", "path"]].sort_values(["patient", "split", "path"])
+def patients_across_splits(images: pd.DataFrame) -> pd.DataFrame:
+    """Images of every patient key that stands in more than one split."""
+    splits = images.groupby("patient")["split"].transform("nunique")
+    return images.loc[splits > 1, ["patient", "split", "path"]].sort_values(["patient", "split", "path"])
 
 
 def examine(catalogue: Catalogue) -> Findings:
     """Look for everything that makes a data set unusable or a result doubtful."""
-    task, films = catalogue.task, catalogue.films
+    task, images = catalogue.task, catalogue.images
     marker = catalogue.root / phantom.MARKER
     errors = [f"{path}: {problem}" for path, problem in
               catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
-    of_task = films
+    of_task = images
     try:
-        of_task = labelled(films, task)
+        of_task = labelled(images, task)
         errors += _missing_classes(catalogue, of_task)
     except DataError as error:
         errors.append(str(error))
-    published = identify(films)
+    published = identify(images)
     try:
-        published = pneumoniamnist.identify(catalogue.root, films) or published
+        published = pneumoniamnist.identify(catalogue.root, images) or published
     except DataError as error:
         errors.append(str(error))
-    duplicates = duplicate_groups(films)
+    duplicates = duplicate_groups(images)
     by_content = duplicates.groupby("sha256")
     for _, group in by_content:
         if group["label"].nunique() > 1:
@@ -86,22 +86,22 @@ def examine(catalogue: Catalogue) -> Findings:
             errors.append(f"{few(paths, ' and ')}: the same image under two labels; remove the wrong one")
     warnings = [published.warning] if published.warning else []
     warnings += _duplicate_warnings(duplicates, published.source == CHEST_XRAY.name)
-    across = patients_across_splits(films)
+    across = patients_across_splits(images)
     if len(across):
         warnings.append(f"{across['patient'].nunique()} patients stand in more than one split, the first "
                         f"{across['patient'].iloc[0]}: results on val or test are too good")
-    unknown = films[films["series"] == ""]
+    unknown = images[images["series"] == ""]
     # Of PneumoniaMNIST nobody can say otherwise, and its identity says so.
     if published.source != PNEUMONIAMNIST.name and unknown["patient"].str.startswith("file-").any():
         warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
-    contrary = films[(films["series"] != "") & films["label"].isin(PNEUMONIA.classes)
-                     & ((films["subtype"] == "normal") != (films["label"] == "NORMAL"))]
+    contrary = images[(images["series"] != "") & images["label"].isin(PNEUMONIA.classes)
+                     & ((images["subtype"] == "normal") != (images["label"] == "NORMAL"))]
     warnings += [f"{few(paths.tolist())}: the name says {subtype} but the folder {label}"
                  for (subtype, label), paths in contrary.groupby(["subtype", "label"])["path"]]
     warnings += [f"{few(paths.tolist())}: {note}"
-                 for note, paths in films[films["note"] != ""].groupby("note")["path"]]
+                 for note, paths in images[images["note"] != ""].groupby("note")["path"]]
     if catalogue.ignored:
         warnings.append(f"{len(catalogue.ignored)} files are no images by their ending and are passed over, "
                         f"the first {catalogue.ignored[0]}")
@@ -124,23 +124,23 @@ def examine(catalogue: Catalogue) -> Findings:
         try:
             seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
         except (OSError, ValueError, KeyError, TypeError):
-            errors.append(f"{marker}: damaged; draw the phantom films again")
-        identity = (f"These are phantom films, drawn by a program from seed {seed}: no child was imaged. They are a "
+            errors.append(f"{marker}: damaged; draw the phantom images again")
+        identity = (f"These are phantom images, drawn by a program from seed {seed}: no child was imaged. They are a "
                     "positive control with a planted cue, and no number measured on them is evidence on real images.")
     return Findings(identity, source, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 
-def shortcut_warnings(films: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str, ...]:
+def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str, ...]:
     """What a file tells of its class before a pixel is looked at, among the training images.
 
     Args:
-        films: with the task's classes in ``label``.
+        images: with the task's classes in ``label``.
         task: what is told apart; each of more than two classes from all others.
     """
     # Imported here: scikit-learn takes its time, and most folders are opened for something else.
     from sklearn.metrics import roc_auc_score
 
-    train = films[films["split"].isin(TRAINING_SPLITS)]
+    train = images[images["split"].isin(TRAINING_SPLITS)]
     endings = train["path"].str.rsplit(".", n=1).str[-1].str.lower()
     measures = {"size in pixels": train["width"] * train["height"], "aspect ratio": train["width"] / train["height"],
                 "colour": train["mode"].isin(COLOUR_MODES),
@@ -158,10 +158,10 @@ def shortcut_warnings(films: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str,
     return tuple(lines)
 
 
-def _missing_classes(catalogue: Catalogue, films: pd.DataFrame) -> list[str]:
-    if films.empty:
+def _missing_classes(catalogue: Catalogue, images: pd.DataFrame) -> list[str]:
+    if images.empty:
         return ["no readable image in any class folder; check that the images were copied"]
-    found = set(zip(films["split"], films["label"], strict=True))
+    found = set(zip(images["split"], images["label"], strict=True))
     # The published val has no image of a virus: validation by it is refused, and by patient is not.
     required = [split for split in catalogue.splits if split != "val" or catalogue.task.column == "label"]
     return [f"{split}: no image of class {label}; add a folder {label} with images"

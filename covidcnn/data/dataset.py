@@ -1,4 +1,4 @@
-"""Open a data set: the one door through which notebooks and commands get their films."""
+"""Open a data set: the one door through which notebooks and commands get their images."""
 
 import os
 from collections.abc import Callable
@@ -22,15 +22,15 @@ holds a path of the machine."""
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder of films that passed its examination."""
+    """A folder of images that passed its examination."""
 
     root: Path
     name: str
     """'phantom', or the folder's name: part of the report folder's name."""
     task: Task
     """What its labels tell apart."""
-    films: pd.DataFrame
-    """Readable images as ``Catalogue.films``; ``label`` is the task's class."""
+    images: pd.DataFrame
+    """Readable images as ``Catalogue.images``; ``label`` is the task's class."""
     left_out: pd.DataFrame
     """Unreadable files that the user chose to go on without: ``path`` and ``problem``."""
     warnings: tuple[str, ...]
@@ -46,7 +46,7 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     """Index and examine a folder in the published layout, or one with classes of its own.
 
     Args:
-        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom films,
+        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images,
             which are drawn on first use.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
         patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
@@ -77,23 +77,23 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         root=catalogue.root,
         name=PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name),
         task=found,
-        films=findings.films,
+        images=findings.images,
         left_out=catalogue.unreadable,
         warnings=findings.warnings,
         identity=findings.identity,
         source=findings.source,
-        content_hash=content_hash(catalogue.films),
+        content_hash=content_hash(catalogue.images),
     )
 
 
 def embedded_phantom() -> Path:
-    """The folder of the default phantom films (560 train, 16 val, 224 test), drawn if it is not there."""
+    """The folder of the default phantom images (560 train, 16 val, 224 test), drawn if it is not there."""
     folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
     if not (folder / phantom.MARKER).is_file():
         try:
             phantom.write_phantom(folder)
         except UserError:
-            # Another process may have drawn the same films meanwhile.
+            # Another process may have drawn the same images meanwhile.
             if not (folder / phantom.MARKER).is_file():
                 raise
     return folder

@@ -50,11 +50,11 @@ class Identity:
     warning: str = ""
 
 
-def identify(films: pd.DataFrame) -> Identity:
-    """Compare the names, splits and classes of ``films`` with the published set's."""
-    is_published = _names_digest(films) == _NAMES_SHA256
+def identify(images: pd.DataFrame) -> Identity:
+    """Compare the names, splits and classes of ``images`` with the published set's."""
+    is_published = _names_digest(images) == _NAMES_SHA256
     # The folder test of the published set, given by itself, has no splits.
-    of_test = films[films["split"].isin(("test", "all"))].assign(split="test")
+    of_test = images[images["split"].isin(("test", "all"))].assign(split="test")
     has_test = _names_digest(of_test) == _TEST_NAMES_SHA256
     if is_published:
         sentence = (f"This is the published set: all {sum(COUNTS.values()):,} images, known by their names. "
@@ -62,17 +62,17 @@ def identify(films: pd.DataFrame) -> Identity:
     else:
         differing = [f"{split} {subtype} {found} (published {published})"
                      for (split, subtype), published in COUNTS.items()
-                     if (found := int(((films["split"] == split) & (films["subtype"] == subtype)).sum()))
+                     if (found := int(((images["split"] == split) & (images["subtype"] == subtype)).sum()))
                      != published]
         total = sum(COUNTS.values())
         # What differs is worth telling where the folder is nearly the published set.
-        nearly = abs(len(films) - total) < total / 10
+        nearly = abs(len(images) - total) < total / 10
         reason = f": {', '.join(differing) or 'names differ'}" if nearly else ""
-        sentence = f"This is not the published set ({len(films):,} films, {total:,} published{reason})."
+        sentence = f"This is not the published set ({len(images):,} images, {total:,} published{reason})."
     return Identity("chest-xray" if is_published else "published test set" if has_test else "own", sentence)
 
 
-def _names_digest(films: pd.DataFrame) -> str:
-    stems = films["path"].map(lambda path: path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
-    lines = sorted(films["split"] + "/" + films["label"] + "/" + stems)
+def _names_digest(images: pd.DataFrame) -> str:
+    stems = images["path"].map(lambda path: path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+    lines = sorted(images["split"] + "/" + images["label"] + "/" + stems)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -23,7 +23,7 @@ def files_under(folder: Path) -> Iterable[Path]:
     """
 
     def stop(error: OSError) -> None:
-        # os.walk would pass over the folder in silence, and its films with it.
+        # os.walk would pass over the folder in silence, and its images with it.
         raise unopened(error) from error
 
     # What lies above is no part of it, should a link lead there.

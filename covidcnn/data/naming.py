@@ -8,14 +8,14 @@ key stands for one child is an assumption.
 import re
 from dataclasses import dataclass
 
-# IM-0115-0001, IM-0666-0001-0002, NORMAL2-IM-1427-0001: patient number, film, sometimes a third number.
+# IM-0115-0001, IM-0666-0001-0002, NORMAL2-IM-1427-0001: patient number, image, sometimes a third number.
 _NORMAL = re.compile(r"(?P<series>IM|NORMAL2-IM)-(?P<number>\d+)-\d+(-\d+)?")
-# person1_bacteria_1, person447_virus_921_1: patient number, kind, film, once a further number.
+# person1_bacteria_1, person447_virus_921_1: patient number, kind, image, once a further number.
 _PNEUMONIA = re.compile(r"person(?P<number>\d+)_(?P<series>bacteria|virus)_\d+(_\d+)?")
 
 
 @dataclass(frozen=True)
-class FilmName:
+class ImageName:
     """The published meaning of one file name."""
 
     series: str
@@ -34,10 +34,10 @@ class FilmName:
         return f"{self.series}-{self.number}"
 
 
-def parse_name(stem: str) -> FilmName | None:
+def parse_name(stem: str) -> ImageName | None:
     """Read a file name without its ending; None if it is not named as the published set is."""
     match = _NORMAL.fullmatch(stem) or _PNEUMONIA.fullmatch(stem)
-    return FilmName(match["series"], int(match["number"])) if match else None
+    return ImageName(match["series"], int(match["number"])) if match else None
 
 
 def subtype_of(label: str) -> str:

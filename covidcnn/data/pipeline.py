@@ -1,6 +1,6 @@
 """Batches for training and scoring, streamed from the image cache: the same for each of Keras's backends.
 
-Everything random in a training batch follows from (seed, epoch, step): the order of the films from
+Everything random in a training batch follows from (seed, epoch, step): the order of the images from
 (seed, epoch), their augmentation from (seed, epoch, step). Nothing depends on what ran before.
 """
 
@@ -20,26 +20,26 @@ _ORDER, _AUGMENTATION = 1, 2
 
 
 def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
-    """Batches that show every training film once (the rarer classes' more often when oversampling)."""
+    """Batches that show every training image once (the rarer classes' more often when oversampling)."""
     counts = np.bincount(labels)
-    films = len(counts) * int(counts.max()) if balance == "oversample" else len(labels)
-    return -(-films // batch_size)
+    images = len(counts) * int(counts.max()) if balance == "oversample" else len(labels)
+    return -(-images // batch_size)
 
 
-def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
+def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
                      epochs: Sequence[int], augmentation: Augmentation, balance: str = "none"
                      ) -> "tf.data.Dataset | Batches":
     """Shuffled, augmented batches of the given epochs in a row.
 
     Args:
-        images: uint8 (n, size, size), usually a memory map.
+        pixels: uint8 (n, size, size), usually a memory map.
         labels: int (n,), the place of each image's class.
         rows: int (m,), the rows of ``images`` to train on.
-        batch_size: films a batch; an epoch's last batch may be smaller.
+        batch_size: images a batch; an epoch's last batch may be smaller.
         seed: of order and augmentation.
         epochs: their numbers, for example ``range(8)``; a continued training begins with a later one.
         augmentation: random changes, new in every epoch.
-        balance: 'oversample' repeats films of the rarer classes; other values change nothing here.
+        balance: 'oversample' repeats images of the rarer classes; other values change nothing here.
 
     Returns:
         Batches of (float32 (batch, size, size, 1) in 0..1, float32 (batch, 1)).
@@ -57,26 +57,26 @@ def training_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
         epoch = epochs[turn]
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
         generator = np.random.default_rng([seed, _AUGMENTATION, epoch, within])
-        films = augment_images([images[row] for row in chosen], augmentation, generator)
-        release_pages(images)
-        return films, labels[chosen].astype(np.float32)
+        images = augment_images([pixels[row] for row in chosen], augmentation, generator)
+        release_pages(pixels)
+        return images, labels[chosen].astype(np.float32)
 
-    return _stream(Batches(batch, steps * len(epochs)), images.shape[1])
+    return _stream(Batches(batch, steps * len(epochs)), pixels.shape[1])
 
 
-def scoring_batches(images: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
+def scoring_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
                     perturbation: str = "") -> "tf.data.Dataset | Batches":
-    """The films of ``rows`` in their order; the same form as :func:`training_batches`.
+    """The images of ``rows`` in their order; the same form as :func:`training_batches`.
 
-    Films are unchanged, or all changed alike by one of ``covidcnn.perturbations.PERTURBATIONS``.
+    Images are unchanged, or all changed alike by one of ``covidcnn.perturbations.PERTURBATIONS``.
     """
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = rows[step * batch_size : (step + 1) * batch_size]
-        films = np.stack([perturbed(images[row], perturbation) for row in chosen]) if perturbation else images[chosen]
-        release_pages(images)
-        return films, labels[chosen].astype(np.float32)
+        images = np.stack([perturbed(pixels[row], perturbation) for row in chosen]) if perturbation else pixels[chosen]
+        release_pages(pixels)
+        return images, labels[chosen].astype(np.float32)
 
-    return _stream(Batches(batch, -(-len(rows) // batch_size)), images.shape[1])
+    return _stream(Batches(batch, -(-len(rows) // batch_size)), pixels.shape[1])
 
 
 class Batches(keras.utils.PyDataset):
@@ -99,9 +99,9 @@ class Batches(keras.utils.PyDataset):
         return self._coming.pop(step).result()
 
     def _prepared(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        films, targets = self._batch(step)
+        images, targets = self._batch(step)
         # Pixels divided by 255: an assumption, the paper does not say.
-        return films.astype(np.float32)[..., np.newaxis] / 255, targets[:, np.newaxis]
+        return images.astype(np.float32)[..., np.newaxis] / 255, targets[:, np.newaxis]
 
 
 def _stream(batches: Batches, size: int) -> "tf.data.Dataset | Batches":

@@ -1,4 +1,4 @@
-"""PneumoniaMNIST: its facts, its file, and the folder of films that is made of it.
+"""PneumoniaMNIST: its facts, its file, and the folder of images that is made of it.
 
 The facts are those of the package medmnist 3.0.2, ``INFO["pneumoniamnist"]``. It is no dependency: it brings
 PyTorch and torchvision (3 GB) for a file that NumPy reads, and makes a folder in the user's home when it is
@@ -21,16 +21,16 @@ from covidcnn.task import PNEUMONIA
 
 PAGE = "https://zenodo.org/records/10519652"
 COUNTS = {"train": (1214, 3494), "val": (135, 389), "test": (234, 390)}
-"""Films of NORMAL and of PNEUMONIA in each official split: 4,708, 524 and 624."""
+"""Images of NORMAL and of PNEUMONIA in each official split: 4,708, 524 and 624."""
 MD5 = {28: "28209eda62fecd6e6a2d98b1501bb15f", 64: "8f4eceb4ccffa70c672198ea285246c6",
        128: "05b46931834c231683c68f40c47b2971", 224: "d6a3c71de1b945ea11211b03746c1fe1"}
-"""Of the official file, by the films' side in pixels."""
+"""Of the official file, by the images' side in pixels."""
 CITATION = (
     "Yang J, Shi R, Wei D, Liu Z, Zhao L, Ke B, Pfister H, Ni B (2023): MedMNIST v2 - A large-scale lightweight "
     "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8"
 )
 MARKER = "PNEUMONIAMNIST.json"
-"""The file by which a reader knows that a folder holds these films."""
+"""The file by which a reader knows that a folder holds these images."""
 
 # Bytes: of an 8-bit BMP with its palette, and at most of an array in the file.
 _BMP_HEADER, _ARRAY_HEADER = 1078, 1024
@@ -42,9 +42,9 @@ class _Origin:
 
     size: int
     md5: str
-    """Of the file that the films are from."""
-    films: str
-    """SHA-256 over the films' paths and contents."""
+    """Of the file that the images are from."""
+    images: str
+    """SHA-256 over the images' paths and contents."""
 
     @property
     def is_official(self) -> bool:
@@ -62,17 +62,17 @@ def folder_bytes(size: int) -> int:
 
 
 def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
-    """Write the films of a PneumoniaMNIST file into the empty ``folder``, in the published layout.
+    """Write the images of a PneumoniaMNIST file into the empty ``folder``, in the published layout.
 
-    A film is named by its split and its place in the file, so that the official order is kept. Films are BMP:
+    An image is named by its split and its place in the file, so that the official order is kept. Images are BMP:
     its bytes depend on no version of a compressor, so that the content hash, and with it the key of every trial,
     is the same everywhere.
 
     Args:
-        file: arrays ``train_images`` (films, size, size), ``train_labels`` (films, 1), and so on; uint8.
-        size: the films' side in pixels.
+        file: arrays ``train_images`` (images, size, size), ``train_labels`` (images, 1), and so on; uint8.
+        size: the images' side in pixels.
         md5: of the file.
-        folder: gets the films and the marker by which ``identify`` knows them.
+        folder: gets the images and the marker by which ``identify`` knows them.
 
     Raises:
         DataError: the file is not PneumoniaMNIST of this size.
@@ -95,17 +95,17 @@ def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
     (folder / MARKER).write_text(json.dumps(asdict(origin), indent=2) + "\n", encoding="utf-8")
 
 
-def identify(root: Path, films: pd.DataFrame) -> Identity | None:
+def identify(root: Path, images: pd.DataFrame) -> Identity | None:
     """Whether a folder holds PneumoniaMNIST as it was written; None if it does not say so.
 
-    Its test films are the published test set's, cropped and small, so that scoring them opens that set.
+    Its test images are the published test set's, cropped and small, so that scoring them opens that set.
 
     Args:
         root: the data set's folder.
-        films: a catalogue's films.
+        images: a catalogue's images.
 
     Raises:
-        DataError: the marker is damaged, or the films are no longer those that it was written for.
+        DataError: the marker is damaged, or the images are no longer those that it was written for.
     """
     marker = root / MARKER
     if not marker.is_file():
@@ -114,19 +114,19 @@ def identify(root: Path, films: pd.DataFrame) -> Identity | None:
         origin = _Origin(**json.loads(marker.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{marker}: damaged; fetch the data set again into another folder") from error
-    if _digest(dict(zip(films["path"], films["sha256"], strict=True))) != origin.films:
-        raise DataError(f"{marker}: the films are not those that it was written for; fetch them again into another "
-                        "folder, or remove this file to use the folder as films of your own")
+    if _digest(dict(zip(images["path"], images["sha256"], strict=True))) != origin.images:
+        raise DataError(f"{marker}: the images are not those that it was written for; fetch them again into another "
+                        "folder, or remove this file to use the folder as images of your own")
     counts = ", ".join(f"{sum(counts):,} {split}" for split, counts in COUNTS.items())
     file = "the official file" if origin.is_official else f"a file that is not the official one (MD5 {origin.md5})"
     return Identity(
         "pneumoniamnist",
         sentence=f"This is PneumoniaMNIST of MedMNIST v2 at {origin.size} px, from {file}, with its official split "
-                 f"({counts}; the test films are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
-                 "Its patients are not published: each film counts as a patient of its own, and films of one child may "
-                 "stand in both train and val.",
+                 f"({counts}; the test images are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
+                 "Its patients are not published: each image counts as a patient of its own, and images of one child "
+                 "may stand in both train and val.",
         warning="" if origin.is_official else "PneumoniaMNIST from a file that is not the official one: results do not "
-                                              "compare with its published table to the last film")
+                                              "compare with its published table to the last image")
 
 
 def _digest(contents: dict[str, str]) -> str:
@@ -135,7 +135,7 @@ def _digest(contents: dict[str, str]) -> str:
 
 
 def _read_split(file: Path, split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (films, size, size) and labels (films,), uint8, of a file that is not trusted."""
+    """Images (images, size, size) and labels (images,), uint8, of a file that is not trusted."""
     number = sum(COUNTS[split])
     images = _read_array(file, f"{split}_images", (number, size, size))
     labels = _read_array(file, f"{split}_labels", (number, 1))[:, 0]

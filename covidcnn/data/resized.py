@@ -1,4 +1,4 @@
-"""The copy of the published films that the evidence of ``reports/paper`` rests on: 224 x 224 pixels."""
+"""The copy of the published images that the evidence of ``reports/paper`` rests on: 224 x 224 pixels."""
 
 import shutil
 from collections.abc import Callable
@@ -20,24 +20,24 @@ SIDE, _QUALITY = 224, 75
 
 
 def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Copy a data set's films at 224 x 224 px, under their names.
+    """Copy a data set's images at 224 x 224 px, under their names.
 
-    As RGB, grey films too, upright, bilinear, the aspect ratio not kept, JPEG of quality 75 without comments: of the
-    published originals this makes the evidence's films byte for byte.
+    As RGB, grey images too, upright, bilinear, the aspect ratio not kept, JPEG of quality 75 without comments: of the
+    published originals this makes the evidence's images byte for byte.
 
     Args:
         dataset: of JPEG files.
         folder: a new or empty one. It appears whole or not at all.
-        progress: called with (films done, films in all).
+        progress: called with (images done, images in all).
 
     Raises:
-        DataError: a film is no JPEG file, or can no longer be read.
-        UserError: there is something in ``folder``, it lies among the films, or it cannot be written.
+        DataError: an image is no JPEG file, or can no longer be read.
+        UserError: there is something in ``folder``, it lies among the images, or it cannot be written.
     """
     if folder.resolve().is_relative_to(dataset.root.resolve()):
-        raise UserError(f"{folder}: lies among the films that are copied; choose a folder outside {dataset.root}")
+        raise UserError(f"{folder}: lies among the images that are copied; choose a folder outside {dataset.root}")
     require_new_folder(folder)
-    paths = dataset.films["path"].tolist()
+    paths = dataset.images["path"].tolist()
     with replacing_folder(folder) as draft:
         small = in_threads(lambda path: _resized(dataset.root / path), paths)
         for done, (path, content) in enumerate(zip(paths, small, strict=True), start=1):
@@ -69,4 +69,4 @@ def _resized(path: Path) -> bytes:
 
 
 def _no_jpeg(path: Path) -> DataError:
-    return DataError(f"{path}: no JPEG file; only such films are resized, as the published ones are")
+    return DataError(f"{path}: no JPEG file; only such images are resized, as the published ones are")

@@ -35,7 +35,7 @@ class Source:
 
 OWN = Source("own")
 """A folder that is none of the others."""
-PHANTOM = Source("phantom", origin="Phantom films, no patients.", grouping="file names")
+PHANTOM = Source("phantom", origin="Phantom images, no patients.", grouping="file names")
 CHEST_XRAY = Source(
     "chest-xray", licence=facts.LICENCE, citation=facts.CITATION,
     credit="Kermany, Zhang and Goldbaum 2018, CC BY 4.0",

@@ -1,7 +1,7 @@
-"""Which films a model learns from, which it is chosen on, and which it is judged by.
+"""Which images a model learns from, which it is chosen on, and which it is judged by.
 
 Membership is decided by a hash of (seed, key), so that it depends on neither order nor number of the
-films: adding images moves no other image to the other side.
+images: adding images moves no other image to the other side.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from covidcnn.task import PNEUMONIA, Task
 
 VALIDATION_DESIGNS = ("published", "image", "patient", "block")
 """How validation is made. 'published': the val folder, 16 images of the published set. The others are cut
-from train: 'image' at random by image (the wrong way: films of one child stand on both sides), 'patient' by
+from train: 'image' at random by image (the wrong way: images of one child stand on both sides), 'patient' by
 patient key, 'block' by runs of neighbouring patient numbers, as the published test set was cut."""
 
 TRAINING_SPLITS = ("train", "all")
@@ -27,22 +27,22 @@ BLOCK = 50
 def hash_fraction(key: str, seed: int, purpose: str) -> float:
     """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose).
 
-    Cutting and drawing need numbers of their own: with the same ones, the first films drawn would be
+    Cutting and drawing need numbers of their own: with the same ones, the first images drawn would be
     just those cut for validation.
     """
     digest = hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float = 0.15, seed: int = 0,
+def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float = 0.15, seed: int = 0,
                  task: Task = PNEUMONIA) -> pd.DataFrame:
     """Add the column ``role``: 'train', 'validation', 'test' or 'unused'.
 
-    Films of a folder without split folders ('all') count as train. The published val images are
+    Images of a folder without split folders ('all') count as train. The published val images are
     'unused' unless they are the validation.
 
     Args:
-        films: a catalogue's films.
+        images: a catalogue's images.
         design: one of ``VALIDATION_DESIGNS``.
         fraction: share of the training keys that goes to validation, in (0, 1).
         seed: of the cut.
@@ -53,87 +53,87 @@ def assign_roles(films: pd.DataFrame, design: str = "patient", fraction: float =
     """
     if design not in VALIDATION_DESIGNS:
         raise DataError(f"unknown validation design '{design}'; choose one of {', '.join(VALIDATION_DESIGNS)}")
-    roles = films["split"].map({"train": "train", "all": "train", "val": "unused", "test": "test"})
+    roles = images["split"].map({"train": "train", "all": "train", "val": "unused", "test": "test"})
     if design == "published":
-        roles[films["split"] == "val"] = "validation"
+        roles[images["split"] == "val"] = "validation"
     else:
-        candidates = films[roles == "train"]
+        candidates = images[roles == "train"]
         roles[candidates.index[_chosen(candidates, design, fraction, seed, task)]] = "validation"
-    result = films.assign(role=roles)
+    result = images.assign(role=roles)
     require_all_classes(result, design, task)
     return result
 
 
-def require_all_classes(films: pd.DataFrame, design: str, task: Task = PNEUMONIA) -> None:
-    """Make sure that training and validation have films of every class.
+def require_all_classes(images: pd.DataFrame, design: str, task: Task = PNEUMONIA) -> None:
+    """Make sure that training and validation have images of every class.
 
     Raises:
         DataError: one of them lacks a class.
     """
     for role in ("train", "validation"):
         for label in task.classes:
-            if not ((films["role"] == role) & (films["label"] == label)).any():
-                raise DataError(f"validation by {design} leaves no {label} film for {role}; "
+            if not ((images["role"] == role) & (images["label"] == label)).any():
+                raise DataError(f"validation by {design} leaves no {label} image for {role}; "
                                 "give more images or choose another design")
 
 
-def split_key(films: pd.DataFrame, design: str) -> pd.Series:
+def split_key(images: pd.DataFrame, design: str) -> pd.Series:
     """The key that stays on one side: the image, its patient, or its block of patient numbers."""
     if design == "image":
-        return films["path"]
+        return images["path"]
     if design == "patient":
-        return films["patient"]
-    block = films["series"] + "-block-" + (films["number"] // BLOCK).astype(str)
+        return images["patient"]
+    block = images["series"] + "-block-" + (images["number"] // BLOCK).astype(str)
     # Without the published naming there are no numbers, and the patient is all that is known.
-    return block.where(films["series"] != "", films["patient"])
+    return block.where(images["series"] != "", images["patient"])
 
 
-def _chosen(films: pd.DataFrame, design: str, fraction: float, seed: int, task: Task) -> np.ndarray:
-    """True where a film goes to validation."""
-    keys = split_key(films, design)
+def _chosen(images: pd.DataFrame, design: str, fraction: float, seed: int, task: Task) -> np.ndarray:
+    """True where an image goes to validation."""
+    keys = split_key(images, design)
     position = {key: hash_fraction(key, seed, "validation") for key in keys.unique()}
     positions = keys.map(position).to_numpy(float)
     chosen = positions < fraction
     for label in task.classes:
-        own = (films["label"] == label).to_numpy()
+        own = (images["label"] == label).to_numpy()
         if own.any() and not chosen[own].any():
             # A small set can miss a class by chance: its first key by hash then goes to validation.
             chosen |= positions == positions[own].min()
     return chosen
 
 
-def draw_by_patient(films: pd.DataFrame, max_images: int | None, seed: int = 0) -> pd.DataFrame:
-    """At most ``max_images`` films, whole patients only, with the class shares kept.
+def draw_by_patient(images: pd.DataFrame, max_images: int | None, seed: int = 0) -> pd.DataFrame:
+    """At most ``max_images`` images, whole patients only, with the class shares kept.
 
     Patients are taken in the order of their hash, so that a larger draw contains a smaller one, but
-    for a patient with too many films to fit.
+    for a patient with too many images to fit.
     """
-    if max_images is None or len(films) <= max_images:
-        return films
-    counts = films["label"].value_counts()
-    return _draw(films, {label: max_images * int(counts[label]) // len(films) for label in counts.index}, seed)
+    if max_images is None or len(images) <= max_images:
+        return images
+    counts = images["label"].value_counts()
+    return _draw(images, {label: max_images * int(counts[label]) // len(images) for label in counts.index}, seed)
 
 
-def draw_shares(films: pd.DataFrame, images: int, first_share: float, seed: int = 0, task: Task = PNEUMONIA
+def draw_shares(images: pd.DataFrame, total: int, first_share: float, seed: int = 0, task: Task = PNEUMONIA
                 ) -> pd.DataFrame:
-    """``images`` films of two classes of which ``first_share`` are of the first, whole patients only.
+    """``total`` images of two classes of which ``first_share`` are of the first, whole patients only.
 
     Raises:
-        DataError: there are not enough films of a class.
+        DataError: there are not enough images of a class.
     """
-    first = round(images * first_share)
-    wanted = dict(zip(task.classes, (first, images - first), strict=True))
-    drawn = _draw(films, wanted, seed)
+    first = round(total * first_share)
+    wanted = dict(zip(task.classes, (first, total - first), strict=True))
+    drawn = _draw(images, wanted, seed)
     for label, number in wanted.items():
         found = int((drawn["label"] == label).sum())
         if found < number:
-            raise DataError(f"{number} {label} films are wanted for training and {found} can be drawn; take fewer "
-                            "films or another share")
+            raise DataError(f"{number} {label} images are wanted for training and {found} can be drawn; take fewer "
+                            "images or another share")
     return drawn
 
 
-def _draw(films: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame:
-    sizes = pd.crosstab(films["patient"], films["label"])
+def _draw(images: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame:
+    sizes = pd.crosstab(images["patient"], images["label"])
     left = np.array([quota[label] for label in sizes.columns])
     kept = set()
     for patient, own in sorted(zip(sizes.index, sizes.to_numpy(), strict=True),
@@ -141,4 +141,4 @@ def _draw(films: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame
         if (own <= left).all():
             kept.add(patient)
             left -= own
-    return films[films["patient"].isin(kept)]
+    return images[images["patient"].isin(kept)]

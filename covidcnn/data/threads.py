@@ -1,4 +1,4 @@
-"""Reading many films on all cores."""
+"""Reading many images on all cores."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What can be told from a film before any lung is looked at, and how far the test set has drifted.
+"""What can be told from an image before any lung is looked at, and how far the test set has drifted.
 
 A model that reaches the numbers below has learned the size of a file or the grey of a corner, not
 pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
@@ -24,7 +24,7 @@ MEASURES = {
     "mean grey": "pixels",
     "contrast": "pixels",
 }
-"""Columns of ``film_measures`` and where each is read. What stands in the file header is lost when films
+"""Columns of ``image_measures`` and where each is read. What stands in the file header is lost when images
 are resized or converted; what stands in the pixels goes with them."""
 
 _SPLITS = Task(("train", "test"))
@@ -32,47 +32,47 @@ _SPLITS = Task(("train", "test"))
 FOLDS = 5
 
 
-def film_measures(films: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
-    """One number a film and measure: nothing in it knows where the lungs are.
+def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
+    """One number an image and measure: nothing in it knows where the lungs are.
 
     Args:
-        films: a catalogue's films.
-        images: uint8 (n, height, width), in the order of ``films``, not transformed.
+        images: a catalogue's images.
+        pixels: uint8 (n, height, width), in the order of ``images``, not transformed.
 
     Returns:
-        A row a film: path, split ('train' also for films of a folder without splits), label, subtype,
+        A row an image: path, split ('train' also for images of a folder without splits), label, subtype,
         patient and the columns of ``MEASURES``. Mean grey and contrast (the standard deviation within the
-        film) are in grey levels, 0 to 255.
+        image) are in grey levels, 0 to 255.
     """
-    table = _described(films)
-    table["pixel area"] = films["width"] * films["height"]
-    table["width / height"] = films["width"] / films["height"]
-    table["stored in colour"] = films["mode"].isin(COLOUR_MODES).astype(int)
-    # Film by film: the images may be mapped from disk, and as floats they would not fit in memory.
-    table["mean grey"] = [float(image.mean()) for image in images]
-    table["contrast"] = [float(image.std()) for image in images]
+    table = _described(images)
+    table["pixel area"] = images["width"] * images["height"]
+    table["width / height"] = images["width"] / images["height"]
+    table["stored in colour"] = images["mode"].isin(COLOUR_MODES).astype(int)
+    # Image by image: the images may be mapped from disk, and as floats they would not fit in memory.
+    table["mean grey"] = [float(image.mean()) for image in pixels]
+    table["contrast"] = [float(image.std()) for image in pixels]
     return table
 
 
 def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """How well one measure alone tells two classes apart among the training films.
+    """How well one measure alone tells two classes apart among the training images.
 
     Args:
-        measures: from ``film_measures``.
+        measures: from ``image_measures``.
         samples: of the bootstrap by patient.
         task: of two classes.
 
     Returns:
         A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``.
         The AUC is taken in the direction that makes it at least 0.5; a measure that is the same in every
-        film tells nothing: its AUC is 0.5 and ``higher in`` says so.
+        image tells nothing: its AUC is 0.5 and ``higher in`` says so.
     """
     train = measures[measures["split"] == "train"]
     rows: list[dict[str, object]] = []
     for name, source in MEASURES.items():
         values = train[name].to_numpy(float)
         if np.ptp(values) == 0:
-            rows.append({"measure": name, "read from": source, "higher in": "all films are equal",
+            rows.append({"measure": name, "read from": source, "higher in": "all images are equal",
                          "auc": 0.5, "low": np.nan, "high": np.nan})
             continue
         rising = roc_auc_score(task.encode(train["label"]), values) >= 0.5
@@ -82,46 +82,47 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
     return pd.DataFrame(rows)
 
 
-def floor_scores(films: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
+def baseline_scores(images: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
                  task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Scores of the floor: a ridge classifier of two classes on coarse pixels, or another simple model.
+    """Scores of the baseline: a ridge classifier of two classes on coarse pixels, or another simple model.
 
-    Training films are scored by models that have not seen their patient, test films by one model trained
-    on all training films. Where there is no test split there are no rows of it.
+    Training images are scored by models that have not seen their patient, test images by one model trained
+    on all training images. Where there is no test split there are no rows of it.
 
     Args:
-        films: a catalogue's films; those of val are left out.
-        pixels: from ``coarse_pixels``, in the order of ``films``.
+        images: a catalogue's images; those of val are left out.
+        pixels: from ``coarse_pixels``, in the order of ``images``.
         model: of scikit-learn; None takes the ridge classifier.
         task: of two classes.
 
     Returns:
-        A row a film: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a
+        A row an image: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a
         decision function, as ridge: above 0 the positive class; else its probability).
     """
     model = _ridge() if model is None else model
     method = "decision_function" if hasattr(model, "decision_function") else "predict_proba"
-    is_train = films["split"].isin(TRAINING_SPLITS).to_numpy()
-    is_test = (films["split"] == "test").to_numpy()
-    positive = task.encode(films["label"])
-    scores = np.full(len(films), np.nan)
-    scores[is_train] = _out_of_fold(model, method, pixels[is_train], positive[is_train], films.loc[is_train, "patient"])
+    is_train = images["split"].isin(TRAINING_SPLITS).to_numpy()
+    is_test = (images["split"] == "test").to_numpy()
+    positive = task.encode(images["label"])
+    scores = np.full(len(images), np.nan)
+    scores[is_train] = _out_of_fold(model, method, pixels[is_train], positive[is_train],
+                                    images.loc[is_train, "patient"])
     if is_test.any():
         scores[is_test] = _of_positive(getattr(clone(model).fit(pixels[is_train], positive[is_train]), method)(
             pixels[is_test]))
-    return _described(films).assign(score=scores)[is_train | is_test].reset_index(drop=True)
+    return _described(images).assign(score=scores)[is_train | is_test].reset_index(drop=True)
 
 
-def floor_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """The floor in numbers: a row inside train (cross-validated by patient), and a row on test.
+def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
+    """The baseline in numbers: a row inside train (cross-validated by patient), and a row on test.
 
     Args:
-        scores: from ``floor_scores``.
+        scores: from ``baseline_scores``.
         samples: of the bootstrap by patient.
         task: of two classes.
 
     Returns:
-        ``scored on``, ``films``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high``
+        ``scored on``, ``images``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high``
         (the AUC's 95 % interval).
     """
     names = {"train": "train, cross-validated by patient", "test": "test"}
@@ -130,46 +131,46 @@ def floor_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA
         own = scores[scores["split"] == split]
         if own["label"].nunique() == len(task.classes):
             matrix = confusion(own, threshold=0, task=task)
-            rows.append({"scored on": name, "films": matrix.n, "accuracy": matrix.accuracy,
+            rows.append({"scored on": name, "images": matrix.n, "accuracy": matrix.accuracy,
                          "sensitivity": matrix.sensitivity, "specificity": matrix.specificity}
                         | _auc(own, samples, task))
-    return pd.DataFrame(rows, columns=["scored on", "films", "accuracy", "sensitivity", "specificity", "auc",
+    return pd.DataFrame(rows, columns=["scored on", "images", "accuracy", "sensitivity", "specificity", "auc",
                                        "low", "high"])
 
 
-def split_shift(films: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Within one class, can a linear classifier on coarse pixels tell a test film from a training film?
+def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
+    """Within one class, can a linear classifier on coarse pixels tell a test image from a training image?
 
     If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
 
     Args:
-        films: a catalogue's films.
-        pixels: from ``coarse_pixels``, in the order of ``films``.
+        images: a catalogue's images.
+        pixels: from ``coarse_pixels``, in the order of ``images``.
         samples: of the bootstrap by patient.
         task: whose classes are looked at.
 
     Returns:
-        A row a class: ``label``, ``train films``, ``test films``, ``auc``, ``low``, ``high``. A class with
+        A row a class: ``label``, ``train images``, ``test images``, ``auc``, ``low``, ``high``. A class with
         fewer than five patients in train or in test has no row.
     """
     rows = []
-    is_train = films["split"].isin(TRAINING_SPLITS)
+    is_train = images["split"].isin(TRAINING_SPLITS)
     for label in task.classes:
-        chosen = ((films["label"] == label) & (is_train | (films["split"] == "test"))).to_numpy()
-        own = films[chosen]
+        chosen = ((images["label"] == label) & (is_train | (images["split"] == "test"))).to_numpy()
+        own = images[chosen]
         is_test = (own["split"] == "test").to_numpy()
         if min(own.loc[is_test, "patient"].nunique(), own.loc[~is_test, "patient"].nunique()) < FOLDS:
             continue
         score = _out_of_fold(_ridge(), "decision_function", pixels[chosen], is_test.astype(int), own["patient"])
         # What is told apart here is the split.
         scores = own.assign(score=score, label=np.where(is_test, *_SPLITS.classes[::-1]))
-        rows.append({"label": label, "train films": int((~is_test).sum()), "test films": int(is_test.sum())}
+        rows.append({"label": label, "train images": int((~is_test).sum()), "test images": int(is_test.sum())}
                     | _auc(scores, samples, _SPLITS))
-    return pd.DataFrame(rows, columns=["label", "train films", "test films", "auc", "low", "high"])
+    return pd.DataFrame(rows, columns=["label", "train images", "test images", "auc", "low", "high"])
 
 
-def _described(films: pd.DataFrame) -> pd.DataFrame:
-    table = films[["path", "split", "label", "subtype", "patient"]].copy()
+def _described(images: pd.DataFrame) -> pd.DataFrame:
+    table = images[["path", "split", "label", "subtype", "patient"]].copy()
     table["split"] = table["split"].replace("all", "train")
     return table
 

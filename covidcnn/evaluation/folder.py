@@ -1,4 +1,4 @@
-"""``covidcnn evaluate``: a model file on a folder of labelled films."""
+"""``covidcnn evaluate``: a model file on a folder of labelled images."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -18,12 +18,12 @@ from covidcnn.provenance import EXPLORATORY
 
 def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000
                    ) -> dict[str, Any]:
-    """Score films with a model as its file says, and compute every metric with its interval.
+    """Score images with a model as its file says, and compute every metric with its interval.
 
     Args:
         predictor: from ``load_predictor``.
         facts: of the same file.
-        dataset: films of any kinds and sizes, with the classes of the model's task.
+        dataset: images of any kinds and sizes, with the classes of the model's task.
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
         samples: of the bootstrap.
 
@@ -34,39 +34,39 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         DataError: no such split, or a class is missing.
     """
     task = facts.task
-    splits = set(dataset.films["split"])
+    splits = set(dataset.images["split"])
     chosen = split or ("test" if "test" in splits else "all")
-    films = dataset.films if chosen == "all" else dataset.films[dataset.films["split"] == chosen]
-    if films.empty:
+    images = dataset.images if chosen == "all" else dataset.images[dataset.images["split"] == chosen]
+    if images.empty:
         raise DataError(f"{dataset.root}: no split '{chosen}'; there is {', '.join(sorted(splits))} "
                         "(all takes everything)")
-    if missing := [name for name in task.classes if name not in set(films["label"])]:
+    if missing := [name for name in task.classes if name not in set(images["label"])]:
         raise DataError(f"{dataset.root}: no image of class {missing[0]} in '{chosen}'; specificity and AUC need every "
                         "class")
-    images = load_images(dataset.root, films, facts.images)
-    scores = score_table(films, predictor(images), task)
+    pixels = load_images(dataset.root, images, facts.images)
+    scores = score_table(images, predictor(pixels), task)
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
-    known = Counter(facts.known_as(films["sha256"])) if facts.image_hashes is not None else None
+    known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
     opens_test = dataset.source.protects_test and chosen in ("test", "all")
     return {
-        "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(films), "classes": task.classes,
+        "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(images), "classes": task.classes,
         "threshold": facts.threshold, "threshold rule": facts.threshold_rule,
         "confusion matrix": confusion_rows(scores, task, facts.threshold).to_dict("records"),
         "metrics": {name: asdict(estimate) for name, estimate in metrics.items()},
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
-        "distance from the training films": (compare(measure(films, images), facts.appearance)
+        "distance from the training images": (compare(measure(images, pixels), facts.appearance)
                                              if facts.appearance else None),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": _of_known(known, len(films)),
+        "warnings": _of_known(known, len(images)),
         "note": EXPLORATORY if opens_test else "", "disclaimer": facts.disclaimer,
         "scores": scores,
     }
 
 
-def _of_known(known: Counter[str] | None, films: int) -> list[str]:
+def _of_known(known: Counter[str] | None, images: int) -> list[str]:
     if known is None:
         return ["the model file does not say which images the model was trained on, so it cannot be told whether these "
                 "are among them; models trained from now on do"]
-    return [f"the model was {what} {known[role]:,} of these {films:,} images, the very files: metrics are too good"
+    return [f"the model was {what} {known[role]:,} of these {images:,} images, the very files: metrics are too good"
             for role, what in KNOWN_AS.items() if known[role]]

@@ -23,14 +23,14 @@ MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
 """Fields of ``Alignment``, and columns of the tables here."""
 
 
-def reference_image(films: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+def reference_image(images: pd.DataFrame, pixels: np.ndarray) -> np.ndarray:
     """The average training image, both classes weighing the same: float (size, size).
 
     Args:
-        films: ``split`` and ``label`` of each image.
-        images: uint8 (n, size, size), in the order of ``films``.
+        images: ``split`` and ``label`` of each image.
+        pixels: uint8 (n, size, size), in the order of ``images``.
     """
-    return np.mean([images[((films["split"] == "train") & (films["label"] == label)).to_numpy()].mean(axis=0)
+    return np.mean([pixels[((images["split"] == "train") & (images["label"] == label)).to_numpy()].mean(axis=0)
                     for label in PNEUMONIA.classes], axis=0)
 
 
@@ -76,35 +76,35 @@ PAIRS = ((("test", "NORMAL"), ("train", "NORMAL")), (("test", "PNEUMONIA"), ("tr
 """Whose average image is registered to whose: (split, label) each."""
 
 
-def averages_table(films: pd.DataFrame, images: np.ndarray, samples: int = 200) -> pd.DataFrame:
+def averages_table(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> pd.DataFrame:
     """The stretch between the average images of ``PAIRS``: a row a pair and measure, as ``align_averages`` has it.
 
     Args:
-        films: ``split``, ``label`` and ``patient`` of each image.
-        images: uint8 (n, size, size), in the order of ``films``.
+        images: ``split``, ``label`` and ``patient`` of each image.
+        pixels: uint8 (n, size, size), in the order of ``images``.
         samples: of the bootstrap.
     """
     def group(split: str, label: str) -> tuple[np.ndarray, pd.Series]:
-        own = ((films["split"] == split) & (films["label"] == label)).to_numpy()
-        return images[own], films.loc[own, "patient"]
+        own = ((images["split"] == split) & (images["label"] == label)).to_numpy()
+        return pixels[own], images.loc[own, "patient"]
 
     return pd.concat({(" ".join(image), " ".join(reference)): align_averages(group(*image), group(*reference), samples)
                       for image, reference in PAIRS}, names=["image", "reference", "measure"])
 
 
-def distribution(films: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
+def distribution(images: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
     """How the images' own stretches are spread: a row a split, label and measure.
 
     Args:
-        films: ``split`` and ``label`` of each image.
-        alignments: from ``align_each``, in the order of ``films``.
+        images: ``split`` and ``label`` of each image.
+        alignments: from ``align_each``, in the order of ``images``.
 
     Returns:
         ``images``, ``converged`` (share), and quantiles ``5 %`` to ``95 %`` of ``height``, ``width`` and ``height by
         width`` of those that converged.
     """
     table = alignments[["height", "width"]].assign(**{"height by width": alignments["height"] / alignments["width"]})
-    table = table.set_index([films["split"], films["label"]]).rename_axis(columns="measure").stack(future_stack=True)
+    table = table.set_index([images["split"], images["label"]]).rename_axis(columns="measure").stack(future_stack=True)
     groups = table.groupby(["split", "label", "measure"])
     quantiles = groups.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
     quantiles.columns = [f"{round(100 * share)} %" for share in quantiles.columns]

@@ -1,8 +1,8 @@
-"""What is measured on test films, each as ``f(labels, scores, weights)``.
+"""What is measured on test images, each as ``f(labels, scores, weights)``.
 
-``labels`` are int (films,), 1 for PNEUMONIA; ``scores`` float (films,). ``weights``, float (films,) or (samples,
-films), count how often a bootstrap drew a film; the result is a number, or one a sample. Calls are made at 0.5; scores
-moved by a threshold of their own (``Treatment.scores_at_validation_threshold``) are called at that.
+``labels`` are int (images,), 1 for PNEUMONIA; ``scores`` float (images,). ``weights``, float (images,) or (samples,
+images), count how often a bootstrap drew an image; the result is a number, or one a sample. The threshold is 0.5;
+scores moved by one of their own (``Condition.scores_at_validation_threshold``) are 0 or 1 already.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ THRESHOLD = 0.5
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 6: the weighted share of films called rightly."""
+    """Eq. 6: the weighted share of images called rightly."""
     return _share((scores >= THRESHOLD) == labels, np.ones(len(labels), bool), weights)
 
 
 def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 7, recall: the weighted share of PNEUMONIA films called so."""
+    """Eq. 7, recall: the weighted share of PNEUMONIA images called so."""
     return _share(scores >= THRESHOLD, labels == 1, weights)
 
 
 def accuracy_at(share: float) -> Metric:
-    """Accuracy as it would be if this share of the films were PNEUMONIA: where two sets of films have another mix of
+    """Accuracy as it would be if this share of the images were PNEUMONIA: where two sets of images have another mix of
     classes, the mix alone makes no difference."""
     def measured(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return share * sensitivity(labels, scores, weights) + (1 - share) * specificity(labels, scores, weights)
@@ -36,12 +36,12 @@ def accuracy_at(share: float) -> Metric:
 
 
 def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 8: the weighted share of PNEUMONIA among films called so; NaN if none was."""
+    """Eq. 8: the weighted share of PNEUMONIA among images called so; NaN if none was."""
     return _share(labels == 1, scores >= THRESHOLD, weights)
 
 
 def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 9: the weighted share of NORMAL films called so."""
+    """Eq. 9: the weighted share of NORMAL images called so."""
     return _share(scores < THRESHOLD, labels == 0, weights)
 
 
@@ -64,10 +64,10 @@ def log_loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.
 
 
 def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The highest accuracy that any threshold gives on these films, a bound and no result: which threshold gives it,
-    only their labels tell. It is itself drawn upwards by the chance that these films hold."""
+    """The highest accuracy that any threshold gives on these images, a bound and no result: which threshold gives it,
+    only their labels tell. It is itself drawn upwards by the chance that these images hold."""
     order = np.argsort(scores)
-    # A threshold that rises past a score calls its NORMAL films rightly and loses its PNEUMONIA.
+    # A threshold that rises past a score calls its NORMAL images rightly and loses its PNEUMONIA.
     gained = np.cumsum((weights * (1 - 2 * labels))[..., order], axis=-1)
     last_of_equals = np.append(np.diff(scores[order]) > 0, True)
     best = np.maximum(gained[..., last_of_equals].max(axis=-1), 0)
@@ -76,14 +76,14 @@ def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: n
 
 def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> Any:
     """scikit-learn's ``roc_auc_score`` for 0/1 labels, without its checks; of many samples at once, where the weights
-    are (samples, films).
+    are (samples, images).
 
-    The chance that a positive film scores higher than a negative one, equal scores counted half.
+    The chance that a positive image scores higher than a negative one, equal scores counted half.
     """
     order = np.argsort(scores)
     first_of_equals = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
-    positive, negative = (np.add.reduceat((sample_weight * films)[..., order], first_of_equals, axis=-1)
-                          for films in (labels, 1 - labels))
+    positive, negative = (np.add.reduceat((sample_weight * images)[..., order], first_of_equals, axis=-1)
+                          for images in (labels, 1 - labels))
     below = np.cumsum(negative, axis=-1) - negative / 2
     return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
 

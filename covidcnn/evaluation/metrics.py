@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix, in films."""
+    """A confusion matrix, in images."""
 
     true_negatives: int
     false_positives: int
@@ -44,7 +44,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Eq. 6: the share of films called rightly."""
+        """Eq. 6: the share of images called rightly."""
         return _ratio(*self.proportions["accuracy"])
 
     @property
@@ -69,10 +69,10 @@ class Confusion:
                       2 * self.true_positives + self.false_positives + self.false_negatives)
 
     def as_table(self, task: Task = PNEUMONIA) -> pd.DataFrame:
-        """Rows: what the film is; columns: what it is called."""
+        """Rows: what the image is; columns: what it is called."""
         return pd.DataFrame(
             [[self.true_negatives, self.false_positives], [self.false_negatives, self.true_positives]],
-            index=pd.Index(task.classes, name="film"), columns=pd.Index(task.classes, name="called"))
+            index=pd.Index(task.classes, name="image"), columns=pd.Index(task.classes, name="called"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def confusion(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMON
     """Count right and wrong calls at a threshold.
 
     Args:
-        scores: a row a film, with ``label`` and ``score``.
+        scores: a row an image, with ``label`` and ``score``.
         threshold: in 0..1.
         task: of two classes.
     """
@@ -133,10 +133,10 @@ def proportion_estimates(matrix: Confusion) -> dict[str, Estimate]:
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
                                bins: int = 10) -> Any:
     """Mean distance between score and share of the positive class over equal-width bins of the score, weighted
-    by films (Guo et al. 2017)."""
+    by images (Guo et al. 2017)."""
     weight = np.ones(len(labels)) if sample_weight is None else sample_weight
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    # Of many samples at once, where the weights are (samples, films).
+    # Of many samples at once, where the weights are (samples, images).
     gap = weight @ ((labels - scores)[:, np.newaxis] * (which[:, np.newaxis] == np.arange(bins)))
     return np.abs(gap).sum(-1) / weight.sum(-1)
 
@@ -160,8 +160,8 @@ def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int =
     intervals of a bootstrap that draws patients, within each class, with replacement.
 
     Args:
-        scores: a row a film: ``label``, ``score``, ``subtype``, ``patient``; both classes present.
-        threshold: in 0..1, fixed beforehand and never on these films.
+        scores: a row an image: ``label``, ``score``, ``subtype``, ``patient``; both classes present.
+        threshold: in 0..1, fixed beforehand and never on these images.
         samples: of the bootstrap.
         seed: of the bootstrap.
         task: of two classes.
@@ -183,7 +183,7 @@ def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., 
     """Percentile intervals of metrics ``f(labels, scores, sample_weight=...)``; scores are float (n,), of more than two
     classes (n, classes).
 
-    Films of one child are not independent, so children are drawn and not films. They are drawn within
+    Images of one child are not independent, so children are drawn and not images. They are drawn within
     each class: the number of children of a class is a fact of the test set's making, not of chance.
     """
     labels, score = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)

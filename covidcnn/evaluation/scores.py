@@ -11,17 +11,17 @@ from covidcnn.task import Task
 _ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbation"]
 
 
-def score_table(films: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
-    """The table of scores of some films: its columns are those of ``score_columns``.
+def score_table(images: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
+    """The table of scores of some images: its columns are those of ``score_columns``.
 
     Args:
-        films: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
-        probabilities: of each class, float (films, classes).
+        images: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
+        probabilities: of each class, float (images, classes).
         task: what they are about.
-        perturbation: under which the films were scored.
+        perturbation: under which the images were scored.
     """
     scores = dict(zip(task.score_columns, task.scores(probabilities).T, strict=True))
-    return films.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
+    return images.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
 
 
 def score_columns(scores: Sequence[str] = ("score",)) -> list[str]:
@@ -44,5 +44,5 @@ def epoch_columns(columns: Iterable[object]) -> list[str]:
 
 
 def unperturbed(scores: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of a split's films as they are."""
+    """The rows of a split's images as they are."""
     return scores[(scores["split"] == split) & (scores["perturbation"] == "")]

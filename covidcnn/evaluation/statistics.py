@@ -1,7 +1,7 @@
 """Comparing trainings over seeds, on one set of test patients.
 
 Two sources of chance stand side by side: another seed would train another model, and other children of the same kind
-would be other test films. McNemar's test knows only the second, the spread over seeds only the first; an interval for
+would be other test images. McNemar's test knows only the second, the spread over seeds only the first; an interval for
 'this optimizer is better' needs both. ``tests/test_statistics.py`` simulates its coverage.
 """
 
@@ -24,7 +24,7 @@ class Untestable(Exception):
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference between two treatments over the same seeds."""
+    """A mean difference between two conditions over the same seeds."""
 
     mean: float
     low: float
@@ -38,20 +38,20 @@ class Difference:
     """Standard error from the choice of test patients."""
 
 
-def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np.ndarray:
-    """How often each film is drawn when patients are, within each class, with replacement.
+def patient_draws(images: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn when patients are, within each class, with replacement.
 
     Args:
-        films: ``patient`` and ``positive`` (1 or 0) of each film.
+        images: ``patient`` and ``positive`` (1 or 0) of each image.
         samples: of the bootstrap.
         seed: of the bootstrap: the same draws for all that is compared.
 
     Returns:
-        float (samples, films).
+        float (samples, images).
     """
-    patient = pd.factorize(films["patient"] + "/" + films["positive"].astype(str))[0]
+    patient = pd.factorize(images["patient"] + "/" + images["positive"].astype(str))[0]
     label = np.zeros(patient.max() + 1, int)
-    label[patient] = films["positive"].to_numpy()
+    label[patient] = images["positive"].to_numpy()
     generator = np.random.default_rng(seed)
     drawn = np.zeros((samples, len(label)))
     for value in (0, 1):
@@ -60,7 +60,7 @@ def patient_draws(films: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np
     return drawn[:, patient]
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame, metric: Metric = accuracy,
+def paired_difference(first: np.ndarray, second: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy,
                       draws: np.ndarray | None = None) -> Difference:
     """The mean of ``metric(first) - metric(second)`` over seeds, with its interval.
 
@@ -68,32 +68,32 @@ def paired_difference(first: np.ndarray, second: np.ndarray, films: pd.DataFrame
     quantiles of t with seeds - 1 degrees of freedom, which is wide where seeds are few.
 
     Args:
-        first: float (seeds, films), scores of one treatment.
-        second: of the other, the same seeds and films.
-        films: ``patient`` and ``positive`` (1 or 0) of each film.
+        first: float (seeds, images), scores of one condition.
+        second: of the other, the same seeds and images.
+        images: ``patient`` and ``positive`` (1 or 0) of each image.
         metric: what is compared.
         draws: from ``patient_draws``.
 
     Raises:
         ValueError: fewer than two seeds.
     """
-    return contrast([(1, first), (-1, second)], films, metric, draws)
+    return contrast([(1, first), (-1, second)], images, metric, draws)
 
 
-def contrast(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric = accuracy,
+def contrast(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, metric: Metric = accuracy,
              draws: np.ndarray | None = None, fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0) -> Difference:
-    """A weighted sum of several treatments' metrics, paired by seed; otherwise like ``paired_difference``.
+    """A weighted sum of several conditions' metrics, paired by seed; otherwise like ``paired_difference``.
 
     Args:
-        terms: a factor and the scores, float (seeds, films), of each treatment.
-        films: ``patient`` and ``positive`` (1 or 0) of each film.
+        terms: a factor and the scores, float (seeds, images), of each condition.
+        images: ``patient`` and ``positive`` (1 or 0) of each image.
         metric: what is measured.
         draws: from ``patient_draws``.
-        fixed: float (seeds,), added for each seed: what was measured on other films.
-        fixed_error: standard error of its mean from the choice of those films' patients.
+        fixed: float (seeds,), added for each seed: what was measured on other images.
+        fixed_error: standard error of its mean from the choice of those images' patients.
     """
-    per_seed = _by_seed(terms, films["positive"].to_numpy(), metric, np.ones(len(films))) + fixed
-    return over_seeds(per_seed, float(np.hypot(_patient_error(terms, films, metric, draws), fixed_error)))
+    per_seed = _by_seed(terms, images["positive"].to_numpy(), metric, np.ones(len(images))) + fixed
+    return over_seeds(per_seed, float(np.hypot(_patient_error(terms, images, metric, draws), fixed_error)))
 
 
 def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metric: Metric, weights: np.ndarray
@@ -103,10 +103,10 @@ def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metr
                   axis=0)
 
 
-def _patient_error(terms: Sequence[tuple[float, np.ndarray]], films: pd.DataFrame, metric: Metric,
+def _patient_error(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, metric: Metric,
                    draws: np.ndarray | None) -> float:
-    draws = patient_draws(films) if draws is None else draws
-    return float(np.std(_by_seed(terms, films["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))
+    draws = patient_draws(images) if draws is None else draws
+    return float(np.std(_by_seed(terms, images["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))
 
 
 def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
@@ -114,7 +114,7 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
 
     Args:
         differences: float (seeds,).
-        patient_error: standard error of their mean from the choice of test patients; 0 where no test film has a part.
+        patient_error: standard error of their mean from the choice of test patients; 0 where no test image has a part.
 
     Raises:
         ValueError: fewer than two seeds.
@@ -127,7 +127,7 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
     seed_deviation = float(np.std(differences, ddof=1))
     mean, error = float(np.mean(differences)), np.hypot(seed_deviation / np.sqrt(seeds), patient_error)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error
-    # Without any spread nothing is left to chance: two treatments are equal, or surely not.
+    # Without any spread nothing is left to chance: two conditions are equal, or surely not.
     p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1)) if error > 0 else float(mean == 0)
     return Difference(mean, float(mean - reach), float(mean + reach), p_value, seeds, seed_deviation, patient_error)
 
@@ -143,7 +143,7 @@ def holm(p_values: dict[str, float]) -> dict[str, float]:
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:
-    """Where one new run of the same treatment would lie on the same test films, with 95 % confidence.
+    """Where one new run of the same condition would lie on the same test images, with 95 % confidence.
 
     Args:
         values: float (n,), one a seed; n at least 2.
@@ -163,17 +163,17 @@ def _require_numbers(values: np.ndarray) -> None:
         raise Untestable(f"{missing} of {len(values)} trainings give no number")
 
 
-def patient_error(scores: np.ndarray, films: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
+def patient_error(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
                   ) -> float:
     """Standard error of a metric, averaged over seeds, from the choice of test patients.
 
     Args:
-        scores: float (seeds, films).
-        films: ``patient`` and ``positive`` (1 or 0) of each film.
+        scores: float (seeds, images).
+        images: ``patient`` and ``positive`` (1 or 0) of each image.
         metric: what is measured.
         draws: from ``patient_draws``.
     """
-    return _patient_error([(1, scores)], films, metric, draws)
+    return _patient_error([(1, scores)], images, metric, draws)
 
 
 def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, samples: int = 10_000, seed: int = 0
@@ -184,14 +184,14 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
     mean, and by chi-squared to the tails of t. Deviations of a bootstrap over patients are added.
 
     Args:
-        values: a row a seed, a column a treatment; more is better.
-        by_draw: float (draws, treatments), the means over seeds in each draw of ``patient_draws``; None leaves the
+        values: a row a seed, a column a condition; more is better.
+        by_draw: float (draws, conditions), the means over seeds in each draw of ``patient_draws``; None leaves the
             choice of test patients out.
         samples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        A row a treatment, a column a rank from 1 (best); rows add up to 1.
+        A row a condition, a column a rank from 1 (best); rows add up to 1.
     """
     generator, n = np.random.default_rng(seed), len(values)
     centre = values.to_numpy(float).mean(axis=0)
@@ -201,7 +201,7 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
     means = centre + deviations * widened
     if by_draw is not None:
         means += (by_draw - by_draw.mean(axis=0))[generator.integers(0, len(by_draw), samples)]
-    # Ties, of treatments that diverged for example, are broken by lot and not by who stands first.
+    # Ties, of conditions that diverged for example, are broken by lot and not by who stands first.
     ranks = np.lexsort((generator.random(means.shape), -means)).argsort(axis=1) + 1
     shares = {rank: (ranks == rank).mean(axis=0) for rank in range(1, means.shape[1] + 1)}
     return pd.DataFrame(shares, index=values.columns)
@@ -223,13 +223,13 @@ def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, thre
     """McNemar's exact test on one pair of models: a description of the pair, and no test of what trained them.
 
     Args:
-        first: float (films,), scores of one model.
+        first: float (images,), scores of one model.
         second: of the other.
-        labels: int (films,), 1 for the positive class.
+        labels: int (images,), 1 for the positive class.
         threshold: in 0..1.
 
     Returns:
-        ``only first right``, ``only second right`` (films) and ``p_value``.
+        ``only first right``, ``only second right`` (images) and ``p_value``.
     """
     one, other = ((scores >= threshold) == labels for scores in (first, second))
     table = [[int((one & other).sum()), int((one & ~other).sum())],

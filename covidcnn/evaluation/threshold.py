@@ -14,13 +14,13 @@ target sensitivity."""
 
 def fix_threshold(validation: pd.DataFrame, rule: str = "0.5", target_sensitivity: float = 0.95,
                   task: Task = PNEUMONIA) -> float:
-    """The threshold that a rule gives on validation films.
+    """The threshold that a rule gives on validation images.
 
-    Between two films' scores every threshold does equally well; the middle is taken, which asks least of
-    new films.
+    Between two images' scores every threshold does equally well; the middle is taken, which asks least of
+    new images.
 
     Args:
-        validation: a row a film, with ``label`` and ``score``; both classes present.
+        validation: a row an image, with ``label`` and ``score``; both classes present.
         rule: one of ``RULES``.
         target_sensitivity: in (0, 1]; for the rule 'sensitivity'.
         task: of two classes.

@@ -1,4 +1,4 @@
-"""DICOM files read as films: what a viewer would show of the first frame, as greyscale of 8 bits.
+"""DICOM files read as images: what a viewer would show of the first frame, as greyscale of 8 bits.
 
 A header names a patient. So only the attributes of ``_ATTRIBUTES`` are read at all, of functional groups only those of
 ``_BY_FRAME`` are kept, what pydicom has to say of the rest (its warnings and log lines quote values) is silenced, and
@@ -35,10 +35,10 @@ from pydicom.uid import (
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.dicom_levels import padding, shown
-from covidcnn.imaging.files import ImageHeader, require_film_size
+from covidcnn.imaging.files import ImageHeader, require_image_size
 
 LARGEST_FILE = 1_000_000_000
-"""Bytes. A film of 100 million pixels and 16 bits has 200 million; a larger file is a recording of many frames."""
+"""Bytes. An image of 100 million pixels and 16 bits has 200 million; a larger file is a recording of many frames."""
 
 _ATTRIBUTES = [
     "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "PlanarConfiguration",
@@ -88,7 +88,7 @@ def read_dicom(path: Path) -> np.ndarray:
         uint8 array (height, width), 0 black to 255 white.
 
     Raises:
-        DataError: damaged or cut short, no image, of a kind that is no film, or smaller or larger than one.
+        DataError: damaged or cut short, no image, of a kind that is no image, or smaller or larger than one.
     """
     return _without_quoting(path, lambda: _decode(path))
 
@@ -125,7 +125,7 @@ def _without_quoting(path: Path, read: Callable[[], _Result]) -> _Result:
 
 def _open(path: Path, pixels: bool) -> Dataset:
     if path.stat().st_size > LARGEST_FILE:
-        raise DataError(f"more than {LARGEST_FILE:,} bytes are no film; save its first frame in a file of its own")
+        raise DataError(f"more than {LARGEST_FILE:,} bytes are no image; save its first frame in a file of its own")
     # pydicom would inflate such a file in one go, whatever its size is then.
     with path.open("rb") as file:
         read_preamble(file, force=True)
@@ -146,7 +146,7 @@ def _open(path: Path, pixels: bool) -> Dataset:
         if name in image and not (image[name][0].get("LUTDescriptor") and image[name][0].get("LUTData")):
             del image[name]
     if image.get("RescaleSlope") == 0:
-        # All of the film would be one grey.
+        # All of the image would be one grey.
         del image.RescaleSlope
     return image
 
@@ -178,7 +178,7 @@ def _take_grey_levels_of_frame(image: Dataset, group: str) -> None:
 
 
 def _checked(image: Dataset) -> ImageHeader:
-    """The header of what can be a film.
+    """The header of what can be an image.
 
     Raises:
         DataError: without the path, which the caller puts before it.
@@ -197,13 +197,13 @@ def _checked(image: Dataset) -> ImageHeader:
         if name not in image:
             raise DataError(f"does not state its {name}, so its grey levels are not known; export it again")
     width, height = int(image.Columns), int(image.Rows)
-    require_film_size(width, height)
+    require_image_size(width, height)
     kind, samples, bits = image.PhotometricInterpretation, int(image.SamplesPerPixel), int(image.BitsAllocated)
     if not ((kind in _GREY and samples == 1) or (kind in _COLOUR and samples == 3)):
         raise DataError("neither greyscale nor RGB or YBR colour, so its grey levels are not known; export it as "
                         "greyscale")
     if bits not in (8, 16) or (kind in _COLOUR and bits != 8):
-        raise DataError("a film has 8 or 16 bits a pixel, in colour 8 a sample; export it so")
+        raise DataError("an image has 8 or 16 bits a pixel, in colour 8 a sample; export it so")
     mode = "RGB" if kind in _COLOUR else "L" if bits == 8 else "I;16"
     return ImageHeader(width, height, mode, int(image.get("NumberOfFrames") or 1))
 
@@ -226,12 +226,12 @@ def _decode(path: Path) -> np.ndarray:
     # The transforms are worked out once for each grey level instead of once for each pixel.
     levels = np.arange(int(pixels.min()), int(pixels.max()) + 1, dtype=np.int32)
     places = pixels.astype(np.int32) - levels[0]
-    in_film = np.zeros(len(levels), bool)
-    in_film[places] = True
-    in_film &= ~padding(levels, in_film, image)
+    in_image = np.zeros(len(levels), bool)
+    in_image[places] = True
+    in_image &= ~padding(levels, in_image, image)
     table = np.zeros(len(levels), np.uint8)
-    if in_film.any():
-        table[in_film] = shown(levels[in_film], image)
+    if in_image.any():
+        table[in_image] = shown(levels[in_image], image)
     return table[places]
 
 

@@ -21,7 +21,7 @@ _MOVED = 64
 
 
 def padding(levels: np.ndarray, present: np.ndarray, image: Dataset) -> np.ndarray:
-    """Which stored levels only fill the frame around the film: int32 (n,), and which are in use, bool (n,), to bool
+    """Which stored levels only fill the frame around the image: int32 (n,), and which are in use, bool (n,), to bool
     (n,)."""
     value, limit = image.get("PixelPaddingValue"), image.get("PixelPaddingRangeLimit")
     if value is None:
@@ -31,7 +31,7 @@ def padding(levels: np.ndarray, present: np.ndarray, image: Dataset) -> np.ndarr
                                                                           else np.uint16)
     distance = np.maximum(stored.min() - levels, levels - stored.max())
     if image.get("LossyImageCompression") == "01" or image.file_meta.TransferSyntaxUID in _LOSSY:
-        # Without a gap, the film itself begins there; without levels beyond it, they are the film.
+        # Without a gap, the image itself begins there; without levels beyond it, they are the image.
         beyond = distance[present & (distance > _MOVED)]
         if len(beyond) and beyond.min() > 2 * _MOVED:
             return distance <= _MOVED
@@ -78,7 +78,7 @@ def _looked_up(values: np.ndarray, table: Dataset, image: Dataset) -> tuple[np.n
         entries = entries.view(np.uint8)
     if len(entries) < count or depth not in range(8, 17):
         raise DataError("damaged: a lookup table is not what its descriptor says; copy it again or remove it")
-    # Some files state a signed number as unsigned, or the reverse: as it stands, all of the film would be one entry.
+    # Some files state a signed number as unsigned, or the reverse: as it stands, all of the image would be one entry.
     if first >= 2**15 and first > values.max():
         first -= 2**16
     elif first < 0 and first + count <= values.min():

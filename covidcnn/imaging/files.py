@@ -1,4 +1,4 @@
-"""Image files before their pixels are decoded: which are meant as films, and which cannot be one."""
+"""Image files before their pixels are decoded: which are meant as images, and which cannot be one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 from covidcnn.errors import DataError
 
 SMALLEST_SIDE = 16
-"""Pixels. Anything smaller is an icon or a fault, not a film."""
+"""Pixels. Anything smaller is an icon or a fault, not an image."""
 LARGEST_AREA = 100_000_000
 """Pixels. The largest detectors give about 20 million; more is a decompression bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
@@ -73,8 +73,8 @@ def _begins_as_image(path: Path) -> bool:
         return False
 
 
-def require_film_size(width: int, height: int) -> None:
-    """Refuse what cannot be a film, before a pixel is decoded.
+def require_image_size(width: int, height: int) -> None:
+    """Refuse what cannot be an image, before a pixel is decoded.
 
     Raises:
         DataError: without a path, for the caller to put before it.
@@ -83,4 +83,4 @@ def require_film_size(width: int, height: int) -> None:
         raise DataError(f"{width} x {height} pixels are more than the {LARGEST_AREA:,} that are decoded; "
                         "remove it or scale it down")
     if min(width, height) < SMALLEST_SIDE:
-        raise DataError(f"{width} x {height} pixels are no film (at least {SMALLEST_SIDE} a side); remove it")
+        raise DataError(f"{width} x {height} pixels are no image (at least {SMALLEST_SIDE} a side); remove it")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from covidcnn.errors import DataError
-from covidcnn.imaging.files import ImageHeader, is_dicom, require_film_size
+from covidcnn.imaging.files import ImageHeader, is_dicom, require_image_size
 
 # Pillow warns of bombs at a size of its own choice, where LARGEST_AREA refuses instead, and of odd metadata,
 # which does not matter here and may hold a name.
@@ -25,7 +25,7 @@ DEPTHS = (255, 1023, 4095, 16383, 65535)
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image and refuse what cannot be a film, before a pixel is decoded."""
+    """Open an image and refuse what cannot be an image, before a pixel is decoded."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; copy it again or remove it")
@@ -35,12 +35,12 @@ def open_image(path: Path) -> Image.Image:
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too many pixels for a film; remove it or scale it down") from error
+        raise DataError(f"{path}: too many pixels for an image; remove it or scale it down") from error
     # Pillow's readers raise errors of many kinds for damaged headers; all mean the same to the user.
     except Exception as error:
         raise DataError(f"{path}: not a readable image; copy it again or remove it") from error
     try:
-        require_film_size(*image.size)
+        require_image_size(*image.size)
     except DataError as error:
         image.close()
         raise DataError(f"{path}: {error}") from error
@@ -72,7 +72,7 @@ def read_header(path: Path) -> ImageHeader:
 def read_grey(path: Path) -> np.ndarray:
     """Read an image file of any usual kind as greyscale.
 
-    Colour is weighted as ITU-R 601; transparency is laid on black, the film's background; of several
+    Colour is weighted as ITU-R 601; transparency is laid on black, the image's background; of several
     frames the first is read; an image of 16 or 32 bits, or of floats, is scaled by the depth that its largest value
     needs (8, 10, 12, 14 or 16 bits; of floats also 0 to 1), because detectors of 10 to 14 bits write 16-bit files,
     or by that value, if it is beyond all of them; what is no finite number counts as 0; a TIFF where 0 is white is
@@ -83,7 +83,7 @@ def read_grey(path: Path) -> np.ndarray:
         uint8 array (height, width), 0 black to 255 white.
 
     Raises:
-        DataError: the file cannot be decoded to the end, is no film (see :func:`read_header`), or holds values below
+        DataError: the file cannot be decoded to the end, is no image (see :func:`read_header`), or holds values below
             0, for example Hounsfield units, of which nobody knows which are black and white.
     """
     if is_dicom(path):
@@ -100,9 +100,9 @@ def read_grey(path: Path) -> np.ndarray:
                 white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
                 return _to_eight_bits(np.asarray(image), white_is_zero)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                film = image.convert("RGBA")
-                black = Image.new("RGBA", film.size, (0, 0, 0, 255))
-                return np.array(Image.alpha_composite(black, film).convert("L"))
+                radiograph = image.convert("RGBA")
+                black = Image.new("RGBA", radiograph.size, (0, 0, 0, 255))
+                return np.array(Image.alpha_composite(black, radiograph).convert("L"))
             return np.array(image if image.mode == "L" else image.convert("L"))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
@@ -129,7 +129,7 @@ def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarra
                         "greyscale or as DICOM")
     values = values.clip(0)
     if white_is_zero:
-        # Before the scaling: of a film of 12 bits the mirror image in 16 bits has values near 65,535.
+        # Before the scaling: of an image of 12 bits the mirror image in 16 bits has values near 65,535.
         values = _full_scale(values, scales) - values
     return np.rint(values * (255 / _full_scale(values, scales))).astype(np.uint8)
 

@@ -29,7 +29,7 @@ def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool 
     """Resize to a square with cv2, as the paper does (Fig. 3).
 
     The paper names only ``resize()``. Its default, 'linear', looks at four pixels and skips the rest
-    when a film of 2,000 px becomes one of 64; 'area' averages them all, so it is the default here.
+    when an image of 2,000 px becomes one of 64; 'area' averages them all, so it is the default here.
 
     Args:
         image: uint8 (height, width).
@@ -90,7 +90,7 @@ PREPROCESSING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How a film becomes the model's input: resized first, then transformed (an assumption: the paper
+    """How an image becomes the model's input: resized first, then transformed (an assumption: the paper
     does not give the order)."""
 
     size: int = 224
@@ -115,11 +115,11 @@ class ImageSettings:
 
 
 def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
-    """Films shrunk until no rib is left: float32 (n, side * side), 0 to 1.
+    """Images shrunk until no rib is left: float32 (n, side * side), 0 to 1.
 
     Args:
         images: uint8 (height, width) each.
-        side: of the shrunken film, in pixels.
+        side: of the shrunken image, in pixels.
     """
     small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255

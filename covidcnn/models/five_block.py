@@ -34,8 +34,8 @@ class FiveBlockCnn:
         from covidcnn.backend import keras
 
         layers = keras.layers
-        films = keras.Input((image_size, image_size, 1), name="film")
-        features = films
+        images = keras.Input((image_size, image_size, 1), name="image")
+        features = images
         for block, (kernels, dropout) in enumerate(_BLOCKS, start=1):
             features = layers.Conv2D(kernels, 3, padding="same", activation="relu",
                                      kernel_initializer=initial_weights(seed, block),
@@ -51,4 +51,4 @@ class FiveBlockCnn:
         features = layers.Dropout(0.2, seed=1000 * seed + 106, name="dropout_6")(features)
         output = layers.Dense(task.outputs, activation=task.activation, kernel_initializer=initial_weights(seed, 202),
                               name="output")(features)
-        return keras.Model(films, output, name="five_block_cnn")
+        return keras.Model(images, output, name="five_block_cnn")

@@ -1,4 +1,4 @@
-"""Look inside a trained network: what its layers hold for given films, and how it was put together."""
+"""Look inside a trained network: what its layers hold for given images, and how it was put together."""
 
 import math
 from dataclasses import asdict
@@ -14,18 +14,18 @@ from covidcnn.task import PNEUMONIA, Task
 
 
 def as_input(images: np.ndarray) -> np.ndarray:
-    """Films as the network takes them: uint8 (n, size, size) to float32 (n, size, size, 1) in 0..1."""
+    """Images as the network takes them: uint8 (n, size, size) to float32 (n, size, size, 1) in 0..1."""
     return np.asarray(images, np.float32)[..., np.newaxis] / 255
 
 
 def layer_output(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """What a layer passes on for the films, at inference (no dropout, moving averages).
+    """What a layer passes on for the images, at inference (no dropout, moving averages).
 
     Args:
         model: a Functional model.
         name: of the layer.
         images: uint8 (n, size, size).
-        batch_size: films worked on at once.
+        batch_size: images worked on at once.
 
     Returns:
         float32 (n, ...), the layer's output shape.
@@ -40,7 +40,7 @@ def pre_activations(model: keras.Model, name: str, images: np.ndarray, batch_siz
         model: a Functional model.
         name: of a layer with weights, a bias and an activation.
         images: uint8 (n, size, size).
-        batch_size: films worked on at once.
+        batch_size: images worked on at once.
 
     Returns:
         float32 (n, ...), the layer's output shape.
@@ -53,7 +53,7 @@ def pre_activations(model: keras.Model, name: str, images: np.ndarray, batch_siz
 
 
 def _in_batches(part: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    # Called and not asked to predict(), which compiles a function for each such part: seconds for a film.
+    # Called and not asked to predict(), which compiles a function for each such part: seconds for an image.
     starts = range(0, len(images), batch_size)
     return np.concatenate([keras.ops.convert_to_numpy(
         part(as_input(images[start : start + batch_size]), training=False)) for start in starts])
@@ -92,7 +92,7 @@ def telling_window(response: np.ndarray, side: int) -> tuple[int, int]:
     """Top left corner of the square of a feature map whose values differ most: a place worth looking at.
 
     The outer quarter on each side is passed over: padding and collimation are the strongest edges of
-    many films, and not what one wants to see.
+    many images, and not what one wants to see.
 
     Args:
         response: float (size, size), one feature map; size at least twice the side.
@@ -139,8 +139,8 @@ def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[
     return chosen
 
 
-def typical_films(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, str]:
-    """For each class the path of the film with the median score: neither the best case nor the worst.
+def typical_images(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, str]:
+    """For each class the path of the image with the median score: neither the best case nor the worst.
 
     Args:
         scores: columns ``path``, ``label``, ``score``; every class present.
@@ -152,13 +152,13 @@ def typical_films(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, str
 
 
 def receptive_fields(model: keras.Model) -> pd.DataFrame:
-    """How much of the film one unit of each convolution or pooling layer sees.
+    """How much of the image one unit of each convolution or pooling layer sees.
 
     With kernel k and stride s a layer widens the field r by (k - 1) steps of the map it reads, each of
-    which is j pixels of the film wide, and then multiplies j by s.
+    which is j pixels of the image wide, and then multiplies j by s.
 
     Returns:
-        A row a layer: ``layer``, ``receptive field`` and ``step`` (both in pixels of the film).
+        A row a layer: ``layer``, ``receptive field`` and ``step`` (both in pixels of the image).
     """
     field, step, rows = 1, 1, []
     for layer in model.layers:

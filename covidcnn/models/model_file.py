@@ -1,7 +1,7 @@
 """The file a trained model travels in: a plain .keras archive, or .skops of a model of scikit-learn, that also holds
 ``covidcnn.json``.
 
-What a later user must not guess stands there: how a film is prepared, what the classes are called,
+What a later user must not guess stands there: how an image is prepared, what the classes are called,
 where the threshold lies and what the model was trained on. Keras and skops pass over the extra member.
 """
 
@@ -51,7 +51,7 @@ KNOWN_AS = {"train": "trained on", "validation": "validated on"}
 _HASH = 16
 """Hexadecimal digits of a SHA-256 that are kept: of 5,000 images less than 100 kB, and no two by chance the same."""
 LARGEST_INPUT = 4096
-"""Pixels a side. Larger than any film is scored at; beyond it a damaged file would ask for all memory."""
+"""Pixels a side. Larger than any image is scored at; beyond it a damaged file would ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class ModelFacts:
     threshold: float
     """Of two classes: scores at or above it are called the positive one."""
     threshold_rule: str
-    """How the threshold was fixed, and on which films."""
+    """How the threshold was fixed, and on which images."""
     training: dict[str, Any]
     """Recipe, seed, data set, its content hash and licence, counts."""
     task: Task = PNEUMONIA
     pixels: str = "uint8 greyscale divided by 255"
     disclaimer: str = DISCLAIMER
     appearance: Appearance | None = None
-    """How the training films looked; None in files of version 0.1, which do not say."""
+    """How the training images looked; None in files of version 0.1, which do not say."""
     model: dict[str, Any] | None = None
     """The model's name and options; None in older files, which hold networks."""
     image_hashes: dict[str, str] | None = None
@@ -83,9 +83,9 @@ class ModelFacts:
         return [roles.get(digest[:_HASH], "") for digest in sha256]
 
 
-def short_hashes(films: pd.DataFrame) -> dict[str, str]:
-    """``ModelFacts.image_hashes`` of films with their ``role`` and ``sha256``."""
-    return {role: " ".join(films.loc[films["role"] == role, "sha256"].str[:_HASH]) for role in KNOWN_AS}
+def short_hashes(images: pd.DataFrame) -> dict[str, str]:
+    """``ModelFacts.image_hashes`` of images with their ``role`` and ``sha256``."""
+    return {role: " ".join(images.loc[images["role"] == role, "sha256"].str[:_HASH]) for role in KNOWN_AS}
 
 
 def file_name(model: Model | ClassicalModel) -> str:
@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
         with zipfile.ZipFile(path) as members:
             names = members.namelist()
             if MEMBER not in names:
-                raise DataError(f"holds no {MEMBER}, so how to prepare films is unknown; "
+                raise DataError(f"holds no {MEMBER}, so how to prepare images is unknown; "
                                 "use a model.keras that covidcnn train saved")
             facts = _read_facts(read_member(members, MEMBER))
             kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS

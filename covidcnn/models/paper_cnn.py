@@ -54,8 +54,8 @@ class PaperCnn:
         from covidcnn.backend import keras
 
         layers = keras.layers
-        films = keras.Input((image_size, image_size, 1), name="film")
-        features = films
+        images = keras.Input((image_size, image_size, 1), name="image")
+        features = images
         # Order convolution, ReLU, batch normalisation, pooling, and 'same' padding: assumptions.
         for block, kernels in enumerate(self.filters, start=1):
             features = layers.Conv2D(kernels, KERNEL, padding="same", activation="relu",
@@ -72,7 +72,7 @@ class PaperCnn:
         features = layers.Dropout(self.dropout, seed=1000 * seed + 102, name="dropout_2")(features)
         output = layers.Dense(task.outputs, activation=task.activation, kernel_initializer=initial_weights(seed, 202),
                               name="output")(features)
-        return keras.Model(films, output, name="paper_cnn")
+        return keras.Model(images, output, name="paper_cnn")
 
 
 def paper_cnn(image_size: int = 224, seed: int = 0, **options: Any) -> "keras.Model":

@@ -30,7 +30,7 @@ class ResidualCnn:
         from covidcnn.backend import keras
 
         layers = keras.layers
-        films = keras.Input((image_size, image_size, 1), name="film")
+        images = keras.Input((image_size, image_size, 1), name="image")
 
         def convolution(features: Any, stage: int, part: str, kernels: int, size: int, strides: int) -> Any:
             """Convolution and batch normalisation; the seed follows from the name."""
@@ -41,7 +41,7 @@ class ResidualCnn:
             return layers.BatchNormalization(momentum=self.batch_norm_momentum,
                                              name=f"normalisation_{stage}_{part}")(features)
 
-        features = layers.ReLU(name="relu_0")(convolution(films, 0, "stem", self.widths[0], 3, 1))
+        features = layers.ReLU(name="relu_0")(convolution(images, 0, "stem", self.widths[0], 3, 1))
         for stage, kernels in enumerate(self.widths, start=1):
             shortcut = convolution(features, stage, "shortcut", kernels, 1, 2)
             first = layers.ReLU(name=f"relu_{stage}_first")(convolution(features, stage, "first", kernels, 3, 2))
@@ -50,4 +50,4 @@ class ResidualCnn:
         features = layers.GlobalAveragePooling2D(name="average")(features)
         output = layers.Dense(task.outputs, activation=task.activation, kernel_initializer=initial_weights(seed, 202),
                               name="output")(features)
-        return keras.Model(films, output, name="residual_cnn")
+        return keras.Model(images, output, name="residual_cnn")

@@ -90,17 +90,17 @@ def measured_images(dataset: DataSet) -> pd.DataFrame:
         dataset: chest_xray_aspect_320, whose manifest.csv has the originals' sizes.
 
     Returns:
-        ``dataset.films`` of the sample, and ``aspect`` (width / height) and ``area`` (pixels) of the original, and
+        ``dataset.images`` of the sample, and ``aspect`` (width / height) and ``area`` (pixels) of the original, and
         ``sharpness``: the variance of the Laplacian at 96 x 96 px by that of the grey levels.
     """
     manifest = pd.read_csv(dataset.root / "manifest.csv")
     manifest["path"] = manifest["split"] + "/" + manifest["class"] + "/" + manifest["file"]
     known = manifest[(manifest["sample"] == SAMPLE) & (manifest["split"] == "train")]
-    films = dataset.films.merge(known[["path", "original_width", "original_height"]], on="path")
-    films["aspect"] = np.log(films["original_width"] / films["original_height"])
-    films["area"] = np.log(films["original_width"] * films["original_height"])
-    films["sharpness"] = [_sharpness(read_grey(dataset.root / path)) for path in films["path"]]
-    return films
+    images = dataset.images.merge(known[["path", "original_width", "original_height"]], on="path")
+    images["aspect"] = np.log(images["original_width"] / images["original_height"])
+    images["area"] = np.log(images["original_width"] * images["original_height"])
+    images["sharpness"] = [_sharpness(read_grey(dataset.root / path)) for path in images["path"]]
+    return images
 
 
 def _sharpness(image: np.ndarray) -> float:
@@ -108,21 +108,21 @@ def _sharpness(image: np.ndarray) -> float:
     return float(np.log(cv2.Laplacian(small, cv2.CV_32F).var() / small.var()))
 
 
-def learns(films: pd.DataFrame, replicate: int) -> np.ndarray:
-    """bool (films,): the half of the patients from which a replicate learns. Replicates 2 k and 2 k + 1 exchange their
+def learns(images: pd.DataFrame, replicate: int) -> np.ndarray:
+    """bool (images,): the half of the patients from which a replicate learns. Replicates 2 k and 2 k + 1 exchange their
     halves, as in five times two-fold cross-validation: each image is judged in every second replicate."""
     split, side = divmod(replicate, 2)
-    first = np.array([hash_fraction(patient, split, "half") < 0.5 for patient in films["patient"]])
+    first = np.array([hash_fraction(patient, split, "half") < 0.5 for patient in images["patient"]])
     return first == bool(side)
 
 
-def training_images(films: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -> pd.DataFrame:
+def training_images(images: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -> pd.DataFrame:
     """What an arm learns from: ``pairs`` images of each class, the nearest where classes are matched.
 
     Raises:
         DataError: there are fewer.
     """
-    half = films[learns(films, replicate)]
+    half = images[learns(images, replicate)]
     normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     if arm.calipers:
         matched = matched_pairs(normal, pneumonia, arm.calipers, arm.gaps)[:pairs]
@@ -134,16 +134,16 @@ def training_images(films: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -
     return chosen
 
 
-def judged_images(films: pd.DataFrame, replicate: int) -> pd.DataFrame:
+def judged_images(images: pd.DataFrame, replicate: int) -> pd.DataFrame:
     """What a replicate is judged on, in all arms alike: all NORMAL images of the other half, and as many PNEUMONIA."""
-    half = films[~learns(films, replicate)]
+    half = images[~learns(images, replicate)]
     normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     return pd.concat([normal, _drawn(pneumonia, len(normal), replicate)])
 
 
-def _drawn(films: pd.DataFrame, number: int, replicate: int) -> pd.DataFrame:
-    place = films["path"].map(lambda path: hash_fraction(path, replicate, "drawn for the aspect arms"))
-    return films.loc[place.sort_values().index[:number]]
+def _drawn(images: pd.DataFrame, number: int, replicate: int) -> pd.DataFrame:
+    place = images["path"].map(lambda path: hash_fraction(path, replicate, "drawn for the aspect arms"))
+    return images.loc[place.sort_values().index[:number]]
 
 
 def write_cropped(dataset: DataSet, folder: Path, aspect: float) -> None:
@@ -155,7 +155,7 @@ def write_cropped(dataset: DataSet, folder: Path, aspect: float) -> None:
         aspect: width / height: wider images lose of their width, narrower ones of their height.
     """
     with replacing_folder(folder) as draft:
-        for path in dataset.films["path"]:
+        for path in dataset.images["path"]:
             (draft / path).parent.mkdir(parents=True, exist_ok=True)
             # At the highest quality: the copy is decoded and made square like the others.
             cv2.imwrite(str(draft / path), cropped(read_grey(dataset.root / path), aspect),
@@ -182,13 +182,13 @@ def cropped(image: np.ndarray, aspect: float) -> np.ndarray:
     return image[top : top + rows, left : left + columns]
 
 
-def planned(design: Design, dataset: DataSet, films: pd.DataFrame) -> Iterator[tuple[str, Trial, DataSet]]:
+def planned(design: Design, dataset: DataSet, images: pd.DataFrame) -> Iterator[tuple[str, Trial, DataSet]]:
     """The arm, trial and images of every training, replicate by replicate: what is compared is trained side by side.
 
     Args:
         design: from ``read_design``.
         dataset: chest_xray_aspect_320.
-        films: its ``measured_images``.
+        images: its ``measured_images``.
     """
     sources = {0.0: dataset}
     replicates = sorted({seed for arm in design.arms.values() for seed in arm.sweep.seeds})
@@ -197,17 +197,17 @@ def planned(design: Design, dataset: DataSet, films: pd.DataFrame) -> Iterator[t
             continue
         if arm.common_aspect not in sources:
             sources[arm.common_aspect] = _cropped_dataset(dataset, arm.common_aspect)
-        roles = dict.fromkeys(judged_images(films, replicate)["path"], "test") | dict.fromkeys(
-            training_images(films, arm, replicate, design.pairs)["path"], "train")
+        roles = dict.fromkeys(judged_images(images, replicate)["path"], "test") | dict.fromkeys(
+            training_images(images, arm, replicate, design.pairs)["path"], "train")
         source = sources[arm.common_aspect]
-        own = source.films[source.films["path"].isin(roles)]
+        own = source.images[source.images["path"].isin(roles)]
         own = own.assign(split=own["path"].map(roles)).reset_index(drop=True)
-        images = replace(source, films=own, content_hash=content_hash(own))
-        [trial] = Sweep(arm.sweep.recipes, (replicate,), score_test=True).trials(images.content_hash)
-        yield name, trial, images
+        chosen = replace(source, images=own, content_hash=content_hash(own))
+        [trial] = Sweep(arm.sweep.recipes, (replicate,), score_test=True).trials(chosen.content_hash)
+        yield name, trial, chosen
 
 
-def read_scores(design: Design, dataset: DataSet, films: pd.DataFrame, store: TrialStore
+def read_scores(design: Design, dataset: DataSet, images: pd.DataFrame, store: TrialStore
                 ) -> dict[str, list[pd.DataFrame]]:
     """The scores of every arm, a table a replicate.
 
@@ -215,7 +215,7 @@ def read_scores(design: Design, dataset: DataSet, films: pd.DataFrame, store: Tr
         DataError: a training is not finished.
     """
     scores: dict[str, list[pd.DataFrame]] = {name: [] for name in design.arms}
-    for name, trial, _ in planned(design, dataset, films):
+    for name, trial, _ in planned(design, dataset, images):
         scores[name].append(store.read(trial.key).scores)
     return scores
 
@@ -251,11 +251,11 @@ def _without_judgement(trial: Trial) -> Trial:
     return replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
 
 
-def facts(films: pd.DataFrame, design: Design) -> pd.DataFrame:
+def facts(images: pd.DataFrame, design: Design) -> pd.DataFrame:
     """The classes' differences (PNEUMONIA - NORMAL) in what an arm learns from, averaged over its replicates."""
     rows: dict[str, Any] = {}
     for name, arm in design.arms.items():
-        means = [training_images(films, arm, replicate, design.pairs).groupby("label")[["aspect", "area", "sharpness"]]
+        means = [training_images(images, arm, replicate, design.pairs).groupby("label")[["aspect", "area", "sharpness"]]
                  .mean().diff().iloc[-1] for replicate in arm.sweep.seeds]
         rows[name] = pd.DataFrame(means).mean()
     return pd.DataFrame(rows).T

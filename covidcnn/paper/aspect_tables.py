@@ -80,16 +80,16 @@ def verdict(scores: Scores) -> str:
     return "supported" if primary.low > 0 else "refuted" if primary.high < 0 else "open"
 
 
-def groups(films: pd.DataFrame, images: np.ndarray) -> dict[str, list[str]]:
+def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
     """The NORMAL images of the design's groups, by path.
 
     Args:
-        films: from ``measured_images``.
-        images: uint8 (len(films), size, size), squeezed to squares.
+        images: from ``measured_images``.
+        pixels: uint8 (len(images), size, size), squeezed to squares.
     """
-    normal = (films["label"] == PNEUMONIA.classes[0]).to_numpy()
-    own = films[normal]
-    height = align_each(images[normal], reference_image(films, images))["height"].to_numpy()
+    normal = (images["label"] == PNEUMONIA.classes[0]).to_numpy()
+    own = images[normal]
+    height = align_each(pixels[normal], reference_image(images, pixels))["height"].to_numpy()
     aspect = np.exp(own["aspect"].to_numpy())
     tight = height >= np.nanquantile(height, 0.75)
     return {name: own.loc[chosen, "path"].tolist() for name, chosen in (

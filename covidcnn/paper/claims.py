@@ -12,7 +12,7 @@ from itertools import chain
 
 from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.paper import causes, findings, reported
-from covidcnn.study.baseline import FLOOR
+from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import Claim
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding
@@ -36,21 +36,21 @@ def _percent(value: float) -> str:
 
 _ABOUT = (
     Claim("covid-19", "title, abstract", "the model diagnoses COVID-19", "", "01_data_inspection#not-covid",
-          _known(CONTRADICTION, "the films were published in 2018; no case of COVID-19 can be among them")),
+          _known(CONTRADICTION, "the images were published in 2018; no case of COVID-19 can be among them")),
     Claim("ct", "title, abstract", "the images are CT images", "", "01_data_inspection#not-covid",
           _known(CONTRADICTION, "its section 'Dataset' says chest X-rays, and so they are")),
     Claim("abstract-accuracy", "abstract", "accuracy of up to 92.80 %", "92.80 %", "06_evaluation#reconstruct",
           _known(CONTRADICTION, "in its results 92.80 % stands where precision is described; the accuracy is 92.79 %")),
     Claim("one-evaluation", "'Tables 2 and 3', results", "the accuracy of the model with Nadam", "0.9263, 92.79 %",
           "05_optimizer_comparison#tables-2-3",
-          _known(CANNOT_BE_TESTED, "578 and 579 films of 624: two evaluations, and no word on how they differ")),
+          _known(CANNOT_BE_TESTED, "578 and 579 images of 624: two evaluations, and no word on how they differ")),
     Claim("images", "Dataset", "5,863 images", f"{reported.IMAGES_IN_TEXT:,}", "01_data_inspection#paper-on-data",
           findings.image_count),
-    Claim("training-counts", "Dataset", "NORMAL and PNEUMONIA films in the training set", "1341, 3875",
+    Claim("training-counts", "Dataset", "NORMAL and PNEUMONIA images in the training set", "1341, 3875",
           "01_data_inspection#fig-02", partial(findings.counts, "train", reported.TRAIN_COUNTS)),
     Claim("training-shares", "Dataset, Fig. 2", "shares of the classes in the training set", "25.7 %, 74.3 %",
           "01_data_inspection#fig-02", partial(findings.shares, "train", (25.7, 74.3))),
-    Claim("test-counts", "Dataset", "NORMAL and PNEUMONIA films in the test set", "234, 390",
+    Claim("test-counts", "Dataset", "NORMAL and PNEUMONIA images in the test set", "234, 390",
           "01_data_inspection#fig-02", partial(findings.counts, "test", reported.TEST_COUNTS)),
     Claim("test-shares", "Dataset, Fig. 2", "shares of the classes in the test set", "37.5 %, 62.5 %",
           "01_data_inspection#fig-02", partial(findings.shares, "test", (37.5, 62.5))),
@@ -72,16 +72,16 @@ _ABOUT = (
                                    "arm 6 varies the filters, and the dropout against none")),
     Claim("f1-follows", "Eq. 10", "F1 follows from precision and recall", str(reported.FINAL_METRICS["f1"]),
           "06_evaluation#reconstruct-code", findings.f1_follows),
-    Claim("one-matrix", "Fig. 11", "the five metrics belong to one confusion matrix of 624 films", "",
+    Claim("one-matrix", "Fig. 11", "the five metrics belong to one confusion matrix of 624 images", "",
           "06_evaluation#reconstruct-code", findings.one_matrix),
     Claim("balanced", "Conclusion", "the data set was balanced", "", "03_augmentation#class-weights",
-          _known(CONTRADICTION, "the only means it describes, flips and shifts, show every film once an epoch: the "
+          _known(CONTRADICTION, "the only means it describes, flips and shifts, show every image once an epoch: the "
                                 "shares stay 25.7 and 74.3 %")),
     Claim("ages", "Dataset", "children of one to five years", "one to five", "01_data_inspection#paper-on-data",
           _known(CANNOT_BE_TESTED, "the ages of the single children are not published")),
     Claim("deep-against-deep", "Conclusion", "other deep models, EfficientNet among them, may do better", "",
           "06_evaluation#verdicts-table", _known(CANNOT_BE_TESTED, "named as future work; the paper gives no number")),
-    Claim("labels", "Conclusion", "a student-teacher model can label films by itself", "",
+    Claim("labels", "Conclusion", "a student-teacher model can label images by itself", "",
           "06_evaluation#verdicts-table", _known(CANNOT_BE_TESTED, "named as future work; the paper gives no number")),
     Claim("clinic", "Introduction, literature review", "such models help clinicians to diagnose", "",
           "06_evaluation#verdicts-table",
@@ -137,7 +137,7 @@ _RANKING = (
           (PREPROCESSING,), f"{_ACCURACY}: inverted less plain", "02_preprocessing#evidence-figure"),
     Claim("augmentation-improves", "Conclusion", "augmentation improved the model", "", "03_augmentation#effects-table",
           partial(findings.augmentation, TREATMENTS, accuracy), (TREATMENTS,),
-          f"{_ACCURACY}: with flips and shifts less without", "07_false_alarms#treatment-differences"),
+          f"{_ACCURACY}: with flips and shifts less without", "07_false_alarms#condition-differences"),
     Claim("depth", "Conclusion", "more convolution layers improved the model (here: four against three)", "",
           "04_model_building#assumptions", partial(findings.assumed_against, ASSUMPTIONS, "filters", (32, 64, 128)),
           (ASSUMPTIONS,), f"{_ACCURACY}: four layers less three", _ASSUMPTIONS_CELL),
@@ -148,8 +148,8 @@ _RANKING = (
           partial(findings.assumed_against, ASSUMPTIONS, "dropout", 0.0), (ASSUMPTIONS,),
           f"{_ACCURACY}: with a rate of 0.2 less without", _ASSUMPTIONS_CELL),
     Claim("deep-against-simple", "Literature review", "deep networks beat traditional machine learning (here: Nadam's "
-          "network against ridge on 16 x 16 pixels)", "", "01_data_inspection#floor-scores",
-          partial(findings.beats_the_floor, PUBLISHED), (PUBLISHED, FLOOR),
+          "network against ridge on 16 x 16 pixels)", "", "01_data_inspection#baseline-scores",
+          partial(findings.beats_the_baseline, PUBLISHED), (PUBLISHED, BASELINE),
           f"{_ACCURACY}: Nadam less ridge", _OPTIMIZERS_CELL),
 )
 
@@ -164,19 +164,19 @@ def _half_kept(balanced: str) -> str:
             f"test, less what is lost with {balanced}; below 0 where it ends less than half")
 
 
-def _rise(treatment: str) -> str:
-    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {treatment} less with"
+def _rise(condition: str) -> str:
+    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {condition} less with"
 
 
 _CAUSES = (
-    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL films are called PNEUMONIA (here: more "
+    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL images are called PNEUMONIA (here: more "
           "than by its final model)", "", "03_augmentation#fig-05",
           partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,),
-          "false alarms at 0.5, a share of the NORMAL test films, less the paper's 29 of 234",
+          "false alarms at 0.5, a share of the NORMAL test images, less the paper's 29 of 234",
           "07_false_alarms#false-alarms"),
     Claim("imbalance", "Pre-processing", "imbalance causes these false alarms (here: at least half of them)", "",
           "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}),
-          (TREATMENTS,), _half_ended("class weights"), "07_false_alarms#treatment-differences"),
+          (TREATMENTS,), _half_ended("class weights"), "07_false_alarms#condition-differences"),
     Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms (the same at 224 px)", "",
           "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
           (TREATMENTS_224,), _half_ended("class weights"), "07_false_alarms#sizes-compared"),
@@ -194,7 +194,7 @@ _CAUSES = (
     Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance (here: fewer false "
           "alarms)", "", "03_augmentation#effects-table",
           partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,),
-          f"{_SPECIFICITY}: with flips and shifts less without", "07_false_alarms#treatment-differences"),
+          f"{_SPECIFICITY}: with flips and shifts less without", "07_false_alarms#condition-differences"),
     Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
           "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,),
           _rise("flips and shifts")),
@@ -207,13 +207,13 @@ _CAUSES = (
     Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge (here: both end better than "
           "they begin)", "", "06_evaluation#fig-12-figure",
           partial(causes.training_converges, PUBLISHED), (PUBLISHED,),
-          "on training films, with Nadam: from the first epoch to the last, which can hardly fail",
+          "on training images, with Nadam: from the first epoch to the last, which can hardly fail",
           optimizer="Nadam"),
     Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small "
           "(so a larger one halves it)", "", "06_evaluation#fig-12",
           partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,),
-          "jump of balanced validation accuracy from epoch to epoch: half of that on the 16 published films, less that "
-          "on films cut by patient; of so few films nearly arithmetic", "06_evaluation#designs-reading"),
+          "jump of balanced validation accuracy from epoch to epoch: half of that on the 16 published images - "
+          "that with a patient-level split; of so few images nearly arithmetic", "06_evaluation#designs-reading"),
     Claim("generalisation", "Model structure", "the model generalises well (here: accuracy on test is that on "
           "validation, within two points)", "", "06_evaluation#thresholds-table",
           partial(causes.generalises, PUBLISHED), (PUBLISHED,),

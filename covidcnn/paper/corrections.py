@@ -49,7 +49,7 @@ def _augmentation(evidence: Evidence) -> str:
     arm = evidence.arms["4a-treatments"]
     with_it, without = augmented_or_not(arm)
     at_half, at_best, auc = (
-        shown(paired_difference(with_it.test_scores, without.test_scores, arm.films, metric, arm.draws))
+        shown(paired_difference(with_it.test_scores, without.test_scores, arm.images, metric, arm.draws))
         for metric in (accuracy, accuracy_of_any_threshold, MEASURES["AUC"]))
     return ("**'What does help is the paper's augmentation'**, as an earlier README had it, is true at threshold 0.5 "
             f"only. There flips and shifts change accuracy on test by {at_half}. At the threshold that is best on test "
@@ -67,7 +67,7 @@ def _fluctuation(evidence: Evidence) -> str:
 
 
 def _new_seeds(evidence: Evidence) -> str:
-    first, again, new = (evidence.arms[name].treatment(**settings).values(accuracy) for name, settings in (
+    first, again, new = (evidence.arms[name].condition(**settings).values(accuracy) for name, settings in (
         ("1-as-published", {"optimizer": "Nadam"}), ("10-processor", {"max_training_images": 5216}),
         ("11-new-seeds", {})))
     interval = stats.ttest_ind(new, first, equal_var=False).confidence_interval(CONFIDENCE)

@@ -1,4 +1,4 @@
-"""Figures of the evidence, each a function of what the store holds. None shows a film."""
+"""Figures of the evidence, each a function of what the store holds. None shows an image."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,13 +25,13 @@ from covidcnn.paper.tables import (
 )
 from covidcnn.plots.comparisons import (
     differences,
-    promised_and_kept,
     rank_probabilities,
-    values_by_treatment,
+    validation_and_test,
+    values_by_condition,
     verdict_counts,
 )
 from covidcnn.study.baseline import RIDGE
-from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.ledger import summary
 from covidcnn.study.pages import Named
 from covidcnn.study.verdicts import (
@@ -58,7 +58,7 @@ _PHRASES = {
     ("augmentation", "intensity"): "grey levels varied",
     ("augmentation", "paper and intensity"): "flips, shifts, grey levels varied",
     ("balance", "none"): "", ("balance", "class-weight"): "class weights", ("balance", "oversample"): "oversampling",
-    ("validation", "published"): "16 published films", ("validation", "image"): "by image",
+    ("validation", "published"): "16 published images", ("validation", "image"): "by image",
     ("validation", "patient"): "by patient", ("validation", "block"): "by block",
     ("batch_norm", False): "without batch normalisation", ("dropout", 0.0): "without dropout",
     # As many as there are: a name for trainings that are run once more.
@@ -75,7 +75,7 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
         if called_at_own_threshold(arm):
             yield _recipe(arm)
             continue
-        yield _accuracy(arm, evidence.floor)
+        yield _accuracy(arm, evidence.baseline)
         # What validation promised is not known of a training that diverged.
         with suppress(Untestable):
             yield _validation_and_test(arm)
@@ -93,17 +93,17 @@ def _verdicts(claims: pd.DataFrame) -> Named:
                                 "rest on trainings; the others are counts, shares and sums.")
 
 
-def treatments_by_name(arm: ArmResults) -> dict[str, Treatment]:
-    """The arm's treatments by what sets them apart, in one line for figures. Where three settings or more differ, only
-    what differs from the first treatment is said."""
-    first = arm.treatments[0].settings
+def conditions_by_name(arm: ArmResults) -> dict[str, Condition]:
+    """The arm's conditions by what sets them apart, in one line for figures. Where three settings or more differ, only
+    what differs from the first condition is said."""
+    first = arm.conditions[0].settings
     if not first:
-        return {treatment.recipe.optimizer: treatment for treatment in arm.treatments}
-    changes = [{name: value for name, value in treatment.settings.items() if len(first) < 3 or value != first[name]}
-               for treatment in arm.treatments]
+        return {condition.recipe.optimizer: condition for condition in arm.conditions}
+    changes = [{name: value for name, value in condition.settings.items() if len(first) < 3 or value != first[name]}
+               for condition in arm.conditions]
     nothing = "nothing done" if len(first) < 3 else "as assumed"
     named = [", ".join(filter(None, (_phrase(*change) for change in one.items()))) or nothing for one in changes]
-    return dict(zip(named, arm.treatments, strict=True))
+    return dict(zip(named, arm.conditions, strict=True))
 
 
 def _phrase(name: str, value: Any) -> str:
@@ -112,45 +112,45 @@ def _phrase(name: str, value: Any) -> str:
     return _PHRASES.get((name, value), f"{name.replace('_', ' ')} {setting_in_words(name, value)}")
 
 
-def accuracy_figure(arm: ArmResults, floor: pd.DataFrame | None = None) -> Figure:
-    """Test accuracy at 0.5 of every seed, and where one new run would lie, a row a treatment.
+def accuracy_figure(arm: ArmResults, baseline: pd.DataFrame | None = None) -> Figure:
+    """Test accuracy at 0.5 of every seed, and where one new run would lie, a row a condition.
 
     Args:
         arm: a finished arm.
-        floor: scores of simple models; ridge on test becomes a dashed line.
+        baseline: scores of simple models; ridge on test becomes a dashed line.
     """
-    values = {label: treatment.values(accuracy) for label, treatment in treatments_by_name(arm).items()}
+    values = {label: condition.values(accuracy) for label, condition in conditions_by_name(arm).items()}
     published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
     if compares_validations(arm):
-        # By which films the paper chose its epoch it does not say: its model may belong to any row.
+        # By which images the paper chose its epoch it does not say: its model may belong to any row.
         published = dict.fromkeys(values, reported.FINAL_METRICS["accuracy"])
-    simple = None if floor is None else ("ridge on 16 × 16 pixels", confusion(
-        floor[(floor["model"] == RIDGE) & (floor["split"] == "test")]).accuracy)
+    simple = None if baseline is None else ("ridge on 16 × 16 pixels", confusion(
+        baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")]).accuracy)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
-    values_by_treatment(values, {label: new_run(seeds) for label, seeds in values.items()},
+    values_by_condition(values, {label: new_run(seeds) for label, seeds in values.items()},
                         "accuracy on test, threshold 0.5", published, ax, simple)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
-def _accuracy(arm: ArmResults, floor: pd.DataFrame | None) -> Named:
+def _accuracy(arm: ArmResults, baseline: pd.DataFrame | None) -> Named:
     caption = f"{arm.title}: test accuracy of every seed, and where one new run would lie with 95 % probability"
-    return f"{arm.name}-accuracy", accuracy_figure(arm, floor), caption + (
-        "." if floor is None else "; dashed, a linear model.")
+    return f"{arm.name}-accuracy", accuracy_figure(arm, baseline), caption + (
+        "." if baseline is None else "; dashed, a linear model.")
 
 
-def promise_figure(arm: ArmResults) -> Figure:
-    """What validation promised and what test kept at 0.5, a row a treatment: specificity; of validation designs, which
-    differ in the class shares of their films, accuracy at those of test.
+def validation_figure(arm: ArmResults) -> Figure:
+    """What validation promised and what test kept at 0.5, a row a condition: specificity; of validation designs, which
+    differ in the class shares of their images, accuracy at those of test.
 
     Raises:
         Untestable: a training diverged and left no validation scores.
     """
     quantity, metric = _promised(arm)
-    labelled = treatments_by_name(arm)
+    labelled = conditions_by_name(arm)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(labelled) + 1.6))
-    promised_and_kept({label: treatment.validation_values(metric) for label, treatment in labelled.items()},
-                      {label: treatment.values(metric) for label, treatment in labelled.items()},
+    validation_and_test({label: condition.validation_values(metric) for label, condition in labelled.items()},
+                      {label: condition.values(metric) for label, condition in labelled.items()},
                       f"{quantity}, threshold 0.5", ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     return figure
@@ -158,13 +158,13 @@ def promise_figure(arm: ArmResults) -> Figure:
 
 def _promised(arm: ArmResults) -> tuple[str, Metric]:
     if compares_validations(arm):
-        return "accuracy at the class shares of test", accuracy_at(arm.films["positive"].mean())
+        return "accuracy at the class shares of test", accuracy_at(arm.images["positive"].mean())
     return "specificity", specificity
 
 
 def _validation_and_test(arm: ArmResults) -> Named:
-    return (f"{arm.name}-validation-and-test", promise_figure(arm), f"{arm.title}: {_promised(arm)[0]} on validation "
-                                                                    "films and on test films, at threshold 0.5.")
+    return (f"{arm.name}-validation-and-test", validation_figure(arm), (
+        f"{arm.title}: {_promised(arm)[0]} on validation images and on test images, at threshold 0.5."))
 
 
 def _nadam(arm: ArmResults) -> Named:
@@ -172,8 +172,8 @@ def _nadam(arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7, 3.2))
     # The paper tuned nothing, so that its leads belong beside those of learning rates as they come.
     published = {f"Nadam - {rival}": paper_lead(rival) for rival in found} if arm.name == AS_PUBLISHED else None
-    nadam = arm.treatment(optimizer="Nadam").values(accuracy)
-    pairs = {f"Nadam - {rival}": new_pair(nadam, arm.treatment(optimizer=rival).values(accuracy))[0] for rival in found}
+    nadam = arm.condition(optimizer="Nadam").values(accuracy)
+    pairs = {f"Nadam - {rival}": new_pair(nadam, arm.condition(optimizer=rival).values(accuracy))[0] for rival in found}
     differences({f"Nadam - {rival}": difference for rival, difference in found.items()}, published, "test accuracy", ax,
                 pairs)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
@@ -192,17 +192,17 @@ def _ranks(arm: ArmResults) -> Named:
 
 
 def _recipe(arm: ArmResults) -> Named:
-    (treatment,) = arm.treatments
+    (condition,) = arm.conditions
     values, intervals = {}, {}
     for name, metric, moved in (("accuracy, threshold from validation", accuracy, True),
                                 ("specificity, threshold from validation", specificity, True),
                                 ("accuracy, threshold 0.5", accuracy, False),
                                 ("specificity, threshold 0.5", specificity, False)):
-        values[name] = treatment.values(metric, at_validation_threshold=moved)
+        values[name] = condition.values(metric, at_validation_threshold=moved)
         intervals[name] = new_run(values[name])
     published = {name: reported.FINAL_METRICS[name.split(",")[0]] for name in values}
     figure, ax = plt.subplots(figsize=(7.5, 3.4))
-    values_by_treatment(values, intervals, "on test", published, ax)
+    values_by_condition(values, intervals, "on test", published, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return (f"{arm.name}-accuracy", figure, f"{arm.title}: the recipe chosen on validation under simulated shift, "
                                             "every seed, beside the paper's final model.")

@@ -17,7 +17,7 @@ from covidcnn.evaluation.measures import MEASURES, Metric, accuracy, log_loss
 from covidcnn.evaluation.statistics import Difference, contrast, over_seeds, paired_difference
 from covidcnn.paper import reported
 from covidcnn.study.baseline import RIDGE
-from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import (
     AS_DESCRIBED,
     CONTRADICTION,
@@ -40,7 +40,7 @@ def image_count(_: Evidence) -> Finding:
 
 
 def counts(split: str, claimed: Mapping[str, int], _: Evidence) -> Finding:
-    """Films of each class in a split of the published set."""
+    """Images of each class in a split of the published set."""
     found = _class_counts(split)
     return _equal(found == dict(claimed), ", ".join(map(str, found.values())))
 
@@ -79,7 +79,7 @@ def f1_follows(_: Evidence) -> Finding:
 
 
 def one_matrix(_: Evidence) -> Finding:
-    """How many matrices of 234 and 390 films agree with all five metrics."""
+    """How many matrices of 234 and 390 images agree with all five metrics."""
     fitting = reported.matrices_that_fit()
     text = "; ".join(f"TN {one.true_negatives}, FP {one.false_positives}, FN {one.false_negatives}, "
                      f"TP {one.true_positives}" for one in fitting)
@@ -118,20 +118,20 @@ def _built() -> dict[str, str]:
 def optimizer_value(arm: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
     """A row of the paper's optimizer table against our runs: ``quantity`` is 'accuracy' or 'loss'."""
     claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, f"test {quantity}"])
-    return _value(claimed, evidence.arms[arm].treatment(optimizer=optimizer), quantity)
+    return _value(claimed, evidence.arms[arm].condition(optimizer=optimizer), quantity)
 
 
 def final_value(arm: str, metric: str, evidence: Evidence) -> Finding:
     """A metric of the paper's final model against our runs with Nadam."""
-    return _value(reported.FINAL_METRICS[metric], evidence.arms[arm].treatment(optimizer="Nadam"), metric)
+    return _value(reported.FINAL_METRICS[metric], evidence.arms[arm].condition(optimizer="Nadam"), metric)
 
 
-def _value(claimed: float, treatment: Treatment, name: str) -> Finding:
+def _value(claimed: float, condition: Condition, name: str) -> Finding:
     is_loss = name == "loss"
     if is_loss:
         # The loss of a diverged training is none, and one would rule the mean of all.
-        treatment.require_all()
-    return one_run(claimed, treatment.values(MEASURES[name]), logarithmic=is_loss)
+        condition.require_all()
+    return one_run(claimed, condition.values(MEASURES[name]), logarithmic=is_loss)
 
 
 # ---------------------------------------------------------------- one better than another
@@ -149,10 +149,10 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
     """
     metric, sign = (accuracy, 1) if quantity == "accuracy" else (log_loss, -1)
     if quantity == "loss":
-        for treatment in arm.treatments:
-            treatment.require_all()
+        for condition in arm.conditions:
+            condition.require_all()
     nadam, rivals = _nadam_and_rivals(arm)
-    return {name: contrast([(sign, nadam.test_scores), (-sign, rival.test_scores)], arm.films, metric, arm.draws)
+    return {name: contrast([(sign, nadam.test_scores), (-sign, rival.test_scores)], arm.images, metric, arm.draws)
             for name, rival in rivals.items()}
 
 
@@ -200,16 +200,16 @@ def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
 def higher_loss(arm: str, first: str, second: str, evidence: Evidence) -> Finding:
     """Whether one optimizer's test loss is above another's."""
     results = evidence.arms[arm]
-    one, other = (results.treatment(optimizer=name) for name in (first, second))
-    for treatment in (one, other):
-        treatment.require_all()
+    one, other = (results.condition(optimizer=name) for name in (first, second))
+    for condition in (one, other):
+        condition.require_all()
     return direction(between(results, one, other, log_loss))
 
 
 def preprocessing(arm: str, variant: str, evidence: Evidence) -> Finding:
-    """Test accuracy with a grey-level transform against that of plain films."""
+    """Test accuracy with a grey-level transform against that of plain images."""
     results = evidence.arms[arm]
-    return direction(between(results, results.treatment(preprocess=variant), results.treatment(preprocess="plain"),
+    return direction(between(results, results.condition(preprocess=variant), results.condition(preprocess="plain"),
                              accuracy))
 
 
@@ -220,37 +220,37 @@ def augmentation(arm: str, metric: Metric, evidence: Evidence) -> Finding:
 
 
 def assumed_against(arm: str, setting: str, value: Any, evidence: Evidence) -> Finding:
-    """Test accuracy of the network as assumed, which is the arm's first treatment, against that with one setting
+    """Test accuracy of the network as assumed, which is the arm's first condition, against that with one setting
     changed."""
     results = evidence.arms[arm]
-    return direction(between(results, results.treatments[0], results.treatment(**{setting: value}), accuracy))
+    return direction(between(results, results.conditions[0], results.condition(**{setting: value}), accuracy))
 
 
-def beats_the_floor(arm: str, evidence: Evidence) -> Finding:
+def beats_the_baseline(arm: str, evidence: Evidence) -> Finding:
     """Test accuracy with Nadam against that of a ridge classifier on 16 x 16 pixels."""
     results = evidence.arms[arm]
-    nadam = results.treatment(optimizer="Nadam").test_scores
-    floor = pd.DataFrame(evidence.floor)
-    scores = floor[(floor["model"] == RIDGE) & (floor["split"] == "test")].set_index("path")["score"]
-    ridge = scores.loc[results.films["path"]].to_numpy(float)
-    return direction(paired_difference(nadam, np.tile(ridge, (len(nadam), 1)), results.films, accuracy, results.draws))
+    nadam = results.condition(optimizer="Nadam").test_scores
+    baseline = pd.DataFrame(evidence.baseline)
+    scores = baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")].set_index("path")["score"]
+    ridge = scores.loc[results.images["path"]].to_numpy(float)
+    return direction(paired_difference(nadam, np.tile(ridge, (len(nadam), 1)), results.images, accuracy, results.draws))
 
 
-def between(arm: ArmResults, first: Treatment, second: Treatment, metric: Metric) -> Difference:
-    """The first treatment's metric on test films less the second's."""
-    return paired_difference(first.test_scores, second.test_scores, arm.films, metric, arm.draws)
+def between(arm: ArmResults, first: Condition, second: Condition, metric: Metric) -> Difference:
+    """The first condition's metric on test images less the second's."""
+    return paired_difference(first.test_scores, second.test_scores, arm.images, metric, arm.draws)
 
 
-def augmented_or_not(arm: ArmResults) -> tuple[Treatment, Treatment]:
+def augmented_or_not(arm: ArmResults) -> tuple[Condition, Condition]:
     """Trained with the paper's augmentation, and with none; no balancing in both."""
-    with_it, without = (arm.treatment(balance="none", augmentation=name) for name in ("paper", "none"))
+    with_it, without = (arm.condition(balance="none", augmentation=name) for name in ("paper", "none"))
     return with_it, without
 
 
-def _nadam_and_rivals(arm: ArmResults) -> tuple[Treatment, dict[str, Treatment]]:
-    nadam = arm.treatment(optimizer="Nadam")
-    return nadam, {rival.recipe.optimizer: rival for rival in arm.treatments if rival is not nadam}
+def _nadam_and_rivals(arm: ArmResults) -> tuple[Condition, dict[str, Condition]]:
+    nadam = arm.condition(optimizer="Nadam")
+    return nadam, {rival.recipe.optimizer: rival for rival in arm.conditions if rival is not nadam}
 
 
-def _mean_losses(treatment: Treatment) -> np.ndarray:
-    return np.array([history["loss"].mean() for history in treatment.histories])
+def _mean_losses(condition: Condition) -> np.ndarray:
+    return np.array([history["loss"].mean() for history in condition.histories])

@@ -1,4 +1,4 @@
-"""The paper profile's evidence as notebooks show it: results on the published films, whatever films they run on."""
+"""The paper profile's evidence as notebooks show it: results on the published images, whatever images they run on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from scipy import stats
 from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evaluation.statistics import paired_difference
-from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
 
 
 def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
@@ -21,34 +21,34 @@ def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
         print(f"Arm {name}: {finished:.0f}{of} trainings are finished; what belongs here waits for the others.")
         return None
     arm = evidence.arms[name]
-    diverged = sum(bool(result.diverged) for treatment in arm.treatments for result in treatment.results)
+    diverged = sum(bool(result.diverged) for condition in arm.conditions for result in condition.results)
     if diverged:
         print(f"Arm {name}: {diverged} trainings diverged and left no validation scores; nothing is shown here.")
         return None
     return arm
 
 
-def auc_table(treatments: Mapping[str, Treatment]) -> pd.DataFrame:
-    """What a threshold can do, a row a treatment, over seeds: the median AUC on validation and on test; the threshold
+def auc_table(conditions: Mapping[str, Condition]) -> pd.DataFrame:
+    """What a threshold can do, a row a condition, over seeds: the median AUC on validation and on test; the threshold
     that validation sets, and accuracy on test with it; and what no threshold exceeds on test, median and highest."""
     auc, rows = MEASURES["AUC"], {}
-    for name, one in treatments.items():
+    for name, one in conditions.items():
         bounds = one.values(accuracy_of_any_threshold)
         rows[name] = {
             "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(one.values(auc)),
             "threshold from validation": np.median(one.thresholds),
             "accuracy, test": np.median(one.values(accuracy, at_validation_threshold=True)),
             "of any threshold": np.median(bounds), "highest seed": bounds.max()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
 
 
-def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmResults) -> pd.DataFrame:
-    """The first treatment of each pair less the second, on test films, paired by seed: the mean with its 95 % interval
-    over seeds and patients; a row a pair and ``measure``, indexed by ``treatments``.
+def difference_table(pairs: Mapping[str, tuple[Condition, Condition]], arm: ArmResults) -> pd.DataFrame:
+    """The first condition of each pair less the second, on test images, paired by seed: the mean with its 95 % interval
+    over seeds and patients; a row a pair and ``measure``, indexed by ``conditions``.
 
     Args:
         pairs: by name; with the same seeds.
-        arm: whose test films all of them scored.
+        arm: whose test images all of them scored.
     """
     rows = []
     for name, (first, second) in pairs.items():
@@ -58,13 +58,13 @@ def difference_table(pairs: Mapping[str, tuple[Treatment, Treatment]], arm: ArmR
                 ("specificity, threshold from validation", specificity, True),
                 ("accuracy, best threshold on test", accuracy_of_any_threshold, False),
                 ("AUC", MEASURES["AUC"], False)):
-            found = paired_difference(first.scores(moved), second.scores(moved), arm.films, metric, arm.draws)
-            rows.append({"treatments": name, "measure": measure, "mean difference": found.mean, "low": found.low,
+            found = paired_difference(first.scores(moved), second.scores(moved), arm.images, metric, arm.draws)
+            rows.append({"conditions": name, "measure": measure, "mean difference": found.mean, "low": found.low,
                          "high": found.high, "seeds": found.seeds})
-    return pd.DataFrame(rows).set_index("treatments")
+    return pd.DataFrame(rows).set_index("conditions")
 
 
-def new_seeds_table(new: Treatment, others: Mapping[str, Treatment]) -> pd.DataFrame:
+def new_seeds_table(new: Condition, others: Mapping[str, Condition]) -> pd.DataFrame:
     """Test accuracy at 0.5 of trainings with new seeds less that of others, whose seeds are not the same, so that
     nothing is paired: the difference of the means with its 95 % interval over seeds, and p, of two samples whose
     variances may differ (Welch's). Indexed by ``less``.
@@ -84,38 +84,38 @@ def new_seeds_table(new: Treatment, others: Mapping[str, Treatment]) -> pd.DataF
 
 
 def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The same treatments at several sizes: medians over seeds of specificity and sensitivity at 0.5.
+    """The same conditions at several sizes: medians over seeds of specificity and sensitivity at 0.5.
 
     Args:
-        arms: by size of the films in pixels.
-        twins: settings of treatments that each arm has, by the treatment's name.
+        arms: by size of the images in pixels.
+        twins: settings of conditions that each arm has, by the condition's name.
     """
     return pd.DataFrame([
-        {"treatment": name, "px": size, "seeds": len(one.seeds)} | {
-            f"{quantity}, {films}": np.median(values(metric))
-            for films, values in (("validation", one.validation_values), ("test", one.values))
+        {"condition": name, "px": size, "seeds": len(one.seeds)} | {
+            f"{quantity}, {images}": np.median(values(metric))
+            for images, values in (("validation", one.validation_values), ("test", one.values))
             for quantity, metric in (("specificity", specificity), ("sensitivity", sensitivity))}
         for name, settings in twins.items() for size, arm in arms.items()
-        for one in [arm.treatment(**settings)]]).set_index("treatment")
+        for one in [arm.condition(**settings)]]).set_index("condition")
 
 
-def moved_rates(treatment: Treatment) -> dict[str, np.ndarray]:
+def moved_rates(condition: Condition) -> dict[str, np.ndarray]:
     """Sensitivity and specificity of each seed at 0.5 and at its own threshold from validation, on 'validation' and
     'test': float (seeds, 2 thresholds, 2 rates)."""
-    return {films: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
+    return {images: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
                              for moved in (False, True)]).transpose(2, 0, 1)
-            for films, values in (("validation", treatment.validation_values), ("test", treatment.values))}
+            for images, values in (("validation", condition.validation_values), ("test", condition.values))}
 
 
-def rates_by_films(treatment: Treatment) -> pd.DataFrame:
-    """Specificity and sensitivity at each training's own threshold from validation, on all films that it scored: a row
+def rates_by_images(condition: Condition) -> pd.DataFrame:
+    """Specificity and sensitivity at each training's own threshold from validation, on all images that it scored: a row
     for validation, for each changed copy of it, and for test; the median over seeds, and of specificity the range."""
     rates = pd.DataFrame([
-        {"films": ", ".join(filter(None, which)), "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
-        for result, threshold in zip(treatment.results, treatment.thresholds, strict=True)
-        for which, films in result.scores.groupby(["split", "perturbation"], sort=False)
-        for matrix in [confusion(films, threshold)]])
-    by_films = rates.groupby("films", sort=False)
-    return pd.DataFrame({"specificity, median": by_films["specificity"].median(),
-                         "lowest": by_films["specificity"].min(), "highest": by_films["specificity"].max(),
-                         "sensitivity, median": by_films["sensitivity"].median()})
+        {"images": ", ".join(filter(None, which)), "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
+        for result, threshold in zip(condition.results, condition.thresholds, strict=True)
+        for which, images in result.scores.groupby(["split", "perturbation"], sort=False)
+        for matrix in [confusion(images, threshold)]])
+    by_images = rates.groupby("images", sort=False)
+    return pd.DataFrame({"specificity, median": by_images["specificity"].median(),
+                         "lowest": by_images["specificity"].min(), "highest": by_images["specificity"].max(),
+                         "sensitivity, median": by_images["sensitivity"].median()})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from covidcnn.evaluation.measures import Metric, accuracy
 from covidcnn.evaluation.statistics import Difference, paired_difference
-from covidcnn.study.conditions import ArmResults, Treatment
+from covidcnn.study.conditions import ArmResults, Condition
 
 PUBLIC_RECIPE, CAUSES, INGREDIENTS, RATES, SMALL = ("1-public-recipe", "4-causes", "2-ingredients", "2b-rates",
                                                     "8-small-images")
@@ -32,11 +32,11 @@ class Contrast:
     """False of a share of something that is not surely there: its verdict is open."""
 
 
-def ingredients_of(arm: ArmResults) -> dict[str, Treatment]:
-    """The unbalanced treatments of an arm by the name of their augmentation."""
-    return {one.recipe.augmentation: one for one in arm.treatments if one.recipe.balance == "none"}
+def ingredients_of(arm: ArmResults) -> dict[str, Condition]:
+    """The unbalanced conditions of an arm by the name of their augmentation."""
+    return {one.recipe.augmentation: one for one in arm.conditions if one.recipe.balance == "none"}
 
 
-def less(arm: ArmResults, first: Treatment, second: Treatment, metric: Metric = accuracy) -> Difference:
-    """A metric of the first treatment on test less that of the second, paired by seed."""
-    return paired_difference(first.test_scores, second.test_scores, arm.films, metric, arm.draws)
+def less(arm: ArmResults, first: Condition, second: Condition, metric: Metric = accuracy) -> Difference:
+    """A metric of the first condition on test less that of the second, paired by seed."""
+    return paired_difference(first.test_scores, second.test_scores, arm.images, metric, arm.draws)

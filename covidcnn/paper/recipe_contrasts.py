@@ -34,7 +34,7 @@ from covidcnn.paper.recipe_arms import (
     less,
 )
 from covidcnn.paper.recipe_probes import explained
-from covidcnn.study.conditions import ArmResults, Evidence, Treatment
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 SETTLED = 6
@@ -95,8 +95,8 @@ def _verdict(difference: Difference, p_value: float) -> str:
 
 
 def _rivals(arm: ArmResults) -> Iterator[Contrast]:
-    nadam = arm.treatment(optimizer="Nadam")
-    for rival in arm.treatments:
+    nadam = arm.condition(optimizer="Nadam")
+    for rival in arm.conditions:
         if rival is not nadam:
             yield Contrast("1 reached", "secondary", arm.name, f"Nadam - {rival.recipe.optimizer}", "accuracy",
                            less(arm, nadam, rival))
@@ -111,16 +111,16 @@ def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
         second: arm 1 of the second, the public recipe; on the same test images.
     """
     rows = []
-    for treatment in second.treatments:
-        optimizer = treatment.recipe.optimizer
-        theirs = first.treatment(optimizer=optimizer)
-        public, text = treatment.values(accuracy), theirs.values(accuracy)
+    for condition in second.conditions:
+        optimizer = condition.recipe.optimizer
+        theirs = first.condition(optimizer=optimizer)
+        public, text = condition.values(accuracy), theirs.values(accuracy)
         test = stats.ttest_ind(public, text, equal_var=False)
         mean = float(public.mean() - text.mean())
         # Of both means the patients are the same, so that what they share cancels.
-        labels = second.films["positive"].to_numpy()
+        labels = second.images["positive"].to_numpy()
         by_draw = [np.mean([accuracy(labels, row, second.draws) for row in one.test_scores], axis=0)
-                   for one in (treatment, theirs)]
+                   for one in (condition, theirs)]
         error = np.linalg.norm([stats.sem(public), stats.sem(text), np.std(by_draw[0] - by_draw[1], ddof=1)])
         reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, test.df) * error)
         rows.append({"optimizer": optimizer, "public recipe": np.median(public), "text's recipe": np.median(text),
@@ -137,10 +137,10 @@ def _ingredients(arm: ArmResults) -> Iterator[Contrast]:
     plain, height, zoom = by_name[NO_ZOOM], by_name["paper and height zoom"], by_name[ZOOM]
     of = partial(Contrast, "2 ingredient", arm=arm.name, measure="accuracy")
     yield of("primary", comparison="zoom in height - none", difference=less(arm, height, plain))
-    for name, treatment in by_name.items():
+    for name, condition in by_name.items():
         if name not in (NO_ZOOM, "paper and height zoom"):
             yield of("secondary", comparison=f"{INGREDIENT_NAMES[name].removeprefix('+ ')} - none",
-                     difference=less(arm, treatment, plain))
+                     difference=less(arm, condition, plain))
     yield of("secondary", comparison="zoom in height and in width - zoom in height",
              difference=less(arm, zoom, height))
 
@@ -152,11 +152,11 @@ def most_of_it(arm: ArmResults) -> pd.DataFrame:
     gains = direction(less(arm, by_name[ZOOM], by_name[NO_ZOOM])).verdict == SUPPORTED
     words = {SUPPORTED: "most of it", REFUTED: "less than half", OPEN: OPEN}
     rows = []
-    for name, treatment in by_name.items():
+    for name, condition in by_name.items():
         if name in (NO_ZOOM, ZOOM, "public recipe"):
             continue
-        beyond = contrast([(1, treatment.test_scores), (-0.5, by_name[ZOOM].test_scores),
-                           (-0.5, by_name[NO_ZOOM].test_scores)], arm.films, accuracy, arm.draws)
+        beyond = contrast([(1, condition.test_scores), (-0.5, by_name[ZOOM].test_scores),
+                           (-0.5, by_name[NO_ZOOM].test_scores)], arm.images, accuracy, arm.draws)
         rows.append({"ingredient": INGREDIENT_NAMES[name], "gain - half of zoom's": beyond.mean, "low": beyond.low,
                      "high": beyond.high, "does": words[direction(beyond).verdict] if gains else OPEN,
                      "seeds": beyond.seeds})
@@ -167,14 +167,14 @@ def _rates(decaying: ArmResults, others: ArmResults) -> Iterator[Contrast]:
     for augmentation, words in ((NO_ZOOM, "without zoom"), (ZOOM, "with zoom")):
         decay = ingredients_of(decaying)[augmentation]
         for schedule in ("constant", "plateau"):
-            other = others.treatment(augmentation=augmentation, schedule=schedule)
+            other = others.condition(augmentation=augmentation, schedule=schedule)
             first, second = _of_equal_seeds(decay, other)
             yield Contrast("2 ingredient", "secondary", others.name, f"decay - {schedule} rate, {words}", "accuracy",
-                           paired_difference(first, second, decaying.films, accuracy, decaying.draws))
+                           paired_difference(first, second, decaying.images, accuracy, decaying.draws))
 
 
-def _of_equal_seeds(first: Treatment, second: Treatment) -> tuple[np.ndarray, np.ndarray]:
-    """The test scores of two treatments of different arms, of the seeds that both have."""
+def _of_equal_seeds(first: Condition, second: Condition) -> tuple[np.ndarray, np.ndarray]:
+    """The test scores of two conditions of different arms, of the seeds that both have."""
     shared = sorted(set(first.seeds) & set(second.seeds))
     one, other = (one.test_scores[[one.seeds.index(seed) for seed in shared]] for one in (first, second))
     return one, other
@@ -185,11 +185,11 @@ def jump_table(evidence: Evidence) -> pd.DataFrame:
     and the largest."""
     rows = []
     for name in (INGREDIENTS, RATES):
-        for treatment in evidence.arms[name].treatments if name in evidence.arms else ():
-            if treatment.recipe.augmentation in (NO_ZOOM, ZOOM):
-                jumps = np.abs(np.diff(accuracy_by_epoch(treatment)[:, SETTLED - 1:], axis=1))
-                rows.append({"augmentation": INGREDIENT_NAMES[treatment.recipe.augmentation],
-                             "learning rate": treatment.recipe.schedule, "mean jump": jumps.mean(),
+        for condition in evidence.arms[name].conditions if name in evidence.arms else ():
+            if condition.recipe.augmentation in (NO_ZOOM, ZOOM):
+                jumps = np.abs(np.diff(accuracy_by_epoch(condition)[:, SETTLED - 1:], axis=1))
+                rows.append({"augmentation": INGREDIENT_NAMES[condition.recipe.augmentation],
+                             "learning rate": condition.recipe.schedule, "mean jump": jumps.mean(),
                              "largest": jumps.max(), "seeds": len(jumps)})
     return pd.DataFrame(rows)
 
@@ -197,55 +197,55 @@ def jump_table(evidence: Evidence) -> pd.DataFrame:
 # ---------------------------------------------------------------- 3: what does choosing on test buy?
 
 
-def accuracy_by_epoch(treatment: Treatment) -> np.ndarray:
+def accuracy_by_epoch(condition: Condition) -> np.ndarray:
     """Test accuracy after each epoch: float (seeds, epochs)."""
-    labels, ones = treatment.films["positive"].to_numpy(), np.ones(len(treatment.films))
-    return np.array([[float(accuracy(labels, row, ones)) for row in treatment.scores_of("test", epoch=epoch)]
-                     for epoch in range(1, treatment.recipe.epochs + 1)]).T
+    labels, ones = condition.images["positive"].to_numpy(), np.ones(len(condition.images))
+    return np.array([[float(accuracy(labels, row, ones)) for row in condition.scores_of("test", epoch=epoch)]
+                     for epoch in range(1, condition.recipe.epochs + 1)]).T
 
 
-def chosen_scores(treatment: Treatment, rule: str) -> np.ndarray:
-    """Test scores of the epoch that a rule chooses in each training: float (seeds, test films).
+def chosen_scores(condition: Condition, rule: str) -> np.ndarray:
+    """Test scores of the epoch that a rule chooses in each training: float (seeds, test images).
 
     Args:
-        treatment: with scores after every epoch.
+        condition: with scores after every epoch.
         rule: 'last'; 'validation accuracy' or 'validation loss', of equals the first; 'test accuracy', a leak.
     """
     if rule == "test accuracy":
-        epochs = accuracy_by_epoch(treatment).argmax(axis=1)
+        epochs = accuracy_by_epoch(condition).argmax(axis=1)
     elif rule == "last":
-        epochs = np.full(len(treatment.seeds), treatment.recipe.epochs - 1)
+        epochs = np.full(len(condition.seeds), condition.recipe.epochs - 1)
     else:
         column, sign = {"validation accuracy": ("val_accuracy", 1), "validation loss": ("val_loss", -1)}[rule]
-        epochs = np.array([(sign * history[column].to_numpy()).argmax() for history in treatment.histories])
-    by_epoch = np.stack([treatment.scores_of("test", epoch=epoch + 1) for epoch in range(treatment.recipe.epochs)])
+        epochs = np.array([(sign * history[column].to_numpy()).argmax() for history in condition.histories])
+    by_epoch = np.stack([condition.scores_of("test", epoch=epoch + 1) for epoch in range(condition.recipe.epochs)])
     return by_epoch[epochs, np.arange(len(epochs))]
 
 
 def _epochs(public: ArmResults, causes: ArmResults | None) -> Iterator[Contrast]:
-    nadam = public.treatment(optimizer="Nadam")
+    nadam = public.condition(optimizer="Nadam")
     last = chosen_scores(nadam, "last")
     of = partial(Contrast, "3 which epoch", arm=public.name, measure="accuracy")
     yield of("primary", comparison=_LEAK, difference=paired_difference(
-        chosen_scores(nadam, "test accuracy"), last, public.films, accuracy, public.draws))
+        chosen_scores(nadam, "test accuracy"), last, public.images, accuracy, public.draws))
     # The two others are one family, of two arms.
     if causes:
         yield of("secondary", comparison="best on the 16 images - last", difference=paired_difference(
-            chosen_scores(nadam, "validation accuracy"), last, public.films, accuracy, public.draws))
-        zoomed = causes.treatment(augmentation=ZOOM, balance="none")
+            chosen_scores(nadam, "validation accuracy"), last, public.images, accuracy, public.draws))
+        zoomed = causes.condition(augmentation=ZOOM, balance="none")
         yield of("secondary", comparison="lowest loss on validation by patient - last (arm 4, zoom)",
                  difference=paired_difference(chosen_scores(zoomed, "validation loss"), chosen_scores(zoomed, "last"),
-                                              causes.films, accuracy, causes.draws))
+                                              causes.images, accuracy, causes.draws))
 
 
 def best_of_table(arm: ArmResults) -> pd.DataFrame:
     """What looking at test buys, a row a way to look: mean test accuracy over seeds, and what it is more than Nadam's
     last epoch. The best of k trainings is the expected one of k drawn from those that there are."""
-    nadam = arm.treatment(optimizer="Nadam")
+    nadam = arm.condition(optimizer="Nadam")
     last = nadam.values(accuracy)
-    of_optimizers = np.stack([treatment.values(accuracy) for treatment in arm.treatments])
+    of_optimizers = np.stack([condition.values(accuracy) for condition in arm.conditions])
     best_epoch = accuracy_by_epoch(nadam).max(axis=1)
-    best_both = np.stack([accuracy_by_epoch(treatment).max(axis=1) for treatment in arm.treatments]).max(axis=0)
+    best_both = np.stack([accuracy_by_epoch(condition).max(axis=1) for condition in arm.conditions]).max(axis=0)
     rows = [("Nadam, the last epoch", last.mean()), ("Nadam, the epoch best on test", best_epoch.mean()),
             ("best of six optimizers, the last epoch", of_optimizers.max(axis=0).mean()),
             ("best of six optimizers, each at its best epoch", best_both.mean())]
@@ -267,14 +267,14 @@ def expected_best(values: np.ndarray, k: int) -> float:
 
 
 def _balance(arm: ArmResults) -> Iterator[Contrast]:
-    zoomed, weighted = (arm.treatment(augmentation=augmentation, balance=balance)
+    zoomed, weighted = (arm.condition(augmentation=augmentation, balance=balance)
                         for augmentation, balance in ((ZOOM, "none"), (NO_ZOOM, "class-weight")))
     yield Contrast("4 imbalance", "primary", arm.name, "zoom, not balanced - class weights, no zoom", "specificity",
                    less(arm, zoomed, weighted, specificity))
     for augmentation, words in ((NO_ZOOM, "without zoom"), (ZOOM, "with zoom")):
-        plain = arm.treatment(augmentation=augmentation, balance="none")
+        plain = arm.condition(augmentation=augmentation, balance="none")
         for balance, name in (("class-weight", "class weights"), ("oversample", "oversampling")):
-            with_it = [one for one in arm.treatments
+            with_it = [one for one in arm.conditions
                        if (one.recipe.augmentation, one.recipe.balance) == (augmentation, balance)]
             if with_it:
                 yield Contrast("4 imbalance", "secondary", arm.name, f"{name} - none, {words}", "accuracy",

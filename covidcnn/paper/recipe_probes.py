@@ -10,7 +10,7 @@ import pandas as pd
 from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.statistics import Difference, contrast, patient_draws
 from covidcnn.paper.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
-from covidcnn.study.conditions import ArmResults, Treatment
+from covidcnn.study.conditions import ArmResults, Condition
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 HEIGHT, BACK, WIDTH, SIZE, CROP = "height 1.10", "height 0.90", "width 0.90", "size 1.10", "cropped height 1.10"
@@ -27,33 +27,33 @@ class Probe:
     """False alarms of an arm's unbalanced trainings without zoom, on validation and test, perturbed and not."""
 
     arm: ArmResults
-    treatment: Treatment
+    condition: Condition
 
     @cached_property
     def validation_draws(self) -> np.ndarray:
         """Bootstrap draws of the validation patients, the same for all that is compared."""
-        return patient_draws(self.treatment.validation_films)
+        return patient_draws(self.condition.validation_images)
 
     def on_validation(self, *terms: tuple[float, str]) -> Difference:
         """A weighted sum of the shares of false alarms on NORMAL validation images, a factor for each perturbation; the
         empty one is none."""
-        return contrast([(factor, self.treatment.scores_of("validation", name)) for factor, name in terms],
-                        self.treatment.validation_films, false_alarms, self.validation_draws)
+        return contrast([(factor, self.condition.scores_of("validation", name)) for factor, name in terms],
+                        self.condition.validation_images, false_alarms, self.validation_draws)
 
     def with_test(self, validation: Mapping[str, float], test: Mapping[str, float]) -> Difference:
         """The same over both splits: factors by perturbation."""
-        labels, ones = self.arm.films["positive"].to_numpy(), np.ones(len(self.arm.films))
-        on_test = [(factor, self.treatment.scores_of("test", name)) for name, factor in test.items()]
+        labels, ones = self.arm.images["positive"].to_numpy(), np.ones(len(self.arm.images))
+        on_test = [(factor, self.condition.scores_of("test", name)) for name, factor in test.items()]
         fixed = np.sum([factor * np.array([false_alarms(labels, row, ones) for row in scores])
                         for factor, scores in on_test], axis=0)
-        error = contrast(on_test, self.arm.films, false_alarms, self.arm.draws).patient_error
-        return contrast([(factor, self.treatment.scores_of("validation", name)) for name, factor in validation.items()],
-                        self.treatment.validation_films, false_alarms, self.validation_draws, fixed, error)
+        error = contrast(on_test, self.arm.images, false_alarms, self.arm.draws).patient_error
+        return contrast([(factor, self.condition.scores_of("validation", name)) for name, factor in validation.items()],
+                        self.condition.validation_images, false_alarms, self.validation_draws, fixed, error)
 
 
 def probe(arm: ArmResults, augmentation: str = NO_ZOOM) -> Probe:
     """The unbalanced trainings of an arm that were scored under perturbations."""
-    return Probe(arm, arm.treatment(augmentation=augmentation, balance="none"))
+    return Probe(arm, arm.condition(augmentation=augmentation, balance="none"))
 
 
 def explained(arm: ArmResults) -> Iterator[Contrast]:
@@ -78,7 +78,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     probed, by_name = probe(probes), ingredients_of(ingredients)
 
     def gain(*terms: tuple[float, str]) -> Difference:
-        return contrast([(factor, by_name[name].test_scores) for factor, name in terms], ingredients.films, accuracy,
+        return contrast([(factor, by_name[name].test_scores) for factor, name in terms], ingredients.images, accuracy,
                         ingredients.draws)
 
     # F(x) - F(1) less half of F(height) - F(1), and the gains likewise.
@@ -128,14 +128,14 @@ def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
     """Share of NORMAL images predicted PNEUMONIA, and sensitivity, under every perturbation that the arm was scored
     under, on validation and on test: the mean over seeds with its 95 % interval over seeds and patients; ``flips`` is
     the share of images whose prediction differs from that of the unperturbed image."""
-    treatment = arm.treatment(augmentation=augmentation, balance="none")
+    condition = arm.condition(augmentation=augmentation, balance="none")
     rows = []
-    for split, films in (("validation", treatment.validation_films), ("test", arm.films)):
-        labels, draws = films["positive"].to_numpy(), patient_draws(films)
-        plain = treatment.scores_of(split)
-        for perturbation in ("", *treatment.recipe.perturbations):
-            scores = treatment.scores_of(split, perturbation)
-            found = contrast([(1, scores)], films, false_alarms, draws)
+    for split, images in (("validation", condition.validation_images), ("test", arm.images)):
+        labels, draws = images["positive"].to_numpy(), patient_draws(images)
+        plain = condition.scores_of(split)
+        for perturbation in ("", *condition.recipe.perturbations):
+            scores = condition.scores_of(split, perturbation)
+            found = contrast([(1, scores)], images, false_alarms, draws)
             flips = (scores >= 0.5) != (plain >= 0.5)
             rows.append({"split": split, "perturbation": perturbation or "none", "false alarms": found.mean,
                          "low": found.low, "high": found.high,

@@ -29,7 +29,7 @@ from covidcnn.paper.recipe_contrasts import (
 )
 from covidcnn.paper.recipe_probes import hypothesis_verdicts, predictions, stretch_table
 from covidcnn.paper.tables import evidence_tables, new_run
-from covidcnn.plots.comparisons import by_stretch, two_recipes, values_by_treatment
+from covidcnn.plots.comparisons import by_stretch, two_recipes, values_by_condition
 from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
 from covidcnn.study.verdicts import one_run
@@ -97,10 +97,10 @@ def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
     """Question 1: a row an optimizer, the paper's accuracy, ours under both recipes, and the verdict."""
     both = between_studies(text, arm).set_index("optimizer")
     rows = []
-    for treatment in arm.treatments:
-        optimizer = treatment.recipe.optimizer
+    for condition in arm.conditions:
+        optimizer = condition.recipe.optimizer
         claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, "test accuracy"])
-        values = treatment.values(accuracy)
+        values = condition.values(accuracy)
         found, (low, high) = one_run(claimed, values), new_run(values)
         rows.append({"optimizer": optimizer, "paper": claimed, "median": np.median(values), "lowest": values.min(),
                      "highest": values.max(), "new run, low": low, "new run, high": high, "verdict": found.verdict,
@@ -112,12 +112,12 @@ def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
 def ingredient_table(arm: ArmResults) -> pd.DataFrame:
     """Question 2: a row an augmentation, medians over seeds on test."""
     rows = []
-    for name, treatment in ingredients_of(arm).items():
-        values = treatment.values(accuracy)
+    for name, condition in ingredients_of(arm).items():
+        values = condition.values(accuracy)
         low, high = new_run(values)
         rows.append({"augmentation": INGREDIENT_NAMES[name], "accuracy": np.median(values), "lowest": values.min(),
                      "highest": values.max(), "new run, low": low, "new run, high": high}
-                    | {words: np.median(treatment.values(metric)) for words, metric in (
+                    | {words: np.median(condition.values(metric)) for words, metric in (
                         ("sensitivity", sensitivity), ("specificity", specificity), ("AUC", MEASURES["AUC"]))}
                     | {"seeds": len(values)})
     return pd.DataFrame(rows)
@@ -143,7 +143,7 @@ def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
 
 
 def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
-    values = {name: {treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments}
+    values = {name: {condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions}
               for name, arm in (("public recipe", public), ("the paper's text", text))}
     figure, ax = plt.subplots(figsize=(7.5, 4.6))
     two_recipes(values, {name: {optimizer: new_run(seeds) for optimizer, seeds in of_recipe.items()}
@@ -157,7 +157,7 @@ def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
 def _ladder(px: str, arm: ArmResults) -> Named:
     values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(arm).items()}
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
-    values_by_treatment(values, {name: new_run(seeds) for name, seeds in values.items()},
+    values_by_condition(values, {name: new_run(seeds) for name, seeds in values.items()},
                         "accuracy on test, threshold 0.5", None, ax,
                         ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"])))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")

@@ -7,7 +7,7 @@ import pandas as pd
 from covidcnn.evaluation.metrics import Confusion
 
 TEST_NORMAL, TEST_PNEUMONIA = 234, 390
-"""Films in the published test set."""
+"""Images in the published test set."""
 
 TRAIN_COUNTS = {"NORMAL": 1341, "PNEUMONIA": 3875}
 TEST_COUNTS = {"NORMAL": TEST_NORMAL, "PNEUMONIA": TEST_PNEUMONIA}
@@ -31,7 +31,7 @@ LAYER_LIST = {"Conv2D": 4, "MaxPooling2D": 4, "BatchNormalization": 4, "Dropout"
 
 @cache
 def matrices_that_fit(tolerance: float = 1e-4) -> tuple[Confusion, ...]:
-    """All confusion matrices of 234 + 390 films that agree with all five metrics of the paper.
+    """All confusion matrices of 234 + 390 images that agree with all five metrics of the paper.
 
     The paper cuts some figures and rounds others (recall 374/390 = 0.95897 stands as 0.9589), so a
     figure agrees when it is less than one unit of its fourth decimal away.

@@ -18,7 +18,7 @@ def paper_evidence() -> Evidence:
 
     Raises:
         DataError: a result is damaged.
-        UserError: the protocol is not what it was when the first test film was scored.
+        UserError: the protocol is not what it was when the first test image was scored.
     """
     return read_evidence(read_protocol(PROTOCOL), open_store(STORE))
 

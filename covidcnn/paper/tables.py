@@ -1,4 +1,4 @@
-"""Tables of the evidence: a row a treatment, a comparison, a trial. Each is a function of what the store holds."""
+"""Tables of the evidence: a row a condition, a comparison, a trial. Each is a function of what the store holds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +21,10 @@ from covidcnn.evaluation.statistics import (
     rank_probabilities,
 )
 from covidcnn.paper import reported
-from covidcnn.paper.causes import kept_on_test
+from covidcnn.paper.causes import gain_on_test
 from covidcnn.paper.findings import nadam_differences, optimizers_at_the_edge, paper_lead
-from covidcnn.study.conditions import ArmResults, Evidence, Treatment, arm_title
+from covidcnn.study.baseline import BASELINE
+from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
 from covidcnn.task import PNEUMONIA
 
@@ -39,11 +40,11 @@ def evidence_tables(evidence: Evidence) -> Tables:
     for name, selection in evidence.selections.items():
         tables[name] = (selection_losses(selection), f"{arm_title(name, name in evidence.exploratory)}, validation "
                         "only: mean loss over tuning seeds of every setting that was tried, and what was chosen.")
-    if evidence.floor is not None:
-        tables["8-floor"] = (floor_table(evidence.floor), "The floor: simple models on 16 x 16 pixels; no seeds.")
+    if evidence.baseline is not None:
+        tables[BASELINE] = (baseline_table(evidence.baseline), "Simple models on 16 x 16 pixels; no seeds.")
     if evidence.sizes is not None:
-        tables["8-floor-sizes"] = (evidence.sizes, "The floor: what a property of the file alone tells of training "
-                                   "films at their original sizes; AUC with a 95 % interval by patient.")
+        tables[f"{BASELINE}-sizes"] = (evidence.sizes, "What a property of the file alone tells of training "
+                                   "images at their original sizes; AUC with a 95 % interval by patient.")
     if evidence.finished:
         tables["trials"] = (manifest_table(evidence), "Every finished trial, a row an arm that it stands in.")
     return tables
@@ -53,15 +54,15 @@ def _arm_tables(arm: ArmResults) -> Tables:
     thresholds = ("each training's own from validation (Youden's)", "0.5")
     primary, other = thresholds if called_at_own_threshold(arm) else thresholds[::-1]
     remark = (" 5216 training images are all there are: the same trainings, on another kind of processor."
-              if "max_training_images" in arm.treatments[0].settings else "")
+              if "max_training_images" in arm.conditions[0].settings else "")
     tables = {arm.name: (arm_table(arm), (
-        f"{arm.title}, test films, threshold {primary}: accuracy over seeds with the 95 % prediction interval for a "
-        "new run on the same films, and on the 618 distinct images; then medians over seeds, at this threshold and the "
-        f"other ({other}). Loss, AUC and calibration error know no threshold.{remark}"))}
-    if len(arm.treatments) > 1:
-        first = ", ".join(" ".join(pair) for pair in settings_in_words(arm.treatments[0]).items())
+        f"{arm.title}, test images, threshold {primary}: accuracy over seeds with the 95 % prediction interval for a "
+        "new run on the same images, and on the 618 distinct images; then medians over seeds, at this threshold and "
+        f"the other ({other}). Loss, AUC and calibration error know no threshold.{remark}"))}
+    if len(arm.conditions) > 1:
+        first = ", ".join(" ".join(pair) for pair in settings_in_words(arm.conditions[0]).items())
         tables[f"{arm.name}-against-first"] = (comparison_table(arm), (
-            f"{arm.title}: each treatment less the first ({first}), on test at threshold 0.5, paired by seed, "
+            f"{arm.title}: each condition less the first ({first}), on test at threshold 0.5, paired by seed, "
             "with 95 % intervals over seeds and test patients; 'detectable' is the smallest difference found in four "
             f"of five cases, p uncorrected.{remark}"))
     if called_at_own_threshold(arm):
@@ -72,7 +73,7 @@ def _arm_tables(arm: ArmResults) -> Tables:
             f"new run would lie with 95 % probability. {said[int((~aim['reached']).sum())]}. The recipe was "
             "chosen at 64 px."))
     if compares_validations(arm):
-        tables[f"{arm.name}-promises"] = (promise_table(arm), (
+        tables[f"{arm.name}-promises"] = (validation_table(arm), (
             f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and the "
             "first less the second, over seeds, with its 95 % interval over seeds and patients of both."))
     if arm.name in (*OPTIMIZER_ARMS, "1-public-recipe"):
@@ -83,20 +84,20 @@ def _arm_tables(arm: ArmResults) -> Tables:
             "paper's pair of runs, and where a new pair of ours would lie with 95 % probability, both of one seed or "
             "each of its own: which the paper's were is not known."))
         tables[f"{arm.name}-pairs"] = (pair_table(arm), (
-            f"{arm.title}: Nadam and each rival as single pairs of models, seed by seed: films that only one of them "
+            f"{arm.title}: Nadam and each rival as single pairs of models, seed by seed: images that only one of them "
             "calls rightly, and McNemar's exact p. It describes the pair; it is no test of the optimizers, and is not "
             "pooled."))
     return tables
 
 
 def arm_table(arm: ArmResults) -> pd.DataFrame:
-    """A row a treatment: its settings, then what its trainings reach on test films."""
-    return pd.DataFrame([settings_in_words(treatment) | _reached(arm, treatment) for treatment in arm.treatments])
+    """A row a condition: its settings, then what its trainings reach on test images."""
+    return pd.DataFrame([settings_in_words(condition) | _reached(arm, condition) for condition in arm.conditions])
 
 
-def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
-    def at(moved: bool, metric: Metric, films: np.ndarray | None = None) -> np.ndarray:
-        return treatment.values(metric, films, at_validation_threshold=moved)
+def _reached(arm: ArmResults, condition: Condition) -> dict[str, Any]:
+    def at(moved: bool, metric: Metric, images: np.ndarray | None = None) -> np.ndarray:
+        return condition.values(metric, images, at_validation_threshold=moved)
 
     primary = called_at_own_threshold(arm)
     values = at(primary, accuracy)
@@ -106,15 +107,15 @@ def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
         "mean": values.mean(), "standard deviation": values.std(ddof=1), "new run, low": low,
         "new run, high": high, "on distinct images": np.median(at(primary, accuracy, distinct(arm)))}
     row |= {name: np.median(at(primary, metric)) for name, metric in PROPORTIONS.items() if name != "accuracy"}
-    row |= {f"sensitivity, {subtype}": np.median(at(primary, sensitivity, (arm.films["subtype"] == subtype).to_numpy()))
+    row |= {f"sensitivity, {subtype}": np.median(at(primary, sensitivity, arm.images["subtype"].eq(subtype).to_numpy()))
             for subtype in ("bacteria", "virus")}
     row |= {f"{name}, other threshold": np.median(at(not primary, metric))
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
     row |= {name: np.median(at(False, MEASURES[name])) for name in ("loss", "AUC", "calibration error")}
-    diverged = sum(bool(result.diverged) for result in treatment.results)
-    at_test_shares = accuracy_at(arm.films["positive"].mean())
+    diverged = sum(bool(result.diverged) for result in condition.results)
+    at_test_shares = accuracy_at(arm.images["positive"].mean())
     held_out = {} if diverged else {
-        f"{name}, validation": np.median(treatment.validation_values(metric, primary))
+        f"{name}, validation": np.median(condition.validation_values(metric, primary))
         for name, metric in (("specificity", specificity), ("accuracy at test's shares", at_test_shares))}
     return row | held_out | {"diverged": diverged}
 
@@ -122,44 +123,44 @@ def _reached(arm: ArmResults, treatment: Treatment) -> dict[str, Any]:
 def aim_table(arm: ArmResults) -> pd.DataFrame:
     """What arm 7 aims at and what it reaches, at the threshold from validation: medians over seeds.
 
-    The aim is the paper's in films, from the one confusion matrix that fits it: 579 of 624 and 205 of 234. Its 92.79 %
-    are rounded up, and 579 films would not reach them.
+    The aim is the paper's in images, from the one confusion matrix that fits it: 579 of 624 and 205 of 234. Its 92.79 %
+    are rounded up, and 579 images would not reach them.
     """
-    (treatment,), (theirs,) = arm.treatments, reported.matrices_that_fit()
+    (condition,), (theirs,) = arm.conditions, reported.matrices_that_fit()
     rows = []
-    for name, metric, films in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
-        values, aim = treatment.values(metric, at_validation_threshold=True), getattr(theirs, name)
+    for name, metric, images in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
+        values, aim = condition.values(metric, at_validation_threshold=True), getattr(theirs, name)
         low, high = new_run(values)
-        rows.append({"measure": name, "aim in films": f"{round(aim * films)} of {films}", "aim": aim,
+        rows.append({"measure": name, "aim in images": f"{round(aim * images)} of {images}", "aim": aim,
                      "median": np.median(values), "lowest": values.min(), "highest": values.max(), "new run, low": low,
                      "new run, high": high, "seeds": len(values), "reached": bool(np.median(values) >= aim)})
     return pd.DataFrame(rows)
 
 
-def promise_table(arm: ArmResults) -> pd.DataFrame:
-    """A row a treatment: accuracy that validation promises, at the class shares of test, and what test then says."""
-    metric = accuracy_at(arm.films["positive"].mean())
+def validation_table(arm: ArmResults) -> pd.DataFrame:
+    """A row a condition: accuracy that validation promises, at the class shares of test, and what test then says."""
+    metric = accuracy_at(arm.images["positive"].mean())
     rows = []
-    for treatment in arm.treatments:
-        row: dict[str, Any] = settings_in_words(treatment)
+    for condition in arm.conditions:
+        row: dict[str, Any] = settings_in_words(condition)
         try:
-            kept = kept_on_test(arm, treatment)
+            kept = gain_on_test(arm, condition)
         except Untestable as error:
             rows.append(row | {"note": str(error)})
             continue
-        rows.append(row | {"films": len(treatment.validation_films),
-                           "promised": treatment.validation_values(metric).mean(),
-                           "on test": treatment.values(metric).mean(), "promised less on test": -kept.mean,
+        rows.append(row | {"images": len(condition.validation_images),
+                           "promised": condition.validation_values(metric).mean(),
+                           "on test": condition.values(metric).mean(), "promised less on test": -kept.mean,
                            "low": -kept.high, "high": -kept.low, "seeds": kept.seeds})
     return pd.DataFrame(rows)
 
 
 def comparison_table(arm: ArmResults) -> pd.DataFrame:
-    """Each treatment less the first one of the arm: accuracy and specificity on test films."""
-    first, *others = arm.treatments
+    """Each condition less the first one of the arm: accuracy and specificity on test images."""
+    first, *others = arm.conditions
     return pd.DataFrame([
         settings_in_words(other) | {"measure": name} | _difference(paired_difference(
-            other.test_scores, first.test_scores, arm.films, metric, arm.draws))
+            other.test_scores, first.test_scores, arm.images, metric, arm.draws))
         for other in others for name, metric in (("accuracy", accuracy), ("specificity", specificity))])
 
 
@@ -167,11 +168,11 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam less each other optimizer, by test accuracy: one family for Holm's correction."""
     differences = nadam_differences(arm, "accuracy")
     corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
-    nadam, nadam_distinct = (arm.treatment(optimizer="Nadam").values(accuracy, films)
-                             for films in (None, distinct(arm)))
+    nadam, nadam_distinct = (arm.condition(optimizer="Nadam").values(accuracy, images)
+                             for images in (None, distinct(arm)))
     rows = []
     for name, difference in differences.items():
-        rival = arm.treatment(optimizer=name)
+        rival = arm.condition(optimizer=name)
         of_one_seed, of_two = new_pair(nadam, rival.values(accuracy))
         rows.append({"rival": name} | _difference(difference) | {
             "p, Holm": corrected[name],
@@ -183,7 +184,7 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
 
 
 def new_run(values: np.ndarray) -> tuple[float, float]:
-    """Where a share of films, such as accuracy, of one new run would lie with 95 % probability, on the same films.
+    """Where a share of images, such as accuracy, of one new run would lie with 95 % probability, on the same images.
 
     Args:
         values: float (seeds,), in 0..1.
@@ -196,10 +197,10 @@ def new_run(values: np.ndarray) -> tuple[float, float]:
 
 
 def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the difference of two new runs would lie with 95 % probability, on the same films.
+    """Where the difference of two new runs would lie with 95 % probability, on the same images.
 
     Args:
-        first: float (seeds,), of the runs of one treatment.
+        first: float (seeds,), of the runs of one condition.
         second: of the other, the same seeds.
 
     Returns:
@@ -215,10 +216,10 @@ def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float]
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam and each rival, a row a pair of models of the same seed."""
-    nadam, labels = arm.treatment(optimizer="Nadam"), arm.films["positive"].to_numpy()
+    nadam, labels = arm.condition(optimizer="Nadam"), arm.images["positive"].to_numpy()
     return pd.DataFrame([
         {"rival": rival.recipe.optimizer, "seed": seed} | mcnemar_pair(one, other, labels)
-        for rival in arm.treatments if rival is not nadam
+        for rival in arm.conditions if rival is not nadam
         for seed, one, other in zip(nadam.seeds, nadam.test_scores, rival.test_scores, strict=True)
     ]).rename(columns={"only first right": "only Nadam right", "only second right": "only the rival right",
                        "p_value": "p of the pair"})
@@ -243,42 +244,42 @@ def _difference(difference: Difference) -> dict[str, float]:
 
 def rank_table(arm: ArmResults) -> pd.DataFrame:
     """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
-    values = pd.DataFrame({treatment.recipe.optimizer: treatment.values(accuracy) for treatment in arm.treatments})
-    labels = arm.films["positive"].to_numpy()
-    by_draw = np.stack([np.mean([accuracy(labels, scores, arm.draws) for scores in treatment.test_scores], axis=0)
-                        for treatment in arm.treatments], axis=1)
+    values = pd.DataFrame({condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions})
+    labels = arm.images["positive"].to_numpy()
+    by_draw = np.stack([np.mean([accuracy(labels, scores, arm.draws) for scores in condition.test_scores], axis=0)
+                        for condition in arm.conditions], axis=1)
     return rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
 
 
-def floor_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """The floor in numbers, a row a model and split."""
+def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """The baseline in numbers, a row a model and split."""
     rows = []
-    for (model, split), films in scores.groupby(["model", "split"], sort=False):
-        matrix = confusion(films)
-        labels, ones = PNEUMONIA.encode(films["label"]), np.ones(len(films))
-        rows.append({"model": model, "films": len(films),
+    for (model, split), images in scores.groupby(["model", "split"], sort=False):
+        matrix = confusion(images)
+        labels, ones = PNEUMONIA.encode(images["label"]), np.ones(len(images))
+        rows.append({"model": model, "images": len(images),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-                     "AUC": float(MEASURES["AUC"](labels, films["score"].to_numpy(float), ones))})
+                     "AUC": float(MEASURES["AUC"](labels, images["score"].to_numpy(float), ones))})
     return pd.DataFrame(rows)
 
 
-def settings_in_words(treatment: Treatment) -> dict[str, str]:
-    """What sets a treatment apart within its arm, for people to read."""
-    return {name.replace("_", " "): setting_in_words(name, value) for name, value in treatment.settings.items()}
+def settings_in_words(condition: Condition) -> dict[str, str]:
+    """What sets a condition apart within its arm, for people to read."""
+    return {name.replace("_", " "): setting_in_words(name, value) for name, value in condition.settings.items()}
 
 
 def setting_in_words(name: str, value: Any) -> str:
     """The value of a setting of a recipe, for people to read."""
     if name == "training_draw":
-        films, share = value
-        return f"{films:,} films, {100 * share:.0f} % NORMAL"
+        images, share = value
+        return f"{images:,} images, {100 * share:.0f} % NORMAL"
     return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
 def compares_validations(arm: ArmResults) -> bool:
-    """Whether treatments differ in the films held back for validation, and so in the class shares of these."""
-    return "validation" in arm.treatments[0].settings
+    """Whether conditions differ in the images held back for validation, and so in the class shares of these."""
+    return "validation" in arm.conditions[0].settings
 
 
 def called_at_own_threshold(arm: ArmResults) -> bool:
@@ -287,5 +288,5 @@ def called_at_own_threshold(arm: ArmResults) -> bool:
 
 
 def distinct(arm: ArmResults) -> np.ndarray:
-    """bool (test films,): without the surplus copies of identical files."""
-    return ~arm.films["path"].map(lambda path: path.rsplit(".", 1)[0]).isin(TEST_COPIES).to_numpy()
+    """bool (test images,): without the surplus copies of identical files."""
+    return ~arm.images["path"].map(lambda path: path.rsplit(".", 1)[0]).isin(TEST_COPIES).to_numpy()

@@ -116,7 +116,7 @@ def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
         all empty where one recipe is all there is.
     """
     public = second.arms.get(PUBLIC_RECIPE)
-    stand_in = replace(second, floor=first.floor, arms={
+    stand_in = replace(second, baseline=first.baseline, arms={
         **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
     zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
     rows = []

@@ -101,22 +101,22 @@ def parameter_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def seen_by_one_unit(films: Mapping[str, np.ndarray], fields: pd.DataFrame) -> Figure:
-    """How many pixels one unit of each layer sees, as squares drawn around the film's middle.
+def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> Figure:
+    """How many pixels one unit of each layer sees, as squares drawn around the image's middle.
 
     Args:
-        films: by title, uint8 (size, size), the same film at several sizes.
+        images: by title, uint8 (size, size), the same image at several sizes.
         fields: columns ``layer`` and ``receptive field`` (pixels).
     """
-    figure, axes = plt.subplots(1, len(films), figsize=(9, 5))
-    for ax, (title, film) in zip(axes, films.items(), strict=True):
-        picture(film, ax, "gray", GREYS, title)
-        middle = len(film) / 2 - 0.5
+    figure, axes = plt.subplots(1, len(images), figsize=(9, 5))
+    for ax, (title, image) in zip(axes, images.items(), strict=True):
+        picture(image, ax, "gray", GREYS, title)
+        middle = len(image) / 2 - 0.5
         for (_, row), colour in zip(fields.iterrows(), DEPTH_COLOURS, strict=False):
             side = row["receptive field"]
             ax.add_patch(Rectangle((middle - side / 2, middle - side / 2), side, side, fill=False, lw=2.5,
                                    ec=colour, label=f"{row['layer']}: {side} x {side}"))
-        ax.set(xlim=(-0.5, len(film) - 0.5), ylim=(len(film) - 0.5, -0.5))
+        ax.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(fields))
     return figure

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from covidcnn.plots.films import PATCH_COLOUR, SPLIT_STYLES, TITLE_SIZE, show_film
+from covidcnn.plots.images import PATCH_COLOUR, SPLIT_STYLES, TITLE_SIZE, show_image
 from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ FRAME = 0.7
 """Side of the frame that is drawn in an average image, as a share of the image's."""
 
 
-def mean_films(films: pd.DataFrame, images: np.ndarray, task: Task = PNEUMONIA) -> Figure:
-    """The average film of train and of test, and their difference, a row a class.
+def mean_images(images: pd.DataFrame, pixels: np.ndarray, task: Task = PNEUMONIA) -> Figure:
+    """The average image of train and of test, and their difference, a row a class.
 
     Args:
-        films: ``split`` and ``label``; without a test split only the average of train is drawn.
-        images: uint8 (n, height, width), in the order of ``films``.
+        images: ``split`` and ``label``; without a test split only the average of train is drawn.
+        pixels: uint8 (n, height, width), in the order of ``images``.
         task: whose classes are drawn.
     """
-    parts = {(split, label): ((films["split"] == split) & (films["label"] == label)).to_numpy()
+    parts = {(split, label): ((images["split"] == split) & (images["label"] == label)).to_numpy()
              for split in SPLIT_STYLES for label in task.classes}
-    means = {part: images[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}
+    means = {part: pixels[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}
     shifts = {label: means["test", label] - means["train", label] for label in task.classes
               if {("train", label), ("test", label)} <= means.keys()}
     columns = 3 if shifts else 1
@@ -38,11 +38,11 @@ def mean_films(films: pd.DataFrame, images: np.ndarray, task: Task = PNEUMONIA) 
     for row, label in zip(axes, task.classes, strict=True):
         for ax, split in zip(row, SPLIT_STYLES, strict=False):
             if (split, label) in means:
-                show_film(means[split, label], ax, f"{label}, mean of {split}")
+                show_image(means[split, label], ax, f"{label}, mean of {split}")
     if shifts:
         largest = max(float(np.abs(shift).max()) for shift in shifts.values())
         for ax, (label, shift) in zip(axes[:, 2], shifts.items(), strict=False):
-            show_film(shift, ax, f"{label}, test - train")
+            show_image(shift, ax, f"{label}, test - train")
             ax.images[0].set(cmap="RdBu_r", clim=(-largest, largest))
         figure.colorbar(axes[0, 2].images[0], ax=axes[:, 2], label="difference [grey levels]", shrink=0.8)
     return figure
@@ -59,7 +59,7 @@ def framed_averages(averages: Mapping[str, np.ndarray], alignments: Mapping[str,
     figure, axes = plt.subplots(1, len(averages), figsize=(2.6 * len(averages), 3.2))
     for ax, (name, average) in zip(axes, averages.items(), strict=True):
         found = alignments.get(name)
-        show_film(np.rint(average).astype(np.uint8), ax, name)
+        show_image(np.rint(average).astype(np.uint8), ax, name)
         if name in alignments and found is None:
             continue
         height, width, down, aside = (found.height, found.width, found.down, found.aside) if found else (1, 1, 0, 0)

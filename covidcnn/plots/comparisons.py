@@ -10,28 +10,28 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from covidcnn.plots.style import FLOOR, HERE, PAPER, VALIDATION
+from covidcnn.plots.style import BASELINE, HERE, PAPER, VALIDATION
 
 if TYPE_CHECKING:
     from covidcnn.evaluation.statistics import Difference
 
 
-def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
+def values_by_condition(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
                         quantity: str, paper: Mapping[str, float] | None = None, ax: Axes | None = None,
-                        floor: tuple[str, float] | None = None) -> Axes:
-    """Each seed's value, their median and where one new run would lie, a row a treatment, the first above.
+                        baseline: tuple[str, float] | None = None) -> Axes:
+    """Each seed's value, their median and where one new run would lie, a row a condition, the first above.
 
     Args:
-        values: by treatment, float (seeds,).
-        intervals: by treatment, the 95 % prediction interval.
+        values: by condition, float (seeds,).
+        intervals: by condition, the 95 % prediction interval.
         quantity: the axis label.
-        paper: the paper's value of a treatment, where it gives one.
-        floor: name and value of a simple model, a dashed line through all rows.
+        paper: the paper's value of a condition, where it gives one.
+        baseline: name and value of a simple model, a dashed line through all rows.
     """
     ax = ax or plt.gca()
     rows = _rows(list(values))
-    if floor is not None:
-        ax.axvline(floor[1], ls="--", lw=1.2, color=FLOOR, label=floor[0])
+    if baseline is not None:
+        ax.axvline(baseline[1], ls="--", lw=1.2, color=BASELINE, label=baseline[0])
     for name, row in rows.items():
         ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
                 label="one new run, 95 %" if row == 0 else None)
@@ -46,12 +46,12 @@ def values_by_treatment(values: Mapping[str, np.ndarray], intervals: Mapping[str
     return _finish(ax, rows, quantity)
 
 
-def promised_and_kept(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], quantity: str,
+def validation_and_test(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], quantity: str,
                       ax: Axes | None = None) -> Axes:
-    """A quantity on validation and on test films, a row a treatment: each seed, joined medians.
+    """A quantity on validation and on test images, a row a condition: each seed, joined medians.
 
     Args:
-        promised: by treatment, float (seeds,), on validation.
+        promised: by condition, float (seeds,), on validation.
         kept: likewise on test.
         quantity: the axis label.
     """
@@ -99,10 +99,10 @@ def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] 
 
 
 def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The probability of each rank: a row a treatment, a column a rank.
+    """The probability of each rank: a row a condition, a column a rank.
 
     Args:
-        table: in 0..1, indexed by treatment.
+        table: in 0..1, indexed by condition.
     """
     ax = ax or plt.gca()
     text = table.map(lambda share: f"{share:.2f}" if share >= 0.005 else "")
@@ -115,7 +115,7 @@ def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def by_share(shares: Sequence[float], promised: np.ndarray, kept: np.ndarray, quantity: str, ax: Axes | None = None
              ) -> Axes:
-    """A quantity over the share of NORMAL films in training, on validation and on test: each seed, joined medians.
+    """A quantity over the share of NORMAL images in training, on validation and on test: each seed, joined medians.
 
     Args:
         shares: of NORMAL in training, in 0..1, ascending.
@@ -130,7 +130,7 @@ def by_share(shares: Sequence[float], promised: np.ndarray, kept: np.ndarray, qu
         ax.plot(np.repeat(percent + offset, values.shape[1]), values.ravel(), marker, color=colour, alpha=0.45, ms=4)
         ax.plot(percent + offset, np.median(values, axis=1), style, marker=marker, color=colour, ms=8, mec="white",
                 label=f"{label}, median (small: seeds)")
-    ax.set(xlabel="NORMAL films in training [%]", ylabel=quantity, xticks=percent)
+    ax.set(xlabel="NORMAL images in training [%]", ylabel=quantity, xticks=percent)
     ax.grid(axis="y", color="0.9")
     return ax
 
@@ -188,12 +188,12 @@ def _finish(ax: Axes, rows: Mapping[str, int], label: str) -> Axes:
 def two_recipes(values: Mapping[str, Mapping[str, np.ndarray]],
                 intervals: Mapping[str, Mapping[str, tuple[float, float]]], paper: Mapping[str, float], quantity: str,
                 ax: Axes | None = None) -> Axes:
-    """Each seed's value under two recipes, one above the other, and where one new run would lie; a row a treatment.
+    """Each seed's value under two recipes, one above the other, and where one new run would lie; a row a condition.
 
     Args:
-        values: by recipe and treatment, float (seeds,); of two recipes.
+        values: by recipe and condition, float (seeds,); of two recipes.
         intervals: likewise, the 95 % prediction interval.
-        paper: the paper's value by treatment.
+        paper: the paper's value by condition.
         quantity: the axis label.
     """
     ax = ax or plt.gca()

@@ -13,7 +13,7 @@ from covidcnn.plots.style import NEGATIVE, POSITIVE
 POSITION_COLOURS = ("#E69F00", "#56B4E9", "#009E73")
 SATURATED, UNSATURATED = "#D55E00", "#56B4E9"
 GREYS = (0, 255)
-"""Limits of a film's grey levels."""
+"""Limits of an image's grey levels."""
 
 
 def picture(values: np.ndarray, ax: Axes, cmap: str, limits: tuple[float, float] | None = None,
@@ -21,7 +21,7 @@ def picture(values: np.ndarray, ax: Axes, cmap: str, limits: tuple[float, float]
     """An array (height, width) as an image, without ticks and without the style's half frame.
 
     Args:
-        values: a film, a feature map or a kernel.
+        values: an image, a feature map or a kernel.
         ax: drawn on.
         cmap: name of a colour map.
         limits: values at its ends; None takes the smallest and the largest.
@@ -59,33 +59,33 @@ def _diverging(values: np.ndarray) -> tuple[float, float]:
     return -largest, largest
 
 
-def convolution_steps(film: np.ndarray, kernel: np.ndarray, bias: float, response: np.ndarray,
+def convolution_steps(image: np.ndarray, kernel: np.ndarray, bias: float, response: np.ndarray,
                       corner: tuple[int, int], side: int, positions: Sequence[tuple[int, int]]) -> Figure:
-    """One 3 x 3 kernel on one film, worked out in numbers at some positions (Fig. 6).
+    """One 3 x 3 kernel on one image, worked out in numbers at some positions (Fig. 6).
 
     Args:
-        film: uint8 (height, width).
+        image: uint8 (height, width).
         kernel: float (3, 3); the layer multiplies it with pixels divided by 255.
         bias: of the kernel.
         response: float (height, width), before ReLU.
         corner: (row, column) of the patch that is shown.
         side: of the patch, in pixels.
-        positions: (row, column) in the film of the windows' centres, inside the patch.
+        positions: (row, column) in the image of the windows' centres, inside the patch.
     """
     figure = plt.figure(figsize=(10, 8.2))
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.3, 4.4), squeeze=False).flat
     whole, patch, result = upper.subplots(1, 3)
     cut = np.s_[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
-    picture(film, whole, "gray", GREYS, f"the film, {film.shape[0]} x {film.shape[1]} pixels")
+    picture(image, whole, "gray", GREYS, f"the image, {image.shape[0]} x {image.shape[1]} pixels")
     frame(whole, corner, side, "#D55E00")
-    number_grid(film[cut] / 255, patch, limits=(0, 1)).set_title("the marked patch, pixels / 255")
+    number_grid(image[cut] / 255, patch, limits=(0, 1)).set_title("the marked patch, pixels / 255")
     number_grid(response[cut], result, cmap="RdBu_r", limits=_diverging(response[cut])
                 ).set_title("the layer's output there, before ReLU")
     rows = lower.subplots(len(positions), 4, width_ratios=(1, 1, 1, 1.25), squeeze=False)
     for axes, (row, column), colour in zip(rows, positions, POSITION_COLOURS, strict=False):
         frame(patch, (row - corner[0] - 1, column - corner[1] - 1), 3, colour)
         frame(result, (row - corner[0], column - corner[1]), 1, colour)
-        window = film[row - 1 : row + 2, column - 1 : column + 2] / 255
+        window = image[row - 1 : row + 2, column - 1 : column + 2] / 255
         _equation(axes, window, kernel, bias, colour)
     for ax, title in zip(rows[0], ("pixels in the window", "kernel", "products", "output"), strict=True):
         ax.set_title(title)
@@ -113,11 +113,11 @@ def _equation(axes: np.ndarray, window: np.ndarray, kernel: np.ndarray, bias: fl
     axes[3].axis("off")
 
 
-def feature_maps(film: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbers: Sequence[int]) -> Figure:
-    """Kernels of the first layer, and below each the feature map it makes of a film (Fig. 6).
+def feature_maps(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbers: Sequence[int]) -> Figure:
+    """Kernels of the first layer, and below each the feature map it makes of an image (Fig. 6).
 
     Args:
-        film: uint8 (height, width).
+        image: uint8 (height, width).
         kernels: float (3, 3, n), in the order of ``numbers``.
         maps: float (height, width, n), after ReLU.
         numbers: which kernels of the layer these are, from 0.
@@ -125,7 +125,7 @@ def feature_maps(film: np.ndarray, kernels: np.ndarray, maps: np.ndarray, number
     half = -(-len(numbers) // 2)
     figure = plt.figure(figsize=(10, 6.2))
     left, right = figure.subfigures(1, 2, width_ratios=(1, half * 0.72), squeeze=False).flat
-    picture(film, left.subplots(), "gray", GREYS, "the film")
+    picture(image, left.subplots(), "gray", GREYS, "the image")
     axes = right.subplots(4, half, height_ratios=(1, 2.2, 1, 2.2), squeeze=False)
     limits = _diverging(kernels)
     for ax in axes.flat:
@@ -139,19 +139,19 @@ def feature_maps(film: np.ndarray, kernels: np.ndarray, maps: np.ndarray, number
     return figure
 
 
-def block_maps(film: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
+def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
                ) -> Figure:
-    """Feature maps of one film at several depths, a row a layer.
+    """Feature maps of one image at several depths, a row a layer.
 
     Args:
-        film: uint8 (height, width).
+        image: uint8 (height, width).
         maps: by layer, float (height, width, channels).
         channels: by layer, those to show, as many for each.
     """
     shown = max(len(chosen) for chosen in channels.values())
     figure = plt.figure(figsize=(10, 1.65 * len(maps)))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 0.62 * shown), squeeze=False).flat
-    picture(film, left.subplots(), "gray", GREYS, "the film")
+    picture(image, left.subplots(), "gray", GREYS, "the image")
     axes = right.subplots(len(maps), shown, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
@@ -234,22 +234,22 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
     return figure
 
 
-def dense_contributions(films: Mapping[str, np.ndarray], contributions: np.ndarray, bias: float) -> Figure:
-    """How a dense layer's activations add up to a probability, a row a film (Fig. 9).
+def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndarray, bias: float) -> Figure:
+    """How a dense layer's activations add up to a probability, a row an image (Fig. 9).
 
     Args:
-        films: by label, the negative class first, uint8 (height, width).
-        contributions: float (films, units), activation times output weight.
+        images: by label, the negative class first, uint8 (height, width).
+        contributions: float (images, units), activation times output weight.
         bias: of the output unit.
     """
-    figure, rows = plt.subplots(len(films), 3, figsize=(10, 3.1 * len(films)), width_ratios=(1, 2, 1.3),
+    figure, rows = plt.subplots(len(images), 3, figsize=(10, 3.1 * len(images)), width_ratios=(1, 2, 1.3),
                                 squeeze=False)
     logits = contributions.sum(1) + bias
     reach = max(6.0, float(np.abs(logits).max()) + 1)
     line = np.linspace(-reach, reach, 300)
-    for (film_ax, bars, sigmoid), (label, film), own, logit, colour in zip(
-            rows, films.items(), contributions, logits, (NEGATIVE, POSITIVE), strict=True):
-        picture(film, film_ax, "gray", GREYS, f"label: {label}")
+    for (image_ax, bars, sigmoid), (label, image), own, logit, colour in zip(
+            rows, images.items(), contributions, logits, (NEGATIVE, POSITIVE), strict=True):
+        picture(image, image_ax, "gray", GREYS, f"label: {label}")
         ordered = np.sort(own[own != 0])
         bars.bar(range(len(ordered)), ordered, 0.8, color=np.where(ordered < 0, NEGATIVE, POSITIVE))
         bars.plot(range(-1, len(ordered)), np.cumsum([bias, *ordered]), color="black", lw=1.5, marker=".")
@@ -267,22 +267,22 @@ def dense_contributions(films: Mapping[str, np.ndarray], contributions: np.ndarr
     return figure
 
 
-def unit_parts(films: Mapping[str, np.ndarray], parts: np.ndarray, units: Sequence[int]) -> Figure:
-    """What each part of the film adds to one unit of the dense layer (Fig. 9, 'different parts').
+def unit_parts(images: Mapping[str, np.ndarray], parts: np.ndarray, units: Sequence[int]) -> Figure:
+    """What each part of the image adds to one unit of the dense layer (Fig. 9, 'different parts').
 
     Args:
-        films: by label, uint8 (height, width).
-        parts: float (films, rows, columns), the unit's sum split by position of the last feature map.
-        units: the unit shown for each film.
+        images: by label, uint8 (height, width).
+        parts: float (images, rows, columns), the unit's sum split by position of the last feature map.
+        units: the unit shown for each image.
     """
-    figure, axes = plt.subplots(1, 2 * len(films), figsize=(10, 3), squeeze=False)
-    for place, ((label, film), own, unit) in enumerate(zip(films.items(), parts, units, strict=True)):
-        film_ax, grid = axes[0, 2 * place : 2 * place + 2]
-        picture(film, film_ax, "gray", GREYS, f"label: {label}")
+    figure, axes = plt.subplots(1, 2 * len(images), figsize=(10, 3), squeeze=False)
+    for place, ((label, image), own, unit) in enumerate(zip(images.items(), parts, units, strict=True)):
+        image_ax, grid = axes[0, 2 * place : 2 * place + 2]
+        picture(image, image_ax, "gray", GREYS, f"label: {label}")
         for line in range(1, len(own)):
-            place_of_line = line * len(film) / len(own) - 0.5
-            film_ax.axhline(place_of_line, color="white", lw=0.7, alpha=0.6)
-            film_ax.axvline(place_of_line, color="white", lw=0.7, alpha=0.6)
+            place_of_line = line * len(image) / len(own) - 0.5
+            image_ax.axhline(place_of_line, color="white", lw=0.7, alpha=0.6)
+            image_ax.axvline(place_of_line, color="white", lw=0.7, alpha=0.6)
         if len(own) <= 8:
             number_grid(own, grid, cmap="RdBu_r", limits=_diverging(own), size=10)
         else:

@@ -15,7 +15,7 @@ from covidcnn.task import PNEUMONIA, Task
 
 
 def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
-    """A confusion matrix: films in each cell, and their share of the row's films (Fig. 5 and 11)."""
+    """A confusion matrix: images in each cell, and their share of the row's images (Fig. 5 and 11)."""
     ax = ax or plt.gca()
     table = matrix.as_table(task)
     shares = table.div(table.sum(axis=1), axis=0)
@@ -23,7 +23,7 @@ def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task
                      for row in zip(table.to_numpy(), shares.to_numpy(), strict=True)])
     sns.heatmap(shares, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True,
                 linewidths=1, linecolor="white", ax=ax)
-    ax.set(title=title, xlabel="called", ylabel="film is")
+    ax.set(title=title, xlabel="called", ylabel="image is")
     return ax
 
 
@@ -44,7 +44,7 @@ def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: st
 
 
 def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
-    """Precision over sensitivity; the dotted line is the precision of calling every film positive."""
+    """Precision over sensitivity; the dotted line is the precision of calling every image positive."""
     ax = ax or plt.gca()
     labels = task.encode(scores["label"])
     PrecisionRecallDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
@@ -56,22 +56,22 @@ def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "
 
 
 def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10, task: Task = PNEUMONIA) -> Axes:
-    """Share of the positive class among films of similar score, with Wilson intervals; on the diagonal a score
+    """Share of the positive class among images of similar score, with Wilson intervals; on the diagonal a score
     means what it says."""
     ax = ax or plt.gca()
     # As in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
     which = np.minimum((scores["score"] * bins).astype(int), bins - 1)
     binned = scores.assign(label=task.encode(scores["label"])).groupby(which).agg(
-        mean=("score", "mean"), positive=("label", "sum"), films=("label", "size"))
-    share = binned["positive"] / binned["films"]
-    intervals = [wilson(row.positive, row.films) for row in binned.itertuples()]
+        mean=("score", "mean"), positive=("label", "sum"), images=("label", "size"))
+    share = binned["positive"] / binned["images"]
+    intervals = [wilson(row.positive, row.images) for row in binned.itertuples()]
     errors = np.array([share - [one.low for one in intervals], [one.high for one in intervals] - share]).clip(0)
-    ax.errorbar(binned["mean"], share, errors, fmt="o-", color=HERE, capsize=3, label="films, with 95 % interval")
+    ax.errorbar(binned["mean"], share, errors, fmt="o-", color=HERE, capsize=3, label="images, with 95 % interval")
     ax.plot([0, 1], [0, 1], ":", color="0.6", label="perfectly calibrated")
     for row, interval in zip(binned.itertuples(), intervals, strict=True):
-        ax.annotate(str(row.films), (row.mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
+        ax.annotate(str(row.images), (row.mean, interval.high), xytext=(0, 4), textcoords="offset points", ha="center",
                     size=8, color="0.35")
-    ax.set(xlabel="score, mean of the bin", ylabel=f"share of {task.positive}", title="Calibration (films per bin)",
+    ax.set(xlabel="score, mean of the bin", ylabel=f"share of {task.positive}", title="Calibration (images per bin)",
            xlim=(-0.03, 1.03), ylim=(-0.03, 1.12))
     return ax
 
@@ -147,8 +147,8 @@ def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, thr
     ax = ax or plt.gca()
     recipes = list(scores["recipe"].unique())
     seeds = sorted(scores["seed"].unique())
-    for (recipe, seed), films in scores.groupby(["recipe", "seed"]):
-        estimate = wilson(*confusion(films, threshold, task).proportions[proportion])
+    for (recipe, seed), images in scores.groupby(["recipe", "seed"]):
+        estimate = wilson(*confusion(images, threshold, task).proportions[proportion])
         row = len(recipes) - 1 - recipes.index(recipe) + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],

@@ -14,7 +14,7 @@ from covidcnn.task import Task
 NEGATIVE, POSITIVE = "#0072B2", "#D55E00"
 _CLASSES = (NEGATIVE, POSITIVE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 TRAINING, VALIDATION = "#009E73", "#CC79A7"
-HERE, PAPER, FLOOR = "#0072B2", "#000000", "#D55E00"
+HERE, PAPER, BASELINE = "#0072B2", "#000000", "#D55E00"
 
 
 def class_colours(task: Task) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a film the network finds what speaks for a class.
+"""Grad-CAM: where in an image the network finds what speaks for a class.
 
 Selvaraju and others (2017), Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization. The maps
 of the last convolution are added up, each weighted by the mean gradient of the output with regard to it.
@@ -18,11 +18,11 @@ from covidcnn.errors import DataError
 from covidcnn.models.inspect import as_input
 from covidcnn.models.model_file import ModelFacts
 from covidcnn.paths import slug
-from covidcnn.prediction.films import Film, Unreadable, read_films
+from covidcnn.prediction.images import ImageFile, Unreadable, read_images
 from covidcnn.task import Task
 
 SMALLEST_PICTURE = 448
-"""Pixels a side of an overlay, at least: a film of 64 px is enlarged."""
+"""Pixels a side of an overlay, at least: an image of 64 px is enlarged."""
 
 
 class GradCam:
@@ -39,7 +39,7 @@ class GradCam:
         linear.set_weights(output.get_weights())
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
-        """Where each film speaks for a class.
+        """Where each image speaks for a class.
 
         Args:
             images: uint8 (n, size, size).
@@ -47,7 +47,7 @@ class GradCam:
             sign: -1 for what speaks against it.
 
         Returns:
-            float32 (n, size, size), 0 to 1 within each film; 0 throughout where nothing speaks for it.
+            float32 (n, size, size), 0 to 1 within each image; 0 throughout where nothing speaks for it.
         """
         with tf.GradientTape() as tape:
             maps, logits = self._part(as_input(images), training=False)
@@ -60,20 +60,20 @@ class GradCam:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Image:
-    """A film with its heat map in colour above it, and lines of text below.
+    """An image with its heat map in colour above it, and lines of text below.
 
     Args:
         image: uint8 (size, size), as the model sees it.
         heat: float (size, size), 0 to 1.
-        lines: of text; those that are wider than the film are broken.
+        lines: of text; those that are wider than the image are broken.
     """
     side = max(SMALLEST_PICTURE, len(image))
-    film = cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2RGB)
+    radiograph = cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2RGB)
     heat = cv2.resize(heat, (side, side), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
     colours = cv2.cvtColor(cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO),
                            cv2.COLOR_BGR2RGB)
-    # Where nothing speaks for the class the film is left as it is.
-    mixed = np.rint(film * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
+    # Where nothing speaks for the class the image is left as it is.
+    mixed = np.rint(radiograph * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
     line_height = side // 24
     font = ImageFont.load_default(0.72 * line_height)
     # So many letters as fit at the line's own average.
@@ -87,39 +87,40 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     return picture
 
 
-def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, films: pd.DataFrame, chosen: str = ""
+def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, images: pd.DataFrame, chosen: str = ""
                    ) -> list[str]:
-    """One PNG a film.
+    """One PNG an image.
 
     Args:
         folder: to write into.
         model: from ``load_model``.
         facts: of the same file.
-        films: of ``Predictions``.
-        chosen: the class that is looked for in every film; empty for the positive one, or of more than two classes for
+        images: of ``Predictions``.
+        chosen: the class that is looked for in every image; empty for the positive one, or of more than two classes for
             that which is predicted.
 
     Returns:
-        The name of each film's picture: numbered, so that films of one name in several folders stay apart.
+        The name of each image's picture: numbered, so that images of one name in several folders stay apart.
 
     Raises:
-        DataError: a film can no longer be read.
+        DataError: an image can no longer be read.
     """
     task = facts.task
-    width = len(str(len(films)))
-    names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(films["path"], 1)]
+    width = len(str(len(images)))
+    names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(images["path"], 1)]
     information = PngImagePlugin.PngInfo()
     information.add_text("Disclaimer", DISCLAIMER)
     grad_cam = GradCam(model)
-    rows = zip(names, films.to_dict("records"), strict=True)
-    for batch in read_films([Path(path) for path in films["path"]], facts.images):
-        for film in batch:
+    rows = zip(names, images.to_dict("records"), strict=True)
+    for batch in read_images([Path(path) for path in images["path"]], facts.images):
+        for image in batch:
             name, row = next(rows)
             looked_for = chosen or (task.positive if task.is_binary else row["called"])
             said = (f"{task.positive} {row['probability']:.3f}, called {row['called']} (threshold "
                     f"{row['threshold']:.3f})" if task.is_binary else
                     f"{looked_for} {row[f'probability {looked_for}']:.3f}, called {row['called']}")
-            picture = overlay(_image(film), grad_cam.heat(_image(film)[np.newaxis], *_output_of(task, looked_for))[0], [
+            pixels = _pixels(image)
+            picture = overlay(pixels, grad_cam.heat(pixels[np.newaxis], *_output_of(task, looked_for))[0], [
                 said, *(f"warning: {warning}" for warning in row["warnings"]),
                 f"bright: what speaks for {looked_for} (Grad-CAM)",
                 "for research and teaching, not a medical device"])
@@ -133,7 +134,7 @@ def _output_of(task: Task, name: str) -> tuple[int, int]:
     return (0, 2 * place - 1) if task.is_binary else (place, 1)
 
 
-def _image(film: Film | Unreadable) -> np.ndarray:
-    if isinstance(film, Unreadable):
-        raise DataError(film.problem)
-    return film.image
+def _pixels(image: ImageFile | Unreadable) -> np.ndarray:
+    if isinstance(image, Unreadable):
+        raise DataError(image.problem)
+    return image.image

@@ -1,4 +1,4 @@
-"""Score films that nobody has labelled."""
+"""Score images that nobody has labelled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from covidcnn.data.appearance import differences, measure, of_files
 from covidcnn.errors import DataError
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.predictor import Predictor
-from covidcnn.prediction.films import Film, Unreadable, find_films, read_films
+from covidcnn.prediction.images import ImageFile, Unreadable, find_images, read_images
 from covidcnn.task import Task
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of films."""
+    """What a model says of images."""
 
-    films: pd.DataFrame
-    """A row a film: ``path``, ``probability`` (of the positive class) and ``threshold`` (of more than two classes
+    images: pd.DataFrame
+    """A row an image: ``path``, ``probability`` (of the positive class) and ``threshold`` (of more than two classes
     ``probability NORMAL`` and so on, and no threshold), ``called`` (a class name), ``warnings``
-    (a list: what makes the film unlike those that the model learnt from, that it was one of those, and that it has
+    (a list: what makes the image unlike those that the model learnt from, that it was one of those, and that it has
     further frames)."""
     unreadable: tuple[Unreadable, ...]
     """Files that could not be read."""
     passed_over: tuple[Unreadable, ...]
     """Files in folders that are no images by their names."""
     notes: tuple[str, ...]
-    """In what the files are unlike those of the training films, though the model does not see it."""
+    """In what the files are unlike those of the training images, though the model does not see it."""
 
     @property
     def left_out(self) -> tuple[Unreadable, ...]:
@@ -37,7 +37,7 @@ class Predictions:
         return self.passed_over + self.unreadable
 
 
-def predict_films(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
+def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
                   progress: Callable[[int, int], None] | None = None) -> Predictions:
     """Score image files and folders of them.
 
@@ -46,24 +46,24 @@ def predict_films(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path]
         facts: of the same file; preparation, class names and threshold are taken from there.
         paths: files and folders.
         skip_bad: pass over files that cannot be read.
-        progress: called with (films done, films in all).
+        progress: called with (images done, images in all).
 
     Raises:
-        DataError: there is no film (left), or one cannot be read.
+        DataError: there is no image (left), or one cannot be read.
     """
-    named, passed_over = find_films(paths)
+    named, passed_over = find_images(paths)
     rows: list[dict[str, object]] = []
     measures: list[pd.DataFrame] = []
     unreadable: list[Unreadable] = []
-    for batch in read_films(named, facts.images):
-        bad = [film for film in batch if isinstance(film, Unreadable)]
+    for batch in read_images(named, facts.images):
+        bad = [image for image in batch if isinstance(image, Unreadable)]
         if bad and not skip_bad:
             raise DataError(f"{bad[0].problem} (--skip-bad goes on without files that cannot be read)")
         unreadable += bad
-        if films := [film for film in batch if isinstance(film, Film)]:
-            images = np.stack([film.image for film in films])
-            measures.append(_measured(films, images))
-            rows += _score(predictor, facts, films, images, measures[-1])
+        if images := [image for image in batch if isinstance(image, ImageFile)]:
+            pixels = np.stack([image.image for image in images])
+            measures.append(_measured(images, pixels))
+            rows += _score(predictor, facts, images, pixels, measures[-1])
         if progress:
             progress(len(rows) + len(unreadable), len(named))
     if not rows:
@@ -72,27 +72,27 @@ def predict_films(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path]
     return Predictions(pd.DataFrame(rows), tuple(unreadable), tuple(passed_over), tuple(notes))
 
 
-def _measured(films: list[Film], images: np.ndarray) -> pd.DataFrame:
-    headers = pd.DataFrame([(film.header.width, film.header.height, film.header.mode) for film in films],
-                           columns=["width", "height", "mode"], index=[str(film.path) for film in films])
-    return measure(headers, images)
+def _measured(images: list[ImageFile], pixels: np.ndarray) -> pd.DataFrame:
+    headers = pd.DataFrame([(image.header.width, image.header.height, image.header.mode) for image in images],
+                           columns=["width", "height", "mode"], index=[str(image.path) for image in images])
+    return measure(headers, pixels)
 
 
-def _score(predictor: Predictor, facts: ModelFacts, films: list[Film], images: np.ndarray, measures: pd.DataFrame
+def _score(predictor: Predictor, facts: ModelFacts, images: list[ImageFile], pixels: np.ndarray, measures: pd.DataFrame
            ) -> list[dict[str, object]]:
     task = facts.task
-    probabilities = predictor(images)
+    probabilities = predictor(pixels)
     called = task.predict(probabilities, facts.threshold)
     warnings = differences(measures, facts.appearance, facts.images.size)
-    known = facts.known_as(film.sha256 for film in films)
-    for film, warning, role in zip(films, warnings, known, strict=True):
+    known = facts.known_as(image.sha256 for image in images)
+    for image, warning, role in zip(images, warnings, known, strict=True):
         if role:
             warning.append(f"the model was {KNOWN_AS[role]} this very file")
-        if film.header.frames > 1:
-            warning.append(f"{film.header.frames} frames, only the first was scored")
-    return [{"path": str(film.path), **_probabilities(task, own), "called": task.classes[place],
+        if image.header.frames > 1:
+            warning.append(f"{image.header.frames} frames, only the first was scored")
+    return [{"path": str(image.path), **_probabilities(task, own), "called": task.classes[place],
              **({"threshold": float(facts.threshold)} if task.is_binary else {}), "warnings": warning}
-            for film, own, place, warning in zip(films, probabilities.tolist(), called, warnings, strict=True)]
+            for image, own, place, warning in zip(images, probabilities.tolist(), called, warnings, strict=True)]
 
 
 def _probabilities(task: Task, probabilities: list[float]) -> dict[str, float]:

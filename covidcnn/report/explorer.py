@@ -22,8 +22,8 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
 
     Returns:
         For each choice ``set`` (the name of its file), ``name``, ``classes`` (negative and positive), ``range`` (what
-        the slider spans), ``marks`` (thresholds that no test film chose) and ``splits``: by split, the scores of
-        ``negative`` and ``positive`` films in ascending order.
+        the slider spans), ``marks`` (thresholds that no test image chose) and ``splits``: by split, the scores of
+        ``negative`` and ``positive`` images in ascending order.
     """
     choices = []
     for entry in saved:
@@ -32,19 +32,19 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
             # The images as they are.
             scores = scores[scores["perturbation"] == ""]
         own = list(filter(is_score, scores.columns))
-        of_films = {*score_columns(own), *epoch_columns(scores.columns)}
-        settings = [column for column in scores.columns if column not in of_films]
+        of_images = {*score_columns(own), *epoch_columns(scores.columns)}
+        settings = [column for column in scores.columns if column not in of_images]
         groups = scores.groupby(settings, sort=False) if settings else [((), scores)]
         # Older records are of the paper's.
         of_all = Task(entry.get("classes", PNEUMONIA.classes))
         for values, group in groups:
             name = ", ".join(f"{setting} {value}" for setting, value in zip(settings, values, strict=True))
-            for task, films in _of_two_classes(group, of_all):
+            for task, images in _of_two_classes(group, of_all):
                 against = "" if of_all.is_binary else f"{task.positive} against the rest"
                 choices.append({
-                    "set": entry["name"], "name": ", ".join(filter(None, [name, against])) or "all films",
-                    "classes": task.classes, "range": _span(films["score"]),
-                    "marks": _marks(films, entry["threshold"], task), "splits": _by_split_and_class(films, task)})
+                    "set": entry["name"], "name": ", ".join(filter(None, [name, against])) or "all images",
+                    "classes": task.classes, "range": _span(images["score"]),
+                    "marks": _marks(images, entry["threshold"], task), "splits": _by_split_and_class(images, task)})
     return choices
 
 
@@ -72,6 +72,6 @@ def _marks(scores: pd.DataFrame, fixed: float, task: Task) -> list[dict[str, Any
     marks: list[dict[str, Any]] = [{"name": "fixed beforehand", "threshold": fixed}]
     validation = scores[scores["split"] == "validation"]
     if validation["label"].nunique() == len(task.classes):
-        marks.append({"name": "Youden's, from validation films",
+        marks.append({"name": "Youden's, from validation images",
                       "threshold": fix_threshold(validation, "youden", task=task)})
     return marks

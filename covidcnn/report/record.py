@@ -1,4 +1,4 @@
-"""The run record: what a report was made from, with what, and how often the test films were scored."""
+"""The run record: what a report was made from, with what, and how often the test images were scored."""
 
 import json
 from pathlib import Path
@@ -36,14 +36,14 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     for name in record["notebooks"]:
         entered = record_path(folder, name)
         if entered.is_file():
-            entries = json.loads(entered.read_text(encoding="utf-8"))["test openings"]
+            entries = json.loads(entered.read_text(encoding="utf-8"))["test-set accesses"]
             openings[name] = [entry["name"] for entry in entries]
-    record["exploratory test openings"] = {
+    record["exploratory test-set accesses"] = {
         "count": sum(map(len, openings.values())), "by notebook": openings}
     manifest = folder / MANIFEST
     if manifest.is_file():
         # The paper profile: which trials its tables are made of, and how often these scored the published test set.
         evidence = json.loads(manifest.read_text(encoding="utf-8"))
         record["evidence"] = {name: evidence[name] for name in ("trials sha256", "trials",
-                                                                "openings of the published test set")}
+                                                                "accesses to the published test set")}
     write_json(folder / RUN_RECORD, record)

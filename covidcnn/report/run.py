@@ -38,13 +38,13 @@ LABELS_VARIABLE = "COVIDCNN_LABELS"
 PAPER = "paper"
 STORE = "store"
 """Folder of a report's trials, within the report folder."""
-EVIDENCE = "Evidence of the paper profile: published films"
-"""Said of what a notebook shows of it, whatever films it runs on."""
+EVIDENCE = "Evidence of the paper profile: published images"
+"""Said of what a notebook shows of it, whatever images it runs on."""
 RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
 """Of a report folder: what the report was made from; held while one is being written."""
 
-Content = Literal["films", "results", "evidence", "schema"]
-"""What a figure shows: films themselves, results measured on them, the paper profile's results, or no films at all."""
+Content = Literal["images", "results", "evidence", "schema"]
+"""What a figure shows: images themselves, results measured on them, the paper profile's results, or none of these."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Run:
     """Which one its recipes train."""
 
     def many_seeds(self) -> "Run":
-        """The same run at the scale at which treatments are compared over more seeds; for short profiles itself."""
+        """The same run at the scale at which conditions are compared over more seeds; for short profiles itself."""
         return replace(self, profile=self.profile.many_seeds or self.profile)
 
     def recipe(self, **changes: Any) -> "Recipe":
@@ -69,7 +69,7 @@ class Run:
         return recipe_for(self.dataset, profile_recipe(self.profile, **{"model": self.model} | changes))
 
     def train(self, recipe: "Recipe", seed: int) -> "Training":
-        """Train once on this run's data, for the model itself; validation films are scored.
+        """Train once on this run's data, for the model itself; validation images are scored.
 
         See ``covidcnn.training.fit.train``.
         """
@@ -93,7 +93,7 @@ class Run:
 
         def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
             # Before it scores anything; what goes on after it was killed need not be entered again.
-            what = (f"{recipe.optimizer}, {recipe.images.preprocess} films, augmentation {recipe.augmentation}, "
+            what = (f"{recipe.optimizer}, {recipe.images.preprocess} images, augmentation {recipe.augmentation}, "
                     f"balancing {recipe.balance}, seed {seed}")
             if not (store.has_begun(trial) and what in self._entered()):
                 self.log_test_opening(what)
@@ -101,7 +101,7 @@ class Run:
 
         store = open_store(self.folder / STORE)
         store.prepare()
-        has_test = bool((self.dataset.films["split"] == "test").any())
+        has_test = bool((self.dataset.images["split"] == "test").any())
         result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test,
                                              task=self.dataset.task),
                            trainer=train_and_log)
@@ -110,31 +110,31 @@ class Run:
         return result
 
     def log_test_opening(self, what: str) -> None:
-        """Enter in the run record that ``what`` is scored on the published test films, outside the paper
+        """Enter in the run record that ``what`` is scored on the published test images, outside the paper
         profile. Entries are only ever added, in later runs too."""
         if self.is_exploratory:
-            self._enter("test openings", {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")},
+            self._enter("test-set accesses", {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")},
                         add=True)
 
     def save_figure(self, figure: Figure, name: str, caption: str, content: Content, scores_test: bool = False
                     ) -> None:
         """Save a figure as PNG and SVG, show the saved picture in the notebook, and close the figure.
 
-        Figures of phantom films say so in the picture itself; films of the published set are credited,
+        Figures of phantom images say so in the picture itself; images of the published set are credited,
         and kept in a folder of their own that no commit takes.
 
         Args:
             figure: complete; what is read in the notebook is the file of the report, drawn once.
             name: file name without ending; the paper's number where it has one, for example 'fig_01'.
             caption: one or two sentences.
-            content: 'films', 'results' (measured on films), 'evidence' (of the paper profile, on the published films,
-                whatever films the notebook runs on) or 'schema'.
+            content: 'images', 'results' (measured on images), 'evidence' (of the paper profile, on published images,
+                whatever images the notebook runs on) or 'schema'.
             scores_test: results of the test split are in it; for the published test set outside the paper
                 profile the figure and its caption then say 'exploratory'.
         """
         if scores_test and self.is_exploratory:
             caption = f"{caption} ({EXPLORATORY})"
-        folder = self.folder / "figures" / ("films" if content == "films" else "")
+        folder = self.folder / "figures" / ("images" if content == "images" else "")
         # The layout is computed once and not again for each file.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -166,7 +166,7 @@ class Run:
             caption: one or two sentences.
             scores_test: numbers of the test split are in it; for the published test set outside the
                 paper profile the caption then says 'exploratory'.
-            content: 'schema' where no film had a part in it, 'evidence' as for a figure.
+            content: 'schema' where no image had a part in it, 'evidence' as for a figure.
             headline: the table stands at the head of the report's index.
         """
         if scores_test and self.is_exploratory:
@@ -192,7 +192,7 @@ class Run:
         Every table can be computed from them again, and the report's threshold explorer shows them.
 
         Args:
-            scores: a row a film: path, split, label, subtype, patient, score; further columns say which
+            scores: a row an image: path, split, label, subtype, patient, score; further columns say which
                 training the score is of, for example ``optimizer`` and ``seed``.
             name: file name without ending.
             caption: one or two sentences.
@@ -209,13 +209,13 @@ class Run:
 
     @property
     def is_exploratory(self) -> bool:
-        """Scoring this run's test films opens the published test set outside a protocol."""
+        """Scoring this run's test images opens the published test set outside a protocol."""
         return self.dataset.source.protects_test and self.profile.name != PAPER
 
     def _entered(self) -> set[str]:
         """What the notebooks of this report have entered as scored on the published test set."""
         return {entry["name"] for path in record_path(self.folder, "*").parent.glob("*.json")
-                for entry in json.loads(path.read_text(encoding="utf-8"))["test openings"]}
+                for entry in json.loads(path.read_text(encoding="utf-8"))["test-set accesses"]}
 
     def _origin_note(self, content: Content, scores_test: bool) -> str:
         if content == "evidence":
@@ -223,8 +223,8 @@ class Run:
         source = self.dataset.source
         if source.origin and content != "schema":
             return source.origin
-        if content == "films" and source.credit:
-            return f"films: {source.credit}"
+        if content == "images" and source.credit:
+            return f"images: {source.credit}"
         return "exploratory: published test set" if scores_test and self.is_exploratory else ""
 
     def _enter(self, part: str, entry: dict[str, Any], add: bool = False) -> None:
@@ -270,7 +270,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     Args:
         notebook: the notebook's name without ending; names its part of the record.
         profile: 'smoke', 'quick' or 'paper'.
-        data: a folder in the published layout; empty for the report runner's, or the phantom films.
+        data: a folder in the published layout; empty for the report runner's, or the phantom images.
         out: the report's folder; empty for the report runner's, or ``reports/<profile>-<data set>/``.
         task: two classes, as ``task_named`` reads them; empty for those of the data set.
         model: a name of ``covidcnn.models.registry.MODELS``.
@@ -289,7 +289,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
                         "Give its folder with --data, or choose another profile")
     folder = report_folder(chosen, dataset.name, out)
     path = record_path(folder, notebook)
-    openings = json.loads(path.read_text(encoding="utf-8"))["test openings"] if path.is_file() else []
-    write_json(path, {"figures": [], "tables": [], "scores": [], "test openings": openings})
+    openings = json.loads(path.read_text(encoding="utf-8"))["test-set accesses"] if path.is_file() else []
+    write_json(path, {"figures": [], "tables": [], "scores": [], "test-set accesses": openings})
     apply_style()
     return Run(notebook, chosen, dataset, folder, model)

@@ -102,7 +102,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     with _alone_in(folder):
         record, facts, software = read_record(folder), run_facts(profile, dataset), software_facts()
         if any(record.get(part) != fact for part, fact in facts.items()):
-            # Made at another scale, or from other films: what is left of it is no part of this report.
+            # Made at another scale, or from other images: what is left of it is no part of this report.
             record = {"notebooks": {}}
         record |= facts
         total = len(notebooks)

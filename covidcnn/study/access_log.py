@@ -1,9 +1,10 @@
 """When the published test set may be opened for the trial store of a protocol, and what has opened it.
 
 Beside the protocol lie two files. ``frozen.json`` keeps rules, arms and selections, as digests, as they were just
-before the first test film was scored, with the commit of the code, whose tree was clean. ``openings.csv``, the test-set
-access log, has a line for everything that scores them, written before it does; lines are only ever added. Later code is
-judged by what it gives: a test recomputes the ledger of a study that is closed and compares it with what was committed.
+before the first test image was scored, with the commit of the code, whose tree was clean. ``openings.csv``, the
+test-set access log, has a line for everything that scores them, written before it does; lines are only ever added.
+Later code is judged by what it gives: a test recomputes the ledger of a study that is closed and compares it with what
+was committed.
 """
 
 import csv
@@ -46,8 +47,8 @@ def open_store(folder: Path) -> TrialStore:
 
 
 def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
-    """Enter in the access log that a trial will score test films; refuse it where it stands in no arm, comes too early,
-    or in another precision than the trials of its arm before it. The first that is allowed freezes the protocol.
+    """Enter in the access log that a trial will score test images; refuse it where it stands in no arm, comes too
+    early, or in another precision than the trials of its arm before it. The first that is allowed freezes the protocol.
 
     A trial that was killed and goes on is entered once; one that begins anew is entered again.
 
@@ -58,7 +59,7 @@ def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
         return
     arm = _arm_of(protocol, trial)
     permit(protocol, store)
-    scored = set(openings(protocol)["scored"])
+    scored = set(read_access_log(protocol)["scored"])
     for other in ("float32", "bfloat16"):
         if other != trial.recipe.precision and scored & _keys(protocol, arm, other):
             raise UserError(f"{protocol.path}: arm '{arm}' was begun in {other}; bring its precision back, one arm has "
@@ -69,14 +70,14 @@ def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
 
 def permit(protocol: Protocol, store: TrialStore) -> None:
     """Make sure that every choice is made, that the protocol is as it was at the first opening, and that the code is
-    that of a commit, before test films are scored.
+    that of a commit, before test images are scored.
 
     Raises:
         UserError: one of these does not hold.
     """
     protocol.require_selections()
     if git_commit(protocol.path, protocol.selections_path).endswith(CHANGED):
-        raise UserError(f"{protocol.path}: no test film is scored before the code, the protocol and "
+        raise UserError(f"{protocol.path}: no test image is scored before the code, the protocol and "
                         f"{protocol.selections_path.name} are committed; commit them, or take the changes back")
     if read_protocol(protocol.path) != protocol:
         raise UserError(f"{protocol.path}: changed since this process began; begin again")
@@ -88,7 +89,7 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
 
 
 def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure that rules, arms and selections are as they were when the first test film was scored, and that every
+    """Make sure that rules, arms and selections are as they were when the first test image was scored, and that every
     test score of the store was entered.
 
     Raises:
@@ -97,8 +98,8 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
     frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, OPENINGS))
     _require_entered(protocol, store)
     if not frozen_path.is_file():
-        if len(openings(protocol)):
-            raise UserError(f"{frozen_path}: gone, though test films were scored; bring it back as it was")
+        if len(read_access_log(protocol)):
+            raise UserError(f"{frozen_path}: gone, though test images were scored; bring it back as it was")
         return
     if not log.is_file():
         raise UserError(f"{log}: gone, though the protocol is frozen; bring it back as it was")
@@ -120,7 +121,7 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
 
 
 def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
-    """Enter what is about to score the published test films: the key of a trial, or a model's name.
+    """Enter what is about to score the published test images: the key of a trial, or a model's name.
 
     Raises:
         UserError: nothing can be written there.
@@ -135,8 +136,8 @@ def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -
                         ) from error
 
 
-def openings(protocol: Protocol) -> pd.DataFrame:
-    """Everything that was to score the published test films, that which is no longer in the store too: ``time``,
+def read_access_log(protocol: Protocol) -> pd.DataFrame:
+    """Everything that was to score the published test images, that which is no longer in the store too: ``time``,
     ``scored``, ``arm``, ``precision``.
 
     Raises:
@@ -157,7 +158,7 @@ def _arm_of(protocol: Protocol, trial: Trial) -> str:
         if trial.key in {allowed.key for allowed in protocol.trials(name)}:
             return name
     raise UserError(f"{protocol.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
-                    f"{trial.recipe.images.size} px), so its test films are not scored; add an arm with "
+                    f"{trial.recipe.images.size} px), so its test images are not scored; add an arm with "
                     "'exploratory: true', or leave score_test out")
 
 
@@ -177,7 +178,7 @@ def _require_entered(protocol: Protocol, store: TrialStore) -> None:
     scored = {trial.key for name, arm in protocol.arms.items() if arm.selected_from in chosen or not arm.selected_from
               for trial in protocol.trials(name)
               if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
-    missing = scored - set(openings(protocol)["scored"])
+    missing = scored - set(read_access_log(protocol)["scored"])
     if missing:
         raise UserError(f"{protocol.path.with_name(OPENINGS)}: trial {min(missing)} of the store has test scores and "
                         "is not in the list; bring the list back as it was, or take the trial out of the store")

@@ -1,6 +1,6 @@
-"""Arm 8, the floor: what is reached without looking at a lung.
+"""Arm 8, the baseline: what is reached without looking at a lung.
 
-Ridge and nearest neighbour on 16 x 16 pixels, and where the films still have their original sizes, size and aspect
+Ridge and nearest neighbour on 16 x 16 pixels, and where the images still have their original sizes, size and aspect
 alone. Nothing in it is drawn at random, so there are no seeds. What it finds lies in the store, in files of its own.
 """
 
@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.evaluation.baselines import film_measures, floor_scores, single_measure_auc
+from covidcnn.evaluation.baselines import baseline_scores, image_measures, single_measure_auc
 from covidcnn.evaluation.measures import THRESHOLD
 from covidcnn.imaging.transforms import ImageSettings, coarse_pixels
 from covidcnn.paths import replacing
@@ -20,36 +20,36 @@ from covidcnn.study.access_log import log_access, permit
 from covidcnn.study.protocol import Protocol
 from covidcnn.trials.store import TrialStore
 
-FLOOR = "8-floor"
+BASELINE = "8-floor"
 RIDGE, NEIGHBOUR = "ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels"
 _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 
-def compute_floor(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
-    """Score train (cross-validated by patient) and test films with both models, and keep the scores in the store.
+def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
+    """Score train (cross-validated by patient) and test images with both models, and keep the scores in the store.
 
     Args:
         protocol: which allows it.
-        dataset: the published films.
+        dataset: the published images.
         store: the folder of the trial store.
 
     Returns:
-        As ``read_floor``.
+        As ``read_baseline``.
 
     Raises:
-        UserError: the protocol has no floor, or test films may not be scored yet (``openings.permit``).
+        UserError: the protocol has no baseline, or test images may not be scored yet (``access_log.permit``).
     """
-    if not protocol.has_floor:
-        raise UserError(f"{protocol.path}: it names no floor, so that none is scored on test films")
+    if not protocol.has_baseline:
+        raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))
     for model in (RIDGE, NEIGHBOUR):
-        log_access(protocol, model, FLOOR)
-    films = dataset.films
-    pixels = coarse_pixels(load_images(dataset.root, films, ImageSettings()))
+        log_access(protocol, model, BASELINE)
+    images = dataset.images
+    pixels = coarse_pixels(load_images(dataset.root, images, ImageSettings()))
     scores = pd.concat([
         # The decision function is 0 where a probability is a half.
-        floor_scores(films, pixels).assign(model=RIDGE).assign(score=lambda table: table["score"] + THRESHOLD),
-        floor_scores(films, pixels, KNeighborsClassifier(1)).assign(model=NEIGHBOUR)])
+        baseline_scores(images, pixels).assign(model=RIDGE).assign(score=lambda table: table["score"] + THRESHOLD),
+        baseline_scores(images, pixels, KNeighborsClassifier(1)).assign(model=NEIGHBOUR)])
     with replacing(store / _SCORES) as temporary:
         # No time in the archive: same scores, same file.
         scores.to_csv(temporary, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})
@@ -57,22 +57,22 @@ def compute_floor(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataF
 
 
 def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
-    """How well size, aspect and colour of the files alone tell the classes of training films, kept in the store.
+    """How well size, aspect and colour of the files alone tell the classes of training images, kept in the store.
 
     Args:
-        originals: films at their original sizes, or some of them.
+        originals: images at their original sizes, or some of them.
         store: the folder of the trial store.
     """
-    images = load_images(originals.root, originals.films, ImageSettings(32))
-    measures = film_measures(originals.films, images)
-    table = single_measure_auc(measures, samples=1000).assign(films=int((measures["split"] == "train").sum()))
+    images = load_images(originals.root, originals.images, ImageSettings(32))
+    measures = image_measures(originals.images, images)
+    table = single_measure_auc(measures, samples=1000).assign(images=int((measures["split"] == "train").sum()))
     with replacing(store / _SIZES) as temporary:
         table.to_csv(temporary, index=False)
     return table
 
 
-def read_floor(store: Path) -> pd.DataFrame | None:
-    """The scores of the floor: ``model``, ``split`` ('train', cross-validated, or 'test'), ``path``, ``label``,
+def read_baseline(store: Path) -> pd.DataFrame | None:
+    """The scores of the baseline: ``model``, ``split`` ('train', cross-validated, or 'test'), ``path``, ``label``,
     ``subtype``, ``patient``, ``score``; a call of PNEUMONIA from 0.5 on. None if they are not in the store.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the store holds, arm by arm: every treatment's scores over its seeds, on the same test films."""
+"""What the store holds, arm by arm: every condition's scores over its seeds, on the same test images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from covidcnn.evaluation.statistics import Untestable, patient_draws, patient_er
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
-from covidcnn.study.baseline import read_floor, read_sizes
+from covidcnn.study.baseline import read_baseline, read_sizes
 from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.trials.store import TrialResult, TrialStore
@@ -25,17 +25,17 @@ _COLUMNS = ["path", "label", "subtype", "patient"]
 
 
 @dataclass(frozen=True)
-class Treatment:
+class Condition:
     """All trainings of one recipe in an arm, a seed each."""
 
     settings: dict[str, Any]
-    """What differs between the treatments of the arm."""
+    """What differs between the conditions of the arm."""
     recipe: Recipe
     results: tuple[TrialResult, ...]
     """In the order of their seeds."""
-    films: pd.DataFrame
-    """The test films: ``path``, ``label``, ``subtype``, ``patient`` and ``positive``, 1 for the positive class; a row
-    each, the same in all treatments."""
+    images: pd.DataFrame
+    """The test images: ``path``, ``label``, ``subtype``, ``patient`` and ``positive``, 1 for the positive class; a row
+    each, the same in all conditions."""
 
     @property
     def seeds(self) -> list[int]:
@@ -43,18 +43,18 @@ class Treatment:
 
     @cached_property
     def test_scores(self) -> np.ndarray:
-        """float (seeds, test films). A training that diverged predicts the positive class of every
-        film, with certainty."""
+        """float (seeds, test images). A training that diverged predicts the positive class of every
+        image, with certainty."""
         return self.scores_of("test")
 
     def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
-        """Scores of the films of 'test' or 'validation', in the order of ``films`` or ``validation_films``: float
-        (seeds, films); under a perturbation, or after an epoch, where the recipe scores them so.
+        """Scores of the images of 'test' or 'validation', in the order of ``images`` or ``validation_images``: float
+        (seeds, images); under a perturbation, or after an epoch, where the recipe scores them so.
 
         Raises:
-            Untestable: of validation films, a training diverged.
+            Untestable: of validation images, a training diverged.
         """
-        paths = (self.films if split == "test" else self.validation_films)["path"]
+        paths = (self.images if split == "test" else self.validation_images)["path"]
         column = "score" if epoch is None else f"epoch {epoch}"
         return np.stack([tables[split, perturbation].loc[paths, column].to_numpy(float) if tables
                          else np.ones(len(paths)) for tables in self._tables])
@@ -67,8 +67,8 @@ class Treatment:
 
     @cached_property
     def thresholds(self) -> np.ndarray:
-        """float (seeds,): Youden's threshold, fixed on the validation films of the same training."""
-        # Simulated shifts, where there are some, are pooled with the films as they are: so the protocol has it.
+        """float (seeds,): Youden's threshold, fixed on the validation images of the same training."""
+        # Simulated shifts, where there are some, are pooled with the images as they are: so the protocol has it.
         found = {result.trial.seed: fix_threshold(result.scores[
             (result.scores["split"] == "validation") & result.scores["perturbation"].isin(["", *SIMULATED_SHIFTS])],
             "youden") for result in self.results if not result.diverged}
@@ -76,20 +76,20 @@ class Treatment:
 
     @cached_property
     def scores_at_validation_threshold(self) -> np.ndarray:
-        """The calls at each training's own threshold: 1 for PNEUMONIA, else 0; float (seeds, test films)."""
+        """The calls at each training's own threshold: 1 for PNEUMONIA, else 0; float (seeds, test images)."""
         return self._calls(self.test_scores)
 
-    def values(self, metric: Metric, films: np.ndarray | None = None, at_validation_threshold: bool = False
+    def values(self, metric: Metric, images: np.ndarray | None = None, at_validation_threshold: bool = False
                ) -> np.ndarray:
-        """A metric of every seed on the test films: float (seeds,).
+        """A metric of every seed on the test images: float (seeds,).
 
         Args:
             metric: what is measured.
-            films: bool (test films,), those to look at; None takes all.
+            images: bool (test images,), those to look at; None takes all.
             at_validation_threshold: call at Youden's threshold from validation instead of 0.5.
         """
-        labels = self.films["positive"].to_numpy()
-        weights = np.ones(len(labels)) if films is None else films.astype(float)
+        labels = self.images["positive"].to_numpy()
+        weights = np.ones(len(labels)) if images is None else images.astype(float)
         return np.array([metric(labels, row, weights) for row in self.scores(at_validation_threshold)])
 
     @property
@@ -103,17 +103,17 @@ class Treatment:
         return [result.history for result in self.results]
 
     @cached_property
-    def validation_films(self) -> pd.DataFrame:
-        """The validation films, unshifted, the same for every seed: as ``films``.
+    def validation_images(self) -> pd.DataFrame:
+        """The validation images, unshifted, the same for every seed: as ``images``.
 
         Raises:
             Untestable: a seed has none.
         """
         self.require_all()
-        return _films(self.results[0], "validation")
+        return _images(self.results[0], "validation")
 
     def validation_scores(self, at_validation_threshold: bool = False) -> np.ndarray:
-        """Scores, or calls at each training's own threshold: float (seeds, validation films).
+        """Scores, or calls at each training's own threshold: float (seeds, validation images).
 
         Raises:
             Untestable: a seed has none.
@@ -122,17 +122,17 @@ class Treatment:
         return self._calls(scores) if at_validation_threshold else scores
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
-        """A metric of every seed on its validation films, unshifted: float (seeds,).
+        """A metric of every seed on its validation images, unshifted: float (seeds,).
 
         Raises:
             Untestable: a seed has no scores there.
         """
-        labels, ones = self.validation_films["positive"].to_numpy(), np.ones(len(self.validation_films))
+        labels, ones = self.validation_images["positive"].to_numpy(), np.ones(len(self.validation_images))
         return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
         """Standard error of the mean of ``validation_values`` from the choice of validation patients."""
-        return patient_error(self.validation_scores(at_validation_threshold), self.validation_films, metric)
+        return patient_error(self.validation_scores(at_validation_threshold), self.validation_images, metric)
 
     def scores(self, at_validation_threshold: bool = False) -> np.ndarray:
         """``test_scores``, or the calls at each training's own threshold."""
@@ -156,7 +156,7 @@ class ArmResults:
     """A finished arm."""
 
     name: str
-    treatments: tuple[Treatment, ...]
+    conditions: tuple[Condition, ...]
     """In the order of the protocol."""
     exploratory: bool = False
     """Added after test scores were known."""
@@ -166,26 +166,26 @@ class ArmResults:
         """For captions."""
         return arm_title(self.name, self.exploratory)
 
-    def treatment(self, **settings: Any) -> Treatment:
-        """The one treatment whose recipe has these settings.
+    def condition(self, **settings: Any) -> Condition:
+        """The one condition whose recipe has these settings.
 
         Raises:
             ValueError: none has, or several.
         """
-        found = [treatment for treatment in self.treatments
-                 if all(setting(treatment.recipe, name) == value for name, value in settings.items())]
+        found = [condition for condition in self.conditions
+                 if all(setting(condition.recipe, name) == value for name, value in settings.items())]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} treatments of arm '{self.name}' have {settings}")
+            raise ValueError(f"{len(found)} conditions of arm '{self.name}' have {settings}")
         return found[0]
 
     @property
-    def films(self) -> pd.DataFrame:
-        return self.treatments[0].films
+    def images(self) -> pd.DataFrame:
+        return self.conditions[0].images
 
     @cached_property
     def draws(self) -> np.ndarray:
         """Bootstrap draws of the test patients, the same for all that is compared."""
-        return patient_draws(self.films)
+        return patient_draws(self.images)
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ class Evidence:
     """What is finished."""
 
     arms: Mapping[str, ArmResults]
-    """Those that score test films, by name."""
-    floor: pd.DataFrame | None
+    """Those that score test images, by name."""
+    baseline: pd.DataFrame | None
     """From ``covidcnn.study.baseline``; None where it is not computed."""
     sizes: pd.DataFrame | None
     """What size and aspect of original files tell, from the same place."""
@@ -212,8 +212,8 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
     """Read what is finished of a protocol.
 
     Raises:
-        DataError: a result is damaged, or trials of an arm were scored on different test films.
-        UserError: the protocol is not what it was when the first test film was scored.
+        DataError: a result is damaged, or trials of an arm were scored on different test images.
+        UserError: the protocol is not what it was when the first test image was scored.
     """
     require_as_frozen(protocol, store)
     trials = _trials_by_arm(protocol)
@@ -230,7 +230,7 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
              if protocol.arm(name).value.get("score_test")}
     arms = {name: _arm_results(protocol, name, [one for one in finished[name] if one.trial.seed in seeds])
             for name, seeds in whole.items() if seeds}
-    return Evidence(arms, read_floor(store.folder), read_sizes(store.folder), protocol.selections(), progress,
+    return Evidence(arms, read_baseline(store.folder), read_sizes(store.folder), protocol.selections(), progress,
                     {name: found for name, found in finished.items() if found},
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
 
@@ -263,28 +263,28 @@ def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) 
     by_recipe: dict[Recipe, list[TrialResult]] = {}
     for result in results:
         by_recipe.setdefault(result.trial.recipe, []).append(result)
-    films = _test_films(name, results)
+    images = _test_images(name, results)
     # Of the recipes as the protocol has them: pinned ones differ in Keras's default learning rates too.
     names = differing(protocol.sweep(name).recipes)
     return ArmResults(name, tuple(
-        Treatment({one: setting(recipe, one) for one in names}, recipe, tuple(of_recipe), films)
+        Condition({one: setting(recipe, one) for one in names}, recipe, tuple(of_recipe), images)
         for recipe, of_recipe in by_recipe.items()), protocol.arm(name).exploratory)
 
 
-def _test_films(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
+def _test_images(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
     scored = [result for result in results if not result.diverged]
     first: pd.DataFrame | None = None
     for result in scored:
-        films = _films(result, "test")
-        if first is not None and not films.equals(first):
-            raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test films than the trials before "
-                            "it; remove it and it is run again")
-        first = films
+        images = _images(result, "test")
+        if first is not None and not images.equals(first):
+            raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test images than the trials "
+                            "before it; remove it and it is run again")
+        first = images
     if first is None:
         raise DataError(f"arm '{arm}': every training diverged")
     return first
 
 
-def _films(result: TrialResult, split: str) -> pd.DataFrame:
-    films = unperturbed(result.scores, split)[_COLUMNS].sort_values("path").reset_index(drop=True)
-    return films.assign(positive=result.task.encode(films["label"]))
+def _images(result: TrialResult, split: str) -> pd.DataFrame:
+    images = unperturbed(result.scores, split)[_COLUMNS].sort_values("path").reset_index(drop=True)
+    return images.assign(positive=result.task.encode(images["label"]))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.study.baseline import FLOOR
+from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.verdicts import (
     CANNOT_BE_TESTED,
@@ -56,7 +56,7 @@ def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.Da
 
     Returns:
         A row a claim, indexed by its name: ``section`` (of the ledger), ``where``, ``claim``, ``paper``, ``measure``
-        (what is measured), ``ours``, ``value``, ``low``, ``high``, ``seeds``, ``px`` (size of the films), ``verdict``,
+        (what is measured), ``ours``, ``value``, ``low``, ``high``, ``seeds``, ``px`` (size of the images), ``verdict``,
         ``cell`` (of a notebook), ``evidence_cell`` (that shows the trials, where it is another), ``arms`` (that it
         rests on), ``optimizer`` (if on trials of one alone, which), ``says_little`` (whether the interval holds the
         paper's value and is so wide that it excludes little), ``exploratory`` (whether one of these arms was added
@@ -106,24 +106,24 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
 
 
 def _seeds_on_two_processors(results: Sequence[TrialResult]) -> int:
-    """With how many seeds the effect of a treatment and that of the processor cannot be told apart."""
+    """With how many seeds the effect of a condition and that of the processor cannot be told apart."""
     processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
                               columns=["seed", "processor"])
     return int((processors.groupby("seed")["processor"].nunique() > 1).sum())
 
 
 def _sizes(claim: Claim, evidence: Evidence) -> str:
-    found = {treatment.recipe.images.size for arm in claim.arms if arm in evidence.arms
-             for treatment in evidence.arms[arm].treatments}
+    found = {condition.recipe.images.size for arm in claim.arms if arm in evidence.arms
+             for condition in evidence.arms[arm].conditions}
     return " ".join(map(str, sorted(found)))
 
 
 def _is_finished(arm: str, evidence: Evidence) -> bool:
-    return evidence.floor is not None if arm == FLOOR else arm in evidence.arms
+    return evidence.baseline is not None if arm == BASELINE else arm in evidence.arms
 
 
 def _standing(arm: str, evidence: Evidence) -> str:
-    if arm == FLOOR:
+    if arm == BASELINE:
         return f"arm {arm} is not computed"
     if arm not in evidence.progress.index:
         return f"arm {arm} is not in the protocol"

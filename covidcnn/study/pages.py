@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
-from covidcnn.study.access_log import openings
-from covidcnn.study.baseline import FLOOR
+from covidcnn.study.access_log import read_access_log
+from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import summary, without_empty
 from covidcnn.study.protocol import Protocol
@@ -84,7 +84,7 @@ def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (),
             "The rules of the verdicts, and which arms there are, stand in [protocol.yaml](protocol.yaml). Values of "
             "the paper are as it prints them, ours are between 0 and 1. Intervals are 95 %: for a value of the paper, "
             "where a new run would lie; for the size of a lead, a new pair of runs; for another difference, over "
-            "seeds, and over patients where test films are scored. Where a row makes several comparisons, Holm's "
+            "seeds, and over patients where test images are scored. Where a row makes several comparisons, Holm's "
             "correction is made for its p; intervals and other rows are not corrected, and the interval in claims.csv "
             "is that of the comparison that decides. p is below 0.05 where the interval of a single difference leaves "
             "out zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab "
@@ -129,7 +129,7 @@ def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> 
     if not (folder / "tables" / f"{arm}.md").is_file():
         return arm
     table = f"[{arm}](tables/{arm}.md)"
-    if arm == FLOOR:
+    if arm == BASELINE:
         return table
     rows = trials.index[(trials["arm"] == arm) & (trials["optimizer"].eq(optimizer) | (optimizer == ""))]
     # Lines are counted from 1, and the first is the header.
@@ -140,14 +140,14 @@ def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from."""
     results = {result.trial.key: result for found in evidence.finished.values() for result in found}
-    of_floor = openings(protocol)["arm"] == FLOOR
+    of_baseline = read_access_log(protocol)["arm"] == BASELINE
     content = {key: results[key].digest for key in sorted(results)}
     return {
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
-        "openings of the published test set": {"trainings": int((~of_floor).sum()),
-                                               "models of the floor": int(of_floor.sum())},
+        "accesses to the published test set": {"trainings": int((~of_baseline).sum()),
+                                               "models of the baseline": int(of_baseline.sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
                         "exploratory": protocol.arm(name).exploratory}
                  for name, row in zip(evidence.progress.index, evidence.progress.itertuples(index=False), strict=True)},
@@ -164,10 +164,10 @@ def manifest_table(evidence: Evidence) -> pd.DataFrame:
         made = pd.DataFrame([{"key": result.trial.key, "commit": result.facts["git commit"],
                               # Not recorded from the start.
                               "processor": result.facts.get("processor", "")} for result in results]).set_index("key")
-        # All seeds of a treatment one after the other.
+        # All seeds of a condition one after the other.
         recipes = list(dict.fromkeys(result.trial.recipe for result in results))
-        by_treatment = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
+        by_condition = sorted(results, key=lambda result: (recipes.index(result.trial.recipe), result.trial.seed))
         # The last changes no result.
-        table = trial_table(by_treatment).drop(columns=["data", "version", "score_every_epoch", "perturbations"])
+        table = trial_table(by_condition).drop(columns=["data", "version", "score_every_epoch", "perturbations"])
         tables[name] = table.join(made).assign(exploratory=name in evidence.exploratory)
     return pd.concat(tables, names=["arm", "key"]).reset_index()

@@ -62,12 +62,12 @@ class Protocol:
 
     path: Path
     data: str
-    """Content hash of the films."""
+    """Content hash of the images."""
     arms: dict[str, Arm]
     rules: dict[str, Any]
     """All other parts of the file that are to stay as they are once test scores are known."""
-    has_floor: bool = False
-    """Whether the floor (``covidcnn.study.baseline``), which is no sweep, may be scored on test films."""
+    has_baseline: bool = False
+    """Whether the baseline (``covidcnn.study.baseline``), which is no sweep, may be scored on test images."""
     task: Task = PNEUMONIA
     """What the images are told apart by."""
     enough_seeds: int | None = None
@@ -124,15 +124,15 @@ class Protocol:
         return (read_yaml(path) or {}) if path.is_file() else {}
 
     def require_selections(self) -> None:
-        """Make sure that every choice is made before the first test film is scored.
+        """Make sure that every choice is made before the first test image is scored.
 
         Raises:
             UserError: an arm has not selected yet.
         """
         for name, arm in self.arms.items():
             if arm.select and name not in self.selections():
-                raise UserError(f"{self.path}: no test film is scored before '{name}' has selected; run that arm, then "
-                                f"covidcnn evidence select {name}")
+                raise UserError(f"{self.path}: no test image is scored before '{name}' has selected; run that arm, "
+                                f"then covidcnn evidence select {name}")
 
 
 def studies() -> dict[str, Path]:
@@ -211,14 +211,14 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
     """All variants of an arm with their mean loss over the tuning seeds, and which are selected.
 
     Raises:
-        UserError: the arm selects nothing, scores test films, or has unfinished trials; every variant diverged.
+        UserError: the arm selects nothing, scores test images, or has unfinished trials; every variant diverged.
     """
     arm = protocol.arm(name)
     if not arm.select:
         raise UserError(f"{protocol.path}: arm '{name}' selects nothing")
     sweep = protocol.sweep(name)
     if sweep.score_test:
-        raise UserError(f"{protocol.path}: arm '{name}' scores test films; a choice is made on validation alone")
+        raise UserError(f"{protocol.path}: arm '{name}' scores test images; a choice is made on validation alone")
     rows = []
     for variant, recipe in zip(variants_of(arm.value), sweep.recipes, strict=True):
         trials = Sweep((recipe,), sweep.seeds).trials(protocol.data, protocol.task)

@@ -61,7 +61,7 @@ class Finding:
 
 
 def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Finding:
-    """The verdict on a value that the paper gives from one run, on the same test films as ours.
+    """The verdict on a value that the paper gives from one run, on the same test images as ours.
 
     Args:
         claimed: the paper's.
@@ -115,7 +115,7 @@ def direction(difference: Difference) -> Finding:
 
 
 def size(differences: np.ndarray, claimed: float) -> Finding:
-    """The verdict on the size of a difference that the paper gives from one pair of runs, on the same test films.
+    """The verdict on the size of a difference that the paper gives from one pair of runs, on the same test images.
 
     Args:
         differences: float (seeds,), ours.

@@ -24,7 +24,7 @@ class Comparison:
     histories: pd.DataFrame
     """A row a recipe, seed and epoch."""
     scores: pd.DataFrame
-    """A row a recipe, seed and film."""
+    """A row a recipe, seed and image."""
 
 
 class _Result(Protocol):
@@ -66,7 +66,7 @@ def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recip
 def summaries(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, dict[str, float]]:
     """``summary`` of each split of a training; simulated shifts of validation are no results of their own."""
     as_they_are = scores[scores["perturbation"] == ""]
-    return {str(split): summary(films, task=task) for split, films in as_they_are.groupby("split")}
+    return {str(split): summary(images, task=task) for split, images in as_they_are.groupby("split")}
 
 
 def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> dict[str, float]:

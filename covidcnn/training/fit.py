@@ -31,24 +31,24 @@ from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedu
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
 
-# What models that are fitted at once take of a recipe, besides their options, the images and the choice of films.
+# What models that are fitted at once take of a recipe, besides their options, the images and the choice of images.
 _AT_ONCE = ("epochs", "balance", "validation", "validation_fraction", "split_seed", "max_training_images",
             "training_draw", "perturbations", "precision", "learning_rate")
 
 
-def select_films(films: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Films with their ``role``, training films and validation drawn down to the recipe's number.
+def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
+    """Images with their ``role``, training images and validation drawn down to the recipe's number.
 
     Args:
-        films: a catalogue's films.
+        images: a catalogue's images.
         recipe: says which.
-        seed: of the training: with each another ``training_draw`` is drawn, since which films it has is chance too.
+        seed: of the training: with each another ``training_draw`` is drawn, since which images it has is chance too.
         task: whose classes training and validation need.
 
     Raises:
         UserError: the recipe draws a share of the first of two classes, and there are more.
     """
-    with_roles = assign_roles(films, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
+    with_roles = assign_roles(images, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
     kept = with_roles.index.isin(drawn.index) | ~learnt
@@ -74,9 +74,9 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
           score_roles: Sequence[str] = ("validation", "test"),
           report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True,
           events: Path | None = None, identity: str = "") -> Training:
-    """Train on ``dataset`` and score its films.
+    """Train on ``dataset`` and score its images.
 
-    The epoch is chosen as the recipe says (``choose_by``); test films have no part in any choice. Scores are those
+    The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those
     of the plain model that is returned, in float32, whatever the precision of the training.
 
     A training that was killed goes on after its last finished epoch if it is called again with the same
@@ -87,7 +87,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         recipe: what to do.
         seed: of initial weights, order, augmentation and dropout.
         folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
-        score_roles: which films to score: 'train', 'validation', 'test'.
+        score_roles: which images to score: 'train', 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
         keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
             ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
@@ -95,56 +95,56 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         identity: text that only this training has, so that no other goes on from ``folder``.
 
     Raises:
-        DataError: the films do not allow the recipe's validation, or can no longer be read.
+        DataError: the images do not allow the recipe's validation, or can no longer be read.
         Diverged: the loss is no number any more.
         UserError: ``folder`` holds another unfinished training, or cannot be written; the recipe scores a role after
             every epoch that is not among ``score_roles``.
     """
     _require_possible(recipe, dataset.task, score_roles)
     make_repeatable(seed)
-    films = _prepare(dataset, recipe, seed)
+    prepared = _prepare(dataset, recipe, seed)
     if isinstance(recipe.model, ClassicalModel):
-        predictor, history = _fit_at_once(films, recipe, recipe.model, seed)
-        return Training(predictor, history, _score(predictor, films, recipe, score_roles), False, recipe.choose_by)
-    plain = recipe.model.build(films.task, recipe.images.size, seed)
-    model = _compile(plain, films, recipe)
-    network = KerasPredictor(plain, films.task)
+        predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
+        return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)
+    plain = recipe.model.build(prepared.task, recipe.images.size, seed)
+    model = _compile(plain, prepared, recipe)
+    network = KerasPredictor(plain, prepared.task)
 
     def shifted_loss() -> float:
-        """The mean loss over simulated shifts of the validation films."""
-        rows, labels = films.rows["validation"], films.labels[films.rows["validation"]]
-        return float(np.mean([cross_entropy(labels, films.task.scores(KerasPredictor(model, films.task)(
-            films.images, rows, shift))) for shift in SIMULATED_SHIFTS]))
+        """The mean loss over simulated shifts of the validation images."""
+        rows, labels = prepared.rows["validation"], prepared.labels[prepared.rows["validation"]]
+        return float(np.mean([cross_entropy(labels, prepared.task.scores(KerasPredictor(model, prepared.task)(
+            prepared.pixels, rows, shift))) for shift in SIMULATED_SHIFTS]))
 
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
-        """The scores of what is scored after every epoch: float (films,)."""
+        """The scores of what is scored after every epoch: float (images,)."""
         if not recipe.score_every_epoch:
             return np.empty(0)
         plain.set_weights(weights)
-        return network(films.images, films.of(recipe.score_every_epoch))[:, 1]
+        return network(prepared.pixels, prepared.of(recipe.score_every_epoch))[:, 1]
 
     keeper = Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
                     identity, report)
-    interrupted = not _fit(model, keeper, films, recipe, seed, keep_interrupted, events)
+    interrupted = not _fit(model, keeper, prepared, recipe, seed, keep_interrupted, events)
     plain.set_weights(keeper.state.best_weights)
-    scores = _score(network, films, recipe, score_roles, keeper.state.epoch_scores)
+    scores = _score(network, prepared, recipe, score_roles, keeper.state.epoch_scores)
     return Training(network, keeper.state.history, scores, interrupted, recipe.choose_by)
 
 
 @dataclass(frozen=True)
-class _Films:
-    """The films of a training, decoded."""
+class _Prepared:
+    """The images of a training, decoded."""
 
     table: pd.DataFrame
     """With their ``role``."""
-    images: np.ndarray
-    """uint8 (films, size, size)."""
+    pixels: np.ndarray
+    """uint8 (images, size, size)."""
     labels: np.ndarray
-    """int (films,), the place of each one's class."""
+    """int (images,), the place of each one's class."""
     task: Task
 
     def of(self, roles: Sequence[str]) -> np.ndarray:
-        """The rows of the films of some roles: int (n,)."""
+        """The rows of the images of some roles: int (n,)."""
         return np.flatnonzero(self.table["role"].isin(roles))
 
     @property
@@ -165,31 +165,31 @@ def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) ->
                 raise UserError(f"{name} {value}: a model of scikit-learn is fitted at once, without it; leave it out")
 
 
-def _prepare(dataset: DataSet, recipe: Recipe, seed: int) -> _Films:
-    """Choose the films, decode them, and number their classes."""
-    films = select_films(dataset.films, recipe, seed, dataset.task)
-    images = load_images(dataset.root, films, recipe.images)
-    return _Films(films, images, dataset.task.encode(films["label"]), dataset.task)
+def _prepare(dataset: DataSet, recipe: Recipe, seed: int) -> _Prepared:
+    """Choose the images, decode them, and number their classes."""
+    images = select_images(dataset.images, recipe, seed, dataset.task)
+    pixels = load_images(dataset.root, images, recipe.images)
+    return _Prepared(images, pixels, dataset.task.encode(images["label"]), dataset.task)
 
 
-def _compile(plain: keras.Model, films: _Films, recipe: Recipe) -> keras.Model:
+def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.Model:
     """The training form of a network, with optimizer, loss and metrics."""
     model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
-    steps = steps_per_epoch(films.labels[films.rows["train"]], recipe.batch_size, recipe.balance)
+    steps = steps_per_epoch(prepared.labels[prepared.rows["train"]], recipe.batch_size, recipe.balance)
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
     schedule = learning_rate(schedule_named(recipe.schedule), rate, steps, recipe.epochs)
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
-    model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=films.task.loss,
-                  metrics=["accuracy", *([keras.metrics.Recall(name="sensitivity")] if films.task.is_binary else [])],
+    model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=prepared.task.loss,
+                  metrics=["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary],
                   jit_compile=tf is None)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
-    # metrics, once to use them. At a hundred films tracing takes longer than training.
+    # metrics, once to use them. At a hundred images tracing takes longer than training.
     model.optimizer.build(model.trainable_variables)
-    model.evaluate(scoring_batches(films.images, films.labels, films.rows["validation"][:1]), verbose=0)
+    model.evaluate(scoring_batches(prepared.pixels, prepared.labels, prepared.rows["validation"][:1]), verbose=0)
     return model
 
 
-def _fit(model: keras.Model, keeper: Keeper, films: _Films, recipe: Recipe, seed: int, keep_interrupted: bool,
+def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe, seed: int, keep_interrupted: bool,
          events: Path | None) -> bool:
     """Train from the keeper's last epoch to the recipe's; False if it was interrupted, and an epoch is there to keep.
     """
@@ -201,17 +201,17 @@ def _fit(model: keras.Model, keeper: Keeper, films: _Films, recipe: Recipe, seed
         callbacks.append(keras.callbacks.SwapEMAWeights())
     if events:
         callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
-    rows = films.rows
-    labels = films.labels[rows["train"]]
+    rows = prepared.rows
+    labels = prepared.labels[rows["train"]]
     try:
         if keeper.epochs_done < recipe.epochs:
             model.fit(
-                training_batches(films.images, films.labels, rows["train"], batch_size=recipe.batch_size, seed=seed,
-                                 epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
+                training_batches(prepared.pixels, prepared.labels, rows["train"], batch_size=recipe.batch_size,
+                                 seed=seed, epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
                                  augmentation=augmentation_named(recipe.augmentation)),
                 initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
                 steps_per_epoch=steps_per_epoch(labels, recipe.batch_size, recipe.balance),
-                validation_data=scoring_batches(films.images, films.labels, rows["validation"]),
+                validation_data=scoring_batches(prepared.pixels, prepared.labels, rows["validation"]),
                 class_weight=class_weights(labels) if recipe.balance == "class-weight" else None,
                 callbacks=callbacks, shuffle=False, verbose=0,
             )
@@ -222,22 +222,22 @@ def _fit(model: keras.Model, keeper: Keeper, films: _Films, recipe: Recipe, seed
     return True
 
 
-def _fit_at_once(films: _Films, recipe: Recipe, options: ClassicalModel, seed: int
+def _fit_at_once(prepared: _Prepared, recipe: Recipe, options: ClassicalModel, seed: int
                  ) -> tuple[ClassicalPredictor, pd.DataFrame]:
     """A fitted model of scikit-learn, and a history of one row."""
-    rows = films.rows
+    rows = prepared.rows
     learnt = rows["train"]
     if recipe.balance == "oversample":
-        learnt = learnt[oversampled(films.labels[learnt], np.random.default_rng(seed))]
+        learnt = learnt[oversampled(prepared.labels[learnt], np.random.default_rng(seed))]
     estimator = options.estimator(seed, recipe.balance == "class-weight")
-    predictor, figures = ClassicalPredictor(options, estimator, films.task), {}
+    predictor, figures = ClassicalPredictor(options, estimator, prepared.task), {}
     try:
-        estimator.fit(features_of([films.images[row] for row in learnt], options.features, options.side),
-                      films.labels[learnt])
+        estimator.fit(features_of([prepared.pixels[row] for row in learnt], options.features, options.side),
+                      prepared.labels[learnt])
         for prefix, chosen in (("", rows["train"]), ("val_", rows["validation"])):
-            labels, probabilities = films.labels[chosen], predictor(films.images, chosen)
-            figures[f"{prefix}accuracy"] = float((films.task.predict(probabilities) == labels).mean())
-            figures[f"{prefix}loss"] = cross_entropy(labels, films.task.scores(probabilities))
+            labels, probabilities = prepared.labels[chosen], predictor(prepared.pixels, chosen)
+            figures[f"{prefix}accuracy"] = float((prepared.task.predict(probabilities) == labels).mean())
+            figures[f"{prefix}loss"] = cross_entropy(labels, prepared.task.scores(probabilities))
     except ValueError as error:
         # For example more neighbours than images: scikit-learn says which option does not fit the data.
         problem = " ".join(str(error).split())
@@ -245,28 +245,28 @@ def _fit_at_once(films: _Films, recipe: Recipe, options: ClassicalModel, seed: i
     return predictor, pd.DataFrame([figures], index=pd.RangeIndex(1, 2, name="epoch"))
 
 
-def _score(predictor: Predictor, films: _Films, recipe: Recipe, roles: Sequence[str],
+def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Sequence[str],
            epoch_scores: np.ndarray | None = None) -> pd.DataFrame:
     """The table of scores, as ``Training`` has it.
 
     Args:
-        predictor: scores the films.
-        films: of the training.
+        predictor: scores the prepared.
+        images: of the training.
         recipe: says under which perturbations, too.
-        roles: whose films are scored.
-        epoch_scores: float (epochs, films scored after every epoch).
+        roles: whose images are scored.
+        epoch_scores: float (epochs, images scored after every epoch).
     """
     def table(chosen: np.ndarray, perturbation: str = "") -> pd.DataFrame:
-        rows = films.table.iloc[chosen].assign(split=films.table["role"])
-        return score_table(rows, predictor(films.images, chosen, perturbation), films.task, perturbation)
+        rows = prepared.table.iloc[chosen].assign(split=prepared.table["role"])
+        return score_table(rows, predictor(prepared.pixels, chosen, perturbation), prepared.task, perturbation)
 
-    scored, every_epoch = films.of(roles), films.of(recipe.score_every_epoch)
+    scored, every_epoch = prepared.of(roles), prepared.of(recipe.score_every_epoch)
     scores = [table(scored)]
     if epoch_scores is not None and len(every_epoch):
-        scores[0] = scores[0].join(pd.DataFrame(epoch_scores.T, films.table.index[every_epoch],
+        scores[0] = scores[0].join(pd.DataFrame(epoch_scores.T, prepared.table.index[every_epoch],
                                                 [f"epoch {epoch}" for epoch in range(1, len(epoch_scores) + 1)]))
     further = dict.fromkeys(recipe.perturbations, scored)
     if recipe.choose_by == "shifted validation":
-        further = dict.fromkeys(SIMULATED_SHIFTS, films.rows["validation"]) | further
+        further = dict.fromkeys(SIMULATED_SHIFTS, prepared.rows["validation"]) | further
     return pd.concat([*scores, *(table(chosen, perturbation) for perturbation, chosen in further.items())],
                      ignore_index=True)

@@ -67,9 +67,9 @@ class Recipe:
     split_seed: int = 0
     """Of the cut and of the draw: the same for every training seed, so that seeds compare."""
     max_training_images: int | None = None
-    """Training and validation films together, drawn by patient; None takes all."""
+    """Training and validation images together, drawn by patient; None takes all."""
     training_draw: tuple[int, float] | None = None
-    """(films, share of NORMAL): so many training films, drawn by patient after validation was cut."""
+    """(images, share of NORMAL): so many training images, drawn by patient after validation was cut."""
     precision: str = "auto"
     """One of ``PRECISIONS``; 'auto' takes bfloat16 where the machine has it."""
     score_every_epoch: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class Recipe:
         if self.max_training_images is not None and self.max_training_images < 1:
             raise UserError(f"{self.max_training_images} training images are too few; choose at least 1")
         if self.training_draw is not None and not (self.training_draw[0] >= 2 and 0 < self.training_draw[1] < 1):
-            raise UserError(f"training draw {self.training_draw}: give at least 2 films, and a share of NORMAL "
+            raise UserError(f"training draw {self.training_draw}: give at least 2 images, and a share of NORMAL "
                             "between 0 and 1")
         if self.epochs < 1 or self.batch_size < 1:
             raise UserError(f"{self.epochs} epochs in batches of {self.batch_size}: both must be at least 1")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from covidcnn.models.predictor import Predictor
 
 SHIFTED_LOSS = "shifted_val_loss"
-"""Column of a history: the mean loss over simulated shifts of the validation films."""
+"""Column of a history: the mean loss over simulated shifts of the validation images."""
 
 
 class Diverged(UserError):
@@ -31,11 +31,11 @@ class Training:
     ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it, and
     ``learning_rate`` where a plateau lowers it."""
     scores: pd.DataFrame
-    """A row a film: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of the positive
-    class; of more than two classes ``score NORMAL`` and so on), ``subtype``, ``patient``, ``perturbation`` (empty;
-    where the recipe scores perturbed films, or chooses by them, they stand here once more for each perturbation, under
-    its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2`` and so on, NaN for films of other
-    roles."""
+    """A row an image: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of the
+    positive class; of more than two classes ``score NORMAL`` and so on), ``subtype``, ``patient``, ``perturbation``
+    (empty; where the recipe scores perturbed images, or chooses by them, they stand here once more for each
+    perturbation, under its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2`` and so on, NaN
+    for images of other roles."""
     interrupted: bool
 
     choose_by: str = "validation"

@@ -1,6 +1,6 @@
 """A training between two epochs, as a file: what is needed to go on to the same bits.
 
-Order of films, augmentation and dropout follow from (seed, epoch, step) and need no state of their own.
+Order of images, augmentation and dropout follow from (seed, epoch, step) and need no state of their own.
 """
 
 import logging
@@ -28,7 +28,7 @@ class TrainingState:
     best_weights: list[np.ndarray]
     """Of the epoch that the recipe keeps, as far as it is known yet."""
     epoch_scores: np.ndarray
-    """float (finished epochs, films scored after every epoch)."""
+    """float (finished epochs, images scored after every epoch)."""
 
 
 def save_state(path: Path, identity: str, state: TrainingState) -> None:

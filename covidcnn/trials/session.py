@@ -26,7 +26,7 @@ from covidcnn.models.predictor import ClassicalPredictor
 from covidcnn.models.registry import name_of
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
-from covidcnn.training.fit import UNFINISHED, select_films, train
+from covidcnn.training.fit import UNFINISHED, select_images, train
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.recipe import Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
@@ -48,7 +48,7 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     Raises:
         UserError: ``folder`` holds a model or anything else that would be overwritten, another training goes on
             there, or it cannot be written.
-        DataError: the films do not allow the recipe's validation.
+        DataError: the images do not allow the recipe's validation.
     """
     if threshold_rule not in RULES:
         raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
@@ -128,32 +128,32 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
     write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software | {
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
-    films = select_films(dataset.films, recipe, seed, dataset.task)
+    images = select_images(dataset.images, recipe, seed, dataset.task)
     predictor = training.predictor
     model = predictor.estimator if isinstance(predictor, ClassicalPredictor) else training.model
     save_model(folder / file_name(recipe.model), model, ModelFacts(
         recipe.images, threshold, rule, facts, dataset.task,
         model={"model": name_of(recipe.model), **asdict(recipe.model)},
-        appearance=_training_appearance(dataset, films, recipe), image_hashes=short_hashes(films)))
+        appearance=_training_appearance(dataset, images, recipe), image_hashes=short_hashes(images)))
     (folder / UNFINISHED).unlink(missing_ok=True)
     return training
 
 
 def _credit(dataset: DataSet) -> dict[str, str]:
     source = dataset.source
-    return {"licence of the films": source.licence, "citation": source.citation} if source.citation else {}
+    return {"licence of the images": source.licence, "citation": source.citation} if source.citation else {}
 
 
-def _training_appearance(dataset: DataSet, films: pd.DataFrame, recipe: Recipe) -> Appearance:
-    """How the films looked that the model learnt from: those of train, without validation."""
-    images = load_images(dataset.root, films, recipe.images)
-    measures = measure(films, images)
-    return describe(measures[films["role"] == "train"])
+def _training_appearance(dataset: DataSet, images: pd.DataFrame, recipe: Recipe) -> Appearance:
+    """How the images looked that the model learnt from: those of train, without validation."""
+    pixels = load_images(dataset.root, images, recipe.images)
+    measures = measure(images, pixels)
+    return describe(measures[images["role"] == "train"])
 
 
 def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:
-    # Where there are no splits, all films were scored, and the published test set may be all there is.
+    # Where there are no splits, all images were scored, and the published test set may be all there is.
     opened = dataset.source.protects_test and ((training.scores["split"] == "test").any()
-                                             or "all" in set(dataset.films["split"]))
+                                             or "all" in set(dataset.images["split"]))
     return {"threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
-            "test openings": [EXPLORATORY] if opened else []}
+            "test-set accesses": [EXPLORATORY] if opened else []}

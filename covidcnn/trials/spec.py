@@ -1,7 +1,7 @@
 """What the YAML file of a sweep asks for: a grid of trials.
 
     seeds: [0, 1, 2]          # every setting with each of them
-    score_test: false         # whether test films are scored; false for tuning
+    score_test: false         # whether test images are scored; false for tuning
     recipe:                   # what all trials share: fields of Recipe and of ImageSettings
       size: 64
       epochs: 6
@@ -47,7 +47,7 @@ class Sweep:
     score_test: bool = False
 
     def trials(self, data: str, task: Task = PNEUMONIA) -> list[Trial]:
-        """All trials on the films of a content hash, seed by seed: what is compared is complete early."""
+        """All trials on the images of a content hash, seed by seed: what is compared is complete early."""
         trials = [pin_trial(data, recipe, seed, self.score_test, task)
                   for seed in self.seeds for recipe in self.recipes]
         return list({trial.key: trial for trial in trials}.values())

@@ -44,7 +44,7 @@ class TrialResult:
     history: pd.DataFrame
     """A row an epoch, from 1; empty if the training diverged."""
     scores: pd.DataFrame
-    """A row a film, as ``Training.scores``: of validation, and of test where the trial says so; empty if the training
+    """A row an image, as ``Training.scores``: of validation, and of test where the trial says so; empty if the training
     diverged."""
     diverged: str
     """Why there are no scores; empty if there are."""
@@ -204,7 +204,7 @@ class TrialStore:
             trainer: does the training; ``train_trial`` if none is given.
 
         Raises:
-            DataError: its result is damaged, or the films do not allow it.
+            DataError: its result is damaged, or the images do not allow it.
             UserError: the store cannot be written.
             KeyboardInterrupt: the trial stays unfinished, to be gone on with.
         """
@@ -253,7 +253,7 @@ def _unpacked(packed: bytes) -> pd.DataFrame:
     columns = text.partition("\n")[0].split(",")
     own = list(filter(is_score, columns))
     numbers = [*own, *epoch_columns(columns)]
-    # A patient may be called 001. Films that are not scored after every epoch have no number there.
+    # A patient may be called 001. Images that are not scored after every epoch have no number there.
     scores = pd.read_csv(io.StringIO(text), dtype={"patient": str, "subtype": str, "perturbation": str},
                          keep_default_na=False, na_values=dict.fromkeys(numbers, ""), float_precision="round_trip")
     # What was written in nine digits was a float32.

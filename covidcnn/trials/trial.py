@@ -24,15 +24,15 @@ class Trial:
     """One training: made by ``pin_trial``, which leaves nothing to the machine or to a default."""
 
     data: str
-    """Content hash of the films."""
+    """Content hash of the images."""
     recipe: Recipe
     seed: int
     score_test: bool = False
-    """Whether test films are scored: when the training is finished, and after every epoch where the recipe says so.
+    """Whether test images are scored: when the training is finished, and after every epoch where the recipe says so.
     Never in tuning."""
     version: int = RECIPE_VERSION
     task: Task = PNEUMONIA
-    """What the films are told apart by."""
+    """What the images are told apart by."""
 
     def __post_init__(self) -> None:
         if self.recipe.precision == "auto" or self.recipe.learning_rate is None:
@@ -91,14 +91,14 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, ta
     something else elsewhere.
 
     Args:
-        data: content hash of the films.
+        data: content hash of the images.
         recipe: what to do.
         seed: of the training.
-        score_test: whether test films are scored.
+        score_test: whether test images are scored.
         task: of the data set.
 
     Raises:
-        UserError: the recipe scores test films after every epoch, and the trial is not to score any.
+        UserError: the recipe scores test images after every epoch, and the trial is not to score any.
     """
     if "test" in recipe.score_every_epoch and not score_test:
         raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test images")

@@ -1,4 +1,4 @@
-"""Films out of a ZIP archive that is not trusted: nothing outside the folder, no links, no bombs.
+"""Images out of a ZIP archive that is not trusted: nothing outside the folder, no links, no bombs.
 
 Every member is judged before the first is unpacked. kagglehub's own unpacking keeps names inside its folder,
 but follows no limit of size, and installs all that is in an archive: Kaggle's holds the set twice.
@@ -22,20 +22,20 @@ from covidcnn.task import PNEUMONIA
 MOST_MEMBERS = 100_000
 """Kaggle's archive has under 20,000."""
 LARGEST_SET = 3_000_000_000
-"""Bytes of all films; the published ones have 1.2 billion."""
+"""Bytes of all images; the published ones have 1.2 billion."""
 _ENCRYPTED = 0x1
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
-def unpack_films(archive: Path, folder: Path) -> None:
-    """Unpack the films of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``.
+def unpack_images(archive: Path, folder: Path) -> None:
+    """Unpack the images of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``.
 
     Of several copies in the archive, one inside the other, the outermost is taken; whatever else is in it is
     passed over.
 
     Raises:
-        DataError: no ZIP archive, damaged, no films in it, or a member that no honest archive has: a name that
+        DataError: no ZIP archive, damaged, no images in it, or a member that no honest archive has: a name that
             leads outside, a link, too much data. ``folder`` then is to be thrown away.
         UserError: the disk is too full.
         OSError: ``folder`` cannot be written.
@@ -48,10 +48,10 @@ def unpack_films(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive}: no ZIP archive ({error}); download it again") from error
     with opened:
         try:
-            films = _films(opened.infolist())
+            images = _images(opened.infolist())
             # Its parent, which the user knows: the folder itself may bear a temporary name.
-            require_space(folder.parent, sum(member.file_size for member in films.values()), OTHER_FOLDER)
-            for place, member in films.items():
+            require_space(folder.parent, sum(member.file_size for member in images.values()), OTHER_FOLDER)
+            for place, member in images.items():
                 path = folder / place
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # zipfile reads no more of a member than the archive declares, whatever the stream holds.
@@ -63,7 +63,7 @@ def unpack_films(archive: Path, folder: Path) -> None:
             raise DataError(f"{archive}: damaged ({error}); download it again") from error
 
 
-def _films(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+def _images(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """The members to unpack, by their place in the published layout."""
     if len(members) > MOST_MEMBERS:
         raise DataError(f"{len(members):,} members, far more than the published archive has")
@@ -80,14 +80,14 @@ def _films(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
                 raise DataError(f"the member '{member.filename}' is in it twice")
             copy[place] = member
     if not copies:
-        raise DataError("no film in train, val or test with NORMAL and PNEUMONIA")
+        raise DataError("no image in train, val or test with NORMAL and PNEUMONIA")
     outermost = min(copies, key=len)
     if sum(len(parents) == len(outermost) for parents in copies) > 1:
         raise DataError(f"several data sets side by side, one in '{'/'.join(outermost)}'")
-    films = copies[outermost]
-    if sum(member.file_size for member in films.values()) > LARGEST_SET:
-        raise DataError("it unpacks to far more than the published films have")
-    return films
+    images = copies[outermost]
+    if sum(member.file_size for member in images.values()) > LARGEST_SET:
+        raise DataError("it unpacks to far more than the published images have")
+    return images
 
 
 def _require_harmless(member: zipfile.ZipInfo) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import requests
 
 from covidcnn.data import pneumoniamnist
-from covidcnn.data.fetch.archive import unpack_films
+from covidcnn.data.fetch.archive import unpack_images
 from covidcnn.data.fetch.transfer import OTHER_FOLDER, Remote, download, md5_of, reserved, unreachable
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing_folder, require_space
@@ -38,7 +38,7 @@ def fetch_chest_xray(target: Path, archive: Path | None = None, progress: Progre
             download(_kaggle_archive(), partial, progress)
         try:
             with replacing_folder(target) as folder:
-                unpack_films(archive or partial, folder)
+                unpack_images(archive or partial, folder)
         except DataError:
             if archive is None:
                 partial.unlink()
@@ -47,11 +47,11 @@ def fetch_chest_xray(target: Path, archive: Path | None = None, progress: Progre
 
 def fetch_pneumoniamnist(target: Path, size: int, file: Path | None = None, unofficial: bool = False,
                          progress: Progress | None = None) -> None:
-    """Put PneumoniaMNIST into ``target`` as a folder of films, whole or not at all.
+    """Put PneumoniaMNIST into ``target`` as a folder of images, whole or not at all.
 
     Args:
         target: a new or empty folder.
-        size: of the films, in pixels: 28, 64, 128 or 224.
+        size: of the images, in pixels: 28, 64, 128 or 224.
         file: the file, downloaded by hand; None fetches it.
         unofficial: take a ``file`` that is not the official one.
         progress: of the transfer.
@@ -76,11 +76,11 @@ def fetch_pneumoniamnist(target: Path, size: int, file: Path | None = None, unof
 
 
 def _pneumoniamnist_file(size: int) -> Remote:
-    name, films = pneumoniamnist.file_name(size), pneumoniamnist.folder_bytes(size)
+    name, images = pneumoniamnist.file_name(size), pneumoniamnist.folder_bytes(size)
     return Remote(
         name=f"{name} of Zenodo", url=f"{pneumoniamnist.PAGE}/files/{name}?download=1", md5=pneumoniamnist.MD5[size],
-        # Its arrays are compressed, and a film in the folder has a header beside its pixels.
-        largest=films, unpacked=films,
+        # Its arrays are compressed, and an image in the folder has a header beside its pixels.
+        largest=images, unpacked=images,
         by_hand=f"download {name} from {pneumoniamnist.PAGE} with a browser, then covidcnn data fetch pneumoniamnist "
                 f"--size {size} --from {name}")
 

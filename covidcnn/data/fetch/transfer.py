@@ -31,7 +31,7 @@ class Remote:
     largest: int
     """Bytes it can have at most."""
     unpacked: int
-    """Bytes that its films will take beside it."""
+    """Bytes that its images will take beside it."""
     by_hand: str
     """How to get it without this program."""
 

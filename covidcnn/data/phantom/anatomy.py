@@ -15,7 +15,7 @@ LEFT, RIGHT = 1, -1
 
 @dataclass(frozen=True)
 class Patient:
-    """What stays the same in all films of one child. Lengths in body units."""
+    """What stays the same in all images of one child. Lengths in body units."""
 
     age: float
     """Years, 1 to 5: with age the chest grows taller and the heart relatively smaller."""

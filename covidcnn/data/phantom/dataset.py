@@ -1,4 +1,4 @@
-"""Write a folder of phantom films, whole or not at all."""
+"""Write a folder of phantom images, whole or not at all."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 from joblib import Parallel, delayed
 
-from covidcnn.data.phantom.film import draw_film
-from covidcnn.data.phantom.plan import DEFAULT_COUNTS, FilmPlan, plan_films
+from covidcnn.data.phantom.image import draw_image
+from covidcnn.data.phantom.plan import DEFAULT_COUNTS, ImagePlan, plan_images
 from covidcnn.paths import replacing_folder
 
 GENERATOR_VERSION = 2
-"""Raise by hand when the same seed no longer gives the same films."""
+"""Raise by hand when the same seed no longer gives the same images."""
 MARKER = "PHANTOM.json"
 """The file by which a reader knows that a data set is of phantoms."""
 
@@ -25,7 +25,7 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
                   progress: Callable[[int], None] | None = None) -> None:
     """Draw a phantom data set into ``folder``, in the layout of the published set.
 
-    The films do not depend on ``workers``, bit for bit. They are drawn beside ``folder`` and moved into
+    The images do not depend on ``workers``, bit for bit. They are drawn beside ``folder`` and moved into
     place at the end, so that an interruption leaves nothing half-written.
 
     Args:
@@ -33,31 +33,31 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
         counts: images of each of the splits 'train', 'val' and 'test'.
         seed: of the whole data set.
         workers: processes that draw; by default one for each core.
-        progress: called with the number of films written so far.
+        progress: called with the number of images written so far.
 
     Raises:
         UserError: ``folder`` is a file, or holds something already, or cannot be written.
     """
-    films = plan_films(counts, seed)
+    images = plan_images(counts, seed)
     with replacing_folder(folder) as draft:
-        for film in films:
-            (draft / film.path).parent.mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(_write_films(draft, films, workers), start=1):
+        for image in images:
+            (draft / image.path).parent.mkdir(parents=True, exist_ok=True)
+        for done, _ in enumerate(_write_images(draft, images, workers), start=1):
             if progress:
                 progress(done)
         marker = {"seed": seed, "counts": dict(counts), "generator_version": GENERATOR_VERSION}
         (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_films(draft: Path, films: list[FilmPlan], workers: int | None) -> Iterator[None]:
+def _write_images(draft: Path, images: list[ImagePlan], workers: int | None) -> Iterator[None]:
     # joblib's workers do not import the caller's main module: this works from a notebook, a script without
     # a main guard, and a program read from standard input.
     yield from Parallel(workers or os.cpu_count() or 1, return_as="generator")(
-        delayed(_write_film)(draft, film) for film in films)
+        delayed(_write_image)(draft, image) for image in images)
 
 
-def _write_film(draft: Path, film: FilmPlan) -> None:
+def _write_image(draft: Path, image: ImagePlan) -> None:
     cv2.setNumThreads(1)
-    encoded = cv2.imencode(".jpeg", draw_film(film), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    encoded = cv2.imencode(".jpeg", draw_image(image), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     # Not cv2.imwrite, which returns False where a disk is full and fails on names beyond ASCII.
-    (draft / film.path).write_bytes(encoded.tobytes())
+    (draft / image.path).write_bytes(encoded.tobytes())

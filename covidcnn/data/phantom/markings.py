@@ -1,4 +1,4 @@
-"""What is on a film besides the child: side marker, electrodes and the border of collimation.
+"""What is on an image besides the child: side marker, electrodes and the border of collimation.
 
 None of it depends on the class.
 """
@@ -50,7 +50,7 @@ def _electrodes(grey: np.ndarray, view: View, rng: np.random.Generator) -> None:
 
 
 def collimate(grey: np.ndarray, rng: np.random.Generator) -> None:
-    """Black borders of random width on some sides of the film, in place."""
+    """Black borders of random width on some sides of the image, in place."""
     height, width = grey.shape
     top, bottom, left, right = (
         int(rng.uniform(0.005, 0.035) * width) if rng.random() < 0.4 else 0 for _ in range(4))

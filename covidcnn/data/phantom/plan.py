@@ -1,4 +1,4 @@
-"""Which phantom films there are: class, patient, file name and size of each, without drawing any."""
+"""Which phantom images there are: class, patient, file name and size of each, without drawing any."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -32,10 +32,10 @@ _NUMBER_BLOCKS = {
     ("test", "virus"): (range(1, 80), range(1608, 1686)),
 }
 _NUMBERS_ABOVE = {"train": 20_001, "val": 30_001, "test": 10_001}
-# The chance that a patient has one more film: 1.6 films per patient with pneumonia, 1.05 without.
-_ANOTHER_FILM = {"normal": 0.05, "bacteria": 0.38, "virus": 0.34}
-_MOST_FILMS = 8
-# Films of PNEUMONIA are smaller and wider, as in the published set: (median of the area in pixels,
+# The chance that a patient has one more image: 1.6 images per patient with pneumonia, 1.05 without.
+_ANOTHER_IMAGE = {"normal": 0.05, "bacteria": 0.38, "virus": 0.34}
+_MOST_IMAGES = 8
+# Images of PNEUMONIA are smaller and wider, as in the published set: (median of the area in pixels,
 # spread of its logarithm, median of width / height, spread of its logarithm). The wider file is the planted cue:
 # squeezed to a square, it shows a taller chest.
 _SIZES = {
@@ -44,12 +44,12 @@ _SIZES = {
     "virus": (0.60e6, 0.56, 1.45, 0.03),
 }
 _FRAMED_TIGHTER = 1.3
-"""How many times less high the films of healthy children are in test than in train: they were framed on another day."""
+"""How many times less high the images of healthy children are in test than in train: framed on another day."""
 
 
 @dataclass(frozen=True)
-class FilmPlan:
-    """All that decides one film; ``draw_film`` is a pure function of it."""
+class ImagePlan:
+    """All that decides one image; ``draw_image`` is a pure function of it."""
 
     split: str
     """'train', 'val' or 'test'."""
@@ -66,13 +66,13 @@ class FilmPlan:
     """Pixels, after collimation and before any resizing."""
     height: int
     patient_seed: tuple[int, ...]
-    """Seed of the anatomy and of the disease: the same in all films of one patient."""
-    film_seed: tuple[int, ...]
-    """Seed of positioning, exposure and noise: of this film alone."""
+    """Seed of the anatomy and of the disease: the same in all images of one patient."""
+    image_seed: tuple[int, ...]
+    """Seed of positioning, exposure and noise: of this image alone."""
 
     @property
     def path(self) -> PurePosixPath:
-        """Where the film lies within the data set: split, label, file name."""
+        """Where the image lies within the data set: split, label, file name."""
         return PurePosixPath(self.split, self.label, self.file_name)
 
 
@@ -83,7 +83,7 @@ def share_counts(images: int) -> dict[str, int]:
     return {"train": images - val - test, "val": val, "test": test}
 
 
-def plan_films(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> list[FilmPlan]:
+def plan_images(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> list[ImagePlan]:
     """Plan a phantom data set.
 
     Args:
@@ -91,7 +91,7 @@ def plan_films(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> lis
         seed: of the whole data set, 0 or more.
 
     Returns:
-        The films in the order train, val, test; NORMAL before PNEUMONIA. The films of one split do not
+        The images in the order train, val, test; NORMAL before PNEUMONIA. The images of one split do not
         depend on the counts of the others. Class shares are those of the published split.
 
     Raises:
@@ -101,36 +101,36 @@ def plan_films(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> lis
     if unknown or seed < 0 or min(counts.values(), default=0) < 0:
         raise ValueError(f"need counts of {', '.join(SPLITS)} and a seed, none negative: "
                          f"{dict(counts)}, {seed}")
-    return [film for split in SPLITS for film in _plan_split(split, counts.get(split, 0), seed)]
+    return [image for split in SPLITS for image in _plan_split(split, counts.get(split, 0), seed)]
 
 
-def _plan_split(split: str, images: int, seed: int) -> Iterator[FilmPlan]:
+def _plan_split(split: str, number: int, seed: int) -> Iterator[ImagePlan]:
     index = SPLITS.index(split)
-    for kind, (subtype, wanted) in enumerate(subtype_counts(split, images).items()):
+    for kind, (subtype, wanted) in enumerate(subtype_counts(split, number).items()):
         rng = np.random.default_rng([seed, 1, index, kind])
         numbers = {series: _patient_numbers(split, series) for series in _series(split, subtype)}
         running_number, patient, planned = count(1), 0, 0
         while planned < wanted:
             series = str(rng.choice(list(numbers)))
             number = next(numbers[series])
-            films = min(_films_of_patient(subtype, rng), wanted - planned)
+            images = min(_images_of_patient(subtype, rng), wanted - planned)
             area_of_patient = rng.normal()
-            for film in range(films):
+            for image in range(images):
                 width, height = _size(split, subtype, area_of_patient, rng)
-                yield FilmPlan(
+                yield ImagePlan(
                     split=split,
                     label="NORMAL" if subtype == "normal" else "PNEUMONIA",
                     subtype=subtype,
                     series=series,
                     number=number,
-                    file_name=_file_name(series, number, film, next(running_number)),
+                    file_name=_file_name(series, number, image, next(running_number)),
                     width=width,
                     height=height,
                     patient_seed=(seed, 2, index, kind, patient),
-                    film_seed=(seed, 3, index, kind, patient, film),
+                    image_seed=(seed, 3, index, kind, patient, image),
                 )
             patient += 1
-            planned += films
+            planned += images
 
 
 def subtype_counts(split: str, images: int) -> dict[str, int]:
@@ -161,22 +161,22 @@ def _patient_numbers(split: str, series: str) -> Iterator[int]:
     return chain(*_NUMBER_BLOCKS.get((split, series), ()), count(_NUMBERS_ABOVE[split]))
 
 
-def _films_of_patient(subtype: str, rng: np.random.Generator) -> int:
-    return min(int(rng.geometric(1 - _ANOTHER_FILM[subtype])), _MOST_FILMS)
+def _images_of_patient(subtype: str, rng: np.random.Generator) -> int:
+    return min(int(rng.geometric(1 - _ANOTHER_IMAGE[subtype])), _MOST_IMAGES)
 
 
-def _file_name(series: str, number: int, film: int, running_number: int) -> str:
+def _file_name(series: str, number: int, image: int, running_number: int) -> str:
     if series in ("bacteria", "virus"):
         return f"person{number}_{series}_{running_number}.jpeg"
-    return f"{series}-{number:04}-0001{f'-{film + 1:04}' if film else ''}.jpeg"
+    return f"{series}-{number:04}-0001{f'-{image + 1:04}' if image else ''}.jpeg"
 
 
 def _size(split: str, subtype: str, area_of_patient: float, rng: np.random.Generator) -> tuple[int, int]:
-    """Width and height in pixels; films of one patient are alike in area."""
+    """Width and height in pixels; images of one patient are alike in area."""
     area, area_spread, aspect, aspect_spread = _SIZES[subtype]
     area *= math.exp(area_spread * (0.8 * area_of_patient + 0.6 * rng.normal()))
     aspect *= math.exp(aspect_spread * rng.normal())
-    # Some films are collimated to a strip: rarely, and in both classes.
+    # Some images are collimated to a strip: rarely, and in both classes.
     if rng.random() < (0.02 if subtype == "normal" else 0.05):
         aspect *= rng.uniform(1.2, 1.6)
     if split == "test" and subtype == "normal":

@@ -30,7 +30,7 @@ _HILUM = 0.44
 
 @dataclass(frozen=True)
 class Chest:
-    """One child in one film: the outlines that several tissues and the disease share."""
+    """One child in one image: the outlines that several tissues and the disease share."""
 
     patient: Patient
     view: View

@@ -1,4 +1,4 @@
-"""How a child lies in the film: from body coordinates to pixels, and strokes between the two."""
+"""How a child lies in the image: from body coordinates to pixels, and strokes between the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class View:
-    """Geometry of one film on the grid on which it is drawn."""
+    """Geometry of one image on the grid on which it is drawn."""
 
     width: int
     height: int
     scale: float
     """Pixels per body unit."""
     centre: tuple[float, float]
-    """Body coordinates in the middle of the film."""
+    """Body coordinates in the middle of the image."""
     tilt: float
-    """Rotation in the plane of the film, radians."""
+    """Rotation in the plane of the image, radians."""
     turn: float
     """Rotation of the chest about its long axis: shift of the heart, in body units, to the image
     right; what lies behind shifts to the left."""

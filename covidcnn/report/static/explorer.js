@@ -60,13 +60,13 @@ function place(x, [low, high], width) {
 }
 
 /** Bars of each class's shares: the negative up, the positive down, from the middle. */
-function drawDistribution(films, { range, marks }) {
+function drawDistribution(images, { range, marks }) {
   distribution.replaceChildren();
   const edges = Array.from({ length: BINS + 1 }, (_, i) => range[0] + i * (range[1] - range[0]) / BINS);
   const shares = ["negative", "positive"].map((name) => {
-    const below = edges.map((edge) => countBelow(films[name], edge));
-    below[BINS] = films[name].length; // the last bin holds the highest score too
-    return below.slice(1).map((count, i) => (count - below[i]) / Math.max(1, films[name].length));
+    const below = edges.map((edge) => countBelow(images[name], edge));
+    below[BINS] = images[name].length; // the last bin holds the highest score too
+    return below.slice(1).map((count, i) => (count - below[i]) / Math.max(1, images[name].length));
   });
   const tallest = Math.max(...shares.flat());
   shares.forEach((heights, down) => heights.forEach((share, i) => {
@@ -83,12 +83,12 @@ function drawDistribution(films, { range, marks }) {
 }
 
 /** [1 - specificity, sensitivity] at a threshold, in per cent of the drawing. */
-function rocPoint(films, threshold) {
-  const { falsePositives, truePositives } = confusion(films, threshold);
-  return [100 * falsePositives / films.negative.length, 100 - 100 * truePositives / films.positive.length];
+function rocPoint(images, threshold) {
+  const { falsePositives, truePositives } = confusion(images, threshold);
+  return [100 * falsePositives / images.negative.length, 100 - 100 * truePositives / images.positive.length];
 }
 
-function drawRoc(films) {
+function drawRoc(images) {
   roc.replaceChildren();
   draw(roc, "path", { class: "frame", d: "M0 0H100V100H0ZM0 100L100 0" });
   for (const share of [0, 0.5, 1]) {
@@ -97,14 +97,14 @@ function drawRoc(films) {
   }
   draw(roc, "text", { x: 50, y: 113, "text-anchor": "middle" }).textContent = "1 − specificity";
   draw(roc, "text", { transform: "translate(-13 50) rotate(-90)", "text-anchor": "middle" }).textContent = "sensitivity";
-  const both = films.negative.length > 0 && films.positive.length > 0;
-  rocNote.textContent = both ? "" : "There is no curve: these films are all of one class.";
+  const both = images.negative.length > 0 && images.positive.length > 0;
+  rocNote.textContent = both ? "" : "There is no curve: these images are all of one class.";
   if (!both) return;
   const thresholds = ["negative", "positive"].flatMap((name) => {
-    const step = Math.ceil(films[name].length / CURVE_POINTS);
-    return films[name].filter((_, i) => i % step === 0);
+    const step = Math.ceil(images[name].length / CURVE_POINTS);
+    return images[name].filter((_, i) => i % step === 0);
   }).sort((a, b) => a - b);
-  const points = [-Infinity, ...thresholds, Infinity].map((threshold) => rocPoint(films, threshold).join(" "));
+  const points = [-Infinity, ...thresholds, Infinity].map((threshold) => rocPoint(images, threshold).join(" "));
   draw(roc, "polyline", { class: "curve", points: points.join(" ") });
   draw(roc, "circle", { id: "dot", r: 2.5 });
 }
@@ -118,11 +118,11 @@ function written(threshold) {
   return String(Number(threshold.toPrecision(6)));
 }
 
-function showThreshold(films, choice, threshold) {
-  const matrix = confusion(films, threshold);
+function showThreshold(images, choice, threshold) {
+  const matrix = confusion(images, threshold);
   for (const [name, count] of Object.entries(matrix)) {
-    const total = name === "trueNegatives" || name === "falsePositives" ? films.negative.length : films.positive.length;
-    document.getElementById(name).textContent = total ? `${count} (${(100 * count / total).toFixed(1)} %)` : "no films";
+    const total = name === "trueNegatives" || name === "falsePositives" ? images.negative.length : images.positive.length;
+    document.getElementById(name).textContent = total ? `${count} (${(100 * count / total).toFixed(1)} %)` : "no images";
   }
   for (const [name, [successes, trials]] of Object.entries(proportions(matrix))) {
     const [value, interval, counts] = document.getElementById(name).querySelectorAll("td");
@@ -135,7 +135,7 @@ function showThreshold(films, choice, threshold) {
   line.setAttribute("x1", x);
   line.setAttribute("x2", x);
   const dot = document.getElementById("dot");
-  if (dot) [dot.cx.baseVal.value, dot.cy.baseVal.value] = rocPoint(films, threshold);
+  if (dot) [dot.cx.baseVal.value, dot.cy.baseVal.value] = rocPoint(images, threshold);
 }
 
 let threshold;
@@ -143,25 +143,25 @@ let announcement = 0;
 
 function shown() {
   const choice = choices[scoresSelect.value];
-  return { choice, films: choice.splits[splitSelect.value] };
+  return { choice, images: choice.splits[splitSelect.value] };
 }
 
 /** What is shown, in a sentence: read aloud by screen readers, and printed in place of the controls. */
 function announce() {
-  const metrics = Object.entries(proportions(confusion(shown().films, threshold))).map(
+  const metrics = Object.entries(proportions(confusion(shown().images, threshold))).map(
     ([name, [successes, trials]]) => `${name} ${trials ? decimals(successes / trials) : "undefined"}`);
   const scores = scoresSelect.selectedOptions[0].text;
   statusLine.textContent =
-    `${scores}, ${splitSelect.value} films, threshold ${written(threshold)}: ${metrics.join(", ")}.`;
+    `${scores}, ${splitSelect.value} images, threshold ${written(threshold)}: ${metrics.join(", ")}.`;
 }
 
 /** Move the threshold; the numbers follow at once, and are read aloud when the movement has ended. */
 function moveTo(value) {
-  const { choice, films } = shown();
+  const { choice, images } = shown();
   threshold = Math.min(Math.max(value, choice.range[0]), choice.range[1]);
   slider.value = threshold;
   slider.setAttribute("aria-valuetext", written(threshold));
-  showThreshold(films, choice, threshold);
+  showThreshold(images, choice, threshold);
   clearTimeout(announcement);
   announcement = setTimeout(announce, 400);
 }
@@ -176,9 +176,9 @@ function setBoth(value) {
 }
 
 function showSplit() {
-  const { choice, films } = shown();
-  drawDistribution(films, choice);
-  drawRoc(films);
+  const { choice, images } = shown();
+  drawDistribution(images, choice);
+  drawRoc(images);
   setBoth(threshold);
 }
 
@@ -188,8 +188,8 @@ function showChoice() {
   for (const [place, kind] of ["negative", "positive"].entries()) {
     for (const node of document.querySelectorAll(`[data-class=${kind}]`)) node.textContent = choice.classes[place];
   }
-  distribution.setAttribute("aria-label", `Scores of ${choice.classes[0]} films as bars upwards, of `
-    + `${choice.classes[1]} films as bars downwards, and the threshold as a line`);
+  distribution.setAttribute("aria-label", `Scores of ${choice.classes[0]} images as bars upwards, of `
+    + `${choice.classes[1]} images as bars downwards, and the threshold as a line`);
   const before = splitSelect.value || "validation";
   splitSelect.replaceChildren(...Object.keys(choice.splits).map((split) => new Option(split, split)));
   splitSelect.value = before in choice.splits ? before : Object.keys(choice.splits)[0];

@@ -1,4 +1,4 @@
-"""Render one phantom film: position the child, expose, add noise, collimate and mark."""
+"""Render one phantom image: position the child, expose, add noise, collimate and mark."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from covidcnn.data.phantom import tissue
 from covidcnn.data.phantom.anatomy import Patient, grow_patient
 from covidcnn.data.phantom.disease import Disease, consolidation, contract, interstitial_streaks
 from covidcnn.data.phantom.markings import add_markings, collimate
-from covidcnn.data.phantom.plan import FilmPlan
+from covidcnn.data.phantom.plan import ImagePlan
 from covidcnn.data.phantom.view import View, clouds
 
 _DRAWN_SIDE = 384
@@ -22,9 +22,9 @@ class Exposure:
     """From attenuation to grey."""
 
     level: float
-    """Attenuation that becomes mid-grey: the higher, the darker the film."""
+    """Attenuation that becomes mid-grey: the higher, the darker the image."""
     latitude: float
-    """Range of attenuations between black and white: the wider, the flatter the film."""
+    """Range of attenuations between black and white: the wider, the flatter the image."""
     gamma: float
     haze: float
     """Scattered radiation: grey added to the darkest parts."""
@@ -32,13 +32,13 @@ class Exposure:
     """Spread of the quantum noise, as a part of full scale, on the drawn grid."""
 
 
-def draw_film(plan: FilmPlan) -> np.ndarray:
-    """Draw one film: uint8 (plan.height, plan.width), 0 black, a pure function of ``plan``."""
+def draw_image(plan: ImagePlan) -> np.ndarray:
+    """Draw one image: uint8 (plan.height, plan.width), 0 black, a pure function of ``plan``."""
     patient_rng = np.random.default_rng(plan.patient_seed)
     patient = grow_patient(patient_rng)
     disease = contract(plan.subtype, patient, patient_rng)
     position_rng, exposure_rng, noise_rng, marking_rng = (
-        np.random.default_rng([*plan.film_seed, stream]) for stream in range(4))
+        np.random.default_rng([*plan.image_seed, stream]) for stream in range(4))
     view = _position(plan, patient, position_rng)
     exposure = _expose(exposure_rng)
     grey = _develop(_attenuation(patient, disease, view, exposure_rng), exposure)
@@ -49,11 +49,11 @@ def draw_film(plan: FilmPlan) -> np.ndarray:
     return _enlarge(grey, plan.width, plan.height, noise_rng)
 
 
-def _position(plan: FilmPlan, patient: Patient, rng: np.random.Generator) -> View:
+def _position(plan: ImagePlan, patient: Patient, rng: np.random.Generator) -> View:
     shrink = _DRAWN_SIDE / max(plan.width, plan.height)
     width, height = round(plan.width * shrink), round(plan.height * shrink)
     across = rng.uniform(2.3, 2.8) + patient.fat
-    # A tall film shows the neck and the abdomen, a strip the middle of the chest.
+    # A tall image shows the neck and the abdomen, a strip the middle of the chest.
     centre_y = 0.48 * patient.lung_height + rng.normal(0, 0.07)
     arms_up = rng.random() < 0.45
     arms = rng.uniform(-1.0, -0.45, 2) if arms_up else rng.uniform(0.35, 1.0, 2)
@@ -96,7 +96,7 @@ def _attenuation(patient: Patient, disease: Disease, view: View, rng: np.random.
     bones = (0.20 * tissue.spine(chest) + 0.165 * tissue.rib_cage(chest)
              + 0.20 * tissue.shoulder_girdle(chest))
     attenuation += patient.bone * bones * child
-    # Heel effect and uneven scatter: slow changes over the film.
+    # Heel effect and uneven scatter: slow changes over the image.
     slope = [rng.normal(0, 0.03), rng.normal(0, 0.03)]
     return attenuation + child * (slope[0] * x + slope[1] * (y - 0.7) + 0.02 * clouds(rng, view, 1.4))
 
@@ -113,7 +113,7 @@ def _develop(attenuation: np.ndarray, exposure: Exposure) -> np.ndarray:
 
 
 def _enlarge(grey: np.ndarray, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """To the film's own size, with grain of one grey level or two."""
+    """To the image's own size, with grain of one grey level or two."""
     smaller = width < grey.shape[1]
     enlarged = cv2.resize(cv2.convertScaleAbs(np.maximum(grey, 0), alpha=255), (width, height),
                           interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

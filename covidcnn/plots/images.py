@@ -1,4 +1,4 @@
-"""Figures of films, and of what can be counted and measured on them."""
+"""Figures of images, and of what can be counted and measured on them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,21 +17,21 @@ from covidcnn.task import PNEUMONIA, Task
 
 TITLE_SIZE = 9
 LONGEST_SHOWN = 700
-"""Pixels; a film of a third of the page's width has about 450 of them in print."""
+"""Pixels; an image of a third of the page's width has about 450 of them in print."""
 PATCH_COLOUR = "#E69F00"
 SPLIT_STYLES = {"train": "-", "test": "--"}
 
 Box = Sequence[float]
-"""A part of a film as shares of its width and height: left, top, width, height."""
+"""A part of an image as shares of its width and height: left, top, width, height."""
 
 
-def show_film(image: np.ndarray, ax: Axes | None = None, title: str = "", box: Box | None = None) -> Axes:
-    """One film in its own proportions, black 0 and white 255, without ticks.
+def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "", box: Box | None = None) -> Axes:
+    """One image in its own proportions, black 0 and white 255, without ticks.
 
     Args:
         image: uint8 (height, width).
         ax: drawn on; the current one if None.
-        title: over the film.
+        title: over the image.
         box: a part to be framed.
     """
     ax = ax or plt.gca()
@@ -54,21 +54,21 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def film_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4,
+def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4,
               width: float = 9.0) -> Figure:
-    """Films in rows, each in its own proportions (Fig. 1).
+    """Images in rows, each in its own proportions (Fig. 1).
 
     Args:
         images: uint8 (height, width), sizes may differ.
-        titles: one a film.
-        columns: films a row.
+        titles: one an image.
+        columns: images a row.
         width: of the figure, in inches.
 
     Raises:
-        ValueError: no film, or not as many titles as films.
+        ValueError: no image, or not as many titles as images.
     """
     if len(images) == 0 or len(images) != len(titles):
-        raise ValueError(f"need films and one title for each: {len(images)} films, {len(titles)} titles")
+        raise ValueError(f"need images and one title for each: {len(images)} images, {len(titles)} titles")
     rows = -(-len(images) // columns)
     tallest = [max(image.shape[0] / image.shape[1] for image in images[row * columns : (row + 1) * columns])
                for row in range(rows)]
@@ -79,19 +79,19 @@ def film_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int 
     for ax in axes.flat[len(images) :]:
         ax.remove()
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        show_film(image, ax, title)
-        # Films of a row hang from one line, whatever their proportions.
+        show_image(image, ax, title)
+        # Images of a row hang from one line, whatever their proportions.
         ax.set_anchor("N")
     return figure
 
 
 def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]], task: Task = PNEUMONIA) -> Figure:
-    """Films of each class in train and test, here beside the paper (Fig. 2), which has its two classes only.
+    """Images of each class in train and test, here beside the paper (Fig. 2), which has its two classes only.
 
     Bars are shares, so that a small data set can be held beside the paper's; counts stand on the bars.
 
     Args:
-        here: films by split (rows) and label (columns), as ``counts_table`` gives them.
+        here: images by split (rows) and label (columns), as ``counts_table`` gives them.
         paper: the paper's counts by split and label; a panel each.
         task: whose classes are here.
     """
@@ -107,29 +107,29 @@ def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]
             ax.bar_label(bars, [f"{source}\n{value:,}\n{share:.1%}"
                                 for value, share in zip(values, shares, strict=True)], padding=3, size=9)
         there = f", {sum(counts.values()):,} in the paper" if "paper" in sources else ""
-        ax.set(title=f"{split}: {own.sum():,} films here{there}", ylim=(0, 1), xticks=range(len(task.classes)),
+        ax.set(title=f"{split}: {own.sum():,} images here{there}", ylim=(0, 1), xticks=range(len(task.classes)),
                xticklabels=task.classes)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0, 0].set_ylabel("share of the split's films")
+    axes[0, 0].set_ylabel("share of the split's images")
     return figure
 
 
-def size_scatter(films: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
-    """Width and height of every film by class; equal films lie on one point, and the title says so."""
+def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
+    """Width and height of every image by class; equal images lie on one point, and the title says so."""
     ax = ax or plt.gca()
-    sizes = films[["width", "height"]].drop_duplicates()
+    sizes = images[["width", "height"]].drop_duplicates()
     area = 14 if len(sizes) > 1 else 90
     # The rarer class last, so that it is not painted over.
-    for label in films["label"].value_counts().index:
-        own = films[films["label"] == label]
+    for label in images["label"].value_counts().index:
+        own = images[images["label"] == label]
         ax.scatter(own["width"], own["height"], s=area, alpha=0.45, color=class_colours(task)[label], label=label,
                    linewidths=0)
-    longest = 1.08 * max(films["width"].max(), films["height"].max())
+    longest = 1.08 * max(images["width"].max(), images["height"].max())
     ax.plot([0, longest], [0, longest], ":", color="0.6", lw=1)
     ax.annotate("square", (0.72 * longest, 0.72 * longest), ha="center", va="bottom", size=9, color="0.4",
                 rotation=45, rotation_mode="anchor")
-    only = "one size, {} x {}: all films lie on this point".format(*sizes.iloc[0])
-    title = f"{len(films):,} films, {len(sizes):,} sizes" if len(sizes) > 1 else only
+    only = "one size, {} x {}: all images lie on this point".format(*sizes.iloc[0])
+    title = f"{len(images):,} images, {len(sizes):,} sizes" if len(sizes) > 1 else only
     ax.set(xlabel="width [pixels]", ylabel="height [pixels]", xlim=(0, longest), ylim=(0, longest),
            aspect="equal", title=title)
     for handle in ax.legend(loc="upper left").legend_handles:
@@ -155,22 +155,22 @@ def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: 
             values = table.loc[(table["split"] == split) & (table["label"] == label), quantity]
             if values.nunique() > 1:
                 sns.kdeplot(values, ax=ax, color=colour, ls=style, label=f"{split} {label}", lw=2)
-    ax.set(xlabel=f"{quantity} [{unit}]" if unit else quantity, ylabel="density of films", yticks=[])
+    ax.set(xlabel=f"{quantity} [{unit}]" if unit else quantity, ylabel="density of images", yticks=[])
     if ax.lines:
         # Room for the legend over the curves.
         ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
         ax.legend(fontsize=9, ncols=2, loc="upper center")
     else:
-        ax.text(0.5, 0.5, f"{table[quantity].iloc[0]:g} in every film:\nit says nothing", ha="center",
+        ax.text(0.5, 0.5, f"{table[quantity].iloc[0]:g} in every image:\nit says nothing", ha="center",
                 va="center", transform=ax.transAxes)
         ax.set(xticks=[], ylabel="")
     return ax
 
 
-def films_per_patient(films: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
-    """How many patient keys have one film, two, three …, a bar a class. Counts on a logarithmic scale."""
+def images_per_patient(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
+    """How many patient keys have one image, two, three …, a bar a class. Counts on a logarithmic scale."""
     ax = ax or plt.gca()
-    sizes = films.groupby(["label", "patient"]).size()
+    sizes = images.groupby(["label", "patient"]).size()
     longest = int(sizes.max())
     width = 0.8 / len(task.classes)
     for place, (label, colour) in enumerate(class_colours(task).items()):
@@ -179,7 +179,7 @@ def films_per_patient(films: pd.DataFrame, ax: Axes | None = None, task: Task = 
             offset = (place - (len(task.classes) - 1) / 2) * width
             ax.bar(counts.index + offset, counts, width, color=colour, label=label)
     # From below one, so that a single patient has a bar that can be seen.
-    ax.set(xlabel="films of the patient", ylabel="patients (log scale)", yscale="log", xlim=(0.3, longest + 0.7),
+    ax.set(xlabel="images of the patient", ylabel="patients (log scale)", yscale="log", xlim=(0.3, longest + 0.7),
            ylim=(0.6, None))
     ax.set_xticks(range(1, longest + 1) if longest <= 12 else [1, *range(5, longest + 1, 5)])
     ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -231,8 +231,8 @@ def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def film_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
-    """A row an image: the film, and its grey-level histogram (Fig. 4).
+def image_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
+    """A row an image: the image, and its grey-level histogram (Fig. 4).
 
     Args:
         images: uint8 (height, width) by title.
@@ -240,7 +240,7 @@ def film_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
     figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False,
                                 width_ratios=(1, 1.7))
     for row, (title, image) in zip(axes, images.items(), strict=True):
-        show_film(image, row[0])
+        show_image(image, row[0])
         row[0].set_ylabel(title, size=10)
         histogram(image, row[1])
         row[1].yaxis.label.set_size(10)
@@ -250,7 +250,7 @@ def film_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _for_display(image: np.ndarray) -> np.ndarray:
-    """A film no larger than a figure can show: quicker to draw, and averaged rather than sampled."""
+    """An image no larger than a figure can show: quicker to draw, and averaged rather than sampled."""
     scale = LONGEST_SHOWN / max(image.shape)
     if scale >= 1:
         return image

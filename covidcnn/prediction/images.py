@@ -1,4 +1,4 @@
-"""Which films a user means, and what they hold."""
+"""Which images a user means, and what they hold."""
 
 import hashlib
 import os
@@ -16,12 +16,12 @@ from covidcnn.imaging.reading import read_grey, read_header
 from covidcnn.imaging.transforms import ImageSettings
 
 BATCH = 64
-"""Films in memory at a time."""
+"""Images in memory at a time."""
 
 
 @dataclass(frozen=True)
-class Film:
-    """A film that was read, ready for the model."""
+class ImageFile:
+    """An image that was read, ready for the model."""
 
     path: Path
     header: ImageHeader
@@ -39,7 +39,7 @@ class Unreadable:
     problem: str
 
 
-def find_films(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
+def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
     """The image files that are named, and those in folders that are named, at any depth; each once, in order. And what
     else the folders hold: files that are no images by their ending, and masks by their name.
 
@@ -72,7 +72,7 @@ def find_films(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
         else:
             raise DataError(f"{path}: no such file or folder; check the name")
     if not found:
-        raise DataError("no film named; give image files or folders of them, or their list on standard input with -")
+        raise DataError("no image named; give image files or folders of them, or their list on standard input with -")
     return list(found), [file for path, file in passed_over.items() if path not in found]
 
 
@@ -84,12 +84,12 @@ def _is(path: Path, question: Callable[[Path], bool]) -> bool:
         return False
 
 
-def read_films(paths: list[Path], settings: ImageSettings) -> Iterator[list[Film | Unreadable]]:
-    """Read and prepare films as the model wants them, a batch at a time, in their order."""
+def read_images(paths: list[Path], settings: ImageSettings) -> Iterator[list[ImageFile | Unreadable]]:
+    """Read and prepare images as the model wants them, a batch at a time, in their order."""
 
-    def read(path: Path) -> Film | Unreadable:
+    def read(path: Path) -> ImageFile | Unreadable:
         try:
-            return Film(path, read_header(path), settings.prepare(read_grey(path)),
+            return ImageFile(path, read_header(path), settings.prepare(read_grey(path)),
                         hashlib.sha256(path.read_bytes()).hexdigest())
         except DataError as error:
             return Unreadable(path, str(error))
