@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import struct
 import sys
 import zlib
@@ -22,6 +23,8 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from covidcnn.errors import UserError
+from covidcnn.paths import REPORTS
+from covidcnn.trials.pack import unpack
 
 # No test opens a window.
 matplotlib.use("agg")
@@ -278,3 +281,15 @@ def png_that_claims(width: int, height: int) -> bytes:
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     """A part of a PNG, with its checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.fixture(scope="session")
+def first_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first study's folder with its store unpacked: for those who read its files without the library."""
+    folder = tmp_path_factory.mktemp("first") / "paper"
+    folder.mkdir()
+    for name in ("protocol.yaml", "selections.yaml"):
+        shutil.copy(REPORTS / "paper" / name, folder)
+    shutil.copytree(REPORTS / "paper" / "store", folder / "store")
+    unpack(folder / "store")
+    return folder

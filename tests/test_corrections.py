@@ -40,8 +40,8 @@ def trainings(arm, **settings):
     return rows.sort_values("seed")["key"]
 
 
-def scores_of(key):
-    table = pd.read_csv(STORE / "scores" / f"{key}.csv.gz")
+def scores_of(store, key):
+    table = pd.read_csv(store / "scores" / f"{key}.csv.gz")
     test = table[table["split"] == "test"].sort_values("path")
     return (test["label"] == "PNEUMONIA").to_numpy(), test["score"].to_numpy()
 
@@ -75,11 +75,11 @@ def test_captions_say_that_an_arm_is_exploratory(name):
     assert all("exploratory" in call for call in saved)
 
 
-def test_effect_of_flips_and_shifts(found):
+def test_effect_of_flips_and_shifts(found, first_study):
     gains = {"at half": [], "at best": [], "AUC": []}
     for keys in zip(*(trainings("4a-treatments", balance="none", augmentation=name) for name in ("paper", "none")),
                     strict=True):
-        flipped, plain = map(scores_of, keys)
+        flipped, plain = (scores_of(first_study / "store", key) for key in keys)
         gains["at half"].append(right(*flipped) - right(*plain))
         best = [max(right(positive, score, cut) for cut in [*score, 2.0]) for positive, score in (flipped, plain)]
         gains["at best"].append(best[0] - best[1])
@@ -95,12 +95,13 @@ def test_effect_of_flips_and_shifts(found):
         assert over_seeds < (high - low) / 2 < over_seeds + 0.05
 
 
-def test_jumps_from_the_first_epoch_on(found):
+def test_jumps_from_the_first_epoch_on(found, first_study):
     def jumps(design, first):
         means = []
         for key in trainings("5-validation-designs", validation=design):
-            history = pd.DataFrame(json.loads((STORE / "trials" / f"{key}.json").read_text())["history"])
-            table = pd.read_csv(STORE / "scores" / f"{key}.csv.gz").query("split == 'validation'")
+            store = first_study / "store"
+            history = pd.DataFrame(json.loads((store / "trials" / f"{key}.json").read_text())["history"])
+            table = pd.read_csv(store / "scores" / f"{key}.csv.gz").query("split == 'validation'")
             ill = (table["label"] == "PNEUMONIA").mean()
             healthy = (history["val_accuracy"] - ill * history["val_sensitivity"]) / (1 - ill)
             balanced = (history["val_sensitivity"] + healthy).to_numpy() / 2
@@ -118,8 +119,8 @@ def test_jumps_from_the_first_epoch_on(found):
     assert ", open. " in found[3]
 
 
-def test_least_difference_that_arm_11_could_have_shown(found):
-    first, again, new = (np.array([right(*scores_of(key)) for key in keys]) for keys in (
+def test_least_difference_that_arm_11_could_have_shown(found, first_study):
+    first, again, new = (np.array([right(*scores_of(first_study / "store", key)) for key in keys]) for keys in (
         trainings("1-as-published", optimizer="Nadam"), trainings("10-processor", max_training_images=5216),
         trainings("11-new-seeds")))
     errors = np.array([values.var(ddof=1) / 5 for values in (first, new)])

@@ -1,6 +1,5 @@
 """The second study by both programmes, on an invented store and on the real one."""
 
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -97,22 +96,21 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
 
 
 @pytest.mark.parametrize("world", ["A"])
-def test_both_programmes_agree_on_an_invented_store(world, tmp_path):
+def test_both_programmes_agree_on_an_invented_store(world, tmp_path, first_study):
     write_invented_study(tmp_path, world)
-    paper = PROTOCOL.parent
     first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
     evidence = invented_study(tmp_path, world)
     # The first study's test images are others: what is compared with them is left out.
     arms = {name: arm for name, arm in evidence.arms.items() if name != recipe_arms.PUBLIC_RECIPE}
-    compared = both_agree(Evidence(**(vars(evidence) | {"arms": arms})), first, second_recipe(tmp_path, paper))
+    compared = both_agree(Evidence(**(vars(evidence) | {"arms": arms})), first, second_recipe(tmp_path, first_study))
     assert compared > 35
 
 
-def test_both_programmes_agree_on_the_real_store():
+def test_both_programmes_agree_on_the_real_store(first_study):
     protocol = read_study("recipe")
     evidence = read_evidence(protocol, open_store(protocol.store))
     first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
-    rows = second_recipe(protocol.path.parent, Path(PROTOCOL.parent))
+    rows = second_recipe(protocol.path.parent, first_study)
     compared = both_agree(evidence, first, rows)
     # Arms 1, 2 and 2b, and 8 have more than ten rows each.
     assert compared >= 10 * len(set(evidence.arms) & {recipe_arms.PUBLIC_RECIPE, recipe_arms.INGREDIENTS, SMALL})

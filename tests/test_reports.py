@@ -1,5 +1,4 @@
 """What is committed of the paper profile: made from its store, of one piece, and without a trace of a machine."""
-
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from covidcnn.study.ledger import ledger, read_ledger
 from covidcnn.study.pages import manifest, write_tables
 from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import OPEN
+from covidcnn.trials.pack import packed_files
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +67,8 @@ def test_verdicts_and_numbers_are_those_of_the_code_that_was_frozen(claims):
     assert other_than_frozen(changed.drop("ct"), frozen) == ["ct", "layers", "inversion"]
 
 
-def test_ledger_is_that_of_the_second_analysis(claims):
-    assert_same(claims, second_ledger(FOLDER, claims))
+def test_ledger_is_that_of_the_second_analysis(claims, first_study):
+    assert_same(claims, second_ledger(first_study, claims))
 
 
 def test_tables_are_what_the_store_says_and_no_others_lie_beside_them(tables, tmp_path):
@@ -100,7 +100,7 @@ def test_figures_are_those_of_the_manifest():
 
 def test_every_trial_of_the_store_stands_in_an_arm(evidence):
     """So that nothing was trained and left out because of what came of it."""
-    keys = {path.stem for path in (STORE / "trials").glob("*.json")}
+    keys = set(open_store(STORE).finished_keys())
     assert keys == {result.trial.key for results in evidence.finished.values() for result in results}
 
 
@@ -118,9 +118,12 @@ def test_no_image_and_no_trace_of_a_machine():
                                                       "notebooks/", "scores/")):
             continue
         assert path.suffix.lower() not in (".jpeg", ".jpg", ".dcm"), relative
-        if path.suffix not in (".png", ".gz", ".html"):
+        if path.suffix not in (".png", ".gz", ".html", ".xz"):
             found = MACHINE.search(path.read_text(encoding="utf-8"))
             assert not found, f"{relative}: {found}"
+    packed = packed_files(STORE)
+    assert len(packed) > 800
+    assert not [name for name, content in packed.items() if MACHINE.search(content.decode())]
 
 
 @pytest.mark.parametrize("name", ["checklist.md", LEDGER.with_suffix(".md").name])

@@ -11,7 +11,6 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.five_block import FiveBlockCnn
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
-from covidcnn.paths import REPORTS
 from covidcnn.training import precision, schedules
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.trial import RECIPE_VERSION, Trial, pin_trial
@@ -71,9 +70,9 @@ def test_schedule_counts_by_its_numbers_too(monkeypatch):
     assert trial.key != before
 
 
-def test_trials_of_the_first_study_keep_their_keys():
+def test_trials_of_the_first_study_keep_their_keys(first_study):
     """Each is stored under the key that it had then."""
-    paths = sorted((REPORTS / "paper" / "store" / "trials").glob("*.json"))
+    paths = sorted((first_study / "store" / "trials").glob("*.json"))
     assert len(paths) == 425
     for path in paths:
         assert Trial.from_dict(json.loads(path.read_text(encoding="utf-8"))["trial"]).key == path.stem

@@ -56,6 +56,25 @@ def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1
         run_and_watch(of_arm, store, dataset)
 
 
+def pack(study: StudyOption = "paper") -> None:
+    """Pack the store of a finished study into one file, which is read like the files that it takes the place of."""
+    from covidcnn.study.protocol import read_study
+    from covidcnn.trials.pack import PACKED
+    from covidcnn.trials.pack import pack as pack_store
+
+    folder = read_study(study).store
+    say(f"{pack_store(folder)} trials: {folder / PACKED}")
+
+
+def unpack(study: StudyOption = "paper") -> None:
+    """Make the files of a packed store anew."""
+    from covidcnn.study.protocol import read_study
+    from covidcnn.trials.pack import unpack as unpack_store
+
+    folder = read_study(study).store
+    say(f"{unpack_store(folder)} trials: {folder}")
+
+
 def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
     from covidcnn.study.access_log import open_store

@@ -18,6 +18,7 @@ from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import summary, without_empty
 from covidcnn.study.protocol import Protocol
 from covidcnn.study.verdicts import MEANINGS
+from covidcnn.trials.pack import PACKED
 from covidcnn.trials.table import trial_table
 
 Tables = dict[str, tuple[pd.DataFrame, str]]
@@ -141,11 +142,14 @@ def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: di
     """What all tables, figures and verdicts of the folder were made from."""
     results = {result.trial.key: result for found in evidence.finished.values() for result in found}
     of_baseline = read_access_log(protocol)["arm"] == BASELINE
+    pack = protocol.store / PACKED
     content = {key: results[key].digest for key in sorted(results)}
     return {
         "data": protocol.data,
         "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "trials": len(results),
+        # A published store is packed; the working store's files have their digests beside them.
+        **({"pack sha256": hashlib.sha256(pack.read_bytes()).hexdigest()} if pack.is_file() else {}),
         "accesses to the published test set": {"trainings": int((~of_baseline).sum()),
                                                "models of the baseline": int(of_baseline.sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),

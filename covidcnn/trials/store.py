@@ -4,6 +4,7 @@
     scores/KEY.csv.gz        its per-image scores
     unfinished/KEY/          what a killed trial goes on from
     unfinished/KEY.lock      held by the process that runs it; the system frees it when the process dies
+    packed.tar.xz            in the place of files above, see ``covidcnn.trials.pack``
 """
 
 import gzip
@@ -30,6 +31,7 @@ from covidcnn.paths import replacing, write_json
 from covidcnn.provenance import software_facts, training_versions
 from covidcnn.task import Task
 from covidcnn.training.result import Diverged, Training, chosen_epoch
+from covidcnn.trials.pack import packed_files
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
@@ -102,11 +104,16 @@ class TrialStore:
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether there is a result, read or not."""
-        return self._json(trial.key).exists()
+        return self._json(trial.key).exists() or f"trials/{trial.key}.json" in packed_files(self.folder)
 
     def has_scores(self, trial: Trial) -> bool:
         """Whether a finished trial has scores, which a diverged one has not."""
-        return self._scores(trial.key).exists()
+        return self._scores(trial.key).exists() or f"scores/{trial.key}.csv" in packed_files(self.folder)
+
+    def finished_keys(self) -> list[str]:
+        """The keys of all finished trials, in their order."""
+        return sorted({Path(name).stem for name in packed_files(self.folder) if name.startswith("trials/")}
+                      | {path.stem for path in (self.folder / "trials").glob("*.json")})
 
     def read(self, key: str) -> TrialResult:
         """The result of a finished trial.
@@ -114,9 +121,10 @@ class TrialStore:
         Raises:
             DataError: a file is damaged; it is named.
         """
-        path, scores_path = self._json(key), self._scores(key)
+        path, scores_path, packed = self._json(key), self._scores(key), packed_files(self.folder)
+        from_pack = packed.get(f"trials/{key}.json", b"") if not path.exists() else b""
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(from_pack or path.read_text(encoding="utf-8"))
             trial = Trial.from_dict(value["trial"])
             history = pd.DataFrame(value["history"])
             history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
@@ -129,14 +137,17 @@ class TrialStore:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
             raise DataError(f"{path}: damaged or not of this version ({error}); remove it and the trial is run again"
                             .replace("\n", " ")) from error
-        try:
-            packed = scores_path.read_bytes() if digest else b""
-        except OSError as error:
-            raise DataError(f"{scores_path}: cannot be read ({error.strerror}); remove {path.name} and the trial is "
-                            "run again") from error
-        if digest and hashlib.sha256(packed).hexdigest() != digest:
-            raise DataError(f"{scores_path}: damaged; remove {path.name} and the trial is run again")
-        return TrialResult(trial, history, _unpacked(packed) if digest else pd.DataFrame(), diverged, facts, digest)
+        text = packed[f"scores/{key}.csv"] if digest and from_pack else b""
+        if digest and not from_pack:
+            try:
+                compressed = scores_path.read_bytes()
+            except OSError as error:
+                raise DataError(f"{scores_path}: cannot be read ({error.strerror}); remove {path.name} and the trial "
+                                "is run again") from error
+            if hashlib.sha256(compressed).hexdigest() != digest:
+                raise DataError(f"{scores_path}: damaged; remove {path.name} and the trial is run again")
+            text = gzip.decompress(compressed)
+        return TrialResult(trial, history, _table(text.decode()) if digest else pd.DataFrame(), diverged, facts, digest)
 
     def write(self, result: TrialResult) -> None:
         """Put a result in its place, scores first: what has its JSON is complete.
@@ -161,9 +172,9 @@ class TrialStore:
     def read_all(self) -> tuple[list[TrialResult], list[str]]:
         """All results that can be read, by key, and a line on each that cannot."""
         results, problems = [], []
-        for path in sorted((self.folder / "trials").glob("*.json")):
+        for key in self.finished_keys():
             try:
-                results.append(self.read(path.stem))
+                results.append(self.read(key))
             except DataError as error:
                 problems.append(str(error))
         return results, problems
@@ -248,8 +259,7 @@ class TrialStore:
         return self.folder / "scores" / f"{key}.csv.gz"
 
 
-def _unpacked(packed: bytes) -> pd.DataFrame:
-    text = gzip.decompress(packed).decode()
+def _table(text: str) -> pd.DataFrame:
     columns = text.partition("\n")[0].split(",")
     own = list(filter(is_score, columns))
     numbers = [*own, *epoch_columns(columns)]
