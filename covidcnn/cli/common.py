@@ -1,40 +1,23 @@
-"""What commands share: options, the opening of data, progress, lines for the person at the terminal."""
+"""What commands share: the opening of data, progress, tables, lines for the person at the terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from covidcnn.data.dataset import DataSet
     from covidcnn.task import Task
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-
-DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
-    "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA, or classes of your own, in each). "
-    "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom images."))]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
-    "Go on without files that cannot be read; they are printed, and kept in the record of a report or training."))]
-PatientsOption = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", help=(
-    "Who is on which image, for file names of another scheme: a table that names images in one column and patients in "
-    "that called patient, or in COLUMN."))]
-LabelsOption = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
-    "The class of each image, where there are no class folders: likewise, in the column called label, or in COLUMN."))]
-TaskOption = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
-    "What to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
-    "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
-PositiveOption = Annotated[str, typer.Option("--positive", metavar="CLASS", help=(
-    "Of two classes the positive one. Without it: the other one than NORMAL."))]
-
-PrecisionOption = Annotated[str, typer.Option(help=(
-    "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))]
 
 
 def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", task: "Task | None" = None,
@@ -54,6 +37,23 @@ def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", tas
 def plain_console() -> Console:
     """Where tables are printed as they are: [x] in a folder's name is no markup."""
     return Console(markup=False)
+
+
+def print_table(table: "pd.DataFrame", title: str = "", digits: str = ".3f", wrapped: Collection[str] | None = None
+                ) -> None:
+    """Print a table, without its index.
+
+    Args:
+        table: to print.
+        title: above it.
+        digits: how floats are written.
+        wrapped: the columns whose cells may be broken into lines; all without it.
+    """
+    printed = Table(*(Column(name, no_wrap=wrapped is not None and name not in wrapped) for name in table.columns),
+                    title=title or None)
+    for row in table.itertuples(index=False):
+        printed.add_row(*(f"{cell:{digits}}" if isinstance(cell, float) else str(cell) for cell in row))
+    plain_console().print(printed)
 
 
 def task_of(name: str) -> "Task | None":

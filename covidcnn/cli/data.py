@@ -7,26 +7,17 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import (
-    LabelsOption,
-    PatientsOption,
-    PositiveOption,
-    TaskOption,
-    open_data,
-    printable,
-    progress_bar,
-    say,
-    task_of,
-)
+from covidcnn.cli import options
+from covidcnn.cli.common import open_data, printable, progress_bar, say, task_of
 
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder in the published layout, or around one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    patients: PatientsOption = "",
-    task: TaskOption = "",
-    positive: PositiveOption = "",
-    labels: LabelsOption = "",
+    patients: options.Patients = "",
+    task: options.Task = "",
+    positive: options.Positive = "",
+    labels: options.Labels = "",
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
     from covidcnn.data.catalogue import index_folder
@@ -41,9 +32,8 @@ def check(
                           "warnings": findings.warnings, "errors": findings.errors}, indent=2))
     else:
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
-        for kind, lines in (("warning", findings.warnings), ("error", findings.errors)):
-            for line in lines:
-                print(f"{kind}: {printable(line)}")
+        for line in (*(f"warning: {one}" for one in findings.warnings), *(f"error: {one}" for one in findings.errors)):
+            print(printable(line))
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
     if findings.errors:
         raise typer.Exit(2)
@@ -57,12 +47,11 @@ def resize(
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.data.sources import CHEST_XRAY
-    from covidcnn.paper.studies import PROTOCOL
     from covidcnn.paths import require_new_folder
-    from covidcnn.study.protocol import read_protocol
+    from covidcnn.study.protocol import read_study
 
     require_new_folder(target)
-    protocol = read_protocol(PROTOCOL)
+    protocol = read_study("paper")
     dataset = open_data(folder)
     with progress_bar("resizing images") as progress:
         write_resized(dataset, target, progress)

@@ -25,9 +25,8 @@ def chest_xray(
     """The published images: Kaggle's public copy, 2.5 GB to fetch, 1.2 GB to keep; no account is needed."""
     from covidcnn.data.fetch.sources import fetch_chest_xray
 
-    with _transfer() as progress:
+    with _fetching_into(out) as progress:
         fetch_chest_xray(out, file, progress)
-    _report(out)
 
 
 def pneumoniamnist(
@@ -44,22 +43,18 @@ def pneumoniamnist(
     if unofficial and not file:
         raise UserError("--unofficial: give the file with --from; what is fetched must be the official one")
     folder = out or Path(f"pneumoniamnist_{size}")
-    with _transfer() as progress:
+    with _fetching_into(folder) as progress:
         fetch_pneumoniamnist(folder, size, file, unofficial, progress)
-    _report(folder)
 
 
 @contextmanager
-def _transfer() -> "Iterator[Progress]":
+def _fetching_into(folder: Path) -> "Iterator[Progress]":
+    """Show progress; afterwards say where the images are, and what is to know of them."""
     try:
         with progress_bar("fetching, MB") as progress:
             yield progress
     except KeyboardInterrupt:
         say("interrupted; the same command goes on where this one stopped")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _report(folder: Path) -> None:
-    """Say where the images are, and what is to know of them."""
     say(f"images: {folder}")
     check(folder)

@@ -33,10 +33,16 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that could not be read or is passed over, and why, in one line that begins with its path."""
+    """A file that could not be read or is passed over."""
 
     path: Path
     problem: str
+    """Why, in one line that begins with the path."""
+
+    @property
+    def reason(self) -> str:
+        """Why, without the path."""
+        return self.problem.removeprefix(f"{self.path}: ")
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from pydantic import TypeAdapter, ValidationError, conlist
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError, named
@@ -98,10 +99,8 @@ def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict
         name, equals, text = entry.partition("=")
         if not equals or not text.isprintable():
             raise UserError(f"--parameter {entry}: give NAME=VALUE on one line, for example OPTIMIZER=SGD")
-        if name in OPTIONS:
-            raise UserError(f"--parameter {name}: give it with {OPTIONS[name]}")
-        if name in seen:
-            raise UserError(f"--parameter {name}: given twice; give it once")
+        if name in OPTIONS or name in seen:
+            raise UserError(f"--parameter {name}: give it {f'with {OPTIONS[name]}' if name in OPTIONS else 'once'}")
         seen.add(name)
         owners = [notebook for notebook, defaults in known.items() if name in defaults]
         if not owners:
@@ -132,16 +131,15 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     for name, value in parameters.items():
         if name not in known:
             raise UserError(f"{notebook.name}: no parameter '{name}'; it has {', '.join(known)}")
-        if _kind(value) != _kind(known[name]):
-            raise UserError(f"{notebook.name}: parameter '{name}' is {_kind(known[name])}, not {_kind(value)}")
+        try:
+            _typed(value, known[name])
+        except ValidationError as error:
+            raise UserError(f"{notebook.name}: parameter '{name}' is {type(known[name]).__name__}, not "
+                            f"{type(value).__name__}") from error
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
-    """The parameters of a notebook with their defaults.
-
-    Raises:
-        UserError: the notebook has not exactly one parameters cell.
-    """
+    """The parameters of a notebook with their defaults, which stand in its one tagged cell."""
     from papermill import inspect_notebook
 
     cells = nbformat.read(notebook, as_version=4).cells
@@ -151,31 +149,19 @@ def _defaults(notebook: Path) -> dict[str, Any]:
     return {name: ast.literal_eval(parameter["default"]) for name, parameter in inspect_notebook(str(notebook)).items()}
 
 
+def _typed(value: Any, default: Any) -> Any:
+    """A value of the default's type: of a list, one or more entries of the type of its first; whole numbers are floats
+    where the default is one. Else a ``ValidationError`` is raised."""
+    kind: Any = conlist(type(default[0]), min_length=1) if isinstance(default, list) else type(default)
+    return TypeAdapter(kind).validate_python(value, strict=True)
+
+
 def _value(notebook: str, name: str, text: str, default: Any) -> Any:
-    if isinstance(default, str):
-        return text
     try:
-        value = _with_floats(ast.literal_eval(text), default)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        value = text
-    if _kind(value) != _kind(default):
-        raise UserError(f"--parameter {name}={text[:100]}: it is {_kind(default)} in {notebook}; give for example "
-                        f"{name}={default!r}")
-    return value
-
-
-def _with_floats(value: Any, default: Any) -> Any:
-    """Whole numbers are floats where a notebook has floats."""
-    if isinstance(value, list) and isinstance(default, list) and default:
-        return [_with_floats(entry, default[0]) for entry in value]
-    return float(value) if type(value) is int and type(default) is float else value
-
-
-def _kind(value: Any) -> str:
-    """The type of a parameter: 'int', 'list of str'."""
-    if not isinstance(value, list):
-        return type(value).__name__
-    return f"list of {' and '.join(sorted({_kind(entry) for entry in value})) or 'nothing'}"
+        return text if isinstance(default, str) else _typed(ast.literal_eval(text), default)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise UserError(f"--parameter {name}={text[:100]}: it is {type(default).__name__} in {notebook}; give for "
+                        f"example {name}={default!r}") from error
 
 
 def _head(path: Path) -> tuple[str, str]:
