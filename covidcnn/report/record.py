@@ -24,7 +24,9 @@ def entered(folder: Path, notebook: str) -> dict[str, list[dict[str, Any]]]:
     """What a notebook has entered, by kind: ``MADE`` and ``ACCESSES``; empty lists where that is nothing."""
     path = record_path(folder, notebook)
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {kind: found.get(kind, []) for kind in (*MADE, ACCESSES)}
+    # By their name of before: no access is ever forgotten.
+    return {kind: found.get(kind, found.get("test openings", []) if kind == ACCESSES else [])
+            for kind in (*MADE, ACCESSES)}
 
 
 def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
