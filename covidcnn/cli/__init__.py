@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from covidcnn import __version__
-from covidcnn.cli import data, evidence, fetch, models, predict, report, trials
+from covidcnn.cli import data, evidence, models, predict, report, trials
 from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
@@ -28,7 +28,7 @@ for _group, _commands in (
     (app, (report.report, models.train, models.evaluate, models.models, predict.predict, trials.sweep, trials.trials,
            report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
-    (fetch_app, (fetch.chest_xray, fetch.pneumoniamnist)),
+    (fetch_app, (data.chest_xray, data.pneumoniamnist)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.baseline, evidence.ledger,
                     evidence.numbers, evidence.complete, evidence.framing, evidence.aspect)),
 ):

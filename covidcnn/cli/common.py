@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", task: "Task | None" = None,
               positive: str = "", labels: str = "") -> "DataSet":
-    """Open a data set with a progress bar, and say what is to know of it."""
+    """Open a data set with a progress bar; print its warnings and the files that are left out."""
     from covidcnn.data.dataset import open_dataset
 
     with progress_bar("reading images") as progress:
@@ -65,7 +65,7 @@ def task_of(name: str) -> "Task | None":
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr that shows itself once there is progress; none where stderr is no terminal."""
+    """A progress bar on stderr, which appears with the first progress; none where stderr is no terminal."""
     console = Console(stderr=True)
     bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                    console=console, transient=True)

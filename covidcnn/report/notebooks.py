@@ -62,19 +62,14 @@ def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "")
     Raises:
         UserError: no such notebook.
     """
-    names = [notebook.name for notebook in notebooks]
-
-    def position(wanted: str) -> int:
-        matches = [name for name in names if name == wanted or name.split("_")[0] == wanted.zfill(2)]
-        if not matches:
-            raise UserError(f"unknown notebook '{wanted}'; choose one of {', '.join(names)}")
-        return names.index(matches[0])
-
     if only and first:
         raise UserError("--only and --from exclude each other; give one")
-    if only:
-        return [notebooks[position(only)]]
-    return notebooks[position(first) :] if first else notebooks
+    if not only and not first:
+        return notebooks
+    numbers = {notebook.name.split("_")[0]: notebook.name for notebook in notebooks}
+    places = {notebook.name: place for place, notebook in enumerate(notebooks)}
+    place = named(places, numbers.get((only or first).zfill(2), only or first), "notebook")
+    return [notebooks[place]] if only else notebooks[place:]
 
 
 def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict[str, dict[str, Any]]:
