@@ -39,15 +39,13 @@ class GradCam:
         linear.set_weights(output.get_weights())
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
-        """Where each image speaks for a class.
+        """Where each image, uint8 (n, size, size), speaks for a class: float32 of the same shape, 0 to 1 within each
+        image; 0 throughout where nothing speaks for it.
 
         Args:
-            images: uint8 (n, size, size).
+            images: as the model sees them.
             output: of the network: of two classes there is one, of the positive class.
             sign: -1 for what speaks against it.
-
-        Returns:
-            float32 (n, size, size), 0 to 1 within each image; 0 throughout where nothing speaks for it.
         """
         with tf.GradientTape() as tape:
             maps, logits = self._part(as_input(images), training=False)

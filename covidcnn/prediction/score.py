@@ -45,7 +45,7 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
         facts: of the same file; preparation, class names and threshold are taken from there.
         paths: files and folders.
         skip_bad: pass over files that cannot be read.
-        progress: called with (images done, images in all).
+        progress: receives (images done, images in all).
 
     Raises:
         DataError: there is no image (left), or one cannot be read.

@@ -120,7 +120,7 @@ class Run:
         and kept in a folder of their own that no commit takes.
 
         Args:
-            figure: complete; what is read in the notebook is the file of the report, drawn once.
+            figure: complete.
             name: file name without ending; the paper's number where it has one, for example 'fig_01'.
             caption: one or two sentences.
             content: see ``Content``.
@@ -154,15 +154,9 @@ class Run:
 
     def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False,
                    content: Content = "results", headline: bool = False) -> None:
-        """Save a table as CSV and Markdown and enter it in the run record.
+        """Save a table as CSV and Markdown, with its index where that has a name, or several.
 
-        Args:
-            table: its index is written where it has a name, or several.
-            name: file name without ending.
-            caption: one or two sentences.
-            scores_test: as for a figure.
-            content: likewise.
-            headline: the table stands at the head of the report's index.
+        Args are as for a figure; a ``headline`` table stands at the head of the report's index.
         """
         caption = self._stamped(caption, scores_test, content)
         if isinstance(table.index, pd.MultiIndex):
@@ -177,9 +171,7 @@ class Run:
         self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption, "headline": headline})
 
     def save_scores(self, scores: pd.DataFrame, name: str, caption: str, threshold: float = 0.5) -> None:
-        """Save per-image scores as ``scores/NAME.csv`` and enter them in the run record.
-
-        Every table can be computed from them again, and the report's threshold explorer shows them.
+        """Save per-image scores as ``scores/NAME.csv``: for the threshold explorer, and to compute tables again.
 
         Args:
             scores: a row an image: path, split, label, subtype, patient, score; further columns say which
@@ -255,10 +247,10 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     """Open a notebook's run: every notebook's first call.
 
     Args:
-        notebook: the notebook's name without ending; names its part of the record.
+        notebook: its name without ending.
         profile: 'smoke', 'quick' or 'paper'.
         data: a folder in the published layout; empty for the report runner's, or the phantom images.
-        out: the report's folder; empty for the report runner's, or ``reports/<profile>-<data set>/``.
+        out: as for ``report_folder``.
         task: two classes, as ``task_named`` reads them; empty for those of the data set.
         model: a name of ``covidcnn.models.registry.MODELS``.
         progress: as in ``open_dataset``.

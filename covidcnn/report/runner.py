@@ -79,10 +79,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         folder: the report's folder; what other notebooks left there stays.
         resume: keep what is done with the same notebook, library, parameters and data.
         report: receives lines of progress.
-        jobs: notebooks at a time. They do not read from one another, and most of what they do besides
-            training keeps one core busy.
-        patients: the table that ``dataset`` was opened with.
-        labels: likewise.
+        jobs: notebooks at a time; besides training most of what they do keeps one core busy.
+        patients, labels: the tables that ``dataset`` was opened with.
         parameters: of notebooks, by their names, besides ``PROFILE``.
 
     Returns:
