@@ -16,7 +16,7 @@ Patients = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", hel
 Labels = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
     "The class of each image, where there are no class folders: likewise, in the column label, or in COLUMN."))]
 Task = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
-    "The classes to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published "
-    "file names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
+    "Classes to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
+    "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
 Positive = Annotated[str, typer.Option("--positive", metavar="CLASS", help=(
     "Of two classes the positive one. Without it: the one that is not NORMAL."))]
