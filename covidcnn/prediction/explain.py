@@ -29,7 +29,7 @@ class GradCam:
     """Heat maps of a model's last convolution."""
 
     def __init__(self, model: keras.Model) -> None:
-        # Where the last convolution's maps are added to others, as in a residual network, what comes of the sum.
+        # In a residual network, where the last convolution's maps are added to others: the ReLU of the sum.
         convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.ReLU)
                        and len(layer.output.shape) == 4][-1]
         output = model.layers[-1]
@@ -58,7 +58,7 @@ class GradCam:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Image:
-    """An image with its heat map in colour above it, and lines of text below.
+    """An image overlaid with its heat map in colour, and lines of text below.
 
     Args:
         image: uint8 (size, size), as the model sees it.

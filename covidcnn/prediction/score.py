@@ -20,15 +20,14 @@ class Predictions:
 
     images: pd.DataFrame
     """A row an image: ``path``, ``probability`` (of the positive class) and ``threshold`` (of more than two classes
-    ``probability NORMAL`` and so on, and no threshold), ``predicted`` (a class name), ``warnings``
-    (a list: what makes the image unlike those that the model learnt from, that it was one of those, and that it has
-    further frames)."""
+    ``probability NORMAL`` and so on, and no threshold), ``predicted`` (a class name), ``warnings`` (a list: how the
+    image differs from the training images, whether it is one of them, and whether it has further frames)."""
     unreadable: tuple[Unreadable, ...]
     """Files that could not be read."""
     passed_over: tuple[Unreadable, ...]
     """Files in folders that are no images by their names."""
     notes: tuple[str, ...]
-    """In what the files are unlike those of the training images, though the model does not see it."""
+    """How the files differ from those of the training images in what the model does not see."""
 
     @property
     def left_out(self) -> tuple[Unreadable, ...]:
