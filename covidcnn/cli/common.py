@@ -41,14 +41,8 @@ def plain_console() -> Console:
 
 def print_table(table: "pd.DataFrame", title: str = "", digits: str = ".3f", wrapped: Collection[str] | None = None
                 ) -> None:
-    """Print a table, without its index.
-
-    Args:
-        table: to print.
-        title: above it.
-        digits: how floats are written.
-        wrapped: the columns whose cells may be broken into lines; all without it.
-    """
+    """Print a table without its index, floats with these digits; cells are broken into lines in all columns, or only in
+    those that are ``wrapped``."""
     printed = Table(*(Column(name, no_wrap=wrapped is not None and name not in wrapped) for name in table.columns),
                     title=title or None)
     for row in table.itertuples(index=False):

@@ -87,18 +87,16 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
 
 def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, images: pd.DataFrame, chosen: str = ""
                    ) -> list[str]:
-    """One PNG an image.
+    """One PNG an image into ``folder``; their names are numbered, so that images of one name in several folders stay
+    apart.
 
     Args:
         folder: to write into.
-        model: from ``load_model``.
-        facts: of the same file.
+        model: from ``load_model``, with its ``facts``.
+        facts: see there.
         images: of ``Predictions``.
         chosen: the class that is looked for in every image; empty for the positive one, or of more than two classes for
             that which is predicted.
-
-    Returns:
-        The name of each image's picture: numbered, so that images of one name in several folders stay apart.
 
     Raises:
         DataError: an image can no longer be read.

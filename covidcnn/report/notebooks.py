@@ -77,12 +77,8 @@ def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict
 
     Text is taken as it is, anything else as Python writes it: ``SEED=3``, ``CONTENDERS=['SGD']``.
 
-    Args:
-        notebooks: that are to be run.
-        given: as on the command line.
-
     Returns:
-        The parameters of each notebook that gets any, by its name.
+        The parameters of each of the ``notebooks`` that gets any, by its name.
 
     Raises:
         UserError: not of this form, given twice, an option of its own, known to no notebook, or of another type.
