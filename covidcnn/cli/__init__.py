@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
                        "not a medical device.")
 evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol behind the verdicts on the paper.")
 data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, copy one at 224 px, or draw one.")
-fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; the same command continues an interrupted download.")
+fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
 for _group, _commands in (
     (app, (report.report, models.train, models.evaluate, models.models, predict.predict, trials.sweep, trials.trials,
            report.lab)),
