@@ -9,7 +9,6 @@ import yaml
 from stub import stub_trainer
 
 from covidcnn.data.dataset import open_dataset
-from covidcnn.paper import studies
 from covidcnn.study.protocol import read_protocol
 from covidcnn.trials.store import TrialStore
 
@@ -29,8 +28,7 @@ def paper(tiny_tree, tmp_path, monkeypatch):
     folder = tmp_path / "paper"
     folder.mkdir()
     (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
-    monkeypatch.setattr(studies, "PROTOCOL", folder / "protocol.yaml")
-    monkeypatch.setattr(studies, "STORE", folder / "store")
+    monkeypatch.setattr("covidcnn.study.protocol.REPORTS", tmp_path)
     monkeypatch.setattr("covidcnn.trials.store.train_trial", stub_trainer)
     return folder
 

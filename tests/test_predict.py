@@ -48,7 +48,7 @@ def rows(out):
     return json.loads(out)["images"]
 
 
-def test_probability_call_and_threshold_are_those_of_the_model_file(tiny_model, images, run):
+def test_probability_prediction_and_threshold_are_those_of_the_model_file(tiny_model, images, run):
     model, facts = load_model(tiny_model)
     expected = float(model(as_input(facts.images.prepare(NOISE)[np.newaxis]))[0, 0])
     code, out, err = run("predict", tiny_model, images / "a/image.png", "--json")
@@ -59,7 +59,7 @@ def test_probability_call_and_threshold_are_those_of_the_model_file(tiny_model, 
     (image,) = result["images"]
     assert image["path"] == str(images / "a/image.png")
     assert image["probability"] == pytest.approx(expected, abs=1e-6)
-    assert image["called"] == ("PNEUMONIA" if expected >= 0.45 else "NORMAL")
+    assert image["predicted"] == ("PNEUMONIA" if expected >= 0.45 else "NORMAL")
     assert image["threshold"] == 0.45
     assert image["warnings"] == []
 
@@ -67,7 +67,7 @@ def test_probability_call_and_threshold_are_those_of_the_model_file(tiny_model, 
 def test_threshold_of_the_file_decides(tiny_model, images, tmp_path, run):
     import zipfile
 
-    for threshold, called in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
+    for threshold, predicted in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
         with zipfile.ZipFile(tiny_model) as source, zipfile.ZipFile(tmp_path / "m.keras", "w") as target:
             for name in source.namelist():
                 content = source.read(name)
@@ -75,7 +75,7 @@ def test_threshold_of_the_file_decides(tiny_model, images, tmp_path, run):
                     content = json.dumps(json.loads(content) | {"threshold": threshold}).encode()
                 target.writestr(name, content)
         _, out, _ = run("predict", tmp_path / "m.keras", images / "a/image.png", "--json")
-        assert rows(out)[0]["called"] == called
+        assert rows(out)[0]["predicted"] == predicted
 
 
 def test_same_image_scores_the_same_in_every_file_format(tiny_model, tmp_path, run):
@@ -121,7 +121,7 @@ def test_table_and_csv_say_the_same_and_that_this_is_no_medical_device(tiny_mode
     assert "probability" in table
     _, text, _ = run("predict", tiny_model, images, "--csv")
     csv = pd.read_csv(io.StringIO(text), keep_default_na=False)
-    assert list(csv.columns) == ["path", "probability", "called", "threshold", "warnings", "note"]
+    assert list(csv.columns) == ["path", "probability", "predicted", "threshold", "warnings", "note"]
     assert set(csv["note"]) == {DISCLAIMER}
     _, out, _ = run("predict", tiny_model, images, "--json")
     left_out = json.loads(out)["left out"]
@@ -154,7 +154,7 @@ def test_out_is_written_in_the_form_of_its_ending(tiny_model, images, tmp_path, 
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
 
 
-def test_what_makes_a_image_unlike_the_training_images_is_told(tiny_model, tmp_path, run):
+def test_what_makes_an_image_unlike_the_training_images_is_told(tiny_model, tmp_path, run):
     Image.fromarray(NOISE).convert("RGB").save(tmp_path / "1-colour.png")
     Image.fromarray(np.full((50, 60), 250, np.uint8)).save(tmp_path / "2-flat.png")
     Image.fromarray(np.repeat(NOISE, 5, 0)).save(tmp_path / "3-tall.png")
@@ -300,7 +300,7 @@ def test_skip_bad_goes_on_with_the_others_and_lists_the_bad(tiny_model, images, 
     _, out, _ = run("predict", tiny_model, tmp_path / "bad.png", images / "a", "--csv", "--skip-bad")
     scored, _, bad = pd.read_csv(io.StringIO(out), keep_default_na=False).to_dict("records")
     assert scored["path"] == str(images / "a/image.png")
-    assert bad == {"path": str(tmp_path / "bad.png"), "probability": "", "called": "", "threshold": "", "warnings":
+    assert bad == {"path": str(tmp_path / "bad.png"), "probability": "", "predicted": "", "threshold": "", "warnings":
                    "left out: not a readable image; copy it again or remove it", "note": DISCLAIMER}
     code, out, err = run("predict", tiny_model, tmp_path / "bad.png", "--skip-bad")
     assert (code, out) == (2, "")
@@ -333,7 +333,7 @@ def test_pipe_is_not_waited_for(tmp_path, refused):
 
 # ---------------------------------------------------------------- overlays
 
-def test_overlays_are_one_a_image_and_say_what_they_are(tiny_model, images, tmp_path, run):
+def test_overlays_are_one_an_image_and_say_what_they_are(tiny_model, images, tmp_path, run):
     code, out, _ = run("predict", tiny_model, images, "--explain", tmp_path / "overlays", "--json")
     assert code == 0
     names = [image["overlay"] for image in rows(out)]
@@ -538,7 +538,7 @@ def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_pat
             assert word not in held_by(path), path
 
 
-def test_picture_file_of_a_image_holds_no_metadata_of_it(tiny_model, tmp_path, run):
+def test_picture_file_of_an_image_holds_no_metadata_of_it(tiny_model, tmp_path, run):
     exif = Image.Exif()
     exif[0x010E] = "Poisonous^Jane"
     (tmp_path / "image.jpeg").write_bytes(encoded(Image.fromarray(NOISE), "JPEG", exif=exif))

@@ -148,6 +148,15 @@ def test_no_module_is_longer_than_300_lines():
     assert {name: length for name, length in lengths.items() if length > 300} == {}
 
 
+def test_glossary_is_in_order_and_its_places_are_there():
+    terms = (PROJECT / "docs/glossary.md").read_text(encoding="utf-8").split("## Verdicts")[0]
+    words = re.findall(r"^\| ([^|]+) \|", terms, re.MULTILINE)[2:]
+    assert words == sorted(words, key=str.lower)
+    places = set(re.findall(r"`((?:covidcnn|reports)/[^`]+)`", terms))
+    assert len(places) > 20
+    assert [place for place in places if not (PROJECT / place).exists()] == []
+
+
 def test_no_image_and_no_machine_path_is_tracked():
     suspicious = re.compile(r"/(?:home|root|Users|work|tmp|opt)/[a-z]")
     for path in tracked_files():

@@ -92,10 +92,10 @@ def test_results_on_the_published_test_set_are_called_exploratory(opened):
 
 
 def test_only_scorings_of_the_published_test_set_are_entered(opened):
-    opened.log_test_opening("a model")
+    opened.log_test_access("a model")
     assert record(opened)["test-set accesses"] == []
     for _ in range(2):
-        marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
+        marked(opened, source=PUBLISHED_TEST).log_test_access("a model")
     assert [entry["name"] for entry in record(opened)["test-set accesses"]] == ["a model", "a model"]
 
 
@@ -142,9 +142,17 @@ def test_opening_again_starts_the_record_anew(opened, tiny_tree):
 
 
 def test_opening_again_forgets_no_scoring_of_the_published_test_set(opened, tiny_tree):
-    marked(opened, source=PUBLISHED_TEST).log_test_opening("a model")
-    again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
-    assert [entry["name"] for entry in record(again)["test-set accesses"]] == ["a model"]
+    marked(opened, source=PUBLISHED_TEST).log_test_access("a model")
+    path = opened.folder / "record/01_n.json"
+    for name in ("test-set accesses", "test openings"):  # today's, and that of before
+        path.write_text(path.read_text(encoding="utf-8").replace("test-set accesses", name), encoding="utf-8")
+        again = open_run("01_n", "smoke", str(tiny_tree), str(opened.folder))
+        assert [entry["name"] for entry in record(again)["test-set accesses"]] == ["a model"]
+
+
+def test_three_classes_are_refused(tiny_tree, tmp_path, refused):
+    with refused("a report tells two classes apart, and there are 3"):
+        open_run("01_n", "smoke", str(tiny_tree), str(tmp_path / "out"), task="subtype")
 
 
 def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch):

@@ -5,7 +5,6 @@ import re
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from flit_core.common import Module
@@ -160,21 +159,6 @@ def test_explorer_knows_each_training_its_range_and_thresholds_that_no_test_imag
     assert [mark["threshold"] for mark in plain["marks"]] == [0.5, fix_threshold(validation, "youden")]
     normal = plain["splits"]["validation"]["negative"]
     assert normal == sorted(validation.loc[validation["label"] == "NORMAL", "score"])
-
-
-def test_explorer_has_a_choice_for_each_of_three_classes_against_the_rest(tmp_path):
-    scores = pd.DataFrame({"split": "validation", "path": [f"{n}.png" for n in range(6)], "label": [*"ABC"] * 2,
-                           "subtype": "", "patient": [str(n) for n in range(6)],
-                           **{f"score {name}": np.linspace(0.1, 0.3, 6) + (np.arange(6) % 3 == place) * 0.5
-                              for place, name in enumerate("ABC")}})
-    scores.to_csv(tmp_path / "three.csv", index=False)
-    saved = [{"name": "three", "file": "three.csv", "caption": "", "threshold": 0.5, "classes": [*"ABC"]}]
-    choices = explorer_choices(tmp_path, saved)
-    assert [choice["classes"] for choice in choices] == [("rest", name) for name in "ABC"]
-    assert choices[1]["name"] == "B against the rest"
-    assert choices[1]["splits"]["validation"] == {
-        "negative": sorted(scores.loc[scores["label"] != "B", "score B"]),
-        "positive": sorted(scores.loc[scores["label"] == "B", "score B"])}
 
 
 def test_scripts_and_styles_are_in_the_wheel():

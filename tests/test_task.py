@@ -318,7 +318,7 @@ def test_two_classes_of_ones_own_from_folder_to_explained_prediction(covid_model
     code, out, err = run("predict", covid_model, covid_tree / "test/COVID", "--json", "--explain", tmp_path / "maps")
     assert (code, json.loads(out)["probability"]) == (0, "of COVID"), err
     assert len(list((tmp_path / "maps").iterdir())) == 20
-    assert {image["called"] for image in json.loads(out)["images"]} <= {"COVID", "NonCOVID"}
+    assert {image["predicted"] for image in json.loads(out)["images"]} <= {"COVID", "NonCOVID"}
 
 
 def test_three_classes_are_evaluated_class_by_class(subtype_model, tiny_tree, run):
@@ -345,7 +345,7 @@ def test_three_classes_are_predicted_and_explained_for_a_chosen_class(subtype_mo
     (tmp_path / "out.csv").write_text(out)
     images = pd.read_csv(tmp_path / "out.csv")
     columns = [f"probability {name}" for name in SUBTYPE.classes]
-    assert (images[columns].to_numpy().argmax(axis=1) == SUBTYPE.encode(images["called"])).all()
+    assert (images[columns].to_numpy().argmax(axis=1) == SUBTYPE.encode(images["predicted"])).all()
     assert "threshold" not in images
     code, _, err = run("predict", subtype_model, folder, "--explain", tmp_path / "more", "--explain-class", "flu")
     assert (code, "the model's classes are NORMAL, BACTERIA, VIRUS" in err) == (2, True)

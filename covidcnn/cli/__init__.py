@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from covidcnn import __version__
-from covidcnn.cli import data, evidence, fetch, models, predict, report, trials
+from covidcnn.cli import data, evidence, models, predict, report, trials
 from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
@@ -23,35 +23,20 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
                        "not a medical device.")
 evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol behind the verdicts on the paper.")
 data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, copy one at 224 px, or draw one.")
-fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; what breaks off goes on when called again.")
-app.command()(report.report)
-app.command()(models.train)
-app.command()(models.evaluate)
-app.command()(models.models)
-app.command()(predict.predict)
-app.command()(trials.sweep)
-app.command()(trials.trials)
-app.command()(report.lab)
-data_app.command()(data.check)
-data_app.command()(data.resize)
-data_app.command()(data.phantom)
-evidence_app.command()(evidence.run)
-evidence_app.command()(evidence.select)
-evidence_app.command()(evidence.status)
-evidence_app.command()(evidence.pack)
-evidence_app.command()(evidence.unpack)
-evidence_app.command()(evidence.baseline)
-evidence_app.command()(evidence.ledger)
-evidence_app.command()(evidence.numbers)
-evidence_app.command()(evidence.complete)
-evidence_app.command()(evidence.framing)
-evidence_app.command()(evidence.aspect)
-fetch_app.command()(fetch.chest_xray)
-fetch_app.command()(fetch.pneumoniamnist)
+fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
+for _group, _commands in (
+    (app, (report.report, models.train, models.evaluate, models.models, predict.predict, trials.sweep, trials.trials,
+           report.lab)),
+    (data_app, (data.check, data.resize, data.phantom)),
+    (fetch_app, (data.chest_xray, data.pneumoniamnist)),
+    (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.baseline, evidence.ledger,
+                    evidence.numbers, evidence.complete, evidence.framing, evidence.aspect)),
+):
+    for _command in _commands:
+        _group.command()(_command)
 data_app.add_typer(fetch_app, name="fetch")
 app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
-
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

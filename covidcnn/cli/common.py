@@ -1,45 +1,28 @@
-"""What commands share: options, the opening of data, progress, lines for the person at the terminal."""
+"""What commands share: the opening of data, progress, tables, lines for the person at the terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from covidcnn.data.dataset import DataSet
     from covidcnn.task import Task
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
-DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
-    "Folder in the published layout (train, val, test with NORMAL and PNEUMONIA, or classes of your own, in each). "
-    "Without it: the folder that COVIDCNN_DATA names, else the embedded phantom images."))]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help=(
-    "Go on without files that cannot be read; they are printed, and kept in the record of a report or training."))]
-PatientsOption = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", help=(
-    "Who is on which image, for file names of another scheme: a table that names images in one column and patients in "
-    "that called patient, or in COLUMN."))]
-LabelsOption = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
-    "The class of each image, where there are no class folders: likewise, in the column called label, or in COLUMN."))]
-TaskOption = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
-    "What to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
-    "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
-PositiveOption = Annotated[str, typer.Option("--positive", metavar="CLASS", help=(
-    "Of two classes the positive one. Without it: the other one than NORMAL."))]
-
-PrecisionOption = Annotated[str, typer.Option(help=(
-    "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))]
-
 
 def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", task: "Task | None" = None,
               positive: str = "", labels: str = "") -> "DataSet":
-    """Open a data set with a progress bar, and say what is to know of it."""
+    """Open a data set with a progress bar; print its warnings and the files that are left out."""
     from covidcnn.data.dataset import open_dataset
 
     with progress_bar("reading images") as progress:
@@ -56,6 +39,17 @@ def plain_console() -> Console:
     return Console(markup=False)
 
 
+def print_table(table: "pd.DataFrame", title: str = "", digits: str = ".3f", wrapped: Collection[str] | None = None
+                ) -> None:
+    """Print a table without its index, floats with these digits; cells are broken into lines in all columns, or only in
+    those that are ``wrapped``."""
+    printed = Table(*(Column(name, no_wrap=wrapped is not None and name not in wrapped) for name in table.columns),
+                    title=title or None)
+    for row in table.itertuples(index=False):
+        printed.add_row(*(f"{cell:{digits}}" if isinstance(cell, float) else str(cell) for cell in row))
+    plain_console().print(printed)
+
+
 def task_of(name: str) -> "Task | None":
     """The task of ``--task``; None where nothing is given."""
     from covidcnn.task import task_named
@@ -65,7 +59,7 @@ def task_of(name: str) -> "Task | None":
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr that shows itself once there is progress; none where stderr is no terminal."""
+    """A progress bar on stderr, which appears with the first progress; none where stderr is no terminal."""
     console = Console(stderr=True)
     bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                    console=console, transient=True)

@@ -1,32 +1,32 @@
-"""``covidcnn data``: look at a data set, copy one at 224 px, or draw one."""
+"""``covidcnn data``: get published images, look at a data set, copy one at 224 px, or draw one."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covidcnn.cli.common import (
-    LabelsOption,
-    PatientsOption,
-    PositiveOption,
-    TaskOption,
-    open_data,
-    printable,
-    progress_bar,
-    say,
-    task_of,
-)
+from covidcnn.cli import options
+from covidcnn.cli.common import INTERRUPTED, open_data, printable, progress_bar, say, task_of
+from covidcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from covidcnn.data.fetch.sources import Progress
+
+FileOption = Annotated[Path | None, typer.Option("--from", metavar="FILE", help=(
+    "The file, downloaded by hand. Without it: fetch it."))]
 
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder in the published layout, or around one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    patients: PatientsOption = "",
-    task: TaskOption = "",
-    positive: PositiveOption = "",
-    labels: LabelsOption = "",
+    patients: options.Patients = "",
+    task: options.Task = "",
+    positive: options.Positive = "",
+    labels: options.Labels = "",
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
     from covidcnn.data.catalogue import index_folder
@@ -41,9 +41,8 @@ def check(
                           "warnings": findings.warnings, "errors": findings.errors}, indent=2))
     else:
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
-        for kind, lines in (("warning", findings.warnings), ("error", findings.errors)):
-            for line in lines:
-                print(f"{kind}: {printable(line)}")
+        for line in (*(f"warning: {one}" for one in findings.warnings), *(f"error: {one}" for one in findings.errors)):
+            print(printable(line))
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
     if findings.errors:
         raise typer.Exit(2)
@@ -57,12 +56,11 @@ def resize(
     from covidcnn.data.dataset import open_dataset
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.data.sources import CHEST_XRAY
-    from covidcnn.paper.studies import PROTOCOL
     from covidcnn.paths import require_new_folder
-    from covidcnn.study.protocol import read_protocol
+    from covidcnn.study.protocol import read_study
 
     require_new_folder(target)
-    protocol = read_protocol(PROTOCOL)
+    protocol = read_study("paper")
     dataset = open_data(folder)
     with progress_bar("resizing images") as progress:
         write_resized(dataset, target, progress)
@@ -89,3 +87,45 @@ def phantom(
     with progress_bar("drawing images") as progress:
         write_phantom(folder, share_counts(images), seed, progress=lambda done: progress(done, images))
     print(f"{images} phantom images: {folder}")
+
+
+def chest_xray(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")] = Path("chest_xray"),
+    file: FileOption = None,
+) -> None:
+    """The published images: Kaggle's public copy, 2.5 GB to fetch, 1.2 GB to keep; no account is needed."""
+    from covidcnn.data.fetch.sources import fetch_chest_xray
+
+    with _fetching_into(out) as progress:
+        fetch_chest_xray(out, file, progress)
+
+
+def pneumoniamnist(
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the images: 28, 64, 128 or 224.")] = 28,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help=(
+        "A new or empty folder. Without it: pneumoniamnist_SIZE."))] = None,
+    file: FileOption = None,
+    unofficial: Annotated[bool, typer.Option("--unofficial", help=(
+        "Take a --from file whose checksum is not the official one."))] = False,
+) -> None:
+    """PneumoniaMNIST of MedMNIST v2: the same children, cropped and small, with an official split; from Zenodo."""
+    from covidcnn.data.fetch.sources import fetch_pneumoniamnist
+
+    if unofficial and not file:
+        raise UserError("--unofficial: give the file with --from; what is fetched must be the official one")
+    folder = out or Path(f"pneumoniamnist_{size}")
+    with _fetching_into(folder) as progress:
+        fetch_pneumoniamnist(folder, size, file, unofficial, progress)
+
+
+@contextmanager
+def _fetching_into(folder: Path) -> "Iterator[Progress]":
+    """Show progress; afterwards print where the images are, and check them."""
+    try:
+        with progress_bar("fetching, MB") as progress:
+            yield progress
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where this one stopped")
+        raise typer.Exit(INTERRUPTED) from None
+    say(f"images: {folder}")
+    check(folder)

@@ -1,18 +1,20 @@
-"""``covidcnn evidence``: the arms of the protocol, from the pilot to their trials."""
+"""``covidcnn evidence``: the arms of a protocol, from the pilot to the ledger."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from covidcnn.cli.common import open_data, plain_console, say
+from covidcnn.cli.common import open_data, print_table, say
 from covidcnn.cli.trials import run_and_watch
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from covidcnn.data.dataset import DataSet
     from covidcnn.study.protocol import Protocol
+    from covidcnn.trials.store import TrialStore
 
 ImagesOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "The images that the protocol is about; covidcnn data resize makes them of the published ones. "
@@ -77,28 +79,21 @@ def unpack(study: StudyOption = "paper") -> None:
 
 def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
     """Choose by an arm's rule, on validation, and enter the outcome in selections.yaml."""
-    from covidcnn.study.access_log import open_store
-    from covidcnn.study.protocol import read_study, write_selection
+    from covidcnn.study.protocol import write_selection
 
-    protocol = read_study(study)
-    table = write_selection(protocol, arm, open_store(protocol.store))
-    printed = Table(*table.columns, title=f"{arm}: chosen on validation")
-    for row in table.itertuples(index=False):
-        printed.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    plain_console().print(printed)
+    protocol, store = _open_study(study)
+    print_table(write_selection(protocol, arm, store), f"{arm}: chosen on validation", ".4f")
 
 
 def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Score the baseline, simple models on 16 x 16 pixels, into the store."""
-    from covidcnn.paper.studies import PROTOCOL, STORE
     from covidcnn.study.baseline import compute_baseline, compute_sizes
-    from covidcnn.study.protocol import read_protocol
 
-    protocol = read_protocol(PROTOCOL)
-    compute_baseline(protocol, _open_protocols_data(protocol, data), STORE)
+    protocol, store = _open_study()
+    compute_baseline(protocol, _open_protocols_data(protocol, data), store.folder)
     if originals:
-        compute_sizes(open_data(originals), STORE)
-    say(f"baseline: {STORE / 'floor'}")
+        compute_sizes(open_data(originals), store.folder)
+    say(f"baseline: {store.folder / 'floor'}")
 
 
 def framing(data: ImagesOption = None) -> None:
@@ -106,20 +101,14 @@ def framing(data: ImagesOption = None) -> None:
     from covidcnn.data.cache import load_images
     from covidcnn.evaluation.framing import align_each, averages_table, distribution, reference_image
     from covidcnn.imaging.transforms import ImageSettings
-    from covidcnn.paper.studies import PROTOCOL
-    from covidcnn.paths import REPORTS, replacing
-    from covidcnn.study.protocol import read_protocol
+    from covidcnn.paper.aspect import DESIGN
 
-    dataset = _open_protocols_data(read_protocol(PROTOCOL), data)
+    dataset = _open_protocols_data(_open_study()[0], data)
     images = dataset.images
     pixels = load_images(dataset.root, images, ImageSettings(96))
-    tables = {"framing_averages": averages_table(images, pixels),
-              "framing_images": distribution(images, align_each(pixels, reference_image(images, pixels)))}
-    for name, table in tables.items():
-        path = REPORTS / "aspect" / f"{name}.csv"
-        with replacing(path) as temporary:
-            table.to_csv(temporary, float_format="%.4f")
-        say(f"table: {path}")
+    _write_tables(DESIGN.parent, "%.4f", {
+        "framing_averages": averages_table(images, pixels),
+        "framing_images": distribution(images, align_each(pixels, reference_image(images, pixels)))})
 
 
 def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annotated[bool, typer.Option(
@@ -129,7 +118,6 @@ def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annot
     from covidcnn.imaging.transforms import ImageSettings
     from covidcnn.paper import aspect as natural
     from covidcnn.paper import aspect_tables as found
-    from covidcnn.paths import replacing
     from covidcnn.trials.store import TrialStore
 
     dataset, folder = open_data(data), natural.DESIGN.parent
@@ -142,37 +130,31 @@ def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annot
         return
     scores = natural.read_scores(design, dataset, images, store)
     paths = found.groups(images, load_images(dataset.root, images, ImageSettings(96)))
-    tables = {"responses": found.response_table(scores), "contrasts": found.contrast_table(scores),
-              "groups": found.group_table(scores, paths), "training_images": natural.facts(images, design)}
-    for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, float_format="%.6g", index=name == "training_images")
-    say(f"hypothesis A: {found.verdict(scores)}; tables: {folder}")
+    _write_tables(folder, "%.6g", {
+        "responses": found.response_table(scores), "contrasts": found.contrast_table(scores),
+        "groups": found.group_table(scores, paths)}, index=False)
+    _write_tables(folder, "%.6g", {"training_images": natural.facts(images, design)})
+    say(f"hypothesis A: {found.verdict(scores)}")
 
 
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
     stores."""
-    from covidcnn.paper.studies import PROTOCOL, STORE
     from covidcnn.paper.write import write_evidence, write_recipes
-    from covidcnn.study.access_log import open_store
     from covidcnn.study.conditions import read_evidence
     from covidcnn.study.ledger import summary, summary_sentence
-    from covidcnn.study.protocol import read_protocol, read_study, studies
+    from covidcnn.study.protocol import studies
 
-    first, store, evidence = read_protocol(PROTOCOL), open_store(STORE), None
+    (first, store), evidence = _open_study(), None
     if "recipe" in studies():
-        second = read_study("recipe")
-        evidence = read_evidence(second, open_store(second.store))
+        second, other_store = _open_study("recipe")
+        evidence = read_evidence(second, other_store)
         write_recipes(second, evidence, read_evidence(first, store), second.path.parent)
         say(f"second study: {second.path.parent / 'tables'}")
-    claims = write_evidence(first, store, PROTOCOL.parent, evidence)
-    printed = Table("verdict", "claims", title=f"{len(claims)} claims of the paper")
-    for verdict, count in summary(claims)["claims"].items():
-        printed.add_row(verdict, str(count))
-    plain_console().print(printed)
+    claims = write_evidence(first, store, first.path.parent, evidence)
+    print_table(summary(claims)["claims"].reset_index(), f"{len(claims)} claims of the paper")
     say(summary_sentence(claims))
-    say(f"ledger: {PROTOCOL.parent / 'claims.md'}")
+    say(f"ledger: {first.path.with_name('claims.md')}")
 
 
 def numbers() -> None:
@@ -186,13 +168,10 @@ def numbers() -> None:
 def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
-    from covidcnn.paper.studies import PROTOCOL, STORE
-    from covidcnn.study.access_log import open_store
     from covidcnn.study.baseline import read_baseline
-    from covidcnn.study.protocol import read_protocol
 
-    protocol = read_protocol(PROTOCOL)
-    dataset, store = _open_protocols_data(protocol, data), open_store(STORE)
+    protocol, store = _open_study()
+    dataset = _open_protocols_data(protocol, data)
     # What is chosen on validation comes before the first test image.
     for name in sorted(protocol.arms, key=lambda name: not protocol.arm(name).select):
         say(f"arm {name}")
@@ -203,9 +182,35 @@ def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> No
             for trial in trials:
                 store.run(dataset, trial)
             select(name)
-    if read_baseline(STORE) is None:
+    if read_baseline(store.folder) is None:
         baseline(data, originals)
     ledger()
+
+
+def status(study: StudyOption = "paper") -> None:
+    """Which trials of a protocol are in its store."""
+    import pandas as pd
+
+    protocol, store = _open_study(study)
+    rows: list[tuple[object, ...]] = []
+    for name, arm in protocol.arms.items():
+        try:
+            sweep = protocol.sweep(name)
+            trials = sweep.trials(protocol.data, protocol.task)
+            rows.append((name, len(trials), sum(map(store.is_finished, trials)), "yes" if sweep.score_test else "no",
+                         arm.question))
+        except UserError as error:
+            say(str(error))
+            rows.append((name, "", "", "yes", arm.question))
+    print_table(pd.DataFrame(rows, columns=["arm", "trials", "finished", "scores test", "question"], dtype=object))
+
+
+def _open_study(name: str = "paper") -> "tuple[Protocol, TrialStore]":
+    from covidcnn.study.access_log import open_store
+    from covidcnn.study.protocol import read_study
+
+    protocol = read_study(name)
+    return protocol, open_store(protocol.store)
 
 
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
@@ -216,22 +221,10 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     return dataset
 
 
-def status(study: StudyOption = "paper") -> None:
-    """Which trials of a protocol are in its store."""
-    from covidcnn.study.access_log import open_store
-    from covidcnn.study.protocol import read_study
+def _write_tables(folder: Path, digits: str, tables: "dict[str, pd.DataFrame]", index: bool = True) -> None:
+    from covidcnn.paths import replacing
 
-    protocol = read_study(study)
-    store = open_store(protocol.store)
-    table = Table("arm", "trials", "finished", "scores test", "question")
-    for name, arm in protocol.arms.items():
-        try:
-            sweep = protocol.sweep(name)
-        except UserError as error:
-            say(str(error))
-            table.add_row(name, "", "", "yes", arm.question)
-            continue
-        trials = sweep.trials(protocol.data, protocol.task)
-        table.add_row(name, str(len(trials)), str(sum(map(store.is_finished, trials))),
-                      "yes" if sweep.score_test else "no", arm.question)
-    plain_console().print(table)
+    for name, table in tables.items():
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, float_format=digits, index=index)
+        say(f"table: {folder / name}.csv")

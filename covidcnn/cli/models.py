@@ -1,34 +1,19 @@
 """``covidcnn train`` and ``covidcnn evaluate``: one model."""
 
 import json
-from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
-from covidcnn.cli.common import (
-    INTERRUPTED,
-    DataOption,
-    LabelsOption,
-    PatientsOption,
-    PositiveOption,
-    PrecisionOption,
-    SkipBadOption,
-    TaskOption,
-    open_data,
-    plain_console,
-    say,
-    say_epoch,
-    task_of,
-)
+from covidcnn.cli import options
+from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, say_epoch, task_of
 
 
 def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help=(
         "Folder for model.keras, history.csv, scores.csv and run.json."))],
-    data: DataOption = None,
+    data: options.Data = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="covidcnn models lists them.")] = "paper",
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=(
         "An option of the model, for example dropout=0.3; may be repeated."))] = None,
@@ -52,7 +37,8 @@ def train(
         "and crop'."
         ))] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
-    precision: PrecisionOption = "auto",
+    precision: Annotated[str, typer.Option(help=(
+        "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))] = "auto",
     validation: Annotated[str, typer.Option(help=(
         "How validation is made: patient (of PneumoniaMNIST: its official split), block, image or published."))]
     = "patient",
@@ -66,11 +52,11 @@ def train(
     batch_norm_momentum: Annotated[float | None, typer.Option(min=0, max=1, help=(
         "Without it 0.99, which needs about 600 steps before its averages mean anything; take 0.9 for short "
         "trainings."))] = None,
-    task: TaskOption = "",
-    positive: PositiveOption = "",
-    labels: LabelsOption = "",
-    skip_bad: SkipBadOption = False,
-    patients: PatientsOption = "",
+    task: options.Task = "",
+    positive: options.Positive = "",
+    labels: options.Labels = "",
+    skip_bad: options.SkipBad = False,
+    patients: options.Patients = "",
 ) -> None:
     """Train a model once: the paper's network, or another one."""
     from covidcnn.models.model_file import file_name
@@ -100,11 +86,13 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
-    labels: LabelsOption = "",
-    skip_bad: SkipBadOption = False,
-    patients: PatientsOption = "",
+    labels: options.Labels = "",
+    skip_bad: options.SkipBad = False,
+    patients: options.Patients = "",
 ) -> None:
     """Score labelled images and print every metric with its 95 % interval."""
+    import pandas as pd
+
     from covidcnn.evaluation.folder import evaluate_model
     from covidcnn.models.model_file import load_predictor
 
@@ -113,43 +101,43 @@ def evaluate(
     result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples)
     del result["scores"]
     if as_json:
-        # NaN, of a precision where nothing was called for example, is no JSON.
+        # NaN, of a precision where nothing was predicted positive for example, is no JSON.
         print(json.dumps(json.loads(json.dumps(result), parse_constant=lambda _: None), indent=2))
         return
     how = f"threshold {result['threshold']:.3f}" if facts.task.is_binary else "the most probable class"
-    table = Table("metric", "value", "95 % interval", "made by",
-                  title=f"{result['n']} images of {result['data']} ({result['split']}), {how}")
-    for name, estimate in result["metrics"].items():
-        table.add_row(name, f"{estimate['value']:.3f}", f"{estimate['low']:.3f} to {estimate['high']:.3f}",
-                      estimate["interval"])
-    plain_console().print(table)
-    table = Table("class", "predicted", "images", "share of the class", "95 % interval")
-    for row in result["confusion matrix"]:
-        table.add_row(row["class"], row["predicted"], str(row["images"]), f"{row['share']:.3f}",
-                      f"{row['low']:.3f} to {row['high']:.3f}")
-    plain_console().print(table)
+    print_table(pd.DataFrame([(name, entry["value"], _interval(entry, ".3f"), entry["interval"])
+                              for name, entry in result["metrics"].items()],
+                             columns=["metric", "value", "95 % interval", "made by"]),
+                f"{result['n']} images of {result['data']} ({result['split']}), {how}")
+    print_table(pd.DataFrame([(row["class"], row["predicted"], row["images"], row["share"], _interval(row, ".3f"))
+                              for row in result["confusion matrix"]],
+                             columns=["class", "predicted", "images", "share of the class", "95 % interval"]))
     _print_distance(result["distance from the training images"])
-    for warning in result["warnings"]:
-        print(f"warning: {warning}")
-    for line in (result["identity"], result["note"], result["disclaimer"]):
+    for line in (*(f"warning: {warning}" for warning in result["warnings"]), result["identity"], result["note"],
+                 result["disclaimer"]):
         if line:
             print(line)
 
 
+def _interval(ends: dict[str, Any], digits: str) -> str:
+    return f"{ends['low']:{digits}} to {ends['high']:{digits}}"
+
+
 def _print_distance(distance: dict[str, Any] | None) -> None:
     """How far the images are from those that the model was trained on."""
+    import pandas as pd
+
     if distance is None:
         print("The model file does not say how its training images looked; models trained from now on do.")
         return
-    table = Table("measure", "training images, 99 %", "median here", "outside",
-                  title=f"How like the {distance['training images']:,} training images these are")
-    for name, values in distance["measures"].items():
-        table.add_row(name, f"{values['low']:.4g} to {values['high']:.4g}", f"{values['median here']:.4g}",
-                      f"{values['share outside']:.1%}")
     colour = distance["in colour"]
-    table.add_row("stored in colour", f"{colour['training']:.1%}", f"{colour['here']:.1%}", "")
-    table.add_row("any of these", "", "", f"{distance['share outside in any']:.1%}")
-    plain_console().print(table)
+    print_table(pd.DataFrame([
+        *((name, _interval(values, ".4g"), f"{values['median here']:.4g}", f"{values['share outside']:.1%}")
+          for name, values in distance["measures"].items()),
+        ("stored in colour", f"{colour['training']:.1%}", f"{colour['here']:.1%}", ""),
+        ("any of these", "", "", f"{distance['share outside in any']:.1%}"),
+    ], columns=["measure", "training images, 99 %", "median here", "outside"]),
+        f"How like the {distance['training images']:,} training images these are")
     if "shorter side" not in distance["measures"]:
         print("Size and aspect ratio are left out: all training images have the same, as those of a resized copy have.")
     print("About 1 % outside is expected of each measure; much more means that the metrics are those of another kind "
@@ -158,17 +146,13 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
 
 def models(
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the input.")] = 224,
-    task: TaskOption = "pneumonia",
+    task: options.Task = "pneumonia",
 ) -> None:
     """List the models that can be trained, with their size: --model of train, and in the files of sweeps."""
-    import pandas as pd
-
     from covidcnn.models.inspect import model_table
     from covidcnn.task import task_named
 
     table = model_table(task_named(task), size)
-    printed = Table(*(Column(name, no_wrap=name not in ("what it is", "options")) for name in table.columns),
-                    title=f"models at {size} px, {task}")
-    for row in table.itertuples(index=False):
-        printed.add_row(*("" if cell is pd.NA else f"{cell:,}" if isinstance(cell, Integral) else cell for cell in row))
-    plain_console().print(printed)
+    counts = table.select_dtypes("integer").columns
+    table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype(object).fillna("")
+    print_table(table, f"models at {size} px, {task}", wrapped=("what it is", "options"))

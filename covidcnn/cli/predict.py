@@ -19,7 +19,6 @@ from covidcnn.data.folders import few
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from covidcnn.prediction.images import Unreadable
     from covidcnn.prediction.score import Predictions
     from covidcnn.task import Task
 
@@ -40,7 +39,7 @@ def predict(
         "With --explain: where it speaks for this class, in every image."))] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
 ) -> None:
-    """Score images: probabilities of the classes, the call, and what is unusual in an image.
+    """Score images: probabilities of the classes, the predicted class, and what is unusual in an image.
 
     Preparation, classes and threshold are those that the model file states.
     """
@@ -96,9 +95,9 @@ def predict(
 
 def _say_left_out(predictions: "Predictions") -> None:
     # One line for the many texts that may lie beside the images; JSON and CSV list them all.
-    for problem in dict.fromkeys(map(_problem, predictions.passed_over)):
-        paths = [str(file.path) for file in predictions.passed_over if _problem(file) == problem]
-        say(f"left out: {len(paths):,} files, {few(paths)}: {problem}")
+    for reason in dict.fromkeys(file.reason for file in predictions.passed_over):
+        paths = [str(file.path) for file in predictions.passed_over if file.reason == reason]
+        say(f"left out: {len(paths):,} files, {few(paths)}: {reason}")
     for file in predictions.unreadable:
         say(f"left out: {file.problem}")
 
@@ -106,25 +105,22 @@ def _say_left_out(predictions: "Predictions") -> None:
 def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other; choose one")
-    if as_json or as_csv:
-        return "json" if as_json else "csv"
-    if not out:
-        return "table"
-    if out.suffix.lower() not in (".json", ".csv"):
+    form = "json" if as_json else "csv" if as_csv else out.suffix.lower()[1:] if out else "table"
+    if form not in ("json", "csv", "table") or (out and form == "table"):
         raise UserError(f"{out}: what to write there is not known; let the name end in .json or .csv, or add --json "
                         "or --csv")
-    return out.suffix.lower()[1:]
+    return form
 
 
 def _named(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if str(path) == "-":
-            if sys.stdin is None:
-                raise UserError("-: standard input is closed; name the images, or give their list")
-            lines = sys.stdin.buffer.read().split(b"\n")
-            yield from (Path(os.fsdecode(line)) for line in (line.removesuffix(b"\r") for line in lines) if line)
-        else:
+        if str(path) != "-":
             yield path
+        elif sys.stdin is None:
+            raise UserError("-: standard input is closed; name the images, or give their list")
+        else:
+            lines = (line.removesuffix(b"\r") for line in sys.stdin.buffer.read().split(b"\n"))
+            yield from (Path(os.fsdecode(line)) for line in lines if line)
 
 
 def _print_table(predictions: "Predictions") -> None:
@@ -133,7 +129,7 @@ def _print_table(predictions: "Predictions") -> None:
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
     shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore")
     table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
-    for path, (_, image) in zip(paths, shown.iterrows(), strict=True):
+    for path, image in zip(paths, shown.itertuples(index=False), strict=True):
         table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else
                               Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in image))
     console = plain_console()
@@ -148,8 +144,7 @@ def _as_json(predictions: "Predictions", task: "Task") -> str:
     return json.dumps({
         "disclaimer": DISCLAIMER, "probability": f"of {task.positive}" if task.is_binary else "of each class",
         "images": predictions.images.to_dict("records"),
-        "left out": [{"path": str(image.path), "problem": _problem(image)}
-                     for image in predictions.left_out],
+        "left out": [{"path": str(file.path), "problem": file.reason} for file in predictions.left_out],
         "notes": predictions.notes,
     }, indent=2) + "\n"
 
@@ -160,8 +155,8 @@ def _as_csv(predictions: "Predictions", task: "Task") -> str:
     from covidcnn.task import PNEUMONIA
 
     images = predictions.images.assign(warnings=predictions.images["warnings"].map("; ".join))
-    left_out = pd.DataFrame([{"path": str(image.path), "warnings": f"left out: {_problem(image)}"}
-                             for image in predictions.left_out], columns=["path", "warnings"])
+    left_out = pd.DataFrame([(str(file.path), f"left out: {file.reason}") for file in predictions.left_out],
+                            columns=["path", "warnings"])
     # A column and not a line of its own: every reader of CSV takes it.
     rows = pd.concat([images, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
@@ -169,7 +164,3 @@ def _as_csv(predictions: "Predictions", task: "Task") -> str:
         # The paper's is the class that was meant before there were others.
         rows = rows.rename(columns={"probability": f"probability {task.positive}"})
     return rows.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-
-
-def _problem(image: "Unreadable") -> str:
-    return image.problem.removeprefix(f"{image.path}: ")

@@ -6,25 +6,15 @@ from typing import Annotated
 
 import typer
 
-from covidcnn.cli.common import (
-    INTERRUPTED,
-    DataOption,
-    LabelsOption,
-    PatientsOption,
-    PositiveOption,
-    SkipBadOption,
-    TaskOption,
-    open_data,
-    say,
-    task_of,
-)
+from covidcnn.cli import options
+from covidcnn.cli.common import INTERRUPTED, open_data, say, task_of
 from covidcnn.errors import UserError
 
 
 def report(
     profile: Annotated[str, typer.Option(help="smoke (a minute, for tests), quick, or paper (224 px, hours).")]
     = "quick",
-    data: DataOption = None,
+    data: options.Data = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help=(
         "Report folder. Without it: reports/PROFILE-DATA/."))] = None,
     only: Annotated[str, typer.Option(metavar="NN", help="Run one notebook, for example 05.")] = "",
@@ -36,16 +26,16 @@ def report(
         "A parameter of the notebooks that have it, for example SEED=3 or OPTIMIZER=SGD; may be repeated."))] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help=(
         "The network that notebooks 03, 05 and 06 train; covidcnn models lists them."))] = "",
-    task: TaskOption = "",
-    positive: PositiveOption = "",
-    labels: LabelsOption = "",
-    skip_bad: SkipBadOption = False,
-    patients: PatientsOption = "",
+    task: options.Task = "",
+    positive: options.Positive = "",
+    labels: options.Labels = "",
+    skip_bad: options.SkipBad = False,
+    patients: options.Patients = "",
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
     from covidcnn.config import profile_named
     from covidcnn.report.notebooks import find_notebooks, read_parameters, select_notebooks
-    from covidcnn.report.run import report_folder
+    from covidcnn.report.run import report_folder, require_data_for
     from covidcnn.report.runner import run_series
     from covidcnn.training.precision import resolve_precision
 
@@ -55,12 +45,7 @@ def report(
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     if "test" not in set(dataset.images["split"]):
         raise UserError(f"{dataset.root}: no test split; a report needs one (train and evaluate do not)")
-    if not dataset.task.is_binary:
-        raise UserError(f"{dataset.root}: a report tells two classes apart, and there are {len(dataset.task.classes)}; "
-                        "choose two with --task A,B (train and evaluate take more)")
-    if chosen.source not in ("", dataset.source.name):
-        raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
-                        "Give its folder with --data")
+    require_data_for(chosen, dataset)
     folder = report_folder(chosen, dataset.name, out or "")
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision('auto')}.")
     try:

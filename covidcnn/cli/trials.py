@@ -13,19 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from covidcnn.cli.common import (
-    INTERRUPTED,
-    DataOption,
-    LabelsOption,
-    PatientsOption,
-    PositiveOption,
-    SkipBadOption,
-    TaskOption,
-    open_data,
-    plain_console,
-    say,
-    task_of,
-)
+from covidcnn.cli import options
+from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, task_of
 from covidcnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -36,23 +25,21 @@ if TYPE_CHECKING:
     from covidcnn.trials.sweep import Progress
     from covidcnn.trials.trial import Trial
 
-StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of finished trials.")]
-
 
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help=(
         "Parts: seeds (a list), recipe (settings that all share), grid (lists of values, every combination), "
         "variants (a list of settings), score_test (false: test images are not scored)."))],
-    store: StoreOption,
-    data: DataOption = None,
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of finished trials.")],
+    data: options.Data = None,
     share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
         "Run the K-th of N shares, for job arrays."))] = "1/1",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
-    task: TaskOption = "",
-    positive: PositiveOption = "",
-    labels: LabelsOption = "",
-    skip_bad: SkipBadOption = False,
-    patients: PatientsOption = "",
+    task: options.Task = "",
+    positive: options.Positive = "",
+    labels: options.Labels = "",
+    skip_bad: options.SkipBad = False,
+    patients: options.Patients = "",
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.study.access_log import open_store
@@ -99,10 +86,8 @@ def trials(
         table.to_csv(sys.stdout)
     else:
         shown = varying(table).drop(columns=["validation loss", "test loss"], errors="ignore")
-        printed = Table("trial", *shown.columns, title=f"{len(table)} trials of {store}")
-        for key, row in shown.iterrows():
-            printed.add_row(str(key)[:8], *(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
-        plain_console().print(printed)
+        shown.insert(0, "trial", [str(key)[:8] for key in table.index])
+        print_table(shown, f"{len(table)} trials of {store}", ".3g")
     if problems:
         for problem in problems[1:]:
             say(f"covidcnn: {problem}")

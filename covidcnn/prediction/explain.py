@@ -5,6 +5,7 @@ of the last convolution are added up, each weighted by the mean gradient of the 
 """
 
 import textwrap
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,7 @@ from covidcnn.errors import DataError
 from covidcnn.models.inspect import as_input
 from covidcnn.models.model_file import ModelFacts
 from covidcnn.paths import slug
-from covidcnn.prediction.images import ImageFile, Unreadable, read_images
-from covidcnn.task import Task
+from covidcnn.prediction.images import Unreadable, read_images
 
 SMALLEST_PICTURE = 448
 """Pixels a side of an overlay, at least: an image of 64 px is enlarged."""
@@ -29,7 +29,7 @@ class GradCam:
     """Heat maps of a model's last convolution."""
 
     def __init__(self, model: keras.Model) -> None:
-        # Where the last convolution's maps are added to others, as in a residual network, what comes of the sum.
+        # In a residual network, where the last convolution's maps are added to others: the ReLU of the sum.
         convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.ReLU)
                        and len(layer.output.shape) == 4][-1]
         output = model.layers[-1]
@@ -39,15 +39,13 @@ class GradCam:
         linear.set_weights(output.get_weights())
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
-        """Where each image speaks for a class.
+        """Where each image, uint8 (n, size, size), speaks for a class: float32 of the same shape, 0 to 1 within each
+        image; 0 throughout where nothing speaks for it.
 
         Args:
-            images: uint8 (n, size, size).
+            images: as the model sees them.
             output: of the network: of two classes there is one, of the positive class.
             sign: -1 for what speaks against it.
-
-        Returns:
-            float32 (n, size, size), 0 to 1 within each image; 0 throughout where nothing speaks for it.
         """
         with tf.GradientTape() as tape:
             maps, logits = self._part(as_input(images), training=False)
@@ -60,7 +58,7 @@ class GradCam:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Image:
-    """An image with its heat map in colour above it, and lines of text below.
+    """An image overlaid with its heat map in colour, and lines of text below.
 
     Args:
         image: uint8 (size, size), as the model sees it.
@@ -89,52 +87,42 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
 
 def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, images: pd.DataFrame, chosen: str = ""
                    ) -> list[str]:
-    """One PNG an image.
+    """One PNG an image into ``folder``; their names are numbered, so that images of one name in several folders stay
+    apart.
 
     Args:
         folder: to write into.
-        model: from ``load_model``.
-        facts: of the same file.
+        model: from ``load_model``, with its ``facts``.
+        facts: see there.
         images: of ``Predictions``.
         chosen: the class that is looked for in every image; empty for the positive one, or of more than two classes for
             that which is predicted.
 
-    Returns:
-        The name of each image's picture: numbered, so that images of one name in several folders stay apart.
-
     Raises:
         DataError: an image can no longer be read.
     """
-    task = facts.task
-    width = len(str(len(images)))
+    task, width = facts.task, len(str(len(images)))
     names = [f"{number:0{width}d}-{slug(Path(path).stem)[:80]}.png" for number, path in enumerate(images["path"], 1)]
     information = PngImagePlugin.PngInfo()
     information.add_text("Disclaimer", DISCLAIMER)
     grad_cam = GradCam(model)
-    rows = zip(names, images.to_dict("records"), strict=True)
-    for batch in read_images([Path(path) for path in images["path"]], facts.images):
-        for image in batch:
-            name, row = next(rows)
-            looked_for = chosen or (task.positive if task.is_binary else row["called"])
-            said = (f"{task.positive} {row['probability']:.3f}, called {row['called']} (threshold "
-                    f"{row['threshold']:.3f})" if task.is_binary else
-                    f"{looked_for} {row[f'probability {looked_for}']:.3f}, called {row['called']}")
-            pixels = _pixels(image)
-            picture = overlay(pixels, grad_cam.heat(pixels[np.newaxis], *_output_of(task, looked_for))[0], [
-                said, *(f"warning: {warning}" for warning in row["warnings"]),
-                f"bright: what speaks for {looked_for} (Grad-CAM)",
-                "for research and teaching, not a medical device"])
-            picture.save(folder / name, pnginfo=information)
+    read = chain.from_iterable(read_images([Path(path) for path in images["path"]], facts.images))
+    for name, row, image in zip(names, images.to_dict("records"), read, strict=True):
+        if isinstance(image, Unreadable):
+            raise DataError(image.problem)
+        predicted = row["predicted"]
+        looked_for = chosen or (task.positive if task.is_binary else predicted)
+        place = task.classes.index(looked_for)
+        if task.is_binary:
+            # The one output rises with the second class.
+            output, sign = 0, 2 * place - 1
+            said = (f"{task.positive} {row['probability']:.3f}, predicted {predicted} (threshold "
+                    f"{row['threshold']:.3f})")
+        else:
+            output, sign = place, 1
+            said = f"{looked_for} {row[f'probability {looked_for}']:.3f}, predicted {predicted}"
+        picture = overlay(image.image, grad_cam.heat(image.image[np.newaxis], output, sign)[0], [
+            said, *(f"warning: {warning}" for warning in row["warnings"]),
+            f"bright: what speaks for {looked_for} (Grad-CAM)", "for research and teaching, not a medical device"])
+        picture.save(folder / name, pnginfo=information)
     return names
-
-
-def _output_of(task: Task, name: str) -> tuple[int, int]:
-    """Which of a network's outputs says most of a class, and whether it rises (1) or falls (-1) with it."""
-    place = task.classes.index(name)
-    return (0, 2 * place - 1) if task.is_binary else (place, 1)
-
-
-def _pixels(image: ImageFile | Unreadable) -> np.ndarray:
-    if isinstance(image, Unreadable):
-        raise DataError(image.problem)
-    return image.image

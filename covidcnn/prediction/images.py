@@ -33,10 +33,16 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that could not be read or is passed over, and why, in one line that begins with its path."""
+    """A file that could not be read or is passed over."""
 
     path: Path
     problem: str
+    """Why, in one line that begins with the path."""
+
+    @property
+    def reason(self) -> str:
+        """Why, without the path."""
+        return self.problem.removeprefix(f"{self.path}: ")
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
@@ -50,19 +56,16 @@ def find_images(paths: Iterable[Path]) -> tuple[list[Path], list[Unreadable]]:
     passed_over: dict[Path, Unreadable] = {}
     for path in paths:
         if _is(path, Path.is_dir):
-            inside = []
-            for file in files_under(path):
-                problem = ("no image by its ending, nor marked as DICOM" if not is_image_file(file) else
-                           "a mask by its name or its folder's" if is_mask(file.relative_to(path)) else "")
-                if problem:
-                    passed_over[file] = Unreadable(file, f"{file}: {problem}; name the file itself to have it scored")
-                else:
-                    inside.append(file)
-            if not inside:
-                held = [file.relative_to(path).as_posix() for file in passed_over if file.is_relative_to(path)]
+            inside = {file: "no image by its ending, nor marked as DICOM" if not is_image_file(file) else
+                      "a mask by its name or its folder's" if is_mask(file.relative_to(path)) else ""
+                      for file in files_under(path)}
+            if all(inside.values()):
+                held = [file.relative_to(path).as_posix() for file in inside]
                 raise DataError(f"{path}: no image in this folder (JPEG, PNG, TIFF, DICOM and others, by their ending)"
                                 f"{f' but other files: {few(held)}' if held else ''}; give another one")
-            found |= dict.fromkeys(inside)
+            found |= dict.fromkeys(file for file, reason in inside.items() if not reason)
+            passed_over |= {file: Unreadable(file, f"{file}: {reason}; name the file itself to have it scored")
+                            for file, reason in inside.items() if reason}
         elif _is(path, Path.is_file):
             if not is_image_file(path) and (command := unpack_command(path)):
                 raise DataError(f"{path}: an archive; unpack it ({command} {path.name}) and give what was in it")

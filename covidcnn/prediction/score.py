@@ -12,7 +12,6 @@ from covidcnn.errors import DataError
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.predictor import Predictor
 from covidcnn.prediction.images import ImageFile, Unreadable, find_images, read_images
-from covidcnn.task import Task
 
 
 @dataclass(frozen=True)
@@ -21,15 +20,14 @@ class Predictions:
 
     images: pd.DataFrame
     """A row an image: ``path``, ``probability`` (of the positive class) and ``threshold`` (of more than two classes
-    ``probability NORMAL`` and so on, and no threshold), ``called`` (a class name), ``warnings``
-    (a list: what makes the image unlike those that the model learnt from, that it was one of those, and that it has
-    further frames)."""
+    ``probability NORMAL`` and so on, and no threshold), ``predicted`` (a class name), ``warnings`` (a list: how the
+    image differs from the training images, whether it is one of them, and whether it has further frames)."""
     unreadable: tuple[Unreadable, ...]
     """Files that could not be read."""
     passed_over: tuple[Unreadable, ...]
     """Files in folders that are no images by their names."""
     notes: tuple[str, ...]
-    """In what the files are unlike those of the training images, though the model does not see it."""
+    """How the files differ from those of the training images in what the model does not see."""
 
     @property
     def left_out(self) -> tuple[Unreadable, ...]:
@@ -46,7 +44,7 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
         facts: of the same file; preparation, class names and threshold are taken from there.
         paths: files and folders.
         skip_bad: pass over files that cannot be read.
-        progress: called with (images done, images in all).
+        progress: receives (images done, images in all).
 
     Raises:
         DataError: there is no image (left), or one cannot be read.
@@ -62,7 +60,9 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
         unreadable += bad
         if images := [image for image in batch if isinstance(image, ImageFile)]:
             pixels = np.stack([image.image for image in images])
-            measures.append(_measured(images, pixels))
+            headers = pd.DataFrame([(image.header.width, image.header.height, image.header.mode) for image in images],
+                                   columns=["width", "height", "mode"], index=[str(image.path) for image in images])
+            measures.append(measure(headers, pixels))
             rows += _score(predictor, facts, images, pixels, measures[-1])
         if progress:
             progress(len(rows) + len(unreadable), len(named))
@@ -72,30 +72,23 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
     return Predictions(pd.DataFrame(rows), tuple(unreadable), tuple(passed_over), tuple(notes))
 
 
-def _measured(images: list[ImageFile], pixels: np.ndarray) -> pd.DataFrame:
-    headers = pd.DataFrame([(image.header.width, image.header.height, image.header.mode) for image in images],
-                           columns=["width", "height", "mode"], index=[str(image.path) for image in images])
-    return measure(headers, pixels)
-
-
 def _score(predictor: Predictor, facts: ModelFacts, images: list[ImageFile], pixels: np.ndarray, measures: pd.DataFrame
            ) -> list[dict[str, object]]:
     task = facts.task
     probabilities = predictor(pixels)
-    called = task.predict(probabilities, facts.threshold)
+    predicted = task.predict(probabilities, facts.threshold)
     warnings = differences(measures, facts.appearance, facts.images.size)
     known = facts.known_as(image.sha256 for image in images)
-    for image, warning, role in zip(images, warnings, known, strict=True):
+    rows = []
+    for image, own, place, role, warning in zip(
+            images, probabilities.tolist(), predicted, known, warnings, strict=True):
         if role:
             warning.append(f"the model was {KNOWN_AS[role]} this very file")
         if image.header.frames > 1:
             warning.append(f"{image.header.frames} frames, only the first was scored")
-    return [{"path": str(image.path), **_probabilities(task, own), "called": task.classes[place],
-             **({"threshold": float(facts.threshold)} if task.is_binary else {}), "warnings": warning}
-            for image, own, place, warning in zip(images, probabilities.tolist(), called, warnings, strict=True)]
-
-
-def _probabilities(task: Task, probabilities: list[float]) -> dict[str, float]:
-    if task.is_binary:
-        return {"probability": probabilities[1]}
-    return {f"probability {name}": value for name, value in zip(task.classes, probabilities, strict=True)}
+        scores = ({"probability": own[1]} if task.is_binary else
+                  {f"probability {name}": value for name, value in zip(task.classes, own, strict=True)})
+        threshold = {"threshold": float(facts.threshold)} if task.is_binary else {}
+        rows.append({"path": str(image.path), **scores, "predicted": task.classes[place], **threshold,
+                     "warnings": warning})
+    return rows

@@ -37,15 +37,13 @@ def refresh(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         notebook = nbformat.reads(before, as_version=4)
-        texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-        stale = [cell for cell in texts if _fresh(cell.source, path) != cell.source]
-        for cell in stale:
-            cell.source = _fresh(cell.source, path)
-        after = nbformat.writes(notebook) + "\n"
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _fresh(cell.source, path)
+        after = nbformat.writes(notebook).rstrip("\n") + "\n"
     else:
         after = _fresh(before, path)
-        stale = [before] if after != before else []
-    if not stale:
+    if after == before:
         return False
     with replacing(path) as draft:
         draft.write_text(after, encoding="utf-8")

@@ -17,7 +17,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "cells.html.j2"
 
 
 def notebook_html(executed: Path) -> str:
-    """Every cell of an executed notebook, ready to stand in a page; see ``templates/cells.html.j2``."""
+    """Every cell of an executed notebook, as part of a page; see ``templates/cells.html.j2``."""
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from pydantic import TypeAdapter, ValidationError, conlist
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError, named
@@ -61,19 +62,14 @@ def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "")
     Raises:
         UserError: no such notebook.
     """
-    names = [notebook.name for notebook in notebooks]
-
-    def position(wanted: str) -> int:
-        matches = [name for name in names if name == wanted or name.split("_")[0] == wanted.zfill(2)]
-        if not matches:
-            raise UserError(f"unknown notebook '{wanted}'; choose one of {', '.join(names)}")
-        return names.index(matches[0])
-
     if only and first:
         raise UserError("--only and --from exclude each other; give one")
-    if only:
-        return [notebooks[position(only)]]
-    return notebooks[position(first) :] if first else notebooks
+    if not only and not first:
+        return notebooks
+    numbers = {notebook.name.split("_")[0]: notebook.name for notebook in notebooks}
+    places = {notebook.name: place for place, notebook in enumerate(notebooks)}
+    place = named(places, numbers.get((only or first).zfill(2), only or first), "notebook")
+    return [notebooks[place]] if only else notebooks[place:]
 
 
 def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -81,12 +77,8 @@ def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict
 
     Text is taken as it is, anything else as Python writes it: ``SEED=3``, ``CONTENDERS=['SGD']``.
 
-    Args:
-        notebooks: that are to be run.
-        given: as on the command line.
-
     Returns:
-        The parameters of each notebook that gets any, by its name.
+        The parameters of each of the ``notebooks`` that gets any, by its name.
 
     Raises:
         UserError: not of this form, given twice, an option of its own, known to no notebook, or of another type.
@@ -98,10 +90,8 @@ def read_parameters(notebooks: Sequence[Notebook], given: Sequence[str]) -> dict
         name, equals, text = entry.partition("=")
         if not equals or not text.isprintable():
             raise UserError(f"--parameter {entry}: give NAME=VALUE on one line, for example OPTIMIZER=SGD")
-        if name in OPTIONS:
-            raise UserError(f"--parameter {name}: give it with {OPTIONS[name]}")
-        if name in seen:
-            raise UserError(f"--parameter {name}: given twice; give it once")
+        if name in OPTIONS or name in seen:
+            raise UserError(f"--parameter {name}: give it {f'with {OPTIONS[name]}' if name in OPTIONS else 'once'}")
         seen.add(name)
         owners = [notebook for notebook, defaults in known.items() if name in defaults]
         if not owners:
@@ -132,16 +122,15 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     for name, value in parameters.items():
         if name not in known:
             raise UserError(f"{notebook.name}: no parameter '{name}'; it has {', '.join(known)}")
-        if _kind(value) != _kind(known[name]):
-            raise UserError(f"{notebook.name}: parameter '{name}' is {_kind(known[name])}, not {_kind(value)}")
+        try:
+            _typed(value, known[name])
+        except ValidationError as error:
+            raise UserError(f"{notebook.name}: parameter '{name}' is {type(known[name]).__name__}, not "
+                            f"{type(value).__name__}") from error
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
-    """The parameters of a notebook with their defaults.
-
-    Raises:
-        UserError: the notebook has not exactly one parameters cell.
-    """
+    """The parameters of a notebook with their defaults, which stand in its one tagged cell."""
     from papermill import inspect_notebook
 
     cells = nbformat.read(notebook, as_version=4).cells
@@ -151,31 +140,19 @@ def _defaults(notebook: Path) -> dict[str, Any]:
     return {name: ast.literal_eval(parameter["default"]) for name, parameter in inspect_notebook(str(notebook)).items()}
 
 
+def _typed(value: Any, default: Any) -> Any:
+    """A value of the default's type: of a list, one or more entries of the type of its first; whole numbers are floats
+    where the default is one. Else a ``ValidationError`` is raised."""
+    kind: Any = conlist(type(default[0]), min_length=1) if isinstance(default, list) else type(default)
+    return TypeAdapter(kind).validate_python(value, strict=True)
+
+
 def _value(notebook: str, name: str, text: str, default: Any) -> Any:
-    if isinstance(default, str):
-        return text
     try:
-        value = _with_floats(ast.literal_eval(text), default)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        value = text
-    if _kind(value) != _kind(default):
-        raise UserError(f"--parameter {name}={text[:100]}: it is {_kind(default)} in {notebook}; give for example "
-                        f"{name}={default!r}")
-    return value
-
-
-def _with_floats(value: Any, default: Any) -> Any:
-    """Whole numbers are floats where a notebook has floats."""
-    if isinstance(value, list) and isinstance(default, list) and default:
-        return [_with_floats(entry, default[0]) for entry in value]
-    return float(value) if type(value) is int and type(default) is float else value
-
-
-def _kind(value: Any) -> str:
-    """The type of a parameter: 'int', 'list of str'."""
-    if not isinstance(value, list):
-        return type(value).__name__
-    return f"list of {' and '.join(sorted({_kind(entry) for entry in value})) or 'nothing'}"
+        return text if isinstance(default, str) else _typed(ast.literal_eval(text), default)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise UserError(f"--parameter {name}={text[:100]}: it is {type(default).__name__} in {notebook}; give for "
+                        f"example {name}={default!r}") from error
 
 
 def _head(path: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The run record: what a report was made from, with what, and how often the test images were scored."""
+"""The records of a report: what its notebooks made, from what and with what, and how often test images were scored."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,25 @@ from covidcnn.config import Profile
 from covidcnn.data.dataset import DataSet
 from covidcnn.paths import MANIFEST, write_json
 from covidcnn.provenance import data_facts
-from covidcnn.report.run import RUN_RECORD, record_path
+
+RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
+"""Of a report folder: what the report was made from; held while one is being written."""
+ACCESSES = "test-set accesses"
+MADE = ("figures", "tables", "scores")
+
+
+def record_path(folder: Path, notebook: str) -> Path:
+    """Where a notebook enters what it made."""
+    return folder / "record" / f"{notebook}.json"
+
+
+def entered(folder: Path, notebook: str) -> dict[str, list[dict[str, Any]]]:
+    """What a notebook has entered, by kind: ``MADE`` and ``ACCESSES``; empty lists where that is nothing."""
+    path = record_path(folder, notebook)
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # By their name of before: no access is ever forgotten.
+    return {kind: found.get(kind, found.get("test openings", []) if kind == ACCESSES else [])
+            for kind in (*MADE, ACCESSES)}
 
 
 def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
@@ -31,18 +49,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """The run record, with what the notebooks entered themselves."""
-    openings = {}
-    for name in record["notebooks"]:
-        entered = record_path(folder, name)
-        if entered.is_file():
-            entries = json.loads(entered.read_text(encoding="utf-8"))["test-set accesses"]
-            openings[name] = [entry["name"] for entry in entries]
-    record["exploratory test-set accesses"] = {
-        "count": sum(map(len, openings.values())), "by notebook": openings}
-    manifest = folder / MANIFEST
-    if manifest.is_file():
-        # The paper profile: which trials its tables are made of, and how often these scored the published test set.
+    """The run record, with the accesses to the published test set that the notebooks entered, and the paper profile's
+    trials."""
+    accesses = {name: [entry["name"] for entry in entered(folder, name)[ACCESSES]]
+                for name in record["notebooks"] if record_path(folder, name).is_file()}
+    record["exploratory test-set accesses"] = {"count": sum(map(len, accesses.values())), "by notebook": accesses}
+    if (manifest := folder / MANIFEST).is_file():
         evidence = json.loads(manifest.read_text(encoding="utf-8"))
         record["evidence"] = {name: evidence[name] for name in ("trials sha256", "trials",
                                                                 "accesses to the published test set")}

@@ -1,6 +1,5 @@
 """A run as a notebook sees it: profile, data set, and the folder that figures and tables go to."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.paths import REPORTS, replacing, require_new_folder, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
+from covidcnn.report.record import ACCESSES, LOCK, MADE, RUN_RECORD, entered, record_path
 from covidcnn.task import task_named
 
 if TYPE_CHECKING:
@@ -40,11 +40,10 @@ STORE = "store"
 """Folder of a report's trials, within the report folder."""
 EVIDENCE = "Evidence of the paper profile: published images"
 """Said of what a notebook shows of it, whatever images it runs on."""
-RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
-"""Of a report folder: what the report was made from; held while one is being written."""
 
 Content = Literal["images", "results", "evidence", "schema"]
-"""What a figure shows: images themselves, results measured on them, the paper profile's results, or none of these."""
+"""What a figure or table shows: images themselves, results measured on them, the paper profile's results (on published
+images, whatever images the notebook runs on), or none of these."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,7 @@ class Run:
         return recipe_for(self.dataset, profile_recipe(self.profile, **{"model": self.model} | changes))
 
     def train(self, recipe: "Recipe", seed: int) -> "Training":
-        """Train once on this run's data, for the model itself; validation images are scored.
-
-        See ``covidcnn.training.fit.train``.
-        """
+        """``covidcnn.training.fit.train`` on this run's data, for the model itself; validation images are scored."""
         from covidcnn.training.fit import train
 
         # In JupyterLab an interrupted cell is to end there, not with a model that was trained for less.
@@ -81,8 +77,8 @@ class Run:
     def trial(self, recipe: "Recipe", seed: int) -> "TrialResult":
         """History and scores (validation and test) of one training, from the report's store of trials.
 
-        What another notebook or an earlier run has finished is read, what was killed goes on. Scoring the
-        published test set is entered in the run record before it is done.
+        What another notebook or an earlier run has finished is read, what was killed goes on. Access to the published
+        test set is entered in the run record before it is scored.
 
         Raises:
             UserError: the training diverged.
@@ -95,26 +91,26 @@ class Run:
             # Before it scores anything; what goes on after it was killed need not be entered again.
             what = (f"{recipe.optimizer}, {recipe.images.preprocess} images, augmentation {recipe.augmentation}, "
                     f"balancing {recipe.balance}, seed {seed}")
-            if not (store.has_begun(trial) and what in self._entered()):
-                self.log_test_opening(what)
+            logged = (entry["name"] for path in self.folder.glob("record/*.json")
+                      for entry in entered(self.folder, path.stem)[ACCESSES])
+            if not (store.has_begun(trial) and what in logged):
+                self.log_test_access(what)
             return train_trial(dataset, trial, folder, report)
 
         store = open_store(self.folder / STORE)
         store.prepare()
         has_test = bool((self.dataset.images["split"] == "test").any())
-        result = store.run(self.dataset, pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test,
-                                             task=self.dataset.task),
-                           trainer=train_and_log)
+        trial = pin_trial(self.dataset.content_hash, recipe, seed, score_test=has_test, task=self.dataset.task)
+        result = store.run(self.dataset, trial, trainer=train_and_log)
         if result.diverged:
             raise UserError(result.diverged)
         return result
 
-    def log_test_opening(self, what: str) -> None:
+    def log_test_access(self, what: str) -> None:
         """Enter in the run record that ``what`` is scored on the published test images, outside the paper
         profile. Entries are only ever added, in later runs too."""
         if self.is_exploratory:
-            self._enter("test-set accesses", {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")},
-                        add=True)
+            self._enter(ACCESSES, {"name": what, "time": datetime.now(UTC).isoformat("T", "microseconds")}, add=True)
 
     def save_figure(self, figure: Figure, name: str, caption: str, content: Content, scores_test: bool = False
                     ) -> None:
@@ -124,21 +120,21 @@ class Run:
         and kept in a folder of their own that no commit takes.
 
         Args:
-            figure: complete; what is read in the notebook is the file of the report, drawn once.
+            figure: complete.
             name: file name without ending; the paper's number where it has one, for example 'fig_01'.
             caption: one or two sentences.
-            content: 'images', 'results' (measured on images), 'evidence' (of the paper profile, on published images,
-                whatever images the notebook runs on) or 'schema'.
+            content: see ``Content``.
             scores_test: results of the test split are in it; for the published test set outside the paper
                 profile the figure and its caption then say 'exploratory'.
         """
-        if scores_test and self.is_exploratory:
-            caption = f"{caption} ({EXPLORATORY})"
         folder = self.folder / "figures" / ("images" if content == "images" else "")
         # The layout is computed once and not again for each file.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        note = self._origin_note(content, scores_test)
+        source = self.dataset.source
+        is_exploratory = scores_test and self.is_exploratory
+        note = (self._origin(content) or (f"images: {source.credit}" if content == "images" and source.credit else "")
+                or ("exploratory: published test set" if is_exploratory else ""))
         if note:
             # Saving widens the picture to hold the note, and legends of the figure would move along with its edge.
             for legend in figure.legends:
@@ -149,32 +145,20 @@ class Run:
             figure.text(1, bottom - 0.01, note, ha="right", va="top", size=8, color="0.35")
         save_picture(figure, folder, name)
         picture = folder / f"{name}.png"
-        path = picture.relative_to(self.folder).as_posix()
-        self._enter("figures", {"name": name, "file": path, "caption": caption})
+        entry = {"name": name, "file": picture.relative_to(self.folder).as_posix()}
+        caption = self._stamped(caption, scores_test)
+        self._enter("figures", entry | {"caption": caption})
         plt.close(figure)
         # The metadata ties the picture to its files, for the report's page of this notebook.
-        display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption,
-                      metadata={"name": name, "file": path}))
+        display(Image(picture.read_bytes(), width=round(100 * figure.get_figwidth()), alt=caption, metadata=entry))
 
     def save_table(self, table: pd.DataFrame, name: str, caption: str, scores_test: bool = False,
                    content: Content = "results", headline: bool = False) -> None:
-        """Save a table as CSV and Markdown and enter it in the run record.
+        """Save a table as CSV and Markdown, with its index where that has a name, or several.
 
-        Args:
-            table: its index is written where it has a name, or several.
-            name: file name without ending.
-            caption: one or two sentences.
-            scores_test: numbers of the test split are in it; for the published test set outside the
-                paper profile the caption then says 'exploratory'.
-            content: 'schema' where no image had a part in it, 'evidence' as for a figure.
-            headline: the table stands at the head of the report's index.
+        Args are as for a figure; a ``headline`` table stands at the head of the report's index.
         """
-        if scores_test and self.is_exploratory:
-            caption = f"{caption} ({EXPLORATORY})"
-        if content == "evidence":
-            caption = f"{caption} {EVIDENCE}."
-        elif self.dataset.source.origin and content != "schema":
-            caption = f"{caption} {self.dataset.source.origin}"
+        caption = self._stamped(caption, scores_test, content)
         if isinstance(table.index, pd.MultiIndex):
             # Markdown would show its levels as one tuple.
             table = table.reset_index()
@@ -187,61 +171,44 @@ class Run:
         self._enter("tables", {"name": name, "file": f"tables/{name}.csv", "caption": caption, "headline": headline})
 
     def save_scores(self, scores: pd.DataFrame, name: str, caption: str, threshold: float = 0.5) -> None:
-        """Save per-image scores as ``scores/NAME.csv`` and enter them in the run record.
-
-        Every table can be computed from them again, and the report's threshold explorer shows them.
+        """Save per-image scores as ``scores/NAME.csv``: for the threshold explorer, and to compute tables again.
 
         Args:
             scores: a row an image: path, split, label, subtype, patient, score; further columns say which
                 training the score is of, for example ``optimizer`` and ``seed``.
             name: file name without ending.
             caption: one or two sentences.
-            threshold: fixed beforehand; a score at or above it is a call of the positive class.
+            threshold: fixed beforehand; from this score on the positive class is predicted.
         """
-        if self.is_exploratory and (scores["split"] == "test").any():
-            caption = f"{caption} ({EXPLORATORY})"
-        if self.dataset.source.origin:
-            caption = f"{caption} {self.dataset.source.origin}"
         with replacing(self.folder / "scores" / f"{name}.csv") as temporary:
             scores.to_csv(temporary, index=False, float_format="%.9g")
+        caption = self._stamped(caption, (scores["split"] == "test").any(), "results")
         self._enter("scores", {"name": name, "file": f"scores/{name}.csv", "caption": caption, "threshold": threshold,
                                "classes": self.dataset.task.classes})
 
     @property
     def is_exploratory(self) -> bool:
-        """Scoring this run's test images opens the published test set outside a protocol."""
+        """Whether scoring this run's test images is access to the published test set outside a protocol."""
         return self.dataset.source.protects_test and self.profile.name != PAPER
 
-    def _entered(self) -> set[str]:
-        """What the notebooks of this report have entered as scored on the published test set."""
-        return {entry["name"] for path in record_path(self.folder, "*").parent.glob("*.json")
-                for entry in json.loads(path.read_text(encoding="utf-8"))["test-set accesses"]}
+    def _origin(self, content: Content) -> str:
+        return {"evidence": EVIDENCE, "schema": ""}.get(content, self.dataset.source.origin)
 
-    def _origin_note(self, content: Content, scores_test: bool) -> str:
-        if content == "evidence":
-            return EVIDENCE
-        source = self.dataset.source
-        if source.origin and content != "schema":
-            return source.origin
-        if content == "images" and source.credit:
-            return f"images: {source.credit}"
-        return "exploratory: published test set" if scores_test and self.is_exploratory else ""
+    def _stamped(self, caption: str, scores_test: bool, content: Content = "schema") -> str:
+        """A caption with what must not be overlooked: that numbers are exploratory, and what images they are of."""
+        origin = self._origin(content) + ("." if content == "evidence" else "")
+        note = f"({EXPLORATORY})" if scores_test and self.is_exploratory else ""
+        return " ".join(filter(None, [caption, note, origin]))
 
     def _enter(self, part: str, entry: dict[str, Any], add: bool = False) -> None:
-        path = record_path(self.folder, self.notebook)
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = entered(self.folder, self.notebook)
         # A cell run twice in JupyterLab replaces its entry.
         record[part] = [old for old in record[part] if add or old["name"] != entry["name"]] + [entry]
-        write_json(path, record)
-
-
-def record_path(folder: Path, notebook: str) -> Path:
-    """Where a notebook enters what it made."""
-    return folder / "record" / f"{notebook}.json"
+        write_json(record_path(self.folder, self.notebook), record)
 
 
 def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> Path:
-    """Where a profile's report on a data set goes: ``reports/<profile>-<data set>/``.
+    """Where a profile's report on a data set goes: ``out``, ``COVIDCNN_OUT``, or ``reports/<profile>-<data set>/``.
 
     ``reports/paper/`` is the paper profile's alone, whatever ``out`` says.
 
@@ -249,18 +216,30 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
         UserError: ``out`` is the paper profile's folder, or inside it, and the profile is another; or there is
             something that is no report.
     """
-    chosen = str(out) or os.environ.get(OUT_VARIABLE, "")
-    if chosen:
-        folder = Path(chosen).expanduser()
-    else:
-        folder = REPORTS / (PAPER if profile.name == PAPER else f"{profile.name}-{dataset_name}")
-    kept = (REPORTS / PAPER).resolve()
-    if profile.name != PAPER and folder.resolve().is_relative_to(kept):
+    name = PAPER if profile.name == PAPER else f"{profile.name}-{dataset_name}"
+    folder = Path(str(out) or os.environ.get(OUT_VARIABLE) or REPORTS / name).expanduser()
+    papers = (REPORTS / PAPER).resolve()
+    if profile.name != PAPER and folder.resolve().is_relative_to(papers):
         raise UserError(f"{folder}: kept for the paper profile; choose another folder for '{profile.name}'")
     # In the clone itself, for example, a report would take the place of the notebooks it is made from.
-    if folder.resolve() != kept and not any(any(folder.glob(own)) for own in (RUN_RECORD, LOCK, "record/[0-9]*.json")):
+    is_report = any(any(folder.glob(own)) for own in (RUN_RECORD, LOCK, "record/[0-9]*.json"))
+    if folder.resolve() != papers and not is_report:
         require_new_folder(folder)
     return folder
+
+
+def require_data_for(profile: Profile, dataset: DataSet) -> None:
+    """Refuse data that no report of this profile can be made of.
+
+    Raises:
+        UserError: there are more classes than two, or it is another data set than the profile needs.
+    """
+    if not dataset.task.is_binary:
+        raise UserError(f"{dataset.root}: a report tells two classes apart, and there are {len(dataset.task.classes)}; "
+                        "choose two with --task A,B (train and evaluate take more)")
+    if profile.source not in ("", dataset.source.name):
+        raise UserError(f"the profile '{profile.name}' needs the published data set; {dataset.identity} "
+                        "Give its folder with --data, or choose another profile")
 
 
 def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: str = "", model: str = DEFAULT_MODEL,
@@ -268,10 +247,10 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     """Open a notebook's run: every notebook's first call.
 
     Args:
-        notebook: the notebook's name without ending; names its part of the record.
+        notebook: its name without ending.
         profile: 'smoke', 'quick' or 'paper'.
         data: a folder in the published layout; empty for the report runner's, or the phantom images.
-        out: the report's folder; empty for the report runner's, or ``reports/<profile>-<data set>/``.
+        out: as for ``report_folder``.
         task: two classes, as ``task_named`` reads them; empty for those of the data set.
         model: a name of ``covidcnn.models.registry.MODELS``.
         progress: as in ``open_dataset``.
@@ -284,12 +263,8 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)),
                            patients=os.environ.get(PATIENTS_VARIABLE), progress=progress,
                            task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
-    if chosen.source not in ("", dataset.source.name):
-        raise UserError(f"the profile '{profile}' needs the published data set; {dataset.identity} "
-                        "Give its folder with --data, or choose another profile")
+    require_data_for(chosen, dataset)
     folder = report_folder(chosen, dataset.name, out)
-    path = record_path(folder, notebook)
-    openings = json.loads(path.read_text(encoding="utf-8"))["test-set accesses"] if path.is_file() else []
-    write_json(path, {"figures": [], "tables": [], "scores": [], "test-set accesses": openings})
+    write_json(record_path(folder, notebook), entered(folder, notebook) | {kind: [] for kind in MADE})
     apply_style()
     return Run(notebook, chosen, dataset, folder, model)

@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any, TextIO
 from uuid import uuid4
 
 import nbformat
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import default
 
@@ -31,12 +30,12 @@ from covidcnn.errors import UserError
 from covidcnn.paths import CACHE_VARIABLE, MANIFEST, NOTEBOOKS, PROJECT, REPORTS, cache_folder, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebooks import Notebook, check_parameters
-from covidcnn.report.record import read_record, run_facts, write_record
-from covidcnn.report.run import LABELS_VARIABLE, LOCK, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
+from covidcnn.report.record import LOCK, read_record, run_facts, write_record
+from covidcnn.report.run import LABELS_VARIABLE, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_site, write_unfinished_index
 from covidcnn.task import PNEUMONIA
 
-# Papermill warns that a temporary file is not called .ipynb.
+# Papermill warns that a temporary file does not end in .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
 
 # Seconds for a kernel to start, and to hand over what a cell shows when the cell is done. The defaults, 60 and 4, fail
@@ -70,7 +69,7 @@ class Outcome:
 
 def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, folder: Path, resume: bool = False,
                report: Callable[[str], None] = print, jobs: int = 2, patients: str = "", labels: str = "",
-               parameters: Mapping[str, dict[str, Any]] = MappingProxyType({})) -> list[Outcome]:
+               parameters: Mapping[str, dict[str, Any]] | None = None) -> list[Outcome]:
     """Execute the notebooks; a failed one does not keep the others from running.
 
     Args:
@@ -80,10 +79,8 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         folder: the report's folder; what other notebooks left there stays.
         resume: keep what is done with the same notebook, library, parameters and data.
         report: receives lines of progress.
-        jobs: notebooks at a time. They do not read from one another, and most of what they do besides
-            training keeps one core busy.
-        patients: the table that ``dataset`` was opened with.
-        labels: likewise.
+        jobs: notebooks at a time; besides training most of what they do keeps one core busy.
+        patients, labels: the tables that ``dataset`` was opened with.
         parameters: of notebooks, by their names, besides ``PROFILE``.
 
     Returns:
@@ -96,10 +93,10 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
     # Here, once: papermill changes the working folder of the whole process while a notebook runs.
     folder = folder.absolute()
     shared = {"PROFILE": profile.name} | ({} if dataset.task == PNEUMONIA else {"TASK": str(dataset.task)})
-    given = {notebook.name: shared | parameters.get(notebook.name, {}) for notebook in notebooks}
+    given = {notebook.name: shared | (parameters or {}).get(notebook.name, {}) for notebook in notebooks}
     for notebook in notebooks:
         check_parameters(notebook.path, given[notebook.name])
-    with _alone_in(folder):
+    with _lock(folder):
         record, facts, software = read_record(folder), run_facts(profile, dataset), software_facts()
         if any(record.get(part) != fact for part, fact in facts.items()):
             # Made at another scale, or from other images: what is left of it is no part of this report.
@@ -109,6 +106,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
         statuses = {notebook.title: "unfinished" for notebook in notebooks}
         # No earlier run's index stands for what this one has not made.
         write_unfinished_index(folder, record, statuses)
+        writing = Lock()
 
         def enter(notebook: Notebook, key: str, outcome: Outcome) -> None:
             with writing:
@@ -122,63 +120,48 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
                 write_unfinished_index(folder, record, statuses)
 
         def run(number: int, notebook: Notebook) -> Outcome:
-            key = _key(notebook, given[notebook.name], dataset)
+            key, place = _key(notebook, given[notebook.name], dataset), f"[{number}/{total}] {notebook.name}"
             earlier = record["notebooks"].get(notebook.name, {})
             if resume and earlier.get("status") == "done" and earlier.get("key") == key:
-                report(f"[{number}/{total}] {notebook.name}: done before, kept")
+                report(f"{place}: done before, kept")
                 statuses[notebook.title] = "done"
                 return Outcome(notebook.name, "kept", earlier["seconds"])
-            report(f"[{number}/{total}] {notebook.name}: running")
+            report(f"{place}: running")
             # Should this process be killed, no earlier run's word stands for what is then half-made.
             enter(notebook, key, Outcome(notebook.name, "unfinished"))
             outcome = _execute(notebook, given[notebook.name], folder, number)
             enter(notebook, key, outcome)
-            report(f"[{number}/{total}] {notebook.name}: {outcome.status} in {outcome.seconds:.0f} s"
+            report(f"{place}: {outcome.status} in {outcome.seconds:.0f} s"
                    + (f"; {outcome.message}" if outcome.message else ""))
             return outcome
 
-        writing = Lock()
-        with _environment(dataset, folder, patients, labels), _threads(jobs) as pool:
-            outcomes = list(pool.map(run, range(1, total + 1), notebooks))
+        pool = ThreadPoolExecutor(jobs)
+        with _environment(dataset, folder, patients, labels):
+            try:
+                outcomes = list(pool.map(run, range(1, total + 1), notebooks))
+            finally:
+                # After an interrupt nobody waits for notebooks that run, which may take hours: the process is then to
+                # end at once, before they write on.
+                pool.shutdown(wait=False, cancel_futures=True)
         write_record(folder, record)
         write_site(folder, record)
         return outcomes
 
 
-@contextmanager
-def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that nobody waits for where the block is left early: their notebooks may take hours. The process is then
-    to end at once, before they write on."""
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Make a report's folder, and keep other processes from writing theirs there while the block runs."""
+def _lock(folder: Path) -> AcquireReturnProxy:
+    """Make a report's folder, and keep other processes from writing theirs there while a block with this runs."""
     try:
         for part in ("notebooks", "logs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
-    # The system frees it when the process dies.
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
+        # The system frees it when the process dies.
+        return FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout as error:
         raise UserError(f"{folder}: another report is being written there; wait for it, or choose another folder for "
                         "--out") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
 
 
 def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, position: int) -> Outcome:
@@ -211,8 +194,7 @@ def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path, l
                 papermill.execute_notebook(
                     str(notebook.path), str(draft), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
                     progress_bar=progress, stdout_file=log, stderr_file=log, autosave_cell_every=0,
-                    kernel_manager_class=_LocalKernels, start_timeout=_PATIENCE,
-                    iopub_timeout=_PATIENCE)
+                    kernel_manager_class=_LocalKernels, start_timeout=_PATIENCE, iopub_timeout=_PATIENCE)
             except papermill.PapermillExecutionError as error:
                 message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
             _drop_traces_of_the_run(draft)
@@ -258,16 +240,14 @@ def _environment(dataset: DataSet, folder: Path, patients: str, labels: str) -> 
               SKIP_BAD_VARIABLE: "1" if len(dataset.left_out) else "",
               PATIENTS_VARIABLE: _absolute(patients), LABELS_VARIABLE: _absolute(labels),
               "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))}
-    before = {name: os.environ.get(name) for name in values}
+    before = dict(os.environ)
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _absolute(table: str) -> str:
@@ -279,8 +259,7 @@ def _absolute(table: str) -> str:
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
     """What a notebook's result follows from: itself, the library, its parameters, the data, the evidence it shows."""
     digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
-    evidence = [path for name in ("claims.csv", MANIFEST, "openings.csv")
-                if (path := REPORTS / "paper" / name).is_file()]
-    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *evidence]:
+    evidence = (REPORTS / "paper" / name for name in ("claims.csv", MANIFEST, "openings.csv"))
+    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *filter(Path.is_file, evidence)]:
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -4,7 +4,6 @@ They work from disk, with no network: style, scripts and data stand in the page 
 policy lets a browser run those scripts and no other, whatever a file name or a notebook's output may hold.
 """
 
-import json
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +17,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.paths import replacing
 from covidcnn.report.cells import code_colours, label, notebook_html
 from covidcnn.report.explorer import explorer_choices
-from covidcnn.report.run import record_path
+from covidcnn.report.record import MADE, entered
 
 INDEX, EXPLORER = "index.html", "explorer.html"
 FIGURE_SCALE = 1.5
@@ -27,12 +26,7 @@ _STATIC = Path(__file__).parent / "static"
 
 
 def write_site(folder: Path, record: dict[str, Any]) -> None:
-    """Write every page of a report folder.
-
-    Args:
-        folder: holds what the notebooks left: ``notebooks/``, ``record/``, figures, tables, scores.
-        record: the run record. How each notebook went, and on what data, is read from it.
-    """
+    """Write every page of a report folder from its run record and from what the notebooks left there."""
     parts = [_part(folder, name, entry) for name, entry in sorted(record["notebooks"].items())]
     choices = explorer_choices(folder, [entry for part in parts for entry in part["scores"]])
     shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else ""}
@@ -48,49 +42,35 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
 
 
 def write_unfinished_index(folder: Path, record: dict[str, Any], notebooks: dict[str, str]) -> None:
-    """Write an index that says that the run is not at its end; ``write_site`` replaces it.
-
-    Args:
-        folder: the report's.
-        record: the run record.
-        notebooks: title and status of each.
-    """
+    """Write an index that says that the run is not at its end, with the status of each notebook by its title;
+    ``write_site`` replaces it."""
     _write(folder / INDEX, "unfinished.html.j2", [], record=record, notebooks=notebooks)
 
 
 def _part(folder: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """What the pages say of one notebook: its entry in the run record, and what it made that is still there."""
-    path = record_path(folder, name)
-    entered = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    figures, tables, scores = (
-        [made for made in entered.get(kind, []) if (folder / made["file"]).is_file()]
-        for kind in ("figures", "tables", "scores"))
+    made = entered(folder, name)
+    figures, tables, scores = ([one for one in made[kind] if (folder / one["file"]).is_file()] for kind in MADE)
+    for figure in figures:
+        with Image.open(folder / figure["file"]) as picture:
+            figure["width"] = round(picture.width / FIGURE_SCALE)
     return entry | {
         "name": name,
         "page": f"{name}.html" if (folder / "notebooks" / f"{name}.ipynb").is_file() else "",
-        "figures": [figure | {"width": _shown_width(folder / figure["file"])} for figure in figures],
+        "figures": figures,
         "tables": [table | _columns_and_rows(folder / table["file"]) for table in tables],
         "scores": scores,
     }
-
-
-def _shown_width(picture: Path) -> int:
-    with Image.open(picture) as image:
-        return round(image.width / FIGURE_SCALE)
 
 
 def _columns_and_rows(path: Path) -> dict[str, Any]:
     """A table as text for people; numbers keep their exact value beside it, to be sorted by."""
     # Only an empty field is missing: 'None' and 'NA' are words. Whole numbers stay whole beside missing ones.
     table = pd.read_csv(path, keep_default_na=False, na_values=[""]).convert_dtypes()
-    return {"columns": list(table.columns),
-            "rows": [[_cell(value) for value in row] for row in table.itertuples(index=False)]}
-
-
-def _cell(value: Any) -> dict[str, Any]:
-    if pd.isna(value):
-        return {"text": ""}
-    return {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
+    return {"columns": list(table.columns), "rows": [
+        [{"text": ""} if pd.isna(value) else
+         {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
+         for value in row] for row in table.itertuples(index=False)]}
 
 
 def four_digits(value: float) -> str:

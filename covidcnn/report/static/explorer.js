@@ -1,5 +1,5 @@
 "use strict";
-// The threshold explorer: counts calls at a threshold, in the page, from scores that the page holds.
+// The threshold explorer: counts predictions at a threshold, in the page, from scores that the page holds.
 // Scores arrive in ascending order, by split and class, so that a count is a binary search.
 
 const Z = 1.959963984540054; // two-sided 95 % of the normal distribution
@@ -22,7 +22,7 @@ function countBelow(sorted, x) {
   return low;
 }
 
-/** A score at or above the threshold is a call of the positive class. */
+/** From the threshold on the positive class is predicted. */
 function confusion({ negative, positive }, threshold) {
   const trueNegatives = countBelow(negative, threshold);
   const falseNegatives = countBelow(positive, threshold);
