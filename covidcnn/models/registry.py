@@ -31,16 +31,9 @@ class Model(Protocol):
         """Side in pixels below which its poolings leave nothing."""
 
     def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":
-        """The network in plain Keras, in float32, not compiled.
-
-        Args:
-            task: what it tells apart; the last layer has ``task.outputs`` units and ``task.activation``.
-            image_size: side of the input in pixels.
-            seed: of initial weights and dropout, and of nothing else.
-
-        Returns:
-            Functional model from float (batch, image_size, image_size, 1) in 0..1 to float (batch, task.outputs).
-        """
+        """The network in plain Keras, in float32, not compiled: Functional, from float (batch, image_size, image_size,
+        1) in 0..1 to float (batch, task.outputs) by ``task.activation``. The seed is that of initial weights and
+        dropout, and of nothing else."""
 
 
 NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn}
@@ -53,11 +46,7 @@ DEFAULT_MODEL = "paper"
 
 
 def model_named(name: str) -> type[Model] | type[ClassicalModel]:
-    """The options of the model of that name.
-
-    Raises:
-        UserError: there is no such model.
-    """
+    """The options of the model of that name; a UserError if there is none."""
     return named(MODELS, name, "model")
 
 
