@@ -18,13 +18,8 @@ from covidcnn.evaluation.metrics import bootstrap_by_patient, confusion
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task
 
-MEASURES = {
-    "pixel area": "file header",
-    "width / height": "file header",
-    "stored in colour": "file header",
-    "mean grey": "pixels",
-    "contrast": "pixels",
-}
+MEASURES = {"pixel area": "file header", "width / height": "file header", "stored in colour": "file header",
+            "mean grey": "pixels", "contrast": "pixels"}
 """Columns of ``image_measures`` and where each is read. What stands in the file header is lost when images
 are resized or converted; what stands in the pixels goes with them."""
 
@@ -34,10 +29,8 @@ FOLDS = 5
 
 
 def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
-    """One number an image and measure: nothing in it knows where the lungs are.
-
-    Args:
-        pixels: uint8 (n, height, width), in the order of ``images``, not transformed.
+    """One number an image and measure: nothing in it knows where the lungs are. Pixels are uint8 (n, height, width), in
+    the order of ``images``, not transformed.
 
     Returns:
         A row an image: path, split ('train' also for images of a folder without splits), label, subtype, patient and
@@ -72,14 +65,10 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
 
 def baseline_scores(images: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
                     task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Scores of the baseline: a classifier of two classes on coarse pixels.
+    """Scores of the baseline, a classifier of two classes on ``coarse_pixels``; None is the ridge classifier.
 
     Training images are scored by models that have not seen their patient, test images by one model trained on all
     training images. Images of val are left out; where there is no test split there are no rows of it.
-
-    Args:
-        pixels: from ``coarse_pixels``, in the order of ``images``.
-        model: of scikit-learn; None takes the ridge classifier.
 
     Returns:
         A row an image: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a decision
@@ -117,12 +106,9 @@ def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMO
 
 
 def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Within one class, can a linear classifier on coarse pixels tell a test image from a training image?
+    """Within one class, can a linear classifier on ``coarse_pixels`` tell a test image from a training image?
 
     If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
-
-    Args:
-        pixels: from ``coarse_pixels``, in the order of ``images``.
 
     Returns:
         A row a class: ``label``, ``train images``, ``test images``, ``auc``, ``low``, ``high``. A class with fewer than

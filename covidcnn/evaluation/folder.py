@@ -21,7 +21,6 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
 
     Args:
         predictor, facts: from ``load_predictor``.
-        dataset: images of any kinds and sizes, with the classes of the model's task.
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
         samples: of the bootstrap.
 
@@ -29,7 +28,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         What ``--json`` prints, and under 'scores' the per-image table.
 
     Raises:
-        DataError: no such split, or a class is missing.
+        DataError: no such split, or a class of the model's task is missing.
     """
     task = facts.task
     splits = set(dataset.images["split"])

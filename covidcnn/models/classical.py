@@ -23,12 +23,8 @@ _Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
-    """What a model of scikit-learn sees of images, uint8 (height, width) each: float32 (n, features).
-
-    Args:
-        kind: 'pixels', 0 to 1, or 'hog', histograms of oriented gradients.
-        side: to which the images are shrunk first, in pixels; of 'hog' a multiple of 8, at least 16.
-    """
+    """What a model of scikit-learn sees of images, uint8 (height, width) each, shrunk to ``side`` pixels: float32 (n,
+    features), for 'pixels' 0 to 1, for 'hog', whose side is a multiple of 8, at least 16, histograms of gradients."""
     # Here and not above: recipes take the options, and need not wait for these.
     from skimage.feature import hog
 
@@ -55,12 +51,7 @@ class ClassicalModel(Checked):
             raise UserError(f"side {self.side}: hog needs a multiple of {_CELL}, at least {2 * _CELL}")
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """scikit-learn's estimator, not fitted.
-
-        Args:
-            seed: of what it draws at random, if anything.
-            balanced: whether classes weigh the same, whatever their shares.
-        """
+        """scikit-learn's estimator, not fitted; balanced where classes weigh the same, whatever their shares."""
         raise NotImplementedError
 
 
@@ -126,6 +117,12 @@ class RandomForest(ClassicalModel):
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier(self.trees, class_weight=_weight(balanced), random_state=seed)
+
+
+CLASSICAL: dict[str, type[ClassicalModel]] = {
+    "ridge": Ridge, "neighbours": NearestNeighbours, "logistic": LogisticRegression, "svm": SupportVectors,
+    "forest": RandomForest}
+"""By name, as for ``--model``."""
 
 
 def probabilities_of(estimator: "ClassifierMixin", features: np.ndarray) -> np.ndarray:

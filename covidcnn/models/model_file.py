@@ -24,7 +24,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.classical import ClassicalModel
+from covidcnn.models.classical import CLASSICAL, ClassicalModel
 from covidcnn.models.guard import (
     CONFIG,
     LARGEST_WEIGHTS,
@@ -36,7 +36,7 @@ from covidcnn.models.guard import (
     require_known_parts,
 )
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
-from covidcnn.models.registry import CLASSICAL, Model
+from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
 from covidcnn.task import PNEUMONIA, Task
 
@@ -154,7 +154,7 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
                             "use a model.keras that covidcnn train saved")
         try:
             facts = _read_facts(read_member(members, MEMBER))
-        except UserError as error:
+        except DataError as error:
             raise DataError(f"{path}: {error}") from error
         kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
         content: dict[str, bytes] = {}

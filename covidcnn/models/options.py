@@ -45,7 +45,7 @@ def _in_words(error: ValidationError) -> UserError:
     given, place = first["input"], ", ".join(map(str, first["loc"]))
     remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
               if isinstance(given, str) and NUMBER.fullmatch(given) else "")
-    return UserError(f"{place}: {first['msg']}, not {given!r}{remedy}")
+    return UserError(f"{place}: {first['msg'].split(' after validation')[0]}, not {given!r}{remedy}")
 
 
 def one_of(known: Iterable[str], what: str) -> AfterValidator:

@@ -3,14 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from covidcnn.errors import named
-from covidcnn.models.classical import (
-    ClassicalModel,
-    LogisticRegression,
-    NearestNeighbours,
-    RandomForest,
-    Ridge,
-    SupportVectors,
-)
+from covidcnn.models.classical import CLASSICAL, ClassicalModel
 from covidcnn.models.five_block import FiveBlockCnn
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
@@ -37,9 +30,6 @@ class Model(Protocol):
 
 
 NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn}
-CLASSICAL: dict[str, type[ClassicalModel]] = {
-    "ridge": Ridge, "neighbours": NearestNeighbours, "logistic": LogisticRegression, "svm": SupportVectors,
-    "forest": RandomForest}
 MODELS: dict[str, type[Model] | type[ClassicalModel]] = {**NETWORKS, **CLASSICAL}
 """By name, as for ``--model``."""
 DEFAULT_MODEL = "paper"

@@ -37,15 +37,9 @@ _AT_ONCE = ("epochs", "balance", "validation", "validation_fraction", "split_see
 
 
 def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """A catalogue's images with their ``role``, training images and validation drawn down to the recipe's number.
-
-    Args:
-        seed: of the training: with each another ``training_draw`` is drawn, since which images it has is chance too.
-        task: whose classes training and validation need.
-
-    Raises:
-        UserError: the recipe draws a share of the first of two classes, and there are more.
-    """
+    """A catalogue's images with their ``role``, training images and validation drawn down to the recipe's number. With
+    each seed another ``training_draw`` is drawn, since which images it has is chance too; a UserError where there are
+    more than two classes to draw from."""
     with_roles = assign_roles(images, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
@@ -74,19 +68,18 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
           events: Path | None = None, identity: str = "") -> Training:
     """Train on ``dataset`` and score its images.
 
-    The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those
-    of the plain model that is returned, in float32, whatever the precision of the training.
-
-    A training that was killed goes on after its last finished epoch if it is called again with the same
-    ``folder``, and ends with the same bits as an undisturbed one on the same machine.
+    The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those of
+    the plain model that is returned, in float32, whatever the precision of the training. One that was killed goes on
+    after its last finished epoch if it is called again with the same ``folder``, and ends with the same bits as an
+    undisturbed one on the same machine.
 
     Args:
         seed: of initial weights, order, augmentation and dropout.
         folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
         score_roles: which images to score: 'train', 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
-        keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
-            ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
+        keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with ``interrupted`` set.
+            Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
         events: folder for TensorBoard's events, if any are wanted.
         identity: text that only this training has, so that no other goes on from ``folder``.
 

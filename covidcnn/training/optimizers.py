@@ -33,13 +33,8 @@ def default_learning_rate(name: str) -> float:
 
 def make_optimizer(name: str, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
                    weight_average: float = 0.0) -> "keras.optimizers.Optimizer":
-    """A fresh optimizer object: one that has trained carries state from model to model.
-
-    Args:
-        name: in any case.
-        learning_rate: None takes ``default_learning_rate``.
-        weight_average: momentum of a moving average of the weights, in [0, 1); 0 for none.
-    """
+    """A fresh optimizer object, by its name in any case: one that has trained carries state from model to model. No
+    rate is ``default_learning_rate``; ``weight_average`` is the momentum of an average of the weights, 0 for none."""
     from covidcnn.backend import keras
 
     known = optimizer_name(name)

@@ -84,11 +84,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with these settings, named as ``settings_of`` names them; the others have their defaults.
-
-    Raises:
-        UserError: a name is unknown, or a value is wrong.
-    """
+    """The recipe with these settings, named as ``settings_of`` names them; the others have their defaults. A UserError
+    if a name is unknown, or a value is wrong."""
     options = model_named(str(settings.get("model", DEFAULT_MODEL)))
     own = {name: value for name, value in settings.items() if name != "model"}
     images, model = ({name: own.pop(name) for name in fields_of(kind) if name in own}

@@ -39,12 +39,8 @@ class TrainingState:
 
 
 def save_state(path: Path, identity: str, state: TrainingState) -> None:
-    """Write the state as an .npz file, whole or not at all; ``load_state`` asks for the identity, text that only this
-    training has.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write the state as an .npz file, whole or not at all, or raise a UserError; ``load_state`` asks for the identity,
+    text that only this training has."""
     arrays = {"identity": np.array(identity), "history": state.history.to_numpy(float),
               "columns": np.array(state.history.columns.tolist()), "epoch_scores": state.epoch_scores}
     for part in _LISTS:
@@ -54,11 +50,8 @@ def save_state(path: Path, identity: str, state: TrainingState) -> None:
 
 
 def load_state(path: Path, identity: str) -> TrainingState | None:
-    """Read the state; None if there is none, or none that can be read, which is then logged as a warning.
-
-    Raises:
-        UserError: the file is another training's.
-    """
+    """Read the state; None if there is none, or none that can be read, which is then logged as a warning. A UserError
+    if the file is another training's."""
     if not path.is_file():
         return None
     try:

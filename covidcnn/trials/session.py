@@ -16,7 +16,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import describe, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, named
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.classical import ClassicalModel
@@ -41,16 +41,14 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     """Train, and leave ``model.keras`` (of a model of scikit-learn ``model.skops``), ``history.csv``, ``scores.csv``,
     ``run.json`` and TensorBoard's events in ``folder``.
 
-    The threshold is fixed on validation and stored in the model file. An interrupted training leaves the
-    same files, made from its best finished epoch; one that was killed goes on when it is called again.
+    The threshold is fixed on validation and stored in the model file. An interrupted training leaves the same files,
+    made from its best finished epoch; one that was killed goes on when it is called again.
 
     Raises:
-        UserError: ``folder`` holds a model or anything else that would be overwritten, another training goes on
-            there, or it cannot be written.
+        UserError: ``folder`` holds what would be overwritten, another training goes on there, or it cannot be written.
         DataError: the images do not allow the recipe's validation.
     """
-    if threshold_rule not in RULES:
-        raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
+    named(dict.fromkeys(RULES), threshold_rule, "threshold rule")
     if threshold_rule != RULES[0] and not dataset.task.is_binary:
         raise UserError(f"threshold {threshold_rule}: of {len(dataset.task.classes)} classes the most probable is "
                         "predicted, without a threshold; leave it out")

@@ -15,11 +15,7 @@ from covidcnn.trials.trial import Trial
 
 
 def shard(trials: list[Trial], share: str) -> list[Trial]:
-    """The share '2/8' of the trials: the second of eight, of about equal size, by key.
-
-    Raises:
-        UserError: ``share`` is not of this form.
-    """
+    """The share '2/8' of the trials: the second of eight, of about equal size, by key; a UserError for other forms."""
     try:
         part, parts = map(int, share.split("/"))
     except ValueError:
@@ -57,12 +53,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial: 'run', 'found' finished, left 'elsewhere' to another process, or a 'problem'."""
+    """What became of a trial: 'run', 'diverged', 'found' finished, running 'elsewhere', or a 'problem'."""
 
     trial: Trial
     how: str
     seconds: float
-    diverged: bool = False
     problem: str = ""
 
 
@@ -104,9 +99,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     reported, and the others go on. What another process runs is left to it, and taken over should it die.
 
     Args:
-        trials: for example from ``Sweep.trials``; they are begun in this order.
-        store: receives the results.
-        dataset: with the trials' content hash.
+        trials: in the order in which they are begun, on the images of the data set.
         watch: called whenever something changed.
         trainer: does the training; ``train_trial`` if none is given.
         executor: where trials are run.
@@ -161,8 +154,8 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
                 progress = replace(progress, problems=(*progress.problems, outcome.problem))
                 continue
             progress = replace(progress, done=progress.done + 1, before=progress.before + (outcome.how == "found"),
-                               diverged=progress.diverged + outcome.diverged)
-            if not progress.running and outcome.how == "run":
+                               diverged=progress.diverged + (outcome.how == "diverged"))
+            if not progress.running and outcome.how != "found":
                 epochs_run += outcome.trial.recipe.epochs
                 progress = replace(progress, seconds_left=seconds_left())
                 watch(progress)
@@ -172,13 +165,14 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
 
 
 def _run(store: TrialStore, dataset: DataSet, trainer: Trainer | None, trial: Trial, report: Report | None) -> Outcome:
-    begin = time.monotonic()
+    begin, problem = time.monotonic(), ""
     try:
-        how = store.run_unless_claimed(dataset, trial, report, trainer)
-        diverged = how == "run" and bool(store.read(trial.key).diverged)
+        how: str = store.run_unless_claimed(dataset, trial, report, trainer)
+        if how == "run" and store.read(trial.key).diverged:
+            how = "diverged"
     except UserError as error:
-        return Outcome(trial, "problem", time.monotonic() - begin, problem=str(error))
-    return Outcome(trial, how, time.monotonic() - begin, diverged)
+        how, problem = "problem", str(error)
+    return Outcome(trial, how, time.monotonic() - begin, problem)
 
 
 def _damage(store: TrialStore, trial: Trial) -> str:

@@ -42,8 +42,8 @@ class Trial:
     def key(self) -> str:
         """Twenty hexadecimal digits, the same for equal trials and for no others.
 
-        Fields of the recipe that have their default are left out, so that a field added later, which does
-        nothing at its default, leaves the keys of finished trials alone.
+        Fields of the recipe that have their default are left out, so that a field added later, which does nothing at
+        its default, leaves the keys of finished trials alone.
         """
         recipe = _changed(self.recipe) | {"images": _changed(self.recipe.images)} | _changed(self.recipe.model)
         if (model := name_of(self.recipe.model)) != DEFAULT_MODEL:
@@ -71,11 +71,7 @@ class Trial:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Trial":
-        """The trial that ``to_dict`` wrote.
-
-        Raises:
-            KeyError, TypeError, UserError: it is none.
-        """
+        """The trial that ``to_dict`` wrote; a KeyError, TypeError or UserError if it is none."""
         settings = value["recipe"] | value["recipe"]["images"]
         del settings["images"]
         # Older files know of no other task.
