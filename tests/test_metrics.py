@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from covidcnn.evaluation.measures import expected_calibration_error
 from covidcnn.evaluation.metrics import (
     Confusion,
     bootstrap_by_patient,
@@ -14,7 +15,6 @@ from covidcnn.evaluation.metrics import (
     cross_entropy,
     estimates_table,
     evaluate_scores,
-    expected_calibration_error,
     wilson,
 )
 from covidcnn.task import PNEUMONIA
@@ -39,7 +39,7 @@ PAPER = Confusion(true_negatives=205, false_positives=29, false_negatives=16, tr
 
 # ---------------------------------------------------------------- confusion matrix
 
-def test_matrix_counts_calls_at_and_above_the_threshold():
+def test_matrix_counts_predictions_at_and_above_the_threshold():
     scores = make_scores([0, 0, 0, 1, 1, 1], [0.1, 0.5, 0.49, 0.5, 0.9, 0.2])
     assert confusion(scores) == Confusion(2, 1, 1, 2)
     assert confusion(scores, 0.0) == Confusion(0, 3, 0, 3)
@@ -65,16 +65,16 @@ def test_metrics_of_the_papers_matrix_are_the_papers():
 
 
 def test_metrics_that_are_undefined_are_nan():
-    never_called = Confusion(5, 0, 5, 0)
-    assert math.isnan(never_called.precision)
-    assert never_called.f1 == 0
+    never_predicted = Confusion(5, 0, 5, 0)
+    assert math.isnan(never_predicted.precision)
+    assert never_predicted.f1 == 0
     assert math.isnan(Confusion(0, 0, 2, 3).specificity)
     assert math.isnan(Confusion(2, 3, 0, 0).sensitivity)
     assert math.isnan(Confusion(0, 0, 0, 0).accuracy)
     assert math.isnan(Confusion(4, 0, 0, 0).f1)
 
 
-def test_matrix_as_a_table_has_images_in_rows_and_calls_in_columns():
+def test_matrix_as_a_table_has_images_in_rows_and_predictions_in_columns():
     table = PAPER.as_table()
     assert table.loc["NORMAL"].to_dict() == {"NORMAL": 205, "PNEUMONIA": 29}
     assert table.loc["PNEUMONIA"].to_dict() == {"NORMAL": 16, "PNEUMONIA": 374}
@@ -83,14 +83,14 @@ def test_matrix_as_a_table_has_images_in_rows_and_calls_in_columns():
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.77])
 def test_metrics_agree_with_scikit_learn(threshold):
     scores = random_scores()
-    labels, called = PNEUMONIA.encode(scores["label"]), (scores["score"] >= threshold).astype(int)
+    labels, predicted = PNEUMONIA.encode(scores["label"]), (scores["score"] >= threshold).astype(int)
     matrix = confusion(scores, threshold)
-    assert matrix.as_table().to_numpy().tolist() == sk.confusion_matrix(labels, called).tolist()
-    assert matrix.accuracy == pytest.approx(sk.accuracy_score(labels, called))
-    assert matrix.sensitivity == pytest.approx(sk.recall_score(labels, called))
-    assert matrix.specificity == pytest.approx(sk.recall_score(labels, called, pos_label=0))
-    assert matrix.precision == pytest.approx(sk.precision_score(labels, called))
-    assert matrix.f1 == pytest.approx(sk.f1_score(labels, called))
+    assert matrix.as_table().to_numpy().tolist() == sk.confusion_matrix(labels, predicted).tolist()
+    assert matrix.accuracy == pytest.approx(sk.accuracy_score(labels, predicted))
+    assert matrix.sensitivity == pytest.approx(sk.recall_score(labels, predicted))
+    assert matrix.specificity == pytest.approx(sk.recall_score(labels, predicted, pos_label=0))
+    assert matrix.precision == pytest.approx(sk.precision_score(labels, predicted))
+    assert matrix.f1 == pytest.approx(sk.f1_score(labels, predicted))
 
 
 # ---------------------------------------------------------------- scores
@@ -260,7 +260,7 @@ def test_subtype_that_does_not_occur_is_not_reported():
     assert "sensitivity, virus" not in evaluate_scores(random_scores(), samples=2)
 
 
-def test_precision_is_nan_and_the_rest_is_not_when_pneumonia_is_never_called():
+def test_precision_is_nan_and_the_rest_is_not_when_pneumonia_is_never_predicted():
     estimates = evaluate_scores(random_scores(), threshold=1.1, samples=20)
     assert math.isnan(estimates["precision"].value)
     assert estimates["sensitivity"].value == estimates["f1"].value == 0

@@ -156,7 +156,7 @@ def test_training_uses_it_and_says_what_it_was_made_from(mnist_folder, tmp_path,
 
 def test_sweep_uses_it(mnist_folder, tmp_path, run, monkeypatch):
     asked = []
-    monkeypatch.setattr("covidcnn.cli.trials.run_and_watch", lambda trials, store, dataset: asked.extend(trials))
+    monkeypatch.setattr("covidcnn.cli.trials.run_and_watch", lambda trials, *others: asked.extend(trials))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(
         {"seeds": [0], "recipe": {"epochs": 1, "size": 16}, "grid": {"validation": ["patient", "image", "published"]}}))
     code, _, _ = run("sweep", tmp_path / "sweep.yaml", "--store", tmp_path / "store", "--data", mnist_folder)

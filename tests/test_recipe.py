@@ -27,8 +27,10 @@ def test_optimizer_is_spelt_as_in_the_paper():
     ({"choose_by": "best"}, ("'best'", "last")), ({"score_every_epoch": ("val",)}, ("'val'", "validation")),
     ({"balance": "smote"}, ("'smote'", "class-weight")),
     ({"validation": "fold"}, ("'fold'", "patient")),
-    ({"epochs": 0}, ("0 epochs", "at least 1")),
-    ({"batch_size": 0}, ("batches of 0", "at least 1")),
+    ({"epochs": 0}, ("epochs", "greater than or equal to 1", "not 0")),
+    ({"batch_size": 0}, ("batch_size", "greater than or equal to 1", "not 0")),
+    ({"epochs": "2"}, ("epochs", "'2'", "write it without quotes")), ({"epochs": 1.5}, ("epochs", "1.5")),
+    ({"epoch": 1}, ("epoch: Unexpected",)),
     ({"images": ImageSettings(16), "model": PaperCnn((4, 4, 4, 4, 4))}, ("image size 16", "at least 32")),
 ])
 def test_value_that_cannot_work_is_refused_when_the_recipe_is_written(change, words, refused):

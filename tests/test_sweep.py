@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
 from covidcnn.trials.spec import parse_sweep, read_sweep
 from covidcnn.trials.store import TrialStore
-from covidcnn.trials.sweep import run_in_processes, run_sweep, shard
+from covidcnn.trials.sweep import LocalProcesses, run_sweep, shard
 
 DATA = "a" * 64
 GRID = {"seeds": [0, 1, 2], "recipe": {"epochs": 3, "size": 32, "precision": "float32"},
@@ -78,27 +79,27 @@ def test_filters_are_a_list():
     ({"seeds": [0.5]}, ["seeds", "0.5"]),
     ({"seeds": [2**32]}, ["seeds", "4294967295"]),
     ({"recipe": {"epochs": 3, "filters": [8, "x"]}}, ["filters", "'x'"]),
-    ({"recipe": {"epochs": 3, "filters": [8, 0]}}, ["filters", "at least 1"]),
+    ({"recipe": {"epochs": 3, "filters": [8, 0]}}, ["filters", "greater than or equal to 1"]),
     ({"recipe": {"epochs": 3, "filters": []}}, ["filters"]),
     ({"grid": {"learning_rate": ["1e-3"]}}, ["learning_rate", "without quotes"]),
     ({"recipe": {"epochs": "1"}}, ["epochs", "without quotes"]),
-    ({"grid": {"learning_rate": [float("inf")]}}, ["learning rate inf"]),
+    ({"grid": {"learning_rate": [float("inf")]}}, ["learning_rate", "inf"]),
     ({"score_test": "yes"}, ["score_test", "yes", "write true or false"]),
     ({"grids": {}}, ["grids", "did you mean grid?"]),
     ({"recipe": {"epochs": 3, "optimiser": "SGD"}}, ["optimiser", "did you mean optimizer?"]),
     ({"recipe": {"epochs": 3, "images": {}}}, ["images"]),
     ({"recipe": {}}, ["give epochs"]),
     ({"recipe": {"epochs": "many"}}, ["epochs", "many"]),
-    ({"recipe": {"epochs": 0}}, ["at least 1"]),
+    ({"recipe": {"epochs": 0}}, ["epochs", "greater than or equal to 1"]),
     ({"recipe": {"epochs": 3, "dropout": "0.2"}}, ["dropout", "0.2"]),
     ({"recipe": {"epochs": 3, "size": 224.5}}, ["size", "224.5"]),
     ({"grid": {"optimizer": ["Magic"]}}, ["Magic", "Nadam"]),
     ({"recipe": {"epochs": 3, "dropout": float("nan")}}, ["dropout"]),
     ({"recipe": {"epochs": 3, "learning_rate": 1}}, ["learning_rate", "given twice"]),
-    ({"recipe": {"epochs": 3, "split_seed": {1, 2}}}, ["set"]),
+    ({"recipe": {"epochs": 3, "split_seed": {1, 2}}}, ["split_seed", "{1, 2}"]),
     ({"recipe": ["epochs"]}, ["recipe"]),
     ({"grid": {"optimizer": "SGD"}}, ["grid", "list"]),
-    ({"grid": {"optimizer": []}}, ["grid", "list"]),
+    ({"grid": {"optimizer": []}}, ["grid", "at least 1 item, not []"]),
     ({"variants": {}}, ["variants"]),
     ({"variants": []}, ["variants"]),
 ])
@@ -201,14 +202,72 @@ def test_two_sweeps_at_once_run_each_trial_once_and_count_it_once(tmp_path):
     assert len(list((tmp_path / "trials").glob("*.json"))) == 12
 
 
-def test_processes_share_the_trials_and_begin_none_that_would_end_too_late(tmp_path):
-    trials, said = parse_sweep(GRID).trials(DATA), []
-    run_in_processes(trials, TrialStore(tmp_path), None, 3, 0.0, said.append, stub_trainer)
+def test_processes_leave_what_one_after_the_other_leaves(tmp_path):
+    def trainer(dataset, trial, folder, report):
+        if trial.seed == 1 and trial.recipe.optimizer == "SGD":
+            raise DataError("too few images; give more")
+        if trial.recipe.learning_rate == 0.1:
+            raise Diverged("no number")
+        return stub_trainer(dataset, trial, folder, report)
+
+    trials, seen = parse_sweep(GRID).trials(DATA), []
+    alone = run_sweep(trials, TrialStore(tmp_path / "alone"), None, lambda progress: None, trainer)
+    beside = run_sweep(trials, TrialStore(tmp_path / "beside"), None, seen.append, trainer, LocalProcesses(3))
+    assert (beside.done, beside.before, beside.diverged, beside.problems, beside.left) == (
+        alone.done, alone.before, alone.diverged, alone.problems, alone.left) == (
+        10, 0, 5, ("too few images; give more",) * 2, 0)
+    found, expected = ([(result.trial, result.digest, result.diverged) for result in TrialStore(folder).read_all()[0]]
+                       for folder in (tmp_path / "beside", tmp_path / "alone"))
+    assert found == expected
+    assert [progress.done for progress in seen[1:-1]] == list(range(1, 11))
+    assert all(progress.seconds_left is not None for progress in seen[1:])
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_no_trial_is_begun_that_would_end_too_late(processes, tmp_path):
+    executor = {"executor": LocalProcesses(processes)} if processes > 1 else {}
+    end = run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None, stub_trainer,
+                    minutes=-1.0, **executor)
+    assert (end.done, end.left) == (0, 12)
     assert not list((tmp_path / "trials").glob("*.json"))
-    assert said == ["a process ran 0 trials, the longest in 0 s"] * 3
-    run_in_processes(trials, TrialStore(tmp_path), None, 3, 5.0, said.append, stub_trainer)
-    assert len(list((tmp_path / "trials").glob("*.json"))) == 12
-    assert sum(int(line.split()[3]) for line in said) == 12
+
+
+def test_longest_trial_says_how_long_the_next_may_take(tmp_path):
+    end = run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None,
+                    lambda *call: stub_trainer(*call, pause=0.2), minutes=1 / 60)
+    assert end.done == 1
+
+
+def test_two_sweeps_of_processes_share_a_store(tmp_path):
+    trials = parse_sweep(GRID).trials(DATA)
+    with TrialStore(tmp_path).claim(trials[3]):
+        end = run_sweep(trials, TrialStore(tmp_path), None, lambda progress: None, stub_trainer, LocalProcesses(2))
+        assert (end.done, end.elsewhere, end.left) == (11, 1, 1)
+    end = run_sweep(trials, TrialStore(tmp_path), None, lambda progress: None, stub_trainer, LocalProcesses(2))
+    assert (end.done, end.before, end.elsewhere) == (12, 11, 0)
+
+
+def test_models_that_are_kept_are_taken_by_the_other_commands_and_change_no_result(tiny_tree, tmp_path, run):
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({
+        "seeds": [0], "score_test": True, "recipe": {"epochs": 1, "size": 16, "precision": "float32"},
+        "variants": [{"filters": [4, 8], "batch_size": 8, "batch_norm_momentum": 0.5}, {"model": "ridge"}]}))
+    arguments = ["sweep", tmp_path / "sweep.yaml", "--data", tiny_tree, "--store"]
+    assert run(*arguments, tmp_path / "plain")[0] == run(*arguments, tmp_path / "kept", "--keep-models")[0] == 0
+    network, ridge = sorted((tmp_path / "kept" / "models").iterdir(), key=lambda path: path.suffix)
+    assert {network.suffix, ridge.suffix} == {".keras", ".skops"}
+    for model in (network, ridge):
+        scores = TrialStore(tmp_path / "kept").read(model.stem).scores
+        code, out, _ = run("evaluate", model, "--data", tiny_tree, "--json", "--bootstrap-samples", 10)
+        test = scores[scores["split"] == "test"]
+        assert code == 0
+        assert json.loads(out)["metrics"]["accuracy"]["value"] == pytest.approx(
+            ((test["score"] >= 0.5) == (test["label"] == "PNEUMONIA")).mean())
+    image = next((tiny_tree / "test" / "NORMAL").iterdir())
+    assert run("predict", ridge, image, "--csv")[0] == 0
+    assert run("predict", network, image, "--csv", "--explain", tmp_path / "explained")[0] == 0
+    assert list((tmp_path / "explained").glob("*.png"))
+    shutil.rmtree(tmp_path / "kept" / "models")
+    assert results(tmp_path / "kept") == results(tmp_path / "plain")
 
 
 def results(folder):

@@ -54,7 +54,7 @@ def test_youden_has_the_highest_sum_of_all_thresholds():
     assert youden(fix_threshold(scores, "youden")) == pytest.approx(max(map(youden, scores["score"])))
 
 
-def test_threshold_lies_above_zero_when_everything_must_be_called():
+def test_threshold_lies_above_zero_when_everything_must_be_found():
     assert fix_threshold(make_scores([0.5, 0.6], [0.2, 0.9]), "sensitivity", 1.0) == pytest.approx(0.1)
 
 

@@ -118,8 +118,8 @@ def test_equal_recipes_have_equal_keys_however_they_are_written():
         "a" * 64, replace(RECIPE, learning_rate=1.0, model=PaperCnn((4, 8), dropout=0.0)), 0).key
 
 
-def test_trial_of_unknown_settings_is_refused():
+def test_trial_of_unknown_settings_is_refused(refused):
     value = TRIAL.to_dict()
     value["recipe"]["colour"] = "red"
-    with pytest.raises(TypeError):
+    with refused("colour: Unexpected"):
         Trial.from_dict(value)

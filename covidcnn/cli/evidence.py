@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covidcnn.cli.common import open_data, print_table, say
-from covidcnn.cli.trials import run_and_watch
+from covidcnn.cli.trials import ProcessesOption, run_and_watch
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
 StudyOption = Annotated[str, typer.Option("--study", help=(
     "Of reports/, the folder of the protocol: paper, the first study, or recipe, the second."))]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
-ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
-    "Trainings beside each other: for a GPU, which one of them does not fill."))]
 MinutesOption = Annotated[float, typer.Option("--minutes", help=(
-    "With --processes: begin no training that would probably end later."))]
+    "Begin no training that would probably end later."))]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
     "Images of train at their original sizes: what pixel area and aspect alone tell."))]
 PilotOption = Annotated[bool, typer.Option("--pilot", help=(
@@ -36,12 +34,12 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 
 
 def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
-        study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = 1e6) -> None:
+        study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = float("inf")) -> None:
     """Run arms of a protocol into the store beside it: one after the other, or in several processes seed by seed."""
     from covidcnn.study.access_log import open_store
     from covidcnn.study.protocol import pilot as pilot_of
     from covidcnn.study.protocol import read_study
-    from covidcnn.trials.sweep import run_in_processes, shard
+    from covidcnn.trials.sweep import shard
 
     protocol = read_study(study)
     sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
@@ -52,10 +50,9 @@ def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1
         # The first seeds of all arms first: what is compared is complete early.
         in_turn = sorted(((sweep.seeds.index(trial.seed), trial) for sweep, of_arm in zip(sweeps, trials, strict=True)
                           for trial in of_arm), key=lambda place: place[0])
-        run_in_processes([trial for _, trial in in_turn], store, dataset, processes, minutes, say)
-        return
-    for of_arm in trials:
-        run_and_watch(of_arm, store, dataset)
+        trials = [[trial for _, trial in in_turn]]
+    for together in trials:
+        run_and_watch(together, store, dataset, processes, minutes)
 
 
 def pack(study: StudyOption = "paper") -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from covidcnn.trials.sweep import Progress
     from covidcnn.trials.trial import Trial
 
+ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
+    "Trainings beside each other: for a GPU, which one of them does not fill."))]
+
 
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help=(
@@ -35,6 +38,9 @@ def sweep(
     share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
         "Run the K-th of N shares, for job arrays."))] = "1/1",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
+    processes: ProcessesOption = 1,
+    keep_models: Annotated[bool, typer.Option("--keep-models", help=(
+        "Keep the model of each training in the store: models/KEY.keras."))] = False,
     task: options.Task = "",
     positive: options.Positive = "",
     labels: options.Labels = "",
@@ -59,7 +65,7 @@ def sweep(
         done = sum(map(open_store(store).is_finished, trials))
         print(f"{len(trials)} trials, {done} finished, {len(trials) - done} to run")
         return
-    run_and_watch(trials, open_store(store), dataset)
+    run_and_watch(trials, replace(open_store(store), keep_models=keep_models), dataset, processes)
 
 
 def trials(
@@ -94,10 +100,11 @@ def trials(
         raise DataError(problems[0])
 
 
-def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet") -> None:
+def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet", processes: int = 1,
+                  minutes: float = float("inf")) -> None:
     """Run trials into a store with a live table, and say at the end what was done."""
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.trials.sweep import run_sweep
+    from covidcnn.trials.sweep import LocalProcesses, one_by_one, run_sweep
 
     if any(trial.recipe.precision == "bfloat16" and not store.is_finished(trial) for trial in trials) \
             and resolve_precision("auto") != "bfloat16":
@@ -112,7 +119,8 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
                 elif progress.epoch or not progress.running:
                     say(_progress_line(progress))
 
-            end = run_sweep(trials, store, dataset, watch)
+            end = run_sweep(trials, store, dataset, watch, minutes=minutes,
+                            executor=one_by_one if processes == 1 else LocalProcesses(processes))
     except KeyboardInterrupt:
         say("interrupted; the same command goes on where this one stopped")
         sys.stderr.flush()
@@ -121,6 +129,7 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
           + (f" ({end.diverged} diverged)" if end.diverged else "")
           + (f", {end.elsewhere} being run by another process" if end.elsewhere else "")
           + (f", {len(end.problems)} not done" if end.problems else "")
+          + (f", {end.left - end.elsewhere} not begun" if end.left > end.elsewhere else "")
           + f"; store: {store.folder}")
     if end.problems:
         for problem in end.problems[1:]:

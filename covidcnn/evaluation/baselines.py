@@ -1,7 +1,8 @@
 """What can be told from an image before any lung is looked at, and how far the test set has drifted.
 
 A model that reaches the numbers below has learned the size of a file or the grey of a corner, not
-pneumonia. Everything here is deterministic: folds are cut by patient without a random state.
+pneumonia. Everything here is deterministic: the patient-level folds need no random state. ``images`` are a catalogue's,
+``samples`` those of the bootstrap by patient.
 """
 
 import numpy as np
@@ -17,13 +18,8 @@ from covidcnn.evaluation.metrics import bootstrap_by_patient, confusion
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task
 
-MEASURES = {
-    "pixel area": "file header",
-    "width / height": "file header",
-    "stored in colour": "file header",
-    "mean grey": "pixels",
-    "contrast": "pixels",
-}
+MEASURES = {"pixel area": "file header", "width / height": "file header", "stored in colour": "file header",
+            "mean grey": "pixels", "contrast": "pixels"}
 """Columns of ``image_measures`` and where each is read. What stands in the file header is lost when images
 are resized or converted; what stands in the pixels goes with them."""
 
@@ -33,101 +29,72 @@ FOLDS = 5
 
 
 def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
-    """One number an image and measure: nothing in it knows where the lungs are.
-
-    Args:
-        images: a catalogue's images.
-        pixels: uint8 (n, height, width), in the order of ``images``, not transformed.
+    """One number an image and measure: nothing in it knows where the lungs are. Pixels are uint8 (n, height, width), in
+    the order of ``images``, not transformed.
 
     Returns:
-        A row an image: path, split ('train' also for images of a folder without splits), label, subtype,
-        patient and the columns of ``MEASURES``. Mean grey and contrast (the standard deviation within the
-        image) are in grey levels, 0 to 255.
+        A row an image: path, split ('train' also for images of a folder without splits), label, subtype, patient and
+        the columns of ``MEASURES``; mean grey and contrast (the standard deviation within the image) in grey levels.
     """
-    table = _described(images)
-    table["pixel area"] = images["width"] * images["height"]
-    table["width / height"] = images["width"] / images["height"]
-    table["stored in colour"] = images["mode"].isin(COLOUR_MODES).astype(int)
     # Image by image: the images may be mapped from disk, and as floats they would not fit in memory.
-    table["mean grey"] = [float(image.mean()) for image in pixels]
-    table["contrast"] = [float(image.std()) for image in pixels]
-    return table
+    return _described(images).assign(**{
+        "pixel area": images["width"] * images["height"], "width / height": images["width"] / images["height"],
+        "stored in colour": images["mode"].isin(COLOUR_MODES).astype(int),
+        "mean grey": [float(image.mean()) for image in pixels], "contrast": [float(image.std()) for image in pixels]})
 
 
 def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """How well one measure alone tells two classes apart among the training images.
-
-    Args:
-        measures: from ``image_measures``.
-        samples: of the bootstrap by patient.
-        task: of two classes.
+    """How well one of the measures, from ``image_measures``, alone tells two classes apart among the training images.
 
     Returns:
-        A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``.
-        The AUC is taken in the direction that makes it at least 0.5; a measure that is the same in every
-        image tells nothing: its AUC is 0.5 and ``higher in`` says so.
+        A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``. The AUC is
+        taken in the direction that makes it at least 0.5; a measure that is the same in every image tells nothing: its
+        AUC is 0.5 and ``higher in`` says so.
     """
     train = measures[measures["split"] == "train"]
     rows: list[dict[str, object]] = []
     for name, source in MEASURES.items():
         values = train[name].to_numpy(float)
-        if np.ptp(values) == 0:
-            rows.append({"measure": name, "read from": source, "higher in": "all images are equal",
-                         "auc": 0.5, "low": np.nan, "high": np.nan})
-            continue
         rising = roc_auc_score(task.encode(train["label"]), values) >= 0.5
-        scores = train.assign(score=values if rising else -values)
-        rows.append({"measure": name, "read from": source, "higher in": task.classes[int(rising)],
-                     **_auc(scores, samples, task)})
+        found = ({"higher in": "all images are equal", "auc": 0.5, "low": np.nan, "high": np.nan}
+                 if np.ptp(values) == 0 else {"higher in": task.classes[int(rising)]}
+                 | _auc(train.assign(score=values if rising else -values), samples, task))
+        rows.append({"measure": name, "read from": source, **found})
     return pd.DataFrame(rows)
 
 
 def baseline_scores(images: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
-                 task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Scores of the baseline: a ridge classifier of two classes on coarse pixels, or another simple model.
+                    task: Task = PNEUMONIA) -> pd.DataFrame:
+    """Scores of the baseline, a classifier of two classes on ``coarse_pixels``; None is the ridge classifier.
 
-    Training images are scored by models that have not seen their patient, test images by one model trained
-    on all training images. Where there is no test split there are no rows of it.
-
-    Args:
-        images: a catalogue's images; those of val are left out.
-        pixels: from ``coarse_pixels``, in the order of ``images``.
-        model: of scikit-learn; None takes the ridge classifier.
-        task: of two classes.
+    Training images are scored by models that have not seen their patient, test images by one model trained on all
+    training images. Images of val are left out; where there is no test split there are no rows of it.
 
     Returns:
-        A row an image: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a
-        decision function, as ridge: above 0 the positive class; else its probability).
+        A row an image: path, split ('train' or 'test'), label, subtype, patient, score (of a model with a decision
+        function, as ridge: above 0 the positive class; else its probability).
     """
     model = _ridge() if model is None else model
-    method = "decision_function" if hasattr(model, "decision_function") else "predict_proba"
     is_train = images["split"].isin(TRAINING_SPLITS).to_numpy()
     is_test = (images["split"] == "test").to_numpy()
     positive = task.encode(images["label"])
     scores = np.full(len(images), np.nan)
-    scores[is_train] = _out_of_fold(model, method, pixels[is_train], positive[is_train],
-                                    images.loc[is_train, "patient"])
+    scores[is_train] = _out_of_fold(model, pixels[is_train], positive[is_train], images.loc[is_train, "patient"])
     if is_test.any():
-        scores[is_test] = _of_positive(getattr(clone(model).fit(pixels[is_train], positive[is_train]), method)(
-            pixels[is_test]))
+        fitted = clone(model).fit(pixels[is_train], positive[is_train])
+        scores[is_test] = _of_positive(getattr(fitted, _method(model))(pixels[is_test]))
     return _described(images).assign(score=scores)[is_train | is_test].reset_index(drop=True)
 
 
 def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """The baseline in numbers: a row inside train (cross-validated by patient), and a row on test.
-
-    Args:
-        scores: from ``baseline_scores``.
-        samples: of the bootstrap by patient.
-        task: of two classes.
+    """The baseline in numbers, from ``baseline_scores``: a row inside train, cross-validated, and a row on test.
 
     Returns:
-        ``scored on``, ``images``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high``
-        (the AUC's 95 % interval).
+        ``scored on``, ``images``, ``accuracy``, ``sensitivity``, ``specificity``, ``auc``, ``low``, ``high`` (the AUC's
+        95 % interval).
     """
-    names = {"train": "train, cross-validated by patient", "test": "test"}
     rows = []
-    for split, name in names.items():
+    for split, name in {"train": "train, cross-validated by patient", "test": "test"}.items():
         own = scores[scores["split"] == split]
         if own["label"].nunique() == len(task.classes):
             matrix = confusion(own, threshold=0, task=task)
@@ -139,19 +106,13 @@ def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMO
 
 
 def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Within one class, can a linear classifier on coarse pixels tell a test image from a training image?
+    """Within one class, can a linear classifier on ``coarse_pixels`` tell a test image from a training image?
 
     If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
 
-    Args:
-        images: a catalogue's images.
-        pixels: from ``coarse_pixels``, in the order of ``images``.
-        samples: of the bootstrap by patient.
-        task: whose classes are looked at.
-
     Returns:
-        A row a class: ``label``, ``train images``, ``test images``, ``auc``, ``low``, ``high``. A class with
-        fewer than five patients in train or in test has no row.
+        A row a class: ``label``, ``train images``, ``test images``, ``auc``, ``low``, ``high``. A class with fewer than
+        five patients in train or in test has no row.
     """
     rows = []
     is_train = images["split"].isin(TRAINING_SPLITS)
@@ -161,7 +122,7 @@ def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, ta
         is_test = (own["split"] == "test").to_numpy()
         if min(own.loc[is_test, "patient"].nunique(), own.loc[~is_test, "patient"].nunique()) < FOLDS:
             continue
-        score = _out_of_fold(_ridge(), "decision_function", pixels[chosen], is_test.astype(int), own["patient"])
+        score = _out_of_fold(_ridge(), pixels[chosen], is_test.astype(int), own["patient"])
         # What is told apart here is the split.
         scores = own.assign(score=score, label=np.where(is_test, *_SPLITS.classes[::-1]))
         rows.append({"label": label, "train images": int((~is_test).sum()), "test images": int(is_test.sum())}
@@ -170,22 +131,22 @@ def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, ta
 
 
 def _described(images: pd.DataFrame) -> pd.DataFrame:
-    table = images[["path", "split", "label", "subtype", "patient"]].copy()
-    table["split"] = table["split"].replace("all", "train")
-    return table
+    return images[["path", "split", "label", "subtype", "patient"]].replace({"split": {"all": "train"}})
 
 
 def _ridge() -> RidgeClassifier:
-    # Balanced: without it the rarer class is called too seldom, for a reason that has nothing to do with
-    # what the pixels hold.
+    # Balanced: else the rarer class is predicted too seldom, for a reason that has nothing to do with the pixels.
     return RidgeClassifier(alpha=1.0, class_weight="balanced")
 
 
-def _out_of_fold(model: ClassifierMixin, method: str, pixels: np.ndarray, target: np.ndarray, patients: pd.Series
-                 ) -> np.ndarray:
-    folds = min(FOLDS, patients.nunique())
-    return _of_positive(cross_val_predict(model, pixels, target, groups=patients.to_numpy(),
-                                          cv=StratifiedGroupKFold(folds), method=method))
+def _method(model: ClassifierMixin) -> str:
+    return "decision_function" if hasattr(model, "decision_function") else "predict_proba"
+
+
+def _out_of_fold(model: ClassifierMixin, pixels: np.ndarray, target: np.ndarray, patients: pd.Series) -> np.ndarray:
+    folds = StratifiedGroupKFold(min(FOLDS, patients.nunique()))
+    return _of_positive(cross_val_predict(model, pixels, target, groups=patients.to_numpy(), cv=folds,
+                                          method=_method(model)))
 
 
 def _of_positive(scores: np.ndarray) -> np.ndarray:

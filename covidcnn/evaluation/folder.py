@@ -8,8 +8,7 @@ from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError
-from covidcnn.evaluation.classes import confusion_rows, evaluate_classes
-from covidcnn.evaluation.metrics import evaluate_scores
+from covidcnn.evaluation.metrics import confusion_rows, evaluate_classes, evaluate_scores
 from covidcnn.evaluation.scores import score_table
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
 from covidcnn.models.predictor import Predictor
@@ -21,9 +20,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     """Score images with a model as its file says, and compute every metric with its interval.
 
     Args:
-        predictor: from ``load_predictor``.
-        facts: of the same file.
-        dataset: images of any kinds and sizes, with the classes of the model's task.
+        predictor, facts: from ``load_predictor``.
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
         samples: of the bootstrap.
 
@@ -31,7 +28,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         What ``--json`` prints, and under 'scores' the per-image table.
 
     Raises:
-        DataError: no such split, or a class is missing.
+        DataError: no such split, or a class of the model's task is missing.
     """
     task = facts.task
     splits = set(dataset.images["split"])
@@ -48,19 +45,17 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
-    opens_test = dataset.source.protects_test and chosen in ("test", "all")
+    uses_test = dataset.source.protects_test and chosen in ("test", "all")
     return {
         "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(images), "classes": task.classes,
         "threshold": facts.threshold, "threshold rule": facts.threshold_rule,
         "confusion matrix": confusion_rows(scores, task, facts.threshold).to_dict("records"),
         "metrics": {name: asdict(estimate) for name, estimate in metrics.items()},
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
-        "distance from the training images": (compare(measure(images, pixels), facts.appearance)
-                                             if facts.appearance else None),
+        "distance from the training images": facts.appearance and compare(measure(images, pixels), facts.appearance),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": _of_known(known, len(images)),
-        "note": EXPLORATORY if opens_test else "", "disclaimer": facts.disclaimer,
-        "scores": scores,
+        "warnings": _of_known(known, len(images)), "note": EXPLORATORY if uses_test else "",
+        "disclaimer": facts.disclaimer, "scores": scores,
     }
 
 

@@ -24,26 +24,15 @@ MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
 
 
 def reference_image(images: pd.DataFrame, pixels: np.ndarray) -> np.ndarray:
-    """The average training image, both classes weighing the same: float (size, size).
-
-    Args:
-        images: ``split`` and ``label`` of each image.
-        pixels: uint8 (n, size, size), in the order of ``images``.
-    """
+    """The average training image, float (size, size), both classes weighing the same; ``images`` has the ``split`` and
+    ``label`` of each of the pixels, uint8 (n, size, size)."""
     return np.mean([pixels[((images["split"] == "train") & (images["label"] == label)).to_numpy()].mean(axis=0)
                     for label in PNEUMONIA.classes], axis=0)
 
 
 def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
-    """Register every image to one reference.
-
-    Args:
-        images: uint8 (n, size, size).
-        reference: float or uint8 (size, size).
-
-    Returns:
-        A row an image, columns ``MEASURES``; NaN where the registration does not converge.
-    """
+    """Register images, uint8 (n, size, size), to one reference, float or uint8 (size, size): a row an image, columns
+    ``MEASURES``; NaN where the registration does not converge."""
     # OpenCV works without Python's lock.
     return pd.DataFrame([_row(found) for found in in_threads(lambda image: align(image, reference), images)],
                         columns=list(MEASURES))
@@ -51,17 +40,11 @@ def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
 
 def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndarray, pd.Series], samples: int = 200,
                    seed: int = 0) -> pd.DataFrame:
-    """Register one group's average image to another's, with a bootstrap by patient in both groups.
-
-    Args:
-        image: uint8 (n, size, size), and each one's patient.
-        reference: of the other group.
-        samples: of the bootstrap; those that do not converge are left out.
-        seed: of the bootstrap.
+    """Register one group's average image to another's: uint8 (n, size, size), and each one's patient.
 
     Returns:
-        A row a measure of ``MEASURES``: ``value``, ``low`` and ``high`` of the 95 % percentile interval, ``converged``
-        (share of the samples).
+        A row a measure of ``MEASURES``: ``value``, ``low`` and ``high``, the 95 % percentile interval of a bootstrap by
+        patient in both groups, and ``converged``, the share of its samples that did.
     """
     generator = np.random.default_rng(seed)
     values = _row(align(image[0].mean(axis=0), reference[0].mean(axis=0)))
@@ -78,12 +61,7 @@ PAIRS = ((("test", "NORMAL"), ("train", "NORMAL")), (("test", "PNEUMONIA"), ("tr
 
 def averages_table(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200) -> pd.DataFrame:
     """The stretch between the average images of ``PAIRS``: a row a pair and measure, as ``align_averages`` has it.
-
-    Args:
-        images: ``split``, ``label`` and ``patient`` of each image.
-        pixels: uint8 (n, size, size), in the order of ``images``.
-        samples: of the bootstrap.
-    """
+    ``images`` has the ``split``, ``label`` and ``patient`` of each of the pixels, uint8 (n, size, size)."""
     def group(split: str, label: str) -> tuple[np.ndarray, pd.Series]:
         own = ((images["split"] == split) & (images["label"] == label)).to_numpy()
         return pixels[own], images.loc[own, "patient"]
@@ -93,15 +71,11 @@ def averages_table(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200)
 
 
 def distribution(images: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
-    """How the images' own stretches are spread: a row a split, label and measure.
-
-    Args:
-        images: ``split`` and ``label`` of each image.
-        alignments: from ``align_each``, in the order of ``images``.
+    """How the stretches of images (``split`` and ``label``), from ``align_each``, are spread.
 
     Returns:
-        ``images``, ``converged`` (share), and quantiles ``5 %`` to ``95 %`` of ``height``, ``width`` and ``height by
-        width`` of those that converged.
+        A row a split, label and measure (``height``, ``width``, ``height by width``): ``images``, ``converged``
+        (share), and quantiles ``5 %`` to ``95 %`` of those that converged.
     """
     table = alignments[["height", "width"]].assign(**{"height by width": alignments["height"] / alignments["width"]})
     table = table.set_index([images["split"], images["label"]]).rename_axis(columns="measure").stack(future_stack=True)

@@ -1,8 +1,8 @@
-"""What is measured on test images, each as ``f(labels, scores, weights)``.
+"""What is measured on images of a binary task, each as ``f(labels, scores, weights)``.
 
-``labels`` are int (images,), 1 for PNEUMONIA; ``scores`` float (images,). ``weights``, float (images,) or (samples,
-images), count how often a bootstrap drew an image; the result is a number, or one a sample. The threshold is 0.5;
-scores moved by one of their own (``Condition.scores_at_validation_threshold``) are 0 or 1 already.
+``labels`` are int (images,), 1 for the positive class; ``scores`` float (images,). ``weights``, float (images,) or
+(samples, images), count how often a bootstrap drew an image; the result is a number, or one a sample. The threshold is
+0.5; scores moved by one of their own (``Condition.scores_at_validation_threshold``) are 0 or 1 already.
 """
 
 from collections.abc import Callable
@@ -10,46 +10,44 @@ from typing import Any
 
 import numpy as np
 
-from covidcnn.evaluation.metrics import expected_calibration_error
-
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 THRESHOLD = 0.5
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 6: the weighted share of images called rightly."""
+    """Eq. 6: the weighted share of images predicted rightly."""
     return _share((scores >= THRESHOLD) == labels, np.ones(len(labels), bool), weights)
 
 
 def sensitivity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 7, recall: the weighted share of PNEUMONIA images called so."""
+    """Eq. 7, recall: of the positive images the weighted share predicted so."""
     return _share(scores >= THRESHOLD, labels == 1, weights)
 
 
+def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Eq. 8: of the positive predictions the weighted share that is right; NaN if there is none."""
+    return _share(labels == 1, scores >= THRESHOLD, weights)
+
+
+def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Eq. 9: of the negative images the weighted share predicted so."""
+    return _share(scores < THRESHOLD, labels == 0, weights)
+
+
+def f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Eq. 10: the harmonic mean of precision and recall; NaN without positive images and positive predictions."""
+    predicted, positive = scores >= THRESHOLD, labels == 1
+    with np.errstate(invalid="ignore"):
+        return 2 * (weights @ (predicted & positive)) / (weights @ predicted + weights @ positive)
+
+
 def accuracy_at(share: float) -> Metric:
-    """Accuracy as it would be if this share of the images were PNEUMONIA: where two sets of images have another mix of
+    """Accuracy as it would be if this share of the images were positive: where two sets of images have another mix of
     classes, the mix alone makes no difference."""
     def measured(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return share * sensitivity(labels, scores, weights) + (1 - share) * specificity(labels, scores, weights)
 
     return measured
-
-
-def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 8: the weighted share of PNEUMONIA among images called so; NaN if none was."""
-    return _share(labels == 1, scores >= THRESHOLD, weights)
-
-
-def specificity(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 9: the weighted share of NORMAL images called so."""
-    return _share(scores < THRESHOLD, labels == 0, weights)
-
-
-def f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eq. 10: the harmonic mean of precision and recall; NaN where there is nothing to find and nothing is called."""
-    called, positive = scores >= THRESHOLD, labels == 1
-    with np.errstate(invalid="ignore"):
-        return 2 * (weights @ (called & positive)) / (weights @ called + weights @ positive)
 
 
 def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -67,7 +65,7 @@ def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: n
     """The highest accuracy that any threshold gives on these images, a bound and no result: which threshold gives it,
     only their labels tell. It is itself drawn upwards by the chance that these images hold."""
     order = np.argsort(scores)
-    # A threshold that rises past a score calls its NORMAL images rightly and loses its PNEUMONIA.
+    # A threshold that rises past a score gets its negative images right, and its positive ones wrong.
     gained = np.cumsum((weights * (1 - 2 * labels))[..., order], axis=-1)
     last_of_equals = np.append(np.diff(scores[order]) > 0, True)
     best = np.maximum(gained[..., last_of_equals].max(axis=-1), 0)
@@ -75,17 +73,24 @@ def accuracy_of_any_threshold(labels: np.ndarray, scores: np.ndarray, weights: n
 
 
 def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> Any:
-    """scikit-learn's ``roc_auc_score`` for 0/1 labels, without its checks; of many samples at once, where the weights
-    are (samples, images).
-
-    The chance that a positive image scores higher than a negative one, equal scores counted half.
-    """
+    """The chance that a positive image scores higher than a negative one, equal scores counted half: scikit-learn's
+    ``roc_auc_score`` without its checks, for many samples at once."""
     order = np.argsort(scores)
     first_of_equals = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
     positive, negative = (np.add.reduceat((sample_weight * images)[..., order], first_of_equals, axis=-1)
                           for images in (labels, 1 - labels))
     below = np.cumsum(negative, axis=-1) - negative / 2
     return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
+
+
+def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
+                               bins: int = 10) -> Any:
+    """Mean distance between score and share of the positive class over equal-width bins of the score, weighted by
+    images (Guo et al. 2017)."""
+    weight = np.ones(len(labels)) if sample_weight is None else sample_weight
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    gap = weight @ ((labels - scores)[:, np.newaxis] * (which[:, np.newaxis] == np.arange(bins)))
+    return np.abs(gap).sum(-1) / weight.sum(-1)
 
 
 def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:

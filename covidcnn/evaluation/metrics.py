@@ -1,10 +1,11 @@
-"""Metrics of a binary classifier (the paper's Eq. 5 to 10 and what they leave out), with intervals.
+"""Metrics of a classifier (the paper's Eq. 5 to 10 and what they leave out) from per-image scores, with intervals.
 
-Of a task's two classes the second is positive. A score at or above the threshold is a call of it.
+Of two classes the second is positive, and predicted from the threshold on; of more the most probable is predicted.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import sklearn
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
+from covidcnn.evaluation.measures import expected_calibration_error, f1
 from covidcnn.task import PNEUMONIA, Task
 
 CONFIDENCE = 0.95
@@ -20,7 +22,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix, in images."""
+    """A confusion matrix of two classes, in images. Its shares are NaN where there is nothing to share."""
 
     true_negatives: int
     false_positives: int
@@ -33,46 +35,38 @@ class Confusion:
 
     @property
     def proportions(self) -> dict[str, tuple[int, int]]:
-        """(successes, trials) of each metric that is a proportion: Eq. 6 to 9."""
-        tn, fp, fn, tp = (self.true_negatives, self.false_positives, self.false_negatives, self.true_positives)
-        return {
-            "accuracy": (tp + tn, self.n),
-            "sensitivity": (tp, tp + fn),
-            "specificity": (tn, tn + fp),
-            "precision": (tp, tp + fp),
-        }
+        """(successes, trials) of each metric that is a proportion, Eq. 6 to 9: see ``measures``."""
+        return {"accuracy": (self.true_positives + self.true_negatives, self.n),
+                "sensitivity": (self.true_positives, self.true_positives + self.false_negatives),
+                "specificity": (self.true_negatives, self.true_negatives + self.false_positives),
+                "precision": (self.true_positives, self.true_positives + self.false_positives)}
 
     @property
     def accuracy(self) -> float:
-        """Eq. 6: the share of images called rightly."""
         return _ratio(*self.proportions["accuracy"])
 
     @property
     def sensitivity(self) -> float:
-        """Eq. 7, recall: the share of the positive class called so."""
         return _ratio(*self.proportions["sensitivity"])
 
     @property
     def precision(self) -> float:
-        """Eq. 8: the share of the positive class among the calls of it; NaN if there was no such call."""
         return _ratio(*self.proportions["precision"])
 
     @property
     def specificity(self) -> float:
-        """Eq. 9: the share of the other class called so."""
         return _ratio(*self.proportions["specificity"])
 
     @property
     def f1(self) -> float:
-        """Eq. 10: the harmonic mean of precision and recall."""
-        return _ratio(2 * self.true_positives,
-                      2 * self.true_positives + self.false_positives + self.false_negatives)
+        """Eq. 10."""
+        return _ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
 
     def as_table(self, task: Task = PNEUMONIA) -> pd.DataFrame:
-        """Rows: what the image is; columns: what it is called."""
+        """Rows: what the image is; columns: what is predicted."""
         return pd.DataFrame(
             [[self.true_negatives, self.false_positives], [self.false_negatives, self.true_positives]],
-            index=pd.Index(task.classes, name="image"), columns=pd.Index(task.classes, name="called"))
+            index=pd.Index(task.classes, name="image"), columns=pd.Index(task.classes, name="predicted"))
 
 
 @dataclass(frozen=True)
@@ -89,26 +83,35 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def confusion(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> Confusion:
-    """Count right and wrong calls at a threshold.
+def counts_of(scores: pd.DataFrame, task: Task, threshold: float = 0.5) -> np.ndarray:
+    """The confusion matrix, int (classes, classes): rows are classes, columns predictions."""
+    prediction = task.predict(task.probabilities(scores[task.score_columns].to_numpy(float)), threshold)
+    pairs = task.encode(scores["label"]) * len(task.classes) + prediction
+    return np.bincount(pairs, minlength=len(task.classes) ** 2).reshape(len(task.classes), -1)
 
-    Args:
-        scores: a row an image, with ``label`` and ``score``.
-        threshold: in 0..1.
-        task: of two classes.
-    """
-    positive = task.encode(scores["label"]).astype(bool)
-    called = scores["score"] >= threshold
-    return Confusion(int((~positive & ~called).sum()), int((~positive & called).sum()),
-                     int((positive & ~called).sum()), int((positive & called).sum()))
+
+def confusion(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> Confusion:
+    """Count right and wrong predictions: ``scores`` has a row an image with ``label`` and ``score``, of two classes."""
+    return Confusion(*counts_of(scores, task, threshold).ravel().tolist())
+
+
+def confusion_rows(scores: pd.DataFrame, task: Task, threshold: float = 0.5) -> pd.DataFrame:
+    """A row a pair of ``class`` and ``predicted``: ``images``, their ``share`` of the class, and its 95 % Wilson
+    interval, ``low`` and ``high``."""
+    rows = []
+    for name, counts in zip(task.classes, counts_of(scores, task, threshold), strict=True):
+        for other, images in zip(task.classes, counts.tolist(), strict=True):
+            share = wilson(images, int(counts.sum()))
+            rows.append({"class": name, "predicted": other, "images": images, "share": share.value,
+                         "low": share.low, "high": share.high})
+    return pd.DataFrame(rows)
 
 
 def cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
     """Eq. 5: the mean cross-entropy, scores kept 1e-7 away from 0 and 1 as Keras does.
 
-    Args:
-        labels: int (n,), the place of each image's class.
-        scores: float in 0..1: of two classes (n,) or (n, 1), the probability of the second; of more (n, classes).
+    Labels are int (n,), the place of each image's class; scores are float in 0..1, of two classes (n,) or (n, 1), the
+    probability of the second, of more (n, classes).
     """
     scores = scores[:, 0] if scores.shape[1:] == (1,) else scores
     kept = np.clip(scores.astype(float), 1e-7, 1 - 1e-7)
@@ -130,40 +133,15 @@ def proportion_estimates(matrix: Confusion) -> dict[str, Estimate]:
     return {name: wilson(*counts) for name, counts in matrix.proportions.items()}
 
 
-def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
-                               bins: int = 10) -> Any:
-    """Mean distance between score and share of the positive class over equal-width bins of the score, weighted
-    by images (Guo et al. 2017)."""
-    weight = np.ones(len(labels)) if sample_weight is None else sample_weight
-    which = np.minimum((scores * bins).astype(int), bins - 1)
-    # Of many samples at once, where the weights are (samples, images).
-    gap = weight @ ((labels - scores)[:, np.newaxis] * (which[:, np.newaxis] == np.arange(bins)))
-    return np.abs(gap).sum(-1) / weight.sum(-1)
-
-
-def _f1_at(threshold: float) -> Callable[..., float]:
-    def f1(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> float:
-        called = scores >= threshold
-        right = sample_weight[called & (labels == 1)].sum()
-        wrong = sample_weight[called != (labels == 1)].sum()
-        return _ratio(2 * right, 2 * right + wrong)
-
-    return f1
-
-
 def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int = 1000, seed: int = 0,
                     task: Task = PNEUMONIA) -> dict[str, Estimate]:
-    """Every metric with its 95 % interval.
-
-    Proportions (accuracy, sensitivity, specificity, precision; sensitivity also by subtype) have Wilson
-    intervals. F1, AUC, average precision, Brier score and expected calibration error have percentile
-    intervals of a bootstrap that draws patients, within each class, with replacement.
+    """Every metric of two classes with its 95 % interval: Wilson's of proportions (sensitivity also by subtype), of F1,
+    AUC, average precision, Brier score and expected calibration error that of a bootstrap by patient.
 
     Args:
         scores: a row an image: ``label``, ``score``, ``subtype``, ``patient``; both classes present.
         threshold: in 0..1, fixed beforehand and never on these images.
-        samples: of the bootstrap.
-        seed: of the bootstrap.
+        samples, seed: of the bootstrap.
         task: of two classes.
     """
     estimates = proportion_estimates(confusion(scores, threshold, task))
@@ -171,52 +149,81 @@ def evaluate_scores(scores: pd.DataFrame, threshold: float = 0.5, samples: int =
         own = scores[(scores["subtype"] == subtype) & (scores["label"] == task.positive)]
         if len(own):
             estimates[f"sensitivity, {subtype}"] = wilson(int((own["score"] >= threshold).sum()), len(own))
+
+    def f1_at_threshold(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+        return f1(labels, (scores >= threshold).astype(float), sample_weight)
+
     return estimates | bootstrap_by_patient(
         scores,
-        {"f1": _f1_at(threshold), "auc": roc_auc_score, "average precision": average_precision_score,
+        {"f1": f1_at_threshold, "auc": roc_auc_score, "average precision": average_precision_score,
          "brier score": brier_score_loss, "calibration error": expected_calibration_error},
         samples, seed, task)
 
 
-def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., float]], samples: int = 1000,
-                         seed: int = 0, task: Task = PNEUMONIA) -> dict[str, Estimate]:
-    """Percentile intervals of metrics ``f(labels, scores, sample_weight=...)``; scores are float (n,), of more than two
-    classes (n, classes).
+def evaluate_classes(scores: pd.DataFrame, task: Task, samples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+    """Like ``evaluate_scores``, of more than two classes: accuracy, and sensitivity, specificity and AUC of each class
+    against the rest; the macro AUC is their mean."""
+    counts = counts_of(scores, task)
+    estimates = {"accuracy": wilson(int(counts.trace()), int(counts.sum()))}
+    for place, name in enumerate(task.classes):
+        of_class, others = counts[place], np.delete(counts, place, axis=0)
+        estimates[f"sensitivity, {name}"] = wilson(int(of_class[place]), int(of_class.sum()))
+        estimates[f"specificity, {name}"] = wilson(int(others.sum() - others[:, place].sum()), int(others.sum()))
+    aucs = {f"auc, {name}": partial(_auc_of, place) for place, name in enumerate(task.classes)}
+    return estimates | bootstrap_by_patient(scores, {"macro auc": macro_auc, **aucs}, samples, seed, task)
 
-    Images of one child are not independent, so children are drawn and not images. They are drawn within
-    each class: the number of children of a class is a fact of the test set's making, not of chance.
+
+def macro_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+    """The mean of the AUCs of each class against the rest: labels int (n,), scores float (n, classes)."""
+    return float(np.mean([_auc_of(place, labels, scores, sample_weight) for place in range(scores.shape[1])]))
+
+
+def _auc_of(place: int, labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+    return float(roc_auc_score(labels == place, scores[:, place], sample_weight=sample_weight))
+
+
+def draw_patients(patients: pd.Series, labels: np.ndarray, samples: int, seed: int, at_once: int) -> np.ndarray:
+    """How often each image is drawn when patients are, within each class, with replacement: float (samples, images).
+
+    Images of one child are not independent, so children are drawn and not images. They are drawn within each class, int
+    (images,): the number of children of a class is a fact of the test set's making, not of chance. ``at_once`` is how
+    many samples of one class are drawn before the next one's turn: it decides which random numbers each gets.
     """
+    patient = pd.factorize(patients + "/" + pd.Series(labels, patients.index).astype(str))[0]
+    label = np.zeros(patient.max() + 1, int)
+    label[patient] = labels
+    generator = np.random.default_rng(seed)
+    drawn = np.zeros((samples, len(label)))
+    classes = [np.flatnonzero(label == value) for value in np.unique(label)]
+    for start in range(0, samples, at_once):
+        for own in classes:
+            drawn[start : start + at_once, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)),
+                                                                        size=at_once)
+    return drawn[:, patient]
+
+
+def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., Any]], samples: int = 1000,
+                         seed: int = 0, task: Task = PNEUMONIA) -> dict[str, Estimate]:
+    """Percentile intervals of metrics ``f(labels, scores, sample_weight=...)`` over ``draw_patients``; scores are float
+    (n,), of more than two classes (n, classes)."""
     labels, score = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
     score = score[:, 0] if task.is_binary else score
-    patient = pd.factorize(scores["patient"] + "/" + scores["label"])[0]
-    patient_label = np.zeros(patient.max() + 1, int)
-    patient_label[patient] = labels
-    ones = np.ones(len(labels))
-    found = {name: float(metric(labels, score, sample_weight=ones)) for name, metric in metrics.items()}
-    generator = np.random.default_rng(seed)
-    values: dict[str, list[float]] = {name: [] for name in metrics}
-    classes = [np.flatnonzero(patient_label == label) for label in range(len(task.classes))]
-    # The arrays are checked once, by the first calls above, and not again for every sample.
-    with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
-        for _ in range(samples):
-            times_drawn = np.zeros(len(patient_label))
-            for own in classes:
-                times_drawn[own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)))
-            for name, metric in metrics.items():
-                values[name].append(metric(labels, score, sample_weight=times_drawn[patient]))
-    tail = 100 * (1 - CONFIDENCE) / 2
-    estimates = {}
-    for name, value in found.items():
-        low, high = np.nanpercentile(values[name], [tail, 100 - tail])
+    draws = draw_patients(scores["patient"], labels, samples, seed, at_once=1)
+    tail, estimates = 100 * (1 - CONFIDENCE) / 2, {}
+    for name, metric in metrics.items():
+        value = float(metric(labels, score, sample_weight=np.ones(len(labels))))
+        # The arrays are checked once, by the call above, and not again for every sample.
+        with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
+            values = [metric(labels, score, sample_weight=weights) for weights in draws]
+        low, high = np.nanpercentile(values, [tail, 100 - tail])
         estimates[name] = Estimate(value, float(low), float(high), "bootstrap by patient")
     return estimates
 
 
 def estimates_table(estimates: dict[str, Estimate]) -> pd.DataFrame:
     """Estimates as a table: a row a metric, with value, low, high and the kind of interval."""
-    return pd.DataFrame(
-        [{"metric": name, "value": estimate.value, "low": estimate.low, "high": estimate.high,
-          "interval": estimate.interval} for name, estimate in estimates.items()]).set_index("metric")
+    return pd.DataFrame([{"metric": name} | asdict(estimate) for name, estimate in estimates.items()]
+                        ).set_index("metric")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -12,24 +12,14 @@ _ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbat
 
 
 def score_table(images: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:
-    """The table of scores of some images: its columns are those of ``score_columns``.
-
-    Args:
-        images: with ``split``, ``path``, ``label``, ``subtype`` and ``patient``.
-        probabilities: of each class, float (images, classes).
-        task: what they are about.
-        perturbation: under which the images were scored.
-    """
+    """The table of scores of some images, with the columns of ``score_columns``, from the probability of each class,
+    float (images, classes), under a perturbation."""
     scores = dict(zip(task.score_columns, task.scores(probabilities).T, strict=True))
     return images.assign(**scores, perturbation=perturbation)[score_columns(task.score_columns)]
 
 
 def score_columns(scores: Sequence[str] = ("score",)) -> list[str]:
-    """All columns of a table of scores, in their order.
-
-    Args:
-        scores: those of the scores themselves, ``Task.score_columns``; here of a binary task.
-    """
+    """All columns of a table of scores, in their order; those of the scores themselves are ``Task.score_columns``."""
     return [*_ABOUT, *scores, *_FURTHER]
 
 

@@ -3,6 +3,9 @@
 Two sources of chance stand side by side: another seed would train another model, and other children of the same kind
 would be other test images. McNemar's test knows only the second, the spread over seeds only the first; an interval for
 'this optimizer is better' needs both. ``tests/test_statistics.py`` simulates its coverage.
+
+In all functions ``images`` is a table with ``patient`` and ``positive`` (1 or 0) of each image, and ``draws`` comes
+from ``patient_draws``.
 """
 
 from collections.abc import Sequence
@@ -12,10 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from covidcnn.evaluation.measures import Metric, accuracy
-from covidcnn.evaluation.metrics import CONFIDENCE
+from covidcnn.evaluation.metrics import CONFIDENCE, draw_patients
 
 
 class Untestable(Exception):
@@ -39,25 +43,8 @@ class Difference:
 
 
 def patient_draws(images: pd.DataFrame, samples: int = 1000, seed: int = 0) -> np.ndarray:
-    """How often each image is drawn when patients are, within each class, with replacement.
-
-    Args:
-        images: ``patient`` and ``positive`` (1 or 0) of each image.
-        samples: of the bootstrap.
-        seed: of the bootstrap: the same draws for all that is compared.
-
-    Returns:
-        float (samples, images).
-    """
-    patient = pd.factorize(images["patient"] + "/" + images["positive"].astype(str))[0]
-    label = np.zeros(patient.max() + 1, int)
-    label[patient] = images["positive"].to_numpy()
-    generator = np.random.default_rng(seed)
-    drawn = np.zeros((samples, len(label)))
-    for value in (0, 1):
-        own = np.flatnonzero(label == value)
-        drawn[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), size=samples)
-    return drawn[:, patient]
+    """How often each image is drawn when patients are, float (samples, images); the same for all that is compared."""
+    return draw_patients(images["patient"], images["positive"].to_numpy(), samples, seed, at_once=samples)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy,
@@ -65,17 +52,11 @@ def paired_difference(first: np.ndarray, second: np.ndarray, images: pd.DataFram
     """The mean of ``metric(first) - metric(second)`` over seeds, with its interval.
 
     The variance is that of the mean over seeds plus that of a bootstrap over test patients; the interval takes the
-    quantiles of t with seeds - 1 degrees of freedom, which is wide where seeds are few.
+    quantiles of t with seeds - 1 degrees of freedom, which is wide where seeds are few; below two a ValueError.
 
     Args:
-        first: float (seeds, images), scores of one condition.
-        second: of the other, the same seeds and images.
-        images: ``patient`` and ``positive`` (1 or 0) of each image.
+        first, second: float (seeds, images), scores of two conditions, of the same seeds and images.
         metric: what is compared.
-        draws: from ``patient_draws``.
-
-    Raises:
-        ValueError: fewer than two seeds.
     """
     return contrast([(1, first), (-1, second)], images, metric, draws)
 
@@ -86,9 +67,6 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, me
 
     Args:
         terms: a factor and the scores, float (seeds, images), of each condition.
-        images: ``patient`` and ``positive`` (1 or 0) of each image.
-        metric: what is measured.
-        draws: from ``patient_draws``.
         fixed: float (seeds,), added for each seed: what was measured on other images.
         fixed_error: standard error of its mean from the choice of those images' patients.
     """
@@ -109,12 +87,16 @@ def _patient_error(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFra
     return float(np.std(_by_seed(terms, images["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))
 
 
-def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
-    """The mean of a difference that was measured once a seed, with its interval.
+def patient_error(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
+                  ) -> float:
+    """Standard error of a metric, averaged over seeds, from the choice of test patients; scores are float (seeds,
+    images)."""
+    return _patient_error([(1, scores)], images, metric, draws)
 
-    Args:
-        differences: float (seeds,).
-        patient_error: standard error of their mean from the choice of test patients; 0 where no test image has a part.
+
+def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:
+    """The mean of a difference that was measured once a seed, float (seeds,), with its interval; the error is that of
+    their mean from the choice of test patients, 0 where no test image has a part.
 
     Raises:
         ValueError: fewer than two seeds.
@@ -134,23 +116,13 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:
     """Holm's correction over a declared family of comparisons."""
-    corrected, so_far, left = {}, 0.0, len(p_values)
-    for name, p_value in sorted(p_values.items(), key=lambda one: one[1]):
-        # None is smaller than that of a comparison that is surer.
-        so_far = max(so_far, min(1.0, left * p_value))
-        corrected[name], left = so_far, left - 1
-    return {name: corrected[name] for name in p_values}
+    corrected = multipletests(list(p_values.values()), method="holm")[1] if p_values else np.empty(0)
+    return dict(zip(p_values, corrected.tolist(), strict=True))
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:
-    """Where one new run of the same condition would lie on the same test images, with 95 % confidence.
-
-    Args:
-        values: float (n,), one a seed; n at least 2.
-
-    Raises:
-        Untestable: a value is no number.
-    """
+    """95 % prediction interval for a new run of the same condition on the same test images, from float (n,), one value
+    a seed, n at least 2. Untestable: a value is no number."""
     _require_numbers(values)
     n = len(values)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
@@ -161,19 +133,6 @@ def _require_numbers(values: np.ndarray) -> None:
     missing = int((~np.isfinite(values)).sum())
     if missing:
         raise Untestable(f"{missing} of {len(values)} trainings give no number")
-
-
-def patient_error(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
-                  ) -> float:
-    """Standard error of a metric, averaged over seeds, from the choice of test patients.
-
-    Args:
-        scores: float (seeds, images).
-        images: ``patient`` and ``positive`` (1 or 0) of each image.
-        metric: what is measured.
-        draws: from ``patient_draws``.
-    """
-    return _patient_error([(1, scores)], images, metric, draws)
 
 
 def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, samples: int = 10_000, seed: int = 0
@@ -187,8 +146,6 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
         values: a row a seed, a column a condition; more is better.
         by_draw: float (draws, conditions), the means over seeds in each draw of ``patient_draws``; None leaves the
             choice of test patients out.
-        samples: of the bootstrap.
-        seed: of the bootstrap.
 
     Returns:
         A row a condition, a column a rank from 1 (best); rows add up to 1.
@@ -208,28 +165,16 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
 
 
 def minimum_detectable_difference(difference: Difference, power: float = 0.8) -> float:
-    """The smallest true difference that a comparison like this one finds with this power, uncorrected for others.
-
-    Args:
-        difference: its seeds, their deviation and the error from patients are taken; 0 if it has neither.
-        power: in (0, 1).
-    """
+    """The smallest true difference that a comparison like this one finds with this power, in (0, 1), uncorrected for
+    others; 0 if it has neither a deviation between seeds nor an error from patients."""
     deviation = np.hypot(difference.seed_deviation, np.sqrt(difference.seeds) * difference.patient_error)
     effect = TTestPower().solve_power(nobs=difference.seeds, alpha=1 - CONFIDENCE, power=power)
     return float(effect * deviation)
 
 
 def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
-    """McNemar's exact test on one pair of models: a description of the pair, and no test of what trained them.
-
-    Args:
-        first: float (images,), scores of one model.
-        second: of the other.
-        labels: int (images,), 1 for the positive class.
-        threshold: in 0..1.
-
-    Returns:
-        ``only first right``, ``only second right`` (images) and ``p_value``.
+    """McNemar's exact test on the scores, float (images,), of one pair of models, with labels int (images,), 1 or 0: a
+    description of the pair (``only first right``, ``only second right``, ``p_value``), and no test of their trainings.
     """
     one, other = ((scores >= threshold) == labels for scores in (first, second))
     table = [[int((one & other).sum()), int((one & ~other).sum())],

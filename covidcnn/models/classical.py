@@ -4,29 +4,27 @@ Histograms of oriented gradients: Dalal and Triggs (2005), in cells of 8 x 8 pix
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from covidcnn.errors import UserError
-from covidcnn.models.options import normalise, require_range
+from covidcnn.models.options import Checked, one_of
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 FEATURES = ("pixels", "hog")
 _CELL = 8
+_Count = Annotated[int, Field(ge=1, le=1e6)]
+_Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
-    """What a model of scikit-learn sees of images: float32 (n, features).
-
-    Args:
-        images: uint8 (height, width) each.
-        kind: 'pixels', 0 to 1, or 'hog', histograms of oriented gradients.
-        side: to which the images are shrunk first, in pixels; of 'hog' a multiple of 8, at least 16.
-    """
+    """What a model of scikit-learn sees of images, uint8 (height, width) each, shrunk to ``side`` pixels: float32 (n,
+    features), for 'pixels' 0 to 1, for 'hog', whose side is a multiple of 8, at least 16, histograms of gradients."""
     # Here and not above: recipes take the options, and need not wait for these.
     from skimage.feature import hog
 
@@ -40,33 +38,20 @@ def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarra
 
 
 @dataclass(frozen=True)
-class ClassicalModel:
+class ClassicalModel(Checked):
     """Options that all of them have."""
 
-    features: str = "pixels"
-    """One of ``FEATURES``."""
-    side: int = 16
+    features: Annotated[str, one_of(FEATURES, "features")] = "pixels"
+    side: Annotated[int, Field(ge=4, le=256)] = 16
     """To which images are shrunk, in pixels."""
     smallest_image: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise UserError(f"unknown features '{self.features}'; choose one of {', '.join(FEATURES)}")
-        require_range("side", self.side, 4, 256)
-        normalise(self)
-        for field in fields(self):
-            if field.type in (int, float):
-                require_range(field.name, getattr(self, field.name), 1 if field.type is int else 1e-6, 1e6)
         if self.features == "hog" and (self.side % _CELL or self.side < 2 * _CELL):
             raise UserError(f"side {self.side}: hog needs a multiple of {_CELL}, at least {2 * _CELL}")
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """scikit-learn's estimator, not fitted.
-
-        Args:
-            seed: of what it draws at random, if anything.
-            balanced: whether classes weigh the same, whatever their shares.
-        """
+        """scikit-learn's estimator, not fitted; balanced where classes weigh the same, whatever their shares."""
         raise NotImplementedError
 
 
@@ -74,10 +59,9 @@ class ClassicalModel:
 class Ridge(ClassicalModel):
     """Ridge: least squares, kept small."""
 
-    alpha: float = 1.0
+    alpha: _Strength = 1.0
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """See ``ClassicalModel``."""
         from sklearn.linear_model import RidgeClassifier
 
         return RidgeClassifier(alpha=self.alpha, class_weight=_weight(balanced))
@@ -87,10 +71,9 @@ class Ridge(ClassicalModel):
 class NearestNeighbours(ClassicalModel):
     """The most similar training images."""
 
-    neighbours: int = 1
+    neighbours: _Count = 1
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """See ``ClassicalModel``; it knows no weights."""
         from sklearn.neighbors import KNeighborsClassifier
 
         if balanced:
@@ -102,47 +85,44 @@ class NearestNeighbours(ClassicalModel):
 class LogisticRegression(ClassicalModel):
     """Logistic regression, standardised."""
 
-    c: float = 1.0
+    c: _Strength = 1.0
     """Inverse strength of the penalty."""
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """See ``ClassicalModel``."""
         from sklearn import linear_model
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
 
-        return make_pipeline(StandardScaler(), linear_model.LogisticRegression(
-            C=self.c, class_weight=_weight(balanced), max_iter=5000))
+        return _standardised(linear_model.LogisticRegression(C=self.c, class_weight=_weight(balanced), max_iter=5000))
 
 
 @dataclass(frozen=True)
 class SupportVectors(ClassicalModel):
     """Support vectors (radial), standardised."""
 
-    c: float = 1.0
+    c: _Strength = 1.0
     """Inverse strength of the penalty."""
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """See ``ClassicalModel``; its probabilities are the logistic function of the distance from the border."""
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
 
-        return make_pipeline(StandardScaler(), SVC(C=self.c, class_weight=_weight(balanced),
-                                                   decision_function_shape="ovr"))
+        return _standardised(SVC(C=self.c, class_weight=_weight(balanced), decision_function_shape="ovr"))
 
 
 @dataclass(frozen=True)
 class RandomForest(ClassicalModel):
     """A random forest."""
 
-    trees: int = 300
+    trees: _Count = 300
 
     def estimator(self, seed: int, balanced: bool) -> "ClassifierMixin":
-        """See ``ClassicalModel``."""
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier(self.trees, class_weight=_weight(balanced), random_state=seed)
+
+
+CLASSICAL: dict[str, type[ClassicalModel]] = {
+    "ridge": Ridge, "neighbours": NearestNeighbours, "logistic": LogisticRegression, "svm": SupportVectors,
+    "forest": RandomForest}
+"""By name, as for ``--model``."""
 
 
 def probabilities_of(estimator: "ClassifierMixin", features: np.ndarray) -> np.ndarray:
@@ -163,3 +143,10 @@ def probabilities_of(estimator: "ClassifierMixin", features: np.ndarray) -> np.n
 
 def _weight(balanced: bool) -> str | None:
     return "balanced" if balanced else None
+
+
+def _standardised(estimator: "ClassifierMixin") -> "ClassifierMixin":
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), estimator)

@@ -4,10 +4,11 @@
 32, 64, 64, 128 and 256 kernels, each with batch normalisation and pooling, dropout of 0.1 to 0.2, a dense layer of 128.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from covidcnn.models.options import initial_weights, normalise, require_range
+from pydantic.dataclasses import dataclass
+
+from covidcnn.models.options import Checked, Momentum, initial_weights
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -18,16 +19,12 @@ _BLOCKS = ((32, 0.0), (64, 0.1), (64, 0.0), (128, 0.2), (256, 0.2))
 
 
 @dataclass(frozen=True)
-class FiveBlockCnn:
+class FiveBlockCnn(Checked):
     """A public notebook's network for these images."""
 
-    batch_norm_momentum: float = 0.99
+    batch_norm_momentum: Momentum = 0.99
     smallest_image: ClassVar[int] = 1
     """Its poolings keep the edge."""
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
 
     def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":
         """The network in plain Keras: see ``registry.Model``."""

@@ -1,7 +1,7 @@
 """Batch normalisation by TensorFlow's fused kernel: what Keras's layer computes, in one pass over memory.
 
-On the TensorFlow backend Keras 3 spells batch normalisation out in elementary operations, each of which
-reads and writes the whole tensor; in this network that takes longer than the convolutions.
+On TensorFlow Keras 3 spells batch normalisation out in elementary operations, each of which reads and writes the whole
+tensor; in this network that takes longer than the convolutions.
 """
 
 from covidcnn.backend import keras, tf
@@ -26,23 +26,17 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if learning:
             # The kernel gives the unbiased variance; Keras averages the biased one.
             values = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance * (values - 1) / values)
+            for average, value in ((self.moving_mean, mean), (self.moving_variance, variance * (values - 1) / values)):
+                average.assign(average * self.momentum + value * (1 - self.momentum))
         return output
-
-    def _move(self, average: keras.Variable, value: "tf.Tensor") -> None:
-        average.assign(average * self.momentum + value * (1 - self.momentum))
 
 
 def training_form(model: keras.Model, policy: str) -> keras.Model:
     """A twin of a model with the same weights that is several times faster to train.
 
-    Its batch normalisation is fused, and its activations have the precision asked for, but those of the output: near 0
-    and 1 bfloat16 has too few values for a loss. Scores are those of the plain model, with the twin's weights.
-
-    Args:
-        model: Functional, in plain Keras.
-        policy: 'float32' or 'mixed_bfloat16'.
+    Its batch normalisation is fused, and its activations have the precision of the policy, 'float32' or
+    'mixed_bfloat16', but those of the output: near 0 and 1 bfloat16 has too few values for a loss. Scores are those of
+    the plain model, Functional and in plain Keras, with the twin's weights.
     """
     last = model.output._keras_history.operation
 

@@ -31,12 +31,7 @@ ALLOWED = [
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member of a model file, if it is of a sensible size.
-
-    Raises:
-        ValueError: it is too large.
-        KeyError: there is none.
-    """
+    """A member of a model file; a ValueError if it is too large, a KeyError if there is none."""
     limit = LARGEST_WEIGHTS if name == WEIGHTS or name.endswith((".npy", ".npz")) else LARGEST_TEXT
     # The stated size may be false, so the reading itself ends there too.
     with archive.open(name) as member:
@@ -47,11 +42,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def require_known_parts(config: bytes) -> None:
-    """Refuse a configuration that names anything but the parts of the registered networks.
-
-    Raises:
-        ValueError: it does, or it is no configuration.
-    """
+    """Refuse, by a ValueError, a configuration that names anything but the parts of the registered networks."""
     value = json.loads(config)
     if not isinstance(value, dict) or value.get("class_name") != "Functional":
         raise ValueError("no Functional model")
@@ -70,17 +61,9 @@ def require_known_parts(config: bytes) -> None:
 
 
 def require_kind(estimator: Any, expected: Any, classes: int) -> None:
-    """Refuse an estimator of scikit-learn that is not what its file says, before anything is asked of it.
-
-    Args:
-        estimator: as it was read.
-        expected: of the same options, not fitted: the steps of a pipeline, or the estimator, are of its types.
-        classes: how many it has to tell apart, as 0, 1 and so on.
-
-    Raises:
-        ValueError: it is another one, or a forest whose trees lead in circles, or to nodes, features or classes that
-            are not there.
-    """
+    """Refuse, by a ValueError, an estimator of scikit-learn that is not what its file says, before anything is asked of
+    it: not of the types of ``expected``, which is not fitted, nor of the classes 0, 1 and so on, or a forest whose
+    trees lead in circles, or to nodes, features or classes that are not there."""
     if type(estimator) is not type(expected) or list(map(type, _steps(estimator))) != list(map(type, _steps(expected))):
         raise ValueError("another kind of estimator")
     if not np.array_equal(estimator.classes_, np.arange(classes)):

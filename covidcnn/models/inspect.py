@@ -19,32 +19,13 @@ def as_input(images: np.ndarray) -> np.ndarray:
 
 
 def layer_output(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """What a layer passes on for the images, at inference (no dropout, moving averages).
-
-    Args:
-        model: a Functional model.
-        name: of the layer.
-        images: uint8 (n, size, size).
-        batch_size: images worked on at once.
-
-    Returns:
-        float32 (n, ...), the layer's output shape.
-    """
+    """What a layer of a Functional model passes on for images, uint8 (n, size, size), at inference (no dropout, moving
+    averages): float32 (n, ...), the layer's output shape."""
     return _in_batches(keras.Model(model.input, model.get_layer(name).output), images, batch_size)
 
 
 def pre_activations(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """What a convolution or dense layer has computed before its activation function is applied.
-
-    Args:
-        model: a Functional model.
-        name: of a layer with weights, a bias and an activation.
-        images: uint8 (n, size, size).
-        batch_size: images worked on at once.
-
-    Returns:
-        float32 (n, ...), the layer's output shape.
-    """
+    """Like ``layer_output``: what a convolution or dense layer computes before its activation function is applied."""
     layer = model.get_layer(name)
     linear = type(layer).from_config(layer.get_config() | {"activation": "linear"})
     part = keras.Model(model.input, linear(layer.input))
@@ -60,22 +41,18 @@ def _in_batches(part: keras.Model, images: np.ndarray, batch_size: int) -> np.nd
 
 
 def normalise(values: np.ndarray, epsilon: float = 1e-3) -> np.ndarray:
-    """Batch normalisation as in training, before its learnt scale and shift: each channel (the last
-    axis) is given mean 0 and variance 1 over the batch. ``epsilon`` is Keras's."""
+    """Batch normalisation as in training, before its learnt scale and shift: each channel (the last axis) gets mean 0
+    and variance 1 over the batch. ``epsilon`` is Keras's."""
     axes = tuple(range(values.ndim - 1))
     return (values - values.mean(axes)) / np.sqrt(values.var(axes) + epsilon)
 
 
 def tanh_table(values: dict[str, np.ndarray], threshold: float = 0.95) -> pd.DataFrame:
-    """How a tanh would take the pre-activations of several layers, with and without normalisation.
-
-    Args:
-        values: pre-activations by layer, channels last.
-        threshold: outputs beyond it, in absolute value, count as saturated.
+    """How a tanh would take the pre-activations of several layers, channels last, with and without normalisation.
 
     Returns:
-        A row a layer: ``mean``, ``standard deviation``, and for 'plain' and 'normalised' values the
-        ``saturated`` share and the mean ``slope`` of tanh, which is what it lets through of a gradient.
+        A row a layer: ``mean``, ``standard deviation``, and for 'plain' and 'normalised' values the ``saturated``
+        share, of outputs beyond the threshold, and the mean ``slope`` of tanh, what it lets through of a gradient.
     """
     rows = []
     for layer, plain in values.items():
@@ -91,12 +68,11 @@ def tanh_table(values: dict[str, np.ndarray], threshold: float = 0.95) -> pd.Dat
 def telling_window(response: np.ndarray, side: int) -> tuple[int, int]:
     """Top left corner of the square of a feature map whose values differ most: a place worth looking at.
 
-    The outer quarter on each side is passed over: padding and collimation are the strongest edges of
-    many images, and not what one wants to see.
+    The outer quarter on each side is passed over: padding and collimation are the strongest edges of many images.
+    Corners lie on even rows and columns, where 2 x 2 poolings begin.
 
     Args:
         response: float (size, size), one feature map; size at least twice the side.
-        side: of the square; corners lie on even rows and columns, where 2 x 2 poolings begin.
     """
     margin = len(response) // 4
     windows = np.lib.stride_tricks.sliding_window_view(response, (side, side))
@@ -109,12 +85,8 @@ def telling_window(response: np.ndarray, side: int) -> tuple[int, int]:
 
 
 def three_positions(response: np.ndarray, corner: tuple[int, int], side: int) -> list[tuple[int, int]]:
-    """Where a feature map is largest, middling and smallest inside a square, its rim left out so that a
-    3 x 3 window fits.
-
-    Returns:
-        Three (row, column) of the map.
-    """
+    """Three (row, column) where a feature map is largest, middling and smallest inside a square, its rim left out so
+    that a 3 x 3 window fits."""
     inner = response[corner[0] + 1 : corner[0] + side - 1, corner[1] + 1 : corner[1] + side - 1]
     order = np.argsort(inner, axis=None, kind="stable")
     found = (np.unravel_index(order[place], inner.shape) for place in (-1, order.size // 2, 0))
@@ -122,13 +94,8 @@ def three_positions(response: np.ndarray, corner: tuple[int, int], side: int) ->
 
 
 def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[int]:
-    """The channels of a feature map that vary most, passing over those that show what was shown before.
-
-    Args:
-        maps: float (height, width, channels).
-        count: how many; fewer come back where no more are distinct.
-        limit: correlation with a channel already taken, in absolute value, that counts as the same.
-    """
+    """The channels of a feature map, float (height, width, channels), that vary most, without those whose correlation
+    with one already taken reaches the limit in absolute value; fewer come back where no more are distinct."""
     flat = maps.reshape(-1, maps.shape[-1]).astype(float)
     chosen: list[int] = []
     for channel in np.argsort(-flat.std(0), kind="stable"):
@@ -140,12 +107,8 @@ def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[
 
 
 def typical_images(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, str]:
-    """For each class the path of the image with the median score: neither the best case nor the worst.
-
-    Args:
-        scores: columns ``path``, ``label``, ``score``; every class present.
-        task: of two classes.
-    """
+    """For each of two classes the path of the image with the median score (``path``, ``label``, ``score``): neither the
+    best case nor the worst."""
     ordered = scores.sort_values(["score", "path"])
     by_label = {label: ordered.loc[ordered["label"] == label, "path"] for label in task.classes}
     return {label: paths.iloc[len(paths) // 2] for label, paths in by_label.items()}
@@ -154,8 +117,8 @@ def typical_images(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, st
 def receptive_fields(model: keras.Model) -> pd.DataFrame:
     """How much of the image one unit of each convolution or pooling layer sees.
 
-    With kernel k and stride s a layer widens the field r by (k - 1) steps of the map it reads, each of
-    which is j pixels of the image wide, and then multiplies j by s.
+    With kernel k and stride s a layer widens the field r by (k - 1) steps of the map it reads, each of which is j
+    pixels of the image wide, and then multiplies j by s.
 
     Returns:
         A row a layer: ``layer``, ``receptive field`` and ``step`` (both in pixels of the image).

@@ -1,8 +1,8 @@
 """The file a trained model travels in: a plain .keras archive, or .skops of a model of scikit-learn, that also holds
 ``covidcnn.json``.
 
-What a later user must not guess stands there: how an image is prepared, what the classes are called,
-where the threshold lies and what the model was trained on. Keras and skops pass over the extra member.
+What a later user must not guess stands there: how an image is prepared, the names of the classes, the threshold, and
+what the model was trained on. Keras and skops pass over the extra member.
 """
 
 import io
@@ -24,7 +24,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.classical import ClassicalModel
+from covidcnn.models.classical import CLASSICAL, ClassicalModel
 from covidcnn.models.guard import (
     CONFIG,
     LARGEST_WEIGHTS,
@@ -36,7 +36,7 @@ from covidcnn.models.guard import (
     require_known_parts,
 )
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
-from covidcnn.models.registry import CLASSICAL, Model
+from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
 from covidcnn.task import PNEUMONIA, Task
 
@@ -60,7 +60,7 @@ class ModelFacts:
 
     images: ImageSettings
     threshold: float
-    """Of two classes: scores at or above it are called the positive one."""
+    """Of two classes: from this score on the positive one is predicted."""
     threshold_rule: str
     """How the threshold was fixed, and on which images."""
     training: dict[str, Any]
@@ -94,11 +94,8 @@ def file_name(model: Model | ClassicalModel) -> str:
 
 
 def save_model(path: Path, model: "keras.Model | ClassifierMixin", facts: ModelFacts) -> None:
-    """Write a network, or an estimator of scikit-learn, and its facts as one archive, whole or not at all.
-
-    Raises:
-        UserError: the file, or a temporary copy, cannot be written.
-    """
+    """Write a network, or an estimator of scikit-learn, and its facts as one archive, whole or not at all; a UserError
+    if the file, or a temporary copy, cannot be written."""
     # Keras insists on an ending of its own, which the name of a file in the making need not have.
     with _temporary_archive(path) as archive:
         if isinstance(model, keras.Model):
@@ -129,46 +126,55 @@ def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
 
     Raises:
         DataError: there is no such file, or it is no model of this project, or it is damaged or tampered with.
-        UserError: there is no room for a temporary copy.
     """
     facts, content = _read(path)
     return _network(path, facts, content), facts
+
+
+@contextmanager
+def _damaged(path: Path, problem: str) -> Iterator[None]:
+    """A file can be damaged, or tampered with, in as many ways as there are errors; all mean the same to the user."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: {problem}") from error
 
 
 def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
     """The facts of a model file, and the members of its archive that are handed on."""
     if not path.is_file():
         raise DataError(f"{path}: no such model file; covidcnn train leaves one called {' or '.join(FILE_NAMES)}")
-    try:
-        with zipfile.ZipFile(path) as members:
-            names = members.namelist()
-            if MEMBER not in names:
-                raise DataError(f"holds no {MEMBER}, so how to prepare images is unknown; "
-                                "use a model.keras that covidcnn train saved")
+    with _damaged(path, "not a model file, or damaged; use a model.keras that covidcnn train saved"), \
+            zipfile.ZipFile(path) as members:
+        names = members.namelist()
+        if MEMBER not in names:
+            raise DataError(f"{path}: holds no {MEMBER}, so how to prepare images is unknown; "
+                            "use a model.keras that covidcnn train saved")
+        try:
             facts = _read_facts(read_member(members, MEMBER))
-            kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
-            content: dict[str, bytes] = {}
-            for name in kept:
-                if name in names:
-                    content[name] = read_member(members, name)
-                    if sum(map(len, content.values())) > LARGEST_WEIGHTS:
-                        raise ValueError("too large")
-            return facts, content
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    # An archive can be damaged in as many ways as there are errors; all mean the same to the user.
-    except Exception as error:
-        raise DataError(f"{path}: not a model file, or damaged; use a model.keras that covidcnn train saved"
-                        ) from error
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
+        content: dict[str, bytes] = {}
+        for name in filter(names.__contains__, kept):
+            content[name] = read_member(members, name)
+            if sum(map(len, content.values())) > LARGEST_WEIGHTS:
+                raise ValueError("too large")
+        return facts, content
 
 
 def _network(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> keras.Model:
-    try:
+    with _damaged(path, "its network is not one that covidcnn train saves, so Keras cannot load it safely; "
+                        "train the model again"):
         require_known_parts(content.get(CONFIG, b"{}"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: its network is not one that covidcnn train saves, so Keras cannot load it safely; "
-                        "train the model again") from error
-    model = _load_network(path, content)
+    with _temporary_archive(path) as archive, warnings.catch_warnings():
+        archive.write_bytes(_packed(content))
+        # Keras warns of what is odd in a damaged file before it gives up.
+        warnings.simplefilter("ignore")
+        with _damaged(path, "Keras cannot load it; train the model again"):
+            model = keras.models.load_model(archive, compile=False, safe_mode=True)
     if (model.input_shape[1:] != (facts.images.size, facts.images.size, 1)
             or model.output_shape != (None, facts.task.outputs)):
         raise DataError(f"{path}: its {MEMBER} and its network disagree on image size or classes; use a model.keras "
@@ -181,7 +187,7 @@ def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> Clas
     # Here and not above: most models are networks, and scikit-learn takes its time.
     import skops.io
 
-    try:
+    with _damaged(path, "not a model that covidcnn train saves, or damaged; train the model again"):
         settings = dict(facts.model or {})
         options = CLASSICAL[settings.pop("model")](**settings)
         estimator = skops.io.loads(_packed(content), trusted=[TREE])
@@ -190,10 +196,7 @@ def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> Clas
         probe = predictor(np.zeros((1, facts.images.size, facts.images.size), np.uint8))
         if probe.shape != (1, len(facts.task.classes)) or not np.isfinite(probe).all():
             raise ValueError("other classes, or other features")
-    # skops and scikit-learn raise errors of many kinds for a file that is damaged or holds what is not trusted.
-    except Exception as error:
-        raise DataError(f"{path}: not a model that covidcnn train saves, or damaged; train the model again") from error
-    return predictor
+        return predictor
 
 
 def _read_facts(text: bytes) -> ModelFacts:
@@ -215,13 +218,6 @@ def _read_facts(text: bytes) -> ModelFacts:
     return replace(facts, disclaimer=DISCLAIMER)
 
 
-def _load_network(path: Path, content: dict[str, bytes]) -> keras.Model:
-    """The network from an archive that holds these members and no others."""
-    with _temporary_archive(path) as archive:
-        archive.write_bytes(_packed(content))
-        return _loaded_by_keras(path, archive)
-
-
 def _packed(content: dict[str, bytes]) -> bytes:
     """An archive of these members and no others."""
     packed = io.BytesIO()
@@ -240,14 +236,3 @@ def _temporary_archive(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{path}: no temporary copy can be written ({error.strerror or error}); make room, or name "
                         "another folder with TMPDIR") from error
-
-
-def _loaded_by_keras(path: Path, archive: Path) -> keras.Model:
-    try:
-        with warnings.catch_warnings():
-            # Keras warns of what is odd in a damaged file before it gives up.
-            warnings.simplefilter("ignore")
-            return keras.models.load_model(archive, compile=False, safe_mode=True)
-    # Keras raises errors of many kinds for a damaged archive; all mean the same to the user.
-    except Exception as error:
-        raise DataError(f"{path}: Keras cannot load it; train the model again") from error

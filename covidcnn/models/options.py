@@ -1,40 +1,67 @@
-"""What the options of several models have in common."""
+"""What the options of models, and recipes, have in common: values that pydantic checks, in errors of one line."""
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from covidcnn.errors import UserError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from covidcnn.errors import UserError, named
+from covidcnn.yaml_files import NUMBER
 
 if TYPE_CHECKING:
     from covidcnn.backend import keras
 
-
-def require_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number that is out of range.
-
-    Raises:
-        UserError: it is.
-    """
-    if not low <= value <= high:
-        raise UserError(f"{name} {value} is out of range; choose one from {low} to {high}")
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, strict=False)]
+"""Numbers of kernels; a list is taken for a tuple."""
+Momentum = Annotated[float, Field(ge=0, le=1)]
 
 
-def normalise(options: Any) -> None:
-    """Take whole numbers and lists for floats and tuples, so that equal options are equal: for ``__post_init__``."""
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.type is float or isinstance(value, list):
-            object.__setattr__(options, field.name, float(value) if field.type is float else tuple(value))
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Checked:
+    """A dataclass of pydantic whose fields take nothing but their type: whole numbers for floats, and lists for tuples
+    where the field says so. A wrong value is a UserError."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, value: Any, build: Any) -> Any:
+        try:
+            return build(value)
+        except ValidationError as error:
+            raise _in_words(error) from error
 
 
-def require_widths(name: str, widths: tuple[int, ...]) -> None:
-    """Refuse numbers of kernels of which there is none, or one below 1.
+def checked(adapter: TypeAdapter, fields: dict[str, Any]) -> Any:
+    """The adapter's dataclass, which checks no types itself, with these fields; a UserError if one has another."""
+    try:
+        return adapter.validate_json(json.dumps(fields, default=str), strict=True)
+    except ValidationError as error:
+        raise _in_words(error) from error
 
-    Raises:
-        UserError: they are.
-    """
-    if not widths or min(widths) < 1:
-        raise UserError(f"{name} {list(widths)}: give at least one number, each at least 1")
+
+def _in_words(error: ValidationError) -> UserError:
+    first = error.errors()[0]
+    given, place = first["input"], ", ".join(map(str, first["loc"]))
+    remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
+              if isinstance(given, str) and NUMBER.fullmatch(given) else "")
+    return UserError(f"{place}: {first['msg'].split(' after validation')[0]}, not {given!r}{remedy}")
+
+
+def one_of(known: Iterable[str], what: str) -> AfterValidator:
+    """Of a field: its value is one of the known ones."""
+    return AfterValidator(lambda value: named(dict.fromkeys(known, value), value, what))
+
+
+def some_of(known: Iterable[str], what: str) -> AfterValidator:
+    """Of a field: its values are known ones; they are put in the order of those, and each but once, so that what is
+    equal compares equal."""
+    def ordered(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            named(dict.fromkeys(known, value), value, what)
+        return tuple(name for name in known if name in values)
+
+    return AfterValidator(ordered)
 
 
 def initial_weights(seed: int, position: int) -> "keras.initializers.Initializer":

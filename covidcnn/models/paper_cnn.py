@@ -5,12 +5,13 @@ ReLU; four batch normalisations, four 2 x 2 max poolings, two dropouts; Dense(12
 sigmoid). Everything else is an assumption, stated beside its parameter.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from covidcnn.models.options import initial_weights, normalise, require_range, require_widths
+from covidcnn.models.options import Checked, Momentum, Widths, initial_weights
 from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
@@ -22,26 +23,20 @@ DENSE_UNITS = 128
 
 
 @dataclass(frozen=True)
-class PaperCnn:
+class PaperCnn(Checked):
     """The paper's network.
 
     Its options are what the paper leaves open; defaults are the paper's, or stated assumptions.
     """
 
-    filters: tuple[int, ...] = FILTERS
+    filters: Widths = FILTERS
     """Kernels of each convolution block; the paper gives the first, 32 (assumption: doubled from block to block)."""
-    dropout: float = 0.2
+    dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.2
     """Rate after the last block and before the output (assumption: 0.2, in these two places)."""
     batch_norm: bool = True
     """Without it the network is not the paper's: to see what batch normalisation does."""
-    batch_norm_momentum: float = 0.99
+    batch_norm_momentum: Momentum = 0.99
     """Of the moving averages (assumption: Keras's default)."""
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        require_widths("filters", self.filters)
-        require_range("dropout", self.dropout, 0, 0.99)
-        require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
 
     @property
     def smallest_image(self) -> int:
@@ -76,22 +71,16 @@ class PaperCnn:
 
 
 def paper_cnn(image_size: int = 224, seed: int = 0, **options: Any) -> "keras.Model":
-    """The paper's network for its own task.
-
-    Args:
-        image_size: side of the input in pixels.
-        seed: of initial weights and dropout.
-        options: fields of ``PaperCnn``.
-    """
+    """The paper's network for its own task, with fields of ``PaperCnn`` as options."""
     return PaperCnn(**options).build(PNEUMONIA, image_size, seed)
 
 
 def count_parameters(image_size: int = 224, filters: tuple[int, ...] = FILTERS) -> dict[str, int]:
     """The parameters of each layer that has any, derived by hand and not asked of Keras.
 
-    A convolution has one 3 x 3 kernel for each pair of input and output channel, and a bias for each
-    output; batch normalisation has scale, shift, moving mean and moving variance for each channel; a
-    dense layer has a weight for each pair, and a bias for each unit.
+    A convolution has one 3 x 3 kernel for each pair of input and output channel, and a bias for each output; batch
+    normalisation scale, shift, moving mean and moving variance for each channel; a dense layer a weight for each pair,
+    and a bias for each unit.
     """
     counts, channels, side = {}, 1, image_size
     for block, kernels in enumerate(filters, start=1):

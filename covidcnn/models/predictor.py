@@ -39,7 +39,6 @@ class KerasPredictor:
     task: Task
 
     def __call__(self, images: np.ndarray, rows: np.ndarray | None = None, perturbation: str = "") -> np.ndarray:
-        """See ``Predictor``."""
         chosen = np.arange(len(images)) if rows is None else rows
         # Batches are pairs, and Keras passes over the labels here.
         batches = scoring_batches(images, np.zeros(len(images), int), chosen, perturbation=perturbation)
@@ -55,7 +54,6 @@ class ClassicalPredictor:
     task: Task
 
     def __call__(self, images: np.ndarray, rows: np.ndarray | None = None, perturbation: str = "") -> np.ndarray:
-        """See ``Predictor``."""
         chosen = range(len(images)) if rows is None else rows
         seen = [perturbed(images[row], perturbation) if perturbation else images[row] for row in chosen]
         return probabilities_of(self.estimator, features_of(seen, self.options.features, self.options.side))

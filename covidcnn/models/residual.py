@@ -1,9 +1,10 @@
 """A small residual network (He and others, 2016), without a large dense layer: it has few parameters."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from covidcnn.models.options import initial_weights, normalise, require_range, require_widths
+from pydantic.dataclasses import dataclass
+
+from covidcnn.models.options import Checked, Momentum, Widths, initial_weights
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -11,19 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ResidualCnn:
+class ResidualCnn(Checked):
     """A small residual network."""
 
-    widths: tuple[int, ...] = (16, 32, 64, 128)
+    widths: Widths = (16, 32, 64, 128)
     """Kernels of the convolutions of each stage; each stage halves the side of the maps."""
-    batch_norm_momentum: float = 0.99
+    batch_norm_momentum: Momentum = 0.99
     smallest_image: ClassVar[int] = 1
     """Its strides keep the edge."""
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        require_widths("widths", self.widths)
-        require_range("batch-norm momentum", self.batch_norm_momentum, 0, 1)
 
     def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":
         """The network in plain Keras: see ``registry.Model``."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from covidcnn.evaluation.classes import macro_auc, predicted
-from covidcnn.evaluation.metrics import confusion, cross_entropy
+from covidcnn.evaluation.metrics import confusion, counts_of, cross_entropy, macro_auc
 from covidcnn.evaluation.statistics import over_seeds
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
@@ -27,28 +27,14 @@ class Comparison:
     """A row a recipe, seed and image."""
 
 
-class _Result(Protocol):
-    """A training or a stored trial."""
-
-    @property
-    def history(self) -> pd.DataFrame: ...
-    @property
-    def scores(self) -> pd.DataFrame: ...
-    @property
-    def best_epoch(self) -> int: ...
-    @property
-    def task(self) -> Task: ...
-
-
-def compare(train: Callable[[Recipe, int], _Result], recipes: Mapping[str, Recipe], seeds: Sequence[int],
+def compare(train: Callable[[Recipe, int], Any], recipes: Mapping[str, Recipe], seeds: Sequence[int],
             by: str = "recipe") -> Comparison:
     """Train every recipe with every seed: fresh model, same initial weights for a seed, fresh optimizer.
 
     Args:
-        train: gives the result of one training, for example ``Run.trial``.
-        recipes: by the name they have in the tables.
+        train: gives a ``Training``, or a stored trial's ``TrialResult``, for example ``Run.trial``.
+        recipes: by the name they have in the tables' column ``by``.
         seeds: the same for all recipes, so that differences can be paired.
-        by: the column that holds the recipe's name.
     """
     results, histories, scores = [], [], []
     for name, recipe in recipes.items():
@@ -75,30 +61,24 @@ def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA
     labels, values = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
     loss = {"loss": cross_entropy(labels, values)}
     if not task.is_binary:
-        accuracy = float((predicted(scores, task) == labels).mean())
-        return {"accuracy": accuracy, **loss, "AUC": macro_auc(labels, values)}
+        counts = counts_of(scores, task)
+        return {"accuracy": float(counts.trace() / counts.sum()), **loss, "AUC": macro_auc(labels, values)}
     matrix = confusion(scores, threshold, task)
     return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}
 
 
 def gap_table(results: pd.DataFrame, measure: str = "specificity") -> pd.DataFrame:
-    """What validation promises and test does not keep, a row a recipe: means over seeds, and the gap between them with
-    its 95 % interval over seeds, which leaves other test patients out. Of one seed there is no interval.
-
-    Args:
-        results: of a comparison by 'recipe'.
-        measure: one of its columns.
-    """
+    """A measure on validation and on test, from the results of a comparison by 'recipe': means over seeds, and the gap
+    between them with its 95 % interval over seeds, which leaves other test patients out. Of one seed there is none."""
     rows = {}
     for recipe, trainings in results.groupby("recipe", sort=False):
         by_seed = trainings.pivot(index="seed", columns="split", values=measure)
         gaps = (by_seed["validation"] - by_seed["test"]).to_numpy()
-        found = over_seeds(gaps) if len(gaps) > 1 else None
+        low, high = ((found := over_seeds(gaps)).low, found.high) if len(gaps) > 1 else (np.nan, np.nan)
         rows[recipe] = {
             f"{measure}, validation": by_seed["validation"].mean(), f"{measure}, test": by_seed["test"].mean(),
-            "gap": gaps.mean(), "low": found.low if found else float("nan"),
-            "high": found.high if found else float("nan"), "seeds": len(gaps)}
+            "gap": gaps.mean(), "low": low, "high": high, "seeds": len(gaps)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
 
 

@@ -21,12 +21,12 @@ from covidcnn.models.fused import training_form
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
 from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.task import PNEUMONIA, Task
-from covidcnn.training.keeper import Keeper
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
 from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.training.result import Training
-from covidcnn.training.schedules import learning_rate, plateau_callbacks, schedule_named
+from covidcnn.training.schedules import SCHEDULES, learning_rate, plateau_callbacks
+from covidcnn.training.state import Keeper
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
@@ -37,17 +37,9 @@ _AT_ONCE = ("epochs", "balance", "validation", "validation_fraction", "split_see
 
 
 def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Images with their ``role``, training images and validation drawn down to the recipe's number.
-
-    Args:
-        images: a catalogue's images.
-        recipe: says which.
-        seed: of the training: with each another ``training_draw`` is drawn, since which images it has is chance too.
-        task: whose classes training and validation need.
-
-    Raises:
-        UserError: the recipe draws a share of the first of two classes, and there are more.
-    """
+    """A catalogue's images with their ``role``, training images and validation drawn down to the recipe's number. With
+    each seed another ``training_draw`` is drawn, since which images it has is chance too; a UserError where there are
+    more than two classes to draw from."""
     with_roles = assign_roles(images, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
@@ -76,21 +68,18 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
           events: Path | None = None, identity: str = "") -> Training:
     """Train on ``dataset`` and score its images.
 
-    The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those
-    of the plain model that is returned, in float32, whatever the precision of the training.
-
-    A training that was killed goes on after its last finished epoch if it is called again with the same
-    ``folder``, and ends with the same bits as an undisturbed one on the same machine.
+    The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those of
+    the plain model that is returned, in float32, whatever the precision of the training. One that was killed goes on
+    after its last finished epoch if it is called again with the same ``folder``, and ends with the same bits as an
+    undisturbed one on the same machine.
 
     Args:
-        dataset: opened with ``open_dataset``.
-        recipe: what to do.
         seed: of initial weights, order, augmentation and dropout.
         folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
         score_roles: which images to score: 'train', 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
-        keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with
-            ``interrupted`` set. Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
+        keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with ``interrupted`` set.
+            Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
         events: folder for TensorBoard's events, if any are wanted.
         identity: text that only this training has, so that no other goes on from ``folder``.
 
@@ -102,18 +91,19 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     """
     _require_possible(recipe, dataset.task, score_roles)
     make_repeatable(seed)
-    prepared = _prepare(dataset, recipe, seed)
+    task, images = dataset.task, select_images(dataset.images, recipe, seed, dataset.task)
+    prepared = _Prepared(images, load_images(dataset.root, images, recipe.images), task.encode(images["label"]), task)
     if isinstance(recipe.model, ClassicalModel):
         predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
         return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)
-    plain = recipe.model.build(prepared.task, recipe.images.size, seed)
+    plain = recipe.model.build(task, recipe.images.size, seed)
     model = _compile(plain, prepared, recipe)
-    network = KerasPredictor(plain, prepared.task)
+    network, in_training = KerasPredictor(plain, task), KerasPredictor(model, task)
 
     def shifted_loss() -> float:
         """The mean loss over simulated shifts of the validation images."""
-        rows, labels = prepared.rows["validation"], prepared.labels[prepared.rows["validation"]]
-        return float(np.mean([cross_entropy(labels, prepared.task.scores(KerasPredictor(model, prepared.task)(
+        rows = prepared.of(["validation"])
+        return float(np.mean([cross_entropy(prepared.labels[rows], task.scores(in_training(
             prepared.pixels, rows, shift))) for shift in SIMULATED_SHIFTS]))
 
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
@@ -125,7 +115,14 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
 
     keeper = Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
                     identity, report)
-    interrupted = not _fit(model, keeper, prepared, recipe, seed, keep_interrupted, events)
+    interrupted = False
+    try:
+        if keeper.epochs_done < recipe.epochs:
+            _fit(model, keeper, prepared, recipe, seed, events)
+    except KeyboardInterrupt:
+        if not (keeper.epochs_done and keep_interrupted):
+            raise
+        interrupted = True
     plain.set_weights(keeper.state.best_weights)
     scores = _score(network, prepared, recipe, score_roles, keeper.state.epoch_scores)
     return Training(network, keeper.state.history, scores, interrupted, recipe.choose_by)
@@ -133,23 +130,17 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The images of a training, decoded."""
+    """The images of a training, decoded: with their ``role``, uint8 (images, size, size), and the places of their
+    classes, int (images,)."""
 
     table: pd.DataFrame
-    """With their ``role``."""
     pixels: np.ndarray
-    """uint8 (images, size, size)."""
     labels: np.ndarray
-    """int (images,), the place of each one's class."""
     task: Task
 
     def of(self, roles: Sequence[str]) -> np.ndarray:
         """The rows of the images of some roles: int (n,)."""
         return np.flatnonzero(self.table["role"].isin(roles))
-
-    @property
-    def rows(self) -> dict[str, np.ndarray]:
-        return {role: self.of([role]) for role in ("train", "validation")}
 
 
 def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
@@ -165,19 +156,12 @@ def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) ->
                 raise UserError(f"{name} {value}: a model of scikit-learn is fitted at once, without it; leave it out")
 
 
-def _prepare(dataset: DataSet, recipe: Recipe, seed: int) -> _Prepared:
-    """Choose the images, decode them, and number their classes."""
-    images = select_images(dataset.images, recipe, seed, dataset.task)
-    pixels = load_images(dataset.root, images, recipe.images)
-    return _Prepared(images, pixels, dataset.task.encode(images["label"]), dataset.task)
-
-
 def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.Model:
     """The training form of a network, with optimizer, loss and metrics."""
     model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
-    steps = steps_per_epoch(prepared.labels[prepared.rows["train"]], recipe.batch_size, recipe.balance)
+    steps = steps_per_epoch(prepared.labels[prepared.of(["train"])], recipe.batch_size, recipe.balance)
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
-    schedule = learning_rate(schedule_named(recipe.schedule), rate, steps, recipe.epochs)
+    schedule = learning_rate(SCHEDULES[recipe.schedule], rate, steps, recipe.epochs)
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
     model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=prepared.task.loss,
                   metrics=["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary],
@@ -185,48 +169,38 @@ def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.M
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred images tracing takes longer than training.
     model.optimizer.build(model.trainable_variables)
-    model.evaluate(scoring_batches(prepared.pixels, prepared.labels, prepared.rows["validation"][:1]), verbose=0)
+    model.evaluate(scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])[:1]), verbose=0)
     return model
 
 
-def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe, seed: int, keep_interrupted: bool,
-         events: Path | None) -> bool:
-    """Train from the keeper's last epoch to the recipe's; False if it was interrupted, and an epoch is there to keep.
-    """
-    # A plateau first: the keeper takes down what it makes of the learning rate.
+def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe, seed: int, events: Path | None
+         ) -> None:
+    """Train from the keeper's last epoch to the recipe's."""
+    # A plateau first: the keeper takes down what it makes of the learning rate. The average of the weights after it:
+    # the keeper takes down those that were validated.
     callbacks: list[keras.callbacks.Callback] = [
-        *plateau_callbacks(schedule_named(recipe.schedule), keeper.state.history), keeper]
+        *plateau_callbacks(SCHEDULES[recipe.schedule], keeper.state.history), keeper]
     if recipe.weight_average:
-        # After the keeper, which takes down the weights that were validated.
         callbacks.append(keras.callbacks.SwapEMAWeights())
     if events:
         callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
-    rows = prepared.rows
-    labels = prepared.labels[rows["train"]]
-    try:
-        if keeper.epochs_done < recipe.epochs:
-            model.fit(
-                training_batches(prepared.pixels, prepared.labels, rows["train"], batch_size=recipe.batch_size,
-                                 seed=seed, epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
-                                 augmentation=augmentation_named(recipe.augmentation)),
-                initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
-                steps_per_epoch=steps_per_epoch(labels, recipe.batch_size, recipe.balance),
-                validation_data=scoring_batches(prepared.pixels, prepared.labels, rows["validation"]),
-                class_weight=class_weights(labels) if recipe.balance == "class-weight" else None,
-                callbacks=callbacks, shuffle=False, verbose=0,
-            )
-    except KeyboardInterrupt:
-        if not (keeper.epochs_done and keep_interrupted):
-            raise
-        return False
-    return True
+    rows = prepared.of(["train"])
+    labels = prepared.labels[rows]
+    model.fit(
+        training_batches(prepared.pixels, prepared.labels, rows, batch_size=recipe.batch_size, seed=seed,
+                         epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
+                         augmentation=augmentation_named(recipe.augmentation)),
+        initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
+        steps_per_epoch=steps_per_epoch(labels, recipe.batch_size, recipe.balance),
+        validation_data=scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])),
+        class_weight=class_weights(labels) if recipe.balance == "class-weight" else None,
+        callbacks=callbacks, shuffle=False, verbose=0)
 
 
 def _fit_at_once(prepared: _Prepared, recipe: Recipe, options: ClassicalModel, seed: int
                  ) -> tuple[ClassicalPredictor, pd.DataFrame]:
     """A fitted model of scikit-learn, and a history of one row."""
-    rows = prepared.rows
-    learnt = rows["train"]
+    learnt = train = prepared.of(["train"])
     if recipe.balance == "oversample":
         learnt = learnt[oversampled(prepared.labels[learnt], np.random.default_rng(seed))]
     estimator = options.estimator(seed, recipe.balance == "class-weight")
@@ -234,7 +208,7 @@ def _fit_at_once(prepared: _Prepared, recipe: Recipe, options: ClassicalModel, s
     try:
         estimator.fit(features_of([prepared.pixels[row] for row in learnt], options.features, options.side),
                       prepared.labels[learnt])
-        for prefix, chosen in (("", rows["train"]), ("val_", rows["validation"])):
+        for prefix, chosen in (("", train), ("val_", prepared.of(["validation"]))):
             labels, probabilities = prepared.labels[chosen], predictor(prepared.pixels, chosen)
             figures[f"{prefix}accuracy"] = float((prepared.task.predict(probabilities) == labels).mean())
             figures[f"{prefix}loss"] = cross_entropy(labels, prepared.task.scores(probabilities))
@@ -247,15 +221,7 @@ def _fit_at_once(prepared: _Prepared, recipe: Recipe, options: ClassicalModel, s
 
 def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Sequence[str],
            epoch_scores: np.ndarray | None = None) -> pd.DataFrame:
-    """The table of scores, as ``Training`` has it.
-
-    Args:
-        predictor: scores the prepared.
-        images: of the training.
-        recipe: says under which perturbations, too.
-        roles: whose images are scored.
-        epoch_scores: float (epochs, images scored after every epoch).
-    """
+    """The table of scores, as ``Training`` has it; scores of epochs are float (epochs, images)."""
     def table(chosen: np.ndarray, perturbation: str = "") -> pd.DataFrame:
         rows = prepared.table.iloc[chosen].assign(split=prepared.table["role"])
         return score_table(rows, predictor(prepared.pixels, chosen, perturbation), prepared.task, perturbation)
@@ -267,6 +233,6 @@ def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Seq
                                                 [f"epoch {epoch}" for epoch in range(1, len(epoch_scores) + 1)]))
     further = dict.fromkeys(recipe.perturbations, scored)
     if recipe.choose_by == "shifted validation":
-        further = dict.fromkeys(SIMULATED_SHIFTS, prepared.rows["validation"]) | further
+        further = dict.fromkeys(SIMULATED_SHIFTS, prepared.of(["validation"])) | further
     return pd.concat([*scores, *(table(chosen, perturbation) for perturbation, chosen in further.items())],
                      ignore_index=True)

@@ -1,6 +1,6 @@
 """Nadam in NumPy, twice: as the paper's Eq. 1 to 4 and the textbook have it, and as Keras does it.
 
-Both give the parameters after each step, so that they can be held against an optimizer step by step.
+Both give the parameters after each step, float64 (steps, len(start)), so that they can be held against an optimizer.
 Dozat (2016), Incorporating Nesterov Momentum into Adam.
 """
 
@@ -15,11 +15,7 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 
 def textbook_nadam(gradient: Gradient, start: np.ndarray, steps: int, learning_rate: float = 0.001,
                    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> np.ndarray:
-    """Eq. 1 to 4: Adam whose first moment looks one step ahead.
-
-    Returns:
-        float64 (steps, len(start)): the parameters after each step.
-    """
+    """Eq. 1 to 4: Adam whose first moment looks one step ahead."""
     theta, path = np.array(start, float), []
     m = v = np.zeros_like(theta)
     for t in range(1, steps + 1):
@@ -38,9 +34,6 @@ def keras_nadam(gradient: Gradient, start: np.ndarray, steps: int, learning_rate
     """Nadam of Keras 3: its momentum u grows from about beta_1 / 2 to beta_1, with 0.96 ** t.
 
     Dozat's own schedule, which earlier versions of Keras had, is 250 times as slow: 0.96 ** (t / 250).
-
-    Returns:
-        float64 (steps, len(start)): the parameters after each step.
     """
     theta, u_product, path = np.array(start, float), 1.0, []
     m = v = np.zeros_like(theta)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from covidcnn.errors import UserError
+from covidcnn.errors import named
 
 if TYPE_CHECKING:
     from covidcnn.backend import keras
@@ -20,40 +20,21 @@ WITH_MOMENTUM = {f"{name} with momentum": name for name in ("SGD", "RMSprop")}
 
 
 def optimizer_name(name: str) -> str:
-    """The paper's spelling of an optimizer's name, whatever its case.
-
-    Raises:
-        UserError: it is none of the known.
-    """
-    known = (*OPTIMIZERS, *WITH_MOMENTUM)
-    for spelled in known:
-        if spelled.lower() == name.lower():
-            return spelled
-    raise UserError(f"unknown optimizer '{name}'; choose one of {', '.join(known)}")
+    """The paper's spelling of an optimizer's name, whatever its case; a UserError if it is none of the known."""
+    known = {spelled: spelled for spelled in (*OPTIMIZERS, *WITH_MOMENTUM)}
+    return named(known, next((spelled for spelled in known if spelled.lower() == name.lower()), name), "optimizer")
 
 
 def default_learning_rate(name: str) -> float:
-    """Keras's default learning rate of an optimizer: the paper gives none.
-
-    Raises:
-        UserError: unknown name.
-    """
+    """Keras's default learning rate of an optimizer: the paper gives none."""
     known = optimizer_name(name)
     return _PAPERS[WITH_MOMENTUM.get(known, known)][1]
 
 
 def make_optimizer(name: str, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None" = None,
                    weight_average: float = 0.0) -> "keras.optimizers.Optimizer":
-    """A fresh optimizer object: one that has trained carries state from model to model.
-
-    Args:
-        name: in any case.
-        learning_rate: None takes ``default_learning_rate``.
-        weight_average: momentum of a moving average of the weights, in [0, 1); 0 for none.
-
-    Raises:
-        UserError: unknown name.
-    """
+    """A fresh optimizer object, by its name in any case: one that has trained carries state from model to model. No
+    rate is ``default_learning_rate``; ``weight_average`` is the momentum of an average of the weights, 0 for none."""
     from covidcnn.backend import keras
 
     known = optimizer_name(name)

@@ -1,15 +1,14 @@
 """The precision of a training: bfloat16 where the machine multiplies it in hardware, else float32.
 
-bfloat16 halves the memory that activations take and makes products faster; weights, optimizer and
-batch-normalisation statistics stay in float32. benchmarks/README.md shows what it gains and that it costs
-nothing in validation scores.
+bfloat16 halves the memory that activations take and makes products faster; weights, optimizer and batch-normalisation
+statistics stay in float32. benchmarks/README.md shows what it gains, and that it costs nothing in validation scores.
 """
 
 import ctypes
 from functools import lru_cache
 from pathlib import Path
 
-from covidcnn.errors import UserError
+from covidcnn.errors import named
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -18,13 +17,8 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def resolve_precision(name: str) -> str:
-    """'float32' or 'bfloat16'; 'auto' asks the machine.
-
-    Raises:
-        UserError: it is none of ``PRECISIONS``.
-    """
-    if name not in PRECISIONS:
-        raise UserError(f"unknown precision '{name}'; choose one of {', '.join(PRECISIONS)}")
+    """'float32' or 'bfloat16', of ``PRECISIONS``; 'auto' asks the machine."""
+    named(dict.fromkeys(PRECISIONS), name, "precision")
     return _machine_precision() if name == "auto" else name
 
 

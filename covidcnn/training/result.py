@@ -57,12 +57,7 @@ class Training:
 
 
 def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
-    """The epoch that a recipe keeps; of equals the first.
-
-    Args:
-        history: a row an epoch, from 1.
-        choose_by: as in ``Recipe``.
-    """
+    """The epoch of a history that a recipe with this ``choose_by`` keeps; of equals the first."""
     if choose_by == "last":
         return int(history.index[-1])
     if choose_by == "validation accuracy":

@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from covidcnn.errors import named
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,12 +21,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiplied by ``factor`` whenever a quantity has not improved, by Keras's default of more than 0.0001, for
-    ``patience`` epochs: Keras's ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where the
-    quantity is that of few images."""
+    """Multiplied by ``factor`` whenever 'val_accuracy' or 'val_loss' has not improved, by Keras's default of more than
+    0.0001, for ``patience`` epochs: Keras's ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where
+    the images are few."""
 
     monitor: str
-    """'val_accuracy' or 'val_loss'."""
     factor: float = 0.3
     patience: int = 2
     lowest: float = 1e-6
@@ -55,30 +52,14 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def schedule_named(name: str) -> Schedule:
-    """The schedule of that name.
-
-    Raises:
-        UserError: there is no such schedule.
-    """
-    return named(SCHEDULES, name, "schedule")
-
-
 def schedule_values(name: str) -> dict[str, Any]:
-    """What a schedule's name stands for: its numbers, empty where it has none."""
-    return asdict(schedule_named(name))
+    """The numbers that a schedule's name stands for; empty where it has none."""
+    return asdict(SCHEDULES[name])
 
 
 def learning_rate(schedule: Schedule, rate: float, steps: int, epochs: int
                   ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
-    """What an optimizer is given.
-
-    Args:
-        schedule: one of ``SCHEDULES``.
-        rate: at the beginning.
-        steps: of an epoch.
-        epochs: of the training.
-    """
+    """What an optimizer is given, from the rate at the beginning and the steps of an epoch."""
     from covidcnn.backend import keras
 
     match schedule:
@@ -91,12 +72,8 @@ def learning_rate(schedule: Schedule, rate: float, steps: int, epochs: int
 
 
 def plateau_callbacks(schedule: Schedule, history: "pd.DataFrame") -> "list[keras.callbacks.Callback]":
-    """The callback that a schedule needs, if it needs one.
-
-    Args:
-        schedule: one of ``SCHEDULES``.
-        history: of the epochs that an earlier process has finished, from which the callback's state follows.
-    """
+    """The callback that a schedule needs, if it needs one; its state follows from the history of the epochs that an
+    earlier process has finished."""
     if not isinstance(schedule, Plateau):
         return []
     from covidcnn.backend import keras

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from covidcnn.augment import augmentation_named
 from covidcnn.config import DISCLAIMER
-from covidcnn.data.appearance import Appearance, describe, measure
+from covidcnn.data.appearance import describe, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, named
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.threshold import RULES, fix_threshold
 from covidcnn.models.classical import ClassicalModel
@@ -31,7 +30,7 @@ from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.recipe import Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
 from covidcnn.training.schedules import schedule_values
-from covidcnn.trials.trial import pin_trial
+from covidcnn.trials.trial import Trial, pin_trial
 
 HISTORY, SCORES, RUN, EVENTS = "history.csv", "scores.csv", "run.json", "tensorboard"
 _LOCK = "unfinished.lock"
@@ -42,16 +41,14 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
     """Train, and leave ``model.keras`` (of a model of scikit-learn ``model.skops``), ``history.csv``, ``scores.csv``,
     ``run.json`` and TensorBoard's events in ``folder``.
 
-    The threshold is fixed on validation and stored in the model file. An interrupted training leaves the
-    same files, made from its best finished epoch; one that was killed goes on when it is called again.
+    The threshold is fixed on validation and stored in the model file. An interrupted training leaves the same files,
+    made from its best finished epoch; one that was killed goes on when it is called again.
 
     Raises:
-        UserError: ``folder`` holds a model or anything else that would be overwritten, another training goes on
-            there, or it cannot be written.
+        UserError: ``folder`` holds what would be overwritten, another training goes on there, or it cannot be written.
         DataError: the images do not allow the recipe's validation.
     """
-    if threshold_rule not in RULES:
-        raise UserError(f"unknown threshold rule '{threshold_rule}'; choose one of {', '.join(RULES)}")
+    named(dict.fromkeys(RULES), threshold_rule, "threshold rule")
     if threshold_rule != RULES[0] and not dataset.task.is_binary:
         raise UserError(f"threshold {threshold_rule}: of {len(dataset.task.classes)} classes the most probable is "
                         "predicted, without a threshold; leave it out")
@@ -98,62 +95,58 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
                       task=dataset.task)
     try:
         training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
-                         events=folder / EVENTS,
-                         identity=f"{trial.key} {training_versions()}")
+                         events=folder / EVENTS, identity=f"{trial.key} {training_versions()}")
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
-    scores = training.scores
+    scores, facts = training.scores, training_facts(dataset, trial, training)
     threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule, task=dataset.task)
-    facts = {
-        # With the precision that was used, and the learning rate of the first epoch.
-        "task": asdict(dataset.task), "recipe": trial.to_dict()["recipe"], "seed": seed,
+    rule = ("the most probable class" if not dataset.task.is_binary else
+            threshold_rule if threshold_rule == RULES[0] else f"{threshold_rule}, on validation")
+    # Where there are no splits, all images were scored, and the published test set may be all there is.
+    uses_test = dataset.source.protects_test and ((scores["split"] == "test").any()
+                                                  or "all" in set(dataset.images["split"]))
+    with replacing(folder / HISTORY) as temporary:
+        training.history.to_csv(temporary)
+    with replacing(folder / SCORES) as temporary:
+        scores.to_csv(temporary, index=False, float_format="%.9g")
+    write_json(folder / RUN, facts | {
+        "threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
+        "test-set accesses": [EXPLORATORY] if uses_test else []} | software | {
+        "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
+    # Last: a folder with a model is complete.
+    save_trained(folder / file_name(recipe.model), dataset, trial, training, facts, threshold, rule)
+    (folder / UNFINISHED).unlink(missing_ok=True)
+    return training
+
+
+def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[str, Any]:
+    """What is to be known of a training, as JSON has it: in the precision that was used, and with the learning rate of
+    the first epoch."""
+    recipe, source, scores = trial.recipe, dataset.source, training.scores
+    return {
+        "task": asdict(dataset.task), "recipe": trial.to_dict()["recipe"], "seed": trial.seed,
         **({} if isinstance(recipe.model, ClassicalModel) else {"optimizer": make_optimizer(
-            recipe.optimizer, trial.recipe.learning_rate, recipe.weight_average).get_config()}),
+            recipe.optimizer, recipe.learning_rate, recipe.weight_average).get_config()}),
         # What their names stand for may be something else in another version.
         "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
         "counts": {split: group["label"].value_counts().to_dict()
                    for split, group in scores[scores["perturbation"] == ""].groupby("split")},
-        **_credit(dataset),
+        **({"licence of the images": source.licence, "citation": source.citation} if source.citation else {}),
     }
-    rule = ("the most probable class" if not dataset.task.is_binary else
-            "0.5" if threshold_rule == "0.5" else f"{threshold_rule}, on validation")
-    with replacing(folder / HISTORY) as temporary:
-        training.history.to_csv(temporary)
-    with replacing(folder / SCORES) as temporary:
-        scores.to_csv(temporary, index=False, float_format="%.9g")
-    write_json(folder / RUN, facts | _run_facts(dataset, training, threshold, rule) | software | {
-        "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
-    # Last: a folder with a model is complete.
-    images = select_images(dataset.images, recipe, seed, dataset.task)
-    predictor = training.predictor
+
+
+def save_trained(path: Path, dataset: DataSet, trial: Trial, training: Training, facts: dict[str, Any],
+                 threshold: float = 0.5, rule: str = RULES[0]) -> None:
+    """Write the model file of a training, with its facts and how the images looked that the model learnt from."""
+    recipe, predictor = trial.recipe, training.predictor
+    images = select_images(dataset.images, recipe, trial.seed, dataset.task)
+    measures = measure(images, load_images(dataset.root, images, recipe.images))
     model = predictor.estimator if isinstance(predictor, ClassicalPredictor) else training.model
-    save_model(folder / file_name(recipe.model), model, ModelFacts(
-        recipe.images, threshold, rule, facts, dataset.task,
-        model={"model": name_of(recipe.model), **asdict(recipe.model)},
-        appearance=_training_appearance(dataset, images, recipe), image_hashes=short_hashes(images)))
-    (folder / UNFINISHED).unlink(missing_ok=True)
-    return training
-
-
-def _credit(dataset: DataSet) -> dict[str, str]:
-    source = dataset.source
-    return {"licence of the images": source.licence, "citation": source.citation} if source.citation else {}
-
-
-def _training_appearance(dataset: DataSet, images: pd.DataFrame, recipe: Recipe) -> Appearance:
-    """How the images looked that the model learnt from: those of train, without validation."""
-    pixels = load_images(dataset.root, images, recipe.images)
-    measures = measure(images, pixels)
-    return describe(measures[images["role"] == "train"])
-
-
-def _run_facts(dataset: DataSet, training: Training, threshold: float, rule: str) -> dict[str, Any]:
-    # Where there are no splits, all images were scored, and the published test set may be all there is.
-    opened = dataset.source.protects_test and ((training.scores["split"] == "test").any()
-                                             or "all" in set(dataset.images["split"]))
-    return {"threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
-            "test-set accesses": [EXPLORATORY] if opened else []}
+    save_model(path, model, ModelFacts(
+        recipe.images, threshold, rule, facts, dataset.task, model={"model": name_of(recipe.model),
+                                                                    **asdict(recipe.model)},
+        appearance=describe(measures[images["role"] == "train"]), image_hashes=short_hashes(images)))

@@ -14,28 +14,38 @@
 """
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from covidcnn.errors import UserError
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.options import Checked
 from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.task import PNEUMONIA, Task
-from covidcnn.training.recipe import Recipe, fields_of
+from covidcnn.training.recipe import Recipe, fields_of, recipe_of
 from covidcnn.trials.trial import Trial, pin_trial
-from covidcnn.yaml_files import NUMBER, parse_yaml, read_yaml
-
-_RECIPE, _SEEDS, _FLAG = TypeAdapter(Recipe), TypeAdapter(list[int]), TypeAdapter(bool)
+from covidcnn.yaml_files import parse_yaml, read_yaml
 
 _MOST_RECIPES = 10_000
 """A year of trainings and more; a mistyped grid soon asks for billions."""
+
+
+@dataclass(frozen=True)
+class _File(Checked):
+    """The parts of a YAML file."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1)]
+    score_test: bool = False
+    recipe: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = field(default_factory=dict)
+    variants: Annotated[list[dict[str, Any]], Field(min_length=1)] = field(default_factory=lambda: [{}])
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,7 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read a sweep's YAML file.
-
-    Raises:
-        UserError: there is no such file, it is no YAML, or a name or value in it is wrong; the line says which.
-    """
+    """Read a sweep's YAML file; a UserError if it cannot be read, or a name or value in it is wrong."""
     value = read_yaml(path)
     try:
         return parse_sweep(value)
@@ -67,29 +73,20 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def parse_sweep(value: Any) -> Sweep:
-    """The sweep that a YAML file's value describes.
-
-    Raises:
-        UserError: a name or value is wrong.
-    """
-    _require(isinstance(value, dict), "a sweep has the parts seeds, recipe, grid")
-    _require_known(value, ("seeds", "score_test", "recipe", "grid", "variants"), "part")
-    shared, grid, variants = value.get("recipe", {}), value.get("grid", {}), value.get("variants", [{}])
-    _require(isinstance(shared, dict), "recipe: give names and values")
-    _require(isinstance(grid, dict) and all(isinstance(values, list) and values for values in grid.values()),
-             "grid: give each name a list of values")
-    _require(isinstance(variants, list) and bool(variants) and all(isinstance(variant, dict) for variant in variants),
-             "variants: give a list of names and values")
-    combinations = math.prod(map(len, grid.values())) * len(variants)
-    _require(combinations <= _MOST_RECIPES,
-             f"grid: {combinations:,} combinations; a sweep has at most {_MOST_RECIPES:,}, so give fewer values")
-    for name in grid:
-        _require(all(name not in others for others in (shared, *variants)), f"'{name}' is given twice")
-    recipes = [checked_recipe(shared | settings) for settings in variants_of(value)]
-    _require("seeds" in value, "seeds: give a list, for example [0, 1, 2]")
-    seeds = _checked(_SEEDS, value["seeds"], "seeds")
-    _require(bool(seeds) and min(seeds) >= 0 and max(seeds) < 2**32, "seeds: give at least one, from 0 to 4294967295")
-    return Sweep(tuple(recipes), tuple(seeds), _checked(_FLAG, value.get("score_test", False), "score_test"))
+    """The sweep that a YAML file's value describes; a UserError if a name or value is wrong."""
+    if not isinstance(value, dict):
+        raise UserError("a sweep has the parts seeds, recipe, grid")
+    _require_known(value, fields_of(_File), "part")
+    file = _File(**value)
+    combinations = math.prod(map(len, file.grid.values())) * len(file.variants)
+    if combinations > _MOST_RECIPES:
+        raise UserError(f"grid: {combinations:,} combinations; a sweep has at most {_MOST_RECIPES:,}, so give fewer "
+                        "values")
+    for name in file.grid:
+        if any(name in others for others in (file.recipe, *file.variants)):
+            raise UserError(f"'{name}' is given twice")
+    recipes = [checked_recipe(file.recipe | settings) for settings in variants_of(value)]
+    return Sweep(tuple(recipes), tuple(file.seeds), file.score_test)
 
 
 def variants_of(value: dict[str, Any]) -> list[dict[str, Any]]:
@@ -102,58 +99,27 @@ def variants_of(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def settings_from(entries: Sequence[str]) -> dict[str, Any]:
-    """Settings given as NAME=VALUE, values as in YAML.
-
-    Raises:
-        UserError: one is not of this form.
-    """
+    """Settings given as NAME=VALUE, values as in YAML; a UserError if one is not of this form."""
     found = {}
     for entry in entries:
         name, equals, text = entry.partition("=")
-        _require(bool(equals and name), f"--option {entry}: give NAME=VALUE, for example dropout=0.3")
+        if not (equals and name):
+            raise UserError(f"--option {entry}: give NAME=VALUE, for example dropout=0.3")
         found[name] = parse_yaml(text, f"--option {entry}")
     return found
 
 
 def checked_recipe(values: dict[str, Any]) -> Recipe:
-    """The recipe with these settings, by their names in ``Recipe``, ``ImageSettings`` and the options of its model.
-
-    Raises:
-        UserError: a name or value is wrong; the line says which.
-    """
-    model = values.get("model", DEFAULT_MODEL)
-    options = model_named(model if isinstance(model, str) else str(model))
+    """The recipe with these settings, by their names in ``Recipe``, ``ImageSettings`` and the options of its model; a
+    UserError if a name or value is wrong."""
+    options = model_named(str(values.get("model", DEFAULT_MODEL)))
     _require_known(values, ("model", *fields_of(Recipe), *fields_of(ImageSettings), *fields_of(options)), "setting")
-    _require("epochs" in values, "recipe: give epochs")
-    parts = {kind: {name: values[name] for name in fields_of(kind) if name in values}
-             for kind in (Recipe, ImageSettings, options)}
-    # The options by themselves, so that an error names its setting.
-    chosen = asdict(_checked(TypeAdapter(options), parts[options], ""))
-    return _checked(_RECIPE, parts[Recipe] | {"images": parts[ImageSettings], "model": chosen | {"model": model}}, "")
+    if "epochs" not in values:
+        raise UserError("recipe: give epochs")
+    return recipe_of(values)
 
 
-def _checked(adapter: TypeAdapter, value: Any, name: str) -> Any:
-    """The value in its type; nothing is converted but whole numbers to floats and lists to tuples."""
-    try:
-        return adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # Errors of settings name them, the other adapters' only the place in the list.
-        place = ", ".join(map(str, (name, *first["loc"]) if name else first["loc"]))
-        given = first["input"]
-        remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
-                  if isinstance(given, str) and NUMBER.fullmatch(given) else "")
-        raise UserError(f"{place or name}: {first['msg']}, not {given!r}{remedy}") from error
-    except TypeError as error:
-        raise UserError(f"{name}: {error}; give numbers, text and lists of them") from error
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise UserError(message)
-
-
-def _require_known(value: dict[str, Any], known: tuple[str, ...], what: str) -> None:
+def _require_known(value: dict[str, Any], known: Sequence[str], what: str) -> None:
     for name in value:
         if name not in known:
             near = get_close_matches(str(name), known, 1)

@@ -2,6 +2,7 @@
 
     trials/KEY.json          the trial and its result
     scores/KEY.csv.gz        its per-image scores
+    models/KEY.keras         what was trained, where it is to be kept; of scikit-learn KEY.skops
     unfinished/KEY/          what a killed trial goes on from
     unfinished/KEY.lock      held by the process that runs it; the system frees it when the process dies
     packed.tar.xz            in the place of files above, see ``covidcnn.trials.pack``
@@ -44,9 +45,8 @@ class TrialResult:
 
     trial: Trial
     history: pd.DataFrame
-    """A row an epoch, from 1; empty if the training diverged."""
     scores: pd.DataFrame
-    """A row an image, as ``Training.scores``: of validation, and of test where the trial says so; empty if the training
+    """As of ``Training``: of validation, and of test where the trial says so; empty, as the history, if the training
     diverged."""
     diverged: str
     """Why there are no scores; empty if there are."""
@@ -73,16 +73,17 @@ class TrialStore:
     admit: Callable[[Trial], None] | None = None
     """Called before a trial is computed; raises UserError where a protocol forbids it, and enters that it will score
     test images: what is entered before cannot be thrown away without a trace."""
+    keep_models: bool = False
+    """Whether model files of what is trained from now on are kept, as those that ``covidcnn train`` leaves."""
 
     def prepare(self) -> None:
-        """Make the folder, make sure that it can be written to, and clear away what finished trials left when their
-        process was killed just before it could.
+        """Make the folder, and clear away what finished trials left when their process was killed just before it could.
 
         Raises:
-            UserError: it cannot.
+            UserError: it cannot be written to.
         """
         try:
-            for part in ("trials", "scores", "unfinished"):
+            for part in ("trials", "scores", "unfinished", *["models"] * self.keep_models):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=self.folder / part):
                     pass
@@ -116,11 +117,7 @@ class TrialStore:
                       | {path.stem for path in (self.folder / "trials").glob("*.json")})
 
     def read(self, key: str) -> TrialResult:
-        """The result of a finished trial.
-
-        Raises:
-            DataError: a file is damaged; it is named.
-        """
+        """The result of a finished trial; a DataError if a file is damaged."""
         path, scores_path, packed = self._json(key), self._scores(key), packed_files(self.folder)
         from_pack = packed.get(f"trials/{key}.json", b"") if not path.exists() else b""
         try:
@@ -150,11 +147,7 @@ class TrialStore:
         return TrialResult(trial, history, _table(text.decode()) if digest else pd.DataFrame(), diverged, facts, digest)
 
     def write(self, result: TrialResult) -> None:
-        """Put a result in its place, scores first: what has its JSON is complete.
-
-        Raises:
-            UserError: it cannot be written, for example because the disk is full.
-        """
+        """Put a result in its place, scores first: what has its JSON is complete. A UserError if that is impossible."""
         key, digest = result.trial.key, ""
         if not result.diverged:
             # Nine digits tell every float32 from its neighbours. No time in the archive: same scores, same file.
@@ -181,12 +174,7 @@ class TrialStore:
 
     @contextmanager
     def claim(self, trial: Trial, wait: bool = False) -> Iterator[bool]:
-        """Hold a trial while the block runs: True unless another process holds it.
-
-        Args:
-            trial: to be run.
-            wait: until the other process has ended.
-        """
+        """Hold a trial while the block runs: True unless another process holds it, whose end may be waited for."""
         path = self.folder / "unfinished" / f"{trial.key}.lock"
         lock = FileLock(path, timeout=-1 if wait else 0)
         try:
@@ -204,13 +192,11 @@ class TrialStore:
 
     def run(self, dataset: DataSet, trial: Trial, report: Report | None = None, trainer: Trainer | None = None
             ) -> TrialResult:
-        """The result of a trial: read if it is finished, else computed, from its last epoch on.
-
-        While another process runs the same trial, this one waits.
+        """The result of a trial: read if it is finished, else computed, from its last epoch on. While another process
+        runs the same trial, this one waits.
 
         Args:
             dataset: with the trial's content hash.
-            trial: what to run.
             report: called at the end of each epoch with (epoch, epochs, logs).
             trainer: does the training; ``train_trial`` if none is given.
 
@@ -244,6 +230,8 @@ class TrialStore:
         try:
             training = (trainer or train_trial)(dataset, trial, self.unfinished(trial), report)
             history, scores = training.history, training.scores
+            if self.keep_models:
+                self._save_model(dataset, trial, training)
         except Diverged as error:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
@@ -251,6 +239,13 @@ class TrialStore:
         self.write(TrialResult(trial, history, scores, diverged, facts))
         _discard(self.unfinished(trial))
         return True
+
+    def _save_model(self, dataset: DataSet, trial: Trial, training: Training) -> None:
+        from covidcnn.models.model_file import file_name
+        from covidcnn.trials.session import save_trained, training_facts
+
+        path = (self.folder / "models" / trial.key).with_suffix(Path(file_name(trial.recipe.model)).suffix)
+        save_trained(path, dataset, trial, training, training_facts(dataset, trial, training))
 
     def _json(self, key: str) -> Path:
         return self.folder / "trials" / f"{key}.json"
@@ -270,18 +265,13 @@ def _table(text: str) -> pd.DataFrame:
     scores[numbers] = scores[numbers].astype("float32").astype(float)
     if "perturbation" not in scores:
         # In older files a perturbation stands in the name of the split: 'validation, contrast 0.7'.
-        parts = {split: split.partition(", ") for split in scores["split"].unique()}
-        scores = scores.assign(split=scores["split"].map({split: part[0] for split, part in parts.items()}),
-                               perturbation=scores["split"].map({split: part[2] for split, part in parts.items()}))
+        parts = scores["split"].str.partition(", ")
+        scores = scores.assign(split=parts[0], perturbation=parts[2])
     return scores[[*score_columns(own), *numbers[len(own):]]]
 
 
 def seconds_of(facts: dict[str, Any]) -> float:
-    """How long the last process worked on a trial; one that was killed before is not counted.
-
-    Raises:
-        KeyError, TypeError, ValueError: the facts do not say.
-    """
+    """How long the last process worked on a trial; one that was killed before is not counted."""
     return float(facts["seconds"])
 
 

@@ -1,24 +1,21 @@
-"""Sweeps: trials run into a store, one after the other or in several processes."""
+"""Sweeps: trials run into a store, by an executor that decides where: one after the other, or in several processes."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 from joblib import Parallel, delayed
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.trials.store import Trainer, TrialStore
+from covidcnn.trials.store import Report, Trainer, TrialStore
 from covidcnn.trials.trial import Trial
 
 
 def shard(trials: list[Trial], share: str) -> list[Trial]:
-    """The share '2/8' of the trials: the second of eight, of about equal size, by key.
-
-    Raises:
-        UserError: ``share`` is not of this form.
-    """
+    """The share '2/8' of the trials: the second of eight, of about equal size, by key; a UserError for other forms."""
     try:
         part, parts = map(int, share.split("/"))
     except ValueError:
@@ -37,11 +34,12 @@ class Progress:
     done: int
     before: int
     """Of ``done``: found finished, before or by another process meanwhile."""
-    elsewhere: int
+    elsewhere: int = 0
     """Held by another process."""
-    running: Trial | None
-    epoch: int
-    seconds_left: float | None
+    running: Trial | None = None
+    """None where trials run in other processes."""
+    epoch: int = 0
+    seconds_left: float | None = None
     """Expected; None while nothing is known."""
     problems: tuple[str, ...] = ()
     """Damaged results and trials that cannot be run, one line each."""
@@ -53,112 +51,139 @@ class Progress:
         return self.total - self.done - len(self.problems)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial: 'run', 'diverged', 'found' finished, running 'elsewhere', or a 'problem'."""
+
+    trial: Trial
+    how: str
+    seconds: float
+    problem: str = ""
+
+
+Work = Callable[[Trial, Report | None], Outcome]
+Watch = Callable[[Trial, int, int, dict], None]
+
+
+class Executor(Protocol):
+    """Where trials are run."""
+
+    def __call__(self, work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
+        """Have the work done on each trial, taken from ``trials`` when it begins, and yield what became of each.
+        Trainings of this process tell ``watch`` of each finished epoch, and of epoch 0."""
+
+
+def one_by_one(work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
+    """The executor that runs trials in this process."""
+    for trial in trials:
+        watch(trial, 0, trial.recipe.epochs, {})
+        yield work(trial, partial(watch, trial))
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """The executor that runs several trials at once, each in a process, for machines where one training cannot use all
+    there is, such as a GPU and this small network."""
+
+    processes: int
+
+    def __call__(self, work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
+        yield from Parallel(self.processes, return_as="generator_unordered", pre_dispatch=self.processes, batch_size=1)(
+            delayed(work)(trial, None) for trial in trials)
+
+
 def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
-              trainer: Trainer | None = None) -> Progress:
+              trainer: Trainer | None = None, executor: Executor = one_by_one, minutes: float = float("inf")
+              ) -> Progress:
     """Run what is not finished. Damaged results are left as they are; they, and trials that cannot be run, are
     reported, and the others go on. What another process runs is left to it, and taken over should it die.
 
     Args:
-        trials: for example from ``Sweep.trials``.
-        store: receives the results.
-        dataset: with the trials' content hash.
+        trials: in the order in which they are begun, on the images of the data set.
         watch: called whenever something changed.
         trainer: does the training; ``train_trial`` if none is given.
+        executor: where trials are run.
+        minutes: after which no trial is begun that would, as long as the longest before it, not end in time.
 
     Raises:
         UserError: the store cannot be written to at all.
-        KeyboardInterrupt: the running trial stays unfinished, to be gone on with.
+        KeyboardInterrupt: running trials stay unfinished, to be gone on with.
     """
     store.prepare()
-    finished = [trial for trial in trials if store.is_finished(trial)]
-    progress = Progress(len(trials), len(finished), len(finished), 0, None, 0, None)
-    problems = []
-    for trial in finished:
-        try:
-            store.read(trial.key)
-        except DataError as error:
-            problems.append(str(error))
-    progress = replace(progress, done=len(finished) - len(problems), before=len(finished) - len(problems),
-                       problems=tuple(problems))
+    finished = list(filter(store.is_finished, trials))
+    problems = tuple(filter(None, (_damage(store, trial) for trial in finished)))
+    progress = Progress(len(trials), len(finished) - len(problems), len(finished) - len(problems), problems=problems)
     watch(progress)
+    known = set(finished)
     # By the list above: what another process finished since then is found, and counted, on the way.
-    before = set(finished)
-    pending = [trial for trial in trials if trial not in before]
-    begin, epochs_run = time.monotonic(), 0
-    # First whatever nobody else runs; then what others ran, should they have died meanwhile.
-    waiting = deque(pending)
-    left_to_others: list[Trial] = []
+    waiting = [trial for trial in trials if trial not in known]
+    begin, epochs_run, longest, in_time = time.monotonic(), 0, 0.0, True
 
-    def report(epoch: int, epochs: int, logs: dict) -> None:
-        nonlocal epochs_run, progress
-        epochs_run += 1
-        to_come = epochs - epoch + sum(trial.recipe.epochs for trial in waiting if not store.is_finished(trial))
+    def watch_epoch(trial: Trial, epoch: int, epochs: int, logs: dict) -> None:
+        nonlocal progress, epochs_run
+        progress = replace(progress, running=trial, epoch=epoch)
+        if epoch:
+            epochs_run += 1
+            progress = replace(progress, seconds_left=seconds_left(epoch))
+        watch(progress)
+
+    def seconds_left(epoch: int = 0) -> float:
+        to_come = sum(trial.recipe.epochs for trial in waiting if not store.is_finished(trial)) - epoch
         # Trials of a sweep differ in cost; the mean over epochs is as good a guess as is to be had.
-        progress = replace(progress, epoch=epoch, seconds_left=(time.monotonic() - begin) / epochs_run * to_come)
-        watch(progress)
+        return (time.monotonic() - begin) / epochs_run * to_come
 
-    while waiting or left_to_others:
-        if not waiting:
-            if all(_held(store, trial) for trial in left_to_others):
-                break
-            waiting, left_to_others = deque(left_to_others), []
-        trial = waiting.popleft()
-        progress = replace(progress, running=trial, epoch=0, elsewhere=len(left_to_others))
-        watch(progress)
-        try:
-            how = store.run_unless_claimed(dataset, trial, report, trainer)
-            if how == "elsewhere":
-                left_to_others.append(trial)
-            else:
-                diverged = how == "run" and bool(store.read(trial.key).diverged)
-                progress = replace(progress, done=progress.done + 1, before=progress.before + (how == "found"),
-                                   diverged=progress.diverged + diverged)
-        except UserError as error:
-            # The others may be sound: what this one lacks is said at the end.
-            progress = replace(progress, problems=(*progress.problems, str(error)))
-    progress = replace(progress, running=None, elsewhere=len(left_to_others))
+    def begun_in_time(trials: list[Trial]) -> Iterator[Trial]:
+        nonlocal in_time
+        for trial in trials:
+            in_time = time.monotonic() + longest <= begin + 60 * minutes
+            if not in_time:
+                return
+            yield trial
+
+    # First whatever nobody else runs; then what others ran, should they have died meanwhile.
+    while waiting and in_time and not (progress.elsewhere and all(_is_held(store, trial) for trial in waiting)):
+        progress = replace(progress, elsewhere=0)
+        for outcome in executor(partial(_run, store, dataset, trainer), begun_in_time([*waiting]), watch_epoch):
+            longest = max(longest, outcome.seconds)
+            if outcome.how == "elsewhere":
+                progress = replace(progress, elsewhere=progress.elsewhere + 1)
+                continue
+            waiting.remove(outcome.trial)
+            if outcome.how == "problem":
+                # The others may be sound: what this one lacks is said at the end.
+                progress = replace(progress, problems=(*progress.problems, outcome.problem))
+                continue
+            progress = replace(progress, done=progress.done + 1, before=progress.before + (outcome.how == "found"),
+                               diverged=progress.diverged + (outcome.how == "diverged"))
+            if not progress.running and outcome.how != "found":
+                epochs_run += outcome.trial.recipe.epochs
+                progress = replace(progress, seconds_left=seconds_left())
+                watch(progress)
+    progress = replace(progress, running=None)
     watch(progress)
     return progress
 
 
-def run_in_processes(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, processes: int, minutes: float,
-                     watch: Callable[[str], None], trainer: Trainer | None = None) -> None:
-    """Run what is not finished in several processes, each of which takes the next trial that nobody else runs: for
-    machines where one training cannot use all there is, such as a GPU and this small network.
-
-    Args:
-        trials: in the order in which they are taken up.
-        store: receives the results.
-        dataset: with the trials' content hash.
-        processes: how many.
-        minutes: after which no trial is begun that would probably not end in time.
-        watch: is told what each process has done, when it ends.
-        trainer: does the training; ``train_trial`` if none is given.
-
-    Raises:
-        UserError: the store cannot be written to, or a trial cannot be run.
-    """
-    store.prepare()
-    end = time.time() + 60 * minutes
-    for line in Parallel(processes, return_as="generator_unordered")(
-            delayed(_take_turns)(trials, store, dataset, end, trainer) for _ in range(processes)):
-        watch(line)
+def _run(store: TrialStore, dataset: DataSet, trainer: Trainer | None, trial: Trial, report: Report | None) -> Outcome:
+    begin, problem = time.monotonic(), ""
+    try:
+        how: str = store.run_unless_claimed(dataset, trial, report, trainer)
+        if how == "run" and store.read(trial.key).diverged:
+            how = "diverged"
+    except UserError as error:
+        how, problem = "problem", str(error)
+    return Outcome(trial, how, time.monotonic() - begin, problem)
 
 
-def _take_turns(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, end: float, trainer: Trainer | None
-                ) -> str:
-    run, longest = 0, 0.0
-    for trial in trials:
-        begin = time.time()
-        if begin + longest > end:
-            break
-        if not store.is_finished(trial) and store.run_unless_claimed(
-                dataset, trial, trainer=trainer) == "run":
-            run, longest = run + 1, max(longest, time.time() - begin)
-    return f"a process ran {run} trials, the longest in {longest:.0f} s"
+def _damage(store: TrialStore, trial: Trial) -> str:
+    try:
+        store.read(trial.key)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
-def _held(store: TrialStore, trial: Trial) -> bool:
+def _is_held(store: TrialStore, trial: Trial) -> bool:
     """Whether another process still runs a trial."""
     if store.is_finished(trial):
         return False

@@ -19,8 +19,8 @@ def settings(result: TrialResult) -> dict[str, object]:
     """All settings of a trial by name, those of the images too."""
     trial = result.trial
     found = {name: _listed(value) for name, value in settings_of(trial.recipe).items()}
-    return found | {"task": str(trial.task), "seed": trial.seed, "score_test": trial.score_test,
-                              "data": trial.data, "version": trial.version}
+    return found | {"task": str(trial.task), "seed": trial.seed, "score_test": trial.score_test, "data": trial.data,
+                    "version": trial.version}
 
 
 def _listed(value: object) -> object:
@@ -31,13 +31,8 @@ def _listed(value: object) -> object:
 
 
 def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
-    """A row a trial, indexed by its key: all settings, then ``RESULT_COLUMNS`` at threshold 0.5.
-
-    A trial without test scores, or one that diverged, has no values there.
-
-    Raises:
-        UserError: the trials are of different recipe versions, so that their results do not compare.
-    """
+    """A row a trial, indexed by its key: all settings, then ``RESULT_COLUMNS`` at threshold 0.5, empty of what was not
+    scored or has diverged. A UserError if the trials are of different recipe versions: their results do not compare."""
     rows = []
     for result in results:
         row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
@@ -58,11 +53,8 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
 
 
 def matches(result: TrialResult, conditions: dict[str, str]) -> bool:
-    """Whether a trial has these settings: numbers compared by value ('1e-3' is 0.001), the rest in any case.
-
-    Raises:
-        UserError: there is no such setting.
-    """
+    """Whether a trial has these settings: numbers compared by value ('1e-3' is 0.001), the rest in any case; a
+    UserError if there is no such setting."""
     own = settings(result)
     for name in conditions:
         if name not in own:

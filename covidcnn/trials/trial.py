@@ -42,8 +42,8 @@ class Trial:
     def key(self) -> str:
         """Twenty hexadecimal digits, the same for equal trials and for no others.
 
-        Fields of the recipe that have their default are left out, so that a field added later, which does
-        nothing at its default, leaves the keys of finished trials alone.
+        Fields of the recipe that have their default are left out, so that a field added later, which does nothing at
+        its default, leaves the keys of finished trials alone.
         """
         recipe = _changed(self.recipe) | {"images": _changed(self.recipe.images)} | _changed(self.recipe.model)
         if (model := name_of(self.recipe.model)) != DEFAULT_MODEL:
@@ -54,8 +54,7 @@ class Trial:
                  "augmentation": _changed(augmentation_named(self.recipe.augmentation))}
         if self.task != PNEUMONIA:
             value["task"] = asdict(self.task)
-        schedule = schedule_values(self.recipe.schedule)
-        if schedule:
+        if schedule := schedule_values(self.recipe.schedule):
             value["schedule"] = schedule
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -72,30 +71,17 @@ class Trial:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Trial":
-        """The trial that ``to_dict`` wrote.
-
-        Raises:
-            KeyError, TypeError, UserError: it is none.
-        """
+        """The trial that ``to_dict`` wrote; a KeyError, TypeError or UserError if it is none."""
         settings = value["recipe"] | value["recipe"]["images"]
-        # JSON has lists where a recipe has tuples.
-        settings = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in settings.items()
-                    if name != "images"}
+        del settings["images"]
         # Older files know of no other task.
         task = Task(**value["task"]) if "task" in value else PNEUMONIA
         return cls(value["data"], recipe_of(settings), value["seed"], value["score_test"], value["version"], task)
 
 
 def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, task: Task = PNEUMONIA) -> Trial:
-    """The trial of a recipe, with precision and learning rate pinned: 'auto' and Keras's default may be
-    something else elsewhere.
-
-    Args:
-        data: content hash of the images.
-        recipe: what to do.
-        seed: of the training.
-        score_test: whether test images are scored.
-        task: of the data set.
+    """The trial of a recipe, with precision and learning rate pinned: 'auto' and Keras's default may be something else
+    elsewhere.
 
     Raises:
         UserError: the recipe scores test images after every epoch, and the trial is not to score any.
