@@ -15,11 +15,7 @@ class DataError(UserError):
 
 
 def named(known: Mapping[str, Entry], name: str, what: str) -> Entry:
-    """The entry of that name.
-
-    Raises:
-        UserError: there is none; it says which there are.
-    """
+    """The entry of that name, or a UserError that says which there are."""
     if name not in known:
         raise UserError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
     return known[name]

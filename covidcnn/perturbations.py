@@ -25,16 +25,10 @@ CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if fa
 """A control: shares of the height that stay, as the stretch of that factor leaves them, and nothing is stretched."""
 
 PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS)
-"""All changes that can be made to images before they are scored, to see what a model makes of them."""
 
 
 def perturbed(image: np.ndarray, name: str) -> np.ndarray:
-    """An image changed about its centre, or in its grey levels.
-
-    Args:
-        image: uint8 (height, width).
-        name: one of ``PERTURBATIONS``.
-    """
+    """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""
     if name in SIMULATED_SHIFTS:
         return change_intensity(image, **SIMULATED_SHIFTS[name])
     return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)

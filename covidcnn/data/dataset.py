@@ -1,7 +1,6 @@
 """Open a data set: the one door through which notebooks and commands get their images."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from covidcnn.data import phantom
 from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
 from covidcnn.data.sources import PHANTOM, Source
+from covidcnn.data.threads import Progress
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import cache_folder, slug
-from covidcnn.task import PNEUMONIA, Task, names_of
+from covidcnn.task import Task
 
 DATA_VARIABLE = "COVIDCNN_DATA"
-"""Environment variable by which the report runner names the data folder, so that no executed notebook
-holds a path of the machine."""
+"""The environment variable that names the data folder, so that no executed notebook holds a path of the machine."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,12 @@ class DataSet:
 
 
 def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str | Path | None = None,
-                 progress: Callable[[int, int], None] | None = None, task: Task | None = None, positive: str = "",
-                 labels: str | Path = "") -> DataSet:
+                 progress: Progress | None = None, task: Task | None = None, positive: str = "", labels: str | Path = ""
+                 ) -> DataSet:
     """Index and examine a folder in the published layout, or one with classes of its own.
 
     Args:
-        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images,
-            which are drawn on first use.
+        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
         patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
         progress: called with (images done, images in all) while the folder is indexed.
@@ -57,15 +55,10 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
 
     Raises:
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
-        UserError: which of two classes is positive is not known.
     """
     chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
-    path = Path(chosen).expanduser() if chosen else embedded_phantom()
+    path = Path(chosen).expanduser() if chosen else _embedded_phantom()
     catalogue = index_folder(path, progress, task, positive, labels, patients)
-    found = catalogue.task
-    if found.is_binary and not (task or positive) and found.classes[0].upper() != PNEUMONIA.classes[0]:
-        raise UserError(f"{catalogue.root}: which of {names_of(found.classes)} is the positive class? "
-                        f"Add --positive {found.positive}, for example")
     findings = examine(catalogue)
     unreadable = len(catalogue.unreadable)
     errors = findings.errors[unreadable if skip_bad else 0 :]
@@ -76,7 +69,7 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     return DataSet(
         root=catalogue.root,
         name=PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name),
-        task=found,
+        task=catalogue.task,
         images=findings.images,
         left_out=catalogue.unreadable,
         warnings=findings.warnings,
@@ -86,8 +79,8 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     )
 
 
-def embedded_phantom() -> Path:
-    """The folder of the default phantom images (560 train, 16 val, 224 test), drawn if it is not there."""
+def _embedded_phantom() -> Path:
+    """The folder of the default phantom images, drawn if it is not there."""
     folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
     if not (folder / phantom.MARKER).is_file():
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.layout import in_order
-from covidcnn.data.naming import subtype_of
+from covidcnn.data.facts import subtype_of
+from covidcnn.data.folders import in_order
 from covidcnn.errors import DataError
 from covidcnn.task import PNEUMONIA, Task
 

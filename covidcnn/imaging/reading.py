@@ -70,17 +70,13 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Read an image file of any usual kind as greyscale.
+    """Read an image file of any usual kind as greyscale: uint8 (height, width), 0 black to 255 white.
 
-    Colour is weighted as ITU-R 601; transparency is laid on black, the image's background; of several
-    frames the first is read; an image of 16 or 32 bits, or of floats, is scaled by the depth that its largest value
-    needs (8, 10, 12, 14 or 16 bits; of floats also 0 to 1), because detectors of 10 to 14 bits write 16-bit files,
-    or by that value, if it is beyond all of them; what is no finite number counts as 0; a TIFF where 0 is white is
-    inverted; a stored orientation is applied.
-    DICOM is read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
-
-    Returns:
-        uint8 array (height, width), 0 black to 255 white.
+    Colour is weighted as ITU-R 601; transparency is laid on black; of several frames the first is read; an image of 16
+    or 32 bits, or of floats, is scaled by the depth that its largest value needs (8, 10, 12, 14 or 16 bits; of floats
+    also 0 to 1), because detectors of 10 to 14 bits write 16-bit files, or by that value, if it is beyond all of them;
+    what is no finite number counts as 0; a TIFF where 0 is white is inverted; a stored orientation is applied. DICOM is
+    read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
 
     Raises:
         DataError: the file cannot be decoded to the end, is no image (see :func:`read_header`), or holds values below
@@ -111,16 +107,12 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def damaged(path: Path, error: Exception) -> DataError:
-    """What to raise when an image cannot be decoded to its end; Pillow raises errors of many kinds for that."""
+    """What to raise when an image cannot be decoded to its end, for which Pillow raises errors of many kinds."""
     return DataError(f"{path}: damaged or cut short ({error}); copy it again or remove it".replace("\n", " "))
 
 
 def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarray:
-    """Scale grey levels of 8 to 16 bits, or floats of those ranges or of 0 to 1, to uint8.
-
-    Raises:
-        DataError: values that would be below black; without a path, for the caller to put before it.
-    """
+    """Scale grey levels of 8 to 16 bits, or floats of those ranges or of 0 to 1, to uint8."""
     scales = (1, *DEPTHS) if values.dtype.kind == "f" else DEPTHS
     values = np.where(np.isfinite(values), values, 0).astype(np.float32)
     # What rounds to 0 may have overshot in a resizing.

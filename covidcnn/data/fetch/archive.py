@@ -12,8 +12,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
-from covidcnn.data.folders import is_litter
-from covidcnn.data.layout import SPLITS
+from covidcnn.data.folders import SPLITS, is_litter
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
 from covidcnn.paths import require_space

@@ -28,7 +28,6 @@ class Patient:
     heart_width: float
     heart_height: float
     heart_shift: float
-    """Of heart and mediastinum to the image right."""
     mediastinum: float
     """Half width of the upper mediastinum."""
     thymus: float
@@ -40,15 +39,13 @@ class Patient:
     """How far a posterior rib descends from the spine to the lateral chest wall."""
     rib_width: float
     bone: float
-    """Density of the bones relative to the middling child."""
+    """Density of the bones, 1 in the middling child."""
     vessels: float
-    """Prominence of the vessels of the lung."""
     dome_difference: float
     """How much higher the right hemidiaphragm stands."""
     stomach: float
     """Size of the gastric bubble; below 0.1 there is none."""
     texture_seed: int
-    """Of vessel trees and of all that is irregular in the anatomy."""
 
 
 def grow_patient(rng: np.random.Generator) -> Patient:
@@ -85,12 +82,11 @@ def chest_wall(patient: Patient, y: np.ndarray) -> np.ndarray:
 
 def diaphragm(patient: Patient, x: np.ndarray, breath: float) -> np.ndarray:
     """Height y of the diaphragm at ``x``; ``breath`` above 0 moves it down and flattens it."""
-    dome = patient.lung_height + breath
     from_top = np.abs(x) - 0.48
-    off_centre = np.clip(np.abs(from_top) / 0.52, 0, 1.2)
     # Steep at the chest wall (the costophrenic angle), shallow towards the heart.
     depth = 0.12 + (0.24 - 0.25 * breath) * (from_top > 0).astype(x.dtype)
-    return dome - patient.dome_difference * (x < 0).astype(x.dtype) + depth * off_centre**2.2
+    dome = patient.lung_height + breath - patient.dome_difference * (x < 0).astype(x.dtype)
+    return dome + depth * np.clip(np.abs(from_top) / 0.52, 0, 1.2) ** 2.2
 
 
 def posterior_rib(patient: Patient, index: int, side: int) -> np.ndarray:
