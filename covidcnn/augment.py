@@ -119,7 +119,7 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
         height, width: of the field of view, as a share of the image's: below 1 what is seen looks larger.
         mirrored: left for right, at last.
         fill: one of ``FILLS``.
-        out: uint8, of the image's shape: receives the result.
+        out: of the image's shape: receives the result.
     """
     bottom, right = image.shape[0] - 1, image.shape[1] - 1
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))

@@ -15,10 +15,9 @@ SIMULATED_SHIFTS = {
 
 _FACTORS = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
 STRETCHES: dict[str, dict[str, Any]] = {
-    **{f"height {factor:.2f}": {"height": 1 / factor} for factor in _FACTORS},
-    **{f"width {factor:.2f}": {"width": 1 / factor} for factor in _FACTORS},
-    **{f"size {factor:.2f}": {"height": 1 / factor, "width": 1 / factor} for factor in _FACTORS},
-}
+    f"{name} {factor:.2f}": dict.fromkeys(axes, 1 / factor)
+    for name, axes in {"height": ["height"], "width": ["width"], "size": ["height", "width"]}.items()
+    for factor in _FACTORS}
 """Arguments of ``warp`` that make a chest look as many times as tall, as wide, or as large."""
 
 CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if factor > 1}

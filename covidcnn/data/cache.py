@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.threads import Progress, in_threads
-from covidcnn.imaging.reading import read_grey
+from covidcnn.imaging.reading import Progress, in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, replacing, require_space
 
@@ -26,12 +25,7 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progr
 
     Args:
         root: the folder that the images' paths are relative to.
-        images: rows of a catalogue; the array keeps their order.
-        settings: size and grey-level transform.
-        progress: called with (images done, images in all).
-
-    Returns:
-        Read-only uint8 memory map (len(images), size, size).
+        images: rows of a catalogue; the result, a read-only uint8 memory map (n, size, size), keeps their order.
 
     Raises:
         DataError: an image can no longer be read.

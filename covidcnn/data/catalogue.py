@@ -18,10 +18,9 @@ import pandas as pd
 from covidcnn.data.facts import parse_name, subtype_of
 from covidcnn.data.folders import files_under, find_layout, is_litter, is_mask, readable
 from covidcnn.data.tables import assign_labels, assign_patients, classes_of
-from covidcnn.data.threads import Progress, in_threads
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import is_image_file
-from covidcnn.imaging.reading import read_grey, read_header
+from covidcnn.imaging.reading import Progress, in_threads, read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
 from covidcnn.task import PNEUMONIA, Task
 
@@ -64,15 +63,14 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
 
     Args:
         folder: a folder in the published layout, or one around it.
-        progress: called with (images done, images in all).
+        progress: of the decoding.
         task: what is to be told apart; without it what the folder, or the table of labels, holds.
         positive: of two classes the positive one; empty for the second.
         labels: a table that says each image's class, in the place of class folders (see ``tables.column_of``).
         patients: likewise of each image's patient.
 
     Raises:
-        DataError: see :func:`find_layout` and the tables; or the name of an image is not UTF-8, or holds a control
-            character.
+        DataError: see :func:`find_layout` and the tables; or the name of an image is no text.
         UserError: ``positive`` is none of two classes.
     """
     if task and labels:
@@ -114,10 +112,8 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
 
 
 def content_hash(images: pd.DataFrame) -> str:
-    """A SHA-256 over name, split, label, subtype, patient and content of every image: equal when the data are.
-
-    Names count, because images are shuffled from the order of their names.
-    """
+    """A SHA-256 over name, split, label, subtype, patient and content of every image: equal when the data are. Names
+    count, because images are shuffled from the order of their names."""
     columns = images[["path", "split", "label", "subtype", "patient", "sha256"]].astype(str)
     return hashlib.sha256("\n".join(sorted(map("\t".join, columns.to_numpy().tolist()))).encode()).hexdigest()
 

@@ -14,9 +14,9 @@ from covidcnn.errors import DataError
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 
-SHORTCUT_AUC = 0.8
+_SHORTCUT_AUC = 0.8
 """From here on what a file's header tells of the class is warned of."""
-FEWEST_OF_A_CLASS = 30
+_FEWEST_OF_A_CLASS = 30
 """Images; of fewer such an AUC comes about by chance."""
 
 
@@ -132,13 +132,15 @@ def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str
     lines: list[str] = []
     for name in task.classes[task.is_binary:]:
         positive = (train["label"] == name).to_numpy(int)
-        if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
+        if min(positive.sum(), len(positive) - positive.sum()) < _FEWEST_OF_A_CLASS:
             continue
         what = "the classes apart" if task.is_binary else f"{name} from the others"
-        aucs = {measure: float(roc_auc_score(positive, values)) for measure, values in measures.items()}
-        lines += [f"{measure} alone tells {what} (AUC {max(auc, 1 - auc):.2f} among the training images): a "
-                  "shortcut that a model may learn instead of the disease"
-                  for measure, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC]
+        for measure, values in measures.items():
+            auc = float(roc_auc_score(positive, values))
+            auc = max(auc, 1 - auc)
+            if auc >= _SHORTCUT_AUC:
+                lines.append(f"{measure} alone tells {what} (AUC {auc:.2f} among the training images): a shortcut that "
+                             "a model may learn instead of the disease")
     return tuple(lines)
 
 

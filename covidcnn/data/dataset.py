@@ -10,8 +10,8 @@ from covidcnn.data import phantom
 from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
 from covidcnn.data.sources import PHANTOM, Source
-from covidcnn.data.threads import Progress
 from covidcnn.errors import DataError, UserError
+from covidcnn.imaging.reading import Progress
 from covidcnn.paths import cache_folder, slug
 from covidcnn.task import Task
 
@@ -48,7 +48,7 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
         patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
-        progress: called with (images done, images in all) while the folder is indexed.
+        progress: of the indexing.
         task: what is to be told apart; without it what the folder, or the table of labels, holds.
         positive: of two classes the positive one; empty for the second of ``task``, or the other one than NORMAL.
         labels: a CSV that gives each image its class, in the place of class folders.
@@ -61,22 +61,13 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     catalogue = index_folder(path, progress, task, positive, labels, patients)
     findings = examine(catalogue)
     unreadable = len(catalogue.unreadable)
-    errors = findings.errors[unreadable if skip_bad else 0 :]
-    if errors:
+    if errors := findings.errors[unreadable if skip_bad else 0 :]:
         more = f" (and {len(errors) - 1} more errors: covidcnn data check lists them)" if len(errors) > 1 else ""
         remedy = "; --skip-bad goes on without unreadable files" if unreadable and not skip_bad else ""
         raise DataError(f"{catalogue.root}: {errors[0]}{more}{remedy}")
-    return DataSet(
-        root=catalogue.root,
-        name=PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name),
-        task=catalogue.task,
-        images=findings.images,
-        left_out=catalogue.unreadable,
-        warnings=findings.warnings,
-        identity=findings.identity,
-        source=findings.source,
-        content_hash=content_hash(catalogue.images),
-    )
+    name = PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name)
+    return DataSet(catalogue.root, name, catalogue.task, findings.images, catalogue.unreadable, findings.warnings,
+                   findings.identity, findings.source, content_hash(catalogue.images))
 
 
 def _embedded_phantom() -> Path:

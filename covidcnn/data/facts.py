@@ -1,7 +1,4 @@
-"""Facts of the published data set, and what its file names say.
-
-Kermany, Zhang and Goldbaum (2018): Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for
-Classification, Mendeley Data, version 2, doi 10.17632/rscbjbr9sj.2.
+"""Facts of the published data set (``CITATION``), and what its file names say.
 
 The four series of file names (IM, NORMAL2-IM, bacteria, virus) are numbered separately. With the key (series, number)
 train, val and test share no patient; true identities are not published, so that the key stands for one child is an
@@ -13,10 +10,8 @@ from typing import NamedTuple
 
 SOURCE = "Mendeley Data, doi 10.17632/rscbjbr9sj.2 (also paultimothymooney/chest-xray-pneumonia on Kaggle)"
 LICENCE = "CC BY 4.0"
-CITATION = (
-    "Kermany D, Zhang K, Goldbaum M (2018): Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
-    "Images for Classification. Mendeley Data, V2. doi 10.17632/rscbjbr9sj.2"
-)
+CITATION = ("Kermany D, Zhang K, Goldbaum M (2018): Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
+            "Images for Classification. Mendeley Data, V2. doi 10.17632/rscbjbr9sj.2")
 PATIENTS = ("children of one to five years, Guangzhou Women and Children's Medical Center; age, sex and true "
             "identity of the single child are not published")
 

@@ -27,13 +27,12 @@ MD5 = {28: "28209eda62fecd6e6a2d98b1501bb15f", 64: "8f4eceb4ccffa70c672198ea2852
 """Of the official file, by the images' side in pixels."""
 CITATION = (
     "Yang J, Shi R, Wei D, Liu Z, Zhao L, Ke B, Pfister H, Ni B (2023): MedMNIST v2 - A large-scale lightweight "
-    "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8"
-)
+    "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8")
 MARKER = "PNEUMONIAMNIST.json"
 """The file by which a reader knows that a folder holds these images."""
 
-# Bytes: of an 8-bit BMP with its palette, and at most of an array in the file.
 _BMP_HEADER, _ARRAY_HEADER = 1078, 1024
+"""Bytes: of an 8-bit BMP with its palette, and at most of an array in the file."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,9 @@ def folder_bytes(size: int) -> int:
 def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
     """Write the images of a PneumoniaMNIST file into the empty ``folder``, in the published layout.
 
-    An image is named by its split and its place in the file, so that the official order is kept. Images are BMP: its
+    An image is named by its split and its place in the file, so that the official order stays. Images are BMP, whose
     bytes depend on no version of a compressor, so that the content hash, and with it the key of every trial, is the
-    same everywhere.
-
-    Args:
-        file: arrays ``train_images`` (images, size, size), ``train_labels`` (images, 1), and so on; uint8.
-        size: the images' side in pixels.
-        md5: of the file.
-        folder: gets the images and the marker by which ``origin_of`` knows them.
+    same everywhere. ``md5`` is the file's; a marker with it is written beside the images.
 
     Raises:
         DataError: the file is not PneumoniaMNIST of this size.

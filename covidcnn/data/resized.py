@@ -9,10 +9,9 @@ from PIL import Image, ImageOps
 from covidcnn.data import phantom
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.sources import PHANTOM
-from covidcnn.data.threads import Progress, in_threads
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.files import is_dicom
-from covidcnn.imaging.reading import damaged, open_image
+from covidcnn.imaging.reading import Progress, damaged, in_threads, open_image
 from covidcnn.paths import replacing_folder, require_new_folder
 
 SIDE = 224
@@ -21,13 +20,9 @@ SIDE = 224
 def write_resized(dataset: DataSet, folder: Path, progress: Progress | None = None) -> None:
     """Copy a data set's images at 224 x 224 px, under their names.
 
-    As RGB, grey images too, upright, bilinear, the aspect ratio not kept, JPEG of quality 75 without comments: of the
-    published originals this makes the evidence's images byte for byte.
-
-    Args:
-        dataset: of JPEG files.
-        folder: a new or empty one. It appears whole or not at all.
-        progress: called with (images done, images in all).
+    As RGB, grey images too, upright, bilinear, squeezed to a square, JPEG of quality 75 without comments: of the
+    published originals this makes the evidence's images byte for byte. The new or empty ``folder`` appears whole or
+    not at all.
 
     Raises:
         DataError: an image is no JPEG file, or can no longer be read.

@@ -60,9 +60,10 @@ def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float 
 
 def require_all_classes(images: pd.DataFrame, design: str, task: Task = PNEUMONIA) -> None:
     """Make sure that training and validation have images of every class, by a DataError."""
+    found = set(zip(images["role"], images["label"], strict=True))
     for role in ("train", "validation"):
         for label in task.classes:
-            if not ((images["role"] == role) & (images["label"] == label)).any():
+            if (role, label) not in found:
                 raise DataError(f"the validation design '{design}' leaves no {label} image for {role}; give more "
                                 "images or choose another design")
 
@@ -81,8 +82,7 @@ def split_key(images: pd.DataFrame, design: str) -> pd.Series:
 def _chosen(images: pd.DataFrame, design: str, fraction: float, seed: int, task: Task) -> np.ndarray:
     """True where an image goes to validation."""
     keys = split_key(images, design)
-    position = {key: hash_fraction(key, seed, "validation") for key in keys.unique()}
-    positions = keys.map(position).to_numpy(float)
+    positions = keys.map({key: hash_fraction(key, seed, "validation") for key in keys.unique()}).to_numpy(float)
     chosen = positions < fraction
     for label in task.classes:
         own = (images["label"] == label).to_numpy()
@@ -119,10 +119,10 @@ def draw_shares(images: pd.DataFrame, total: int, first_share: float, seed: int 
 def _draw(images: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame:
     sizes = pd.crosstab(images["patient"], images["label"])
     left = np.array([quota[label] for label in sizes.columns])
-    kept = set()
+    drawn = []
     for patient, own in sorted(zip(sizes.index, sizes.to_numpy(), strict=True),
                                key=lambda row: hash_fraction(row[0], seed, "draw")):
         if (own <= left).all():
-            kept.add(patient)
+            drawn.append(patient)
             left -= own
-    return images[images["patient"].isin(kept)]
+    return images[images["patient"].isin(drawn)]

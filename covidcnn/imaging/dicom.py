@@ -42,9 +42,9 @@ _BY_FRAME = {
     "PixelValueTransformationSequence": ["ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"],
     "FrameVOILUTSequence": ["VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"],
 }
-_NEEDED = ["PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "PixelRepresentation"]
-_GREY = {"MONOCHROME1", "MONOCHROME2"}
-_COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+_SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1,
+            **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3)}
+"""Samples a pixel, by photometric interpretation."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _Result = TypeVar("_Result")
@@ -80,14 +80,14 @@ def _quiet() -> Iterator[None]:
     # Both are switches of the whole process; without the lock, threads would restore each other's state.
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        levels = [log.level for log in _logs]
-        for log in _logs:
-            # The loggers of their modules have no level of their own, and take this one.
-            log.setLevel(logging.CRITICAL + 1)
+        levels = {log: log.level for log in _logs}
         try:
+            for log in _logs:
+                # The loggers of their modules have no level of their own, and take this one.
+                log.setLevel(logging.CRITICAL + 1)
             yield
         finally:
-            for log, level in zip(_logs, levels, strict=True):
+            for log, level in levels.items():
                 log.setLevel(level)
 
 
@@ -168,18 +168,18 @@ def _checked(image: Dataset) -> ImageHeader:
         name = ("JPEG XL" if syntax.startswith("1.2.840.10008.1.2.4.11") else
                 syntax.name if syntax in uid.UID_dictionary else "an unknown kind")
         raise DataError(f"its compression ({name}) is not read; save it as Explicit VR Little Endian") from None
-    for name in _NEEDED:
+    for name in ("PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "PixelRepresentation"):
         if name not in image:
             raise DataError(f"does not state its {name}, so its grey levels are not known; export it again")
     width, height = int(image.Columns), int(image.Rows)
     require_image_size(width, height)
-    kind, samples, bits = image.PhotometricInterpretation, int(image.SamplesPerPixel), int(image.BitsAllocated)
-    if not ((kind in _GREY and samples == 1) or (kind in _COLOUR and samples == 3)):
+    samples, bits = int(image.SamplesPerPixel), int(image.BitsAllocated)
+    if _SAMPLES.get(image.PhotometricInterpretation) != samples:
         raise DataError("neither greyscale nor RGB or YBR colour, so its grey levels are not known; export it as "
                         "greyscale")
-    if bits not in (8, 16) or (kind in _COLOUR and bits != 8):
+    if bits not in (8, 16) or (samples == 3 and bits != 8):
         raise DataError("an image has 8 or 16 bits a pixel, in colour 8 a sample; export it so")
-    mode = "RGB" if kind in _COLOUR else "L" if bits == 8 else "I;16"
+    mode = "RGB" if samples == 3 else "L" if bits == 8 else "I;16"
     return ImageHeader(width, height, mode, int(image.get("NumberOfFrames") or 1))
 
 

@@ -13,8 +13,7 @@ _MOVED = 64
 
 
 def padding(levels: np.ndarray, present: np.ndarray, image: Dataset) -> np.ndarray:
-    """Which stored levels only fill the frame around the image: int32 (n,), and which are in use, bool (n,), to bool
-    (n,)."""
+    """Which stored levels, int32 (n,), only fill the frame around the image: bool (n,); ``present`` are in use."""
     value, limit = image.get("PixelPaddingValue"), image.get("PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(len(levels), bool)

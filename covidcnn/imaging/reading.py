@@ -1,27 +1,33 @@
-"""Reading image files as greyscale."""
+"""Reading image files as greyscale, one or many."""
 
 import ctypes
+import os
 import warnings
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import ExifTags, Image, ImageOps
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import ImageHeader, is_dicom, require_image_size
 
-# Pillow warns of bombs at a size of its own choice, where LARGEST_AREA refuses instead, and of odd metadata,
-# which does not matter here and may hold a name.
+# Pillow warns of bombs, where LARGEST_AREA refuses, and of odd metadata, which may hold a name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# libtiff would write lines of its own about a damaged file to stderr, past Python; the error is raised besides. Where
-# Pillow is built otherwise, it may.
+# libtiff would write lines of its own about a damaged file to stderr. Where Pillow is built otherwise, it may.
 with suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 DEPTHS = (255, 1023, 4095, 16383, 65535)
 """The largest grey levels of 8, 10, 12, 14 and 16 bits."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -96,9 +102,8 @@ def read_grey(path: Path) -> np.ndarray:
                 white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
                 return _to_eight_bits(np.asarray(image), white_is_zero)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                radiograph = image.convert("RGBA")
-                black = Image.new("RGBA", radiograph.size, (0, 0, 0, 255))
-                return np.array(Image.alpha_composite(black, radiograph).convert("L"))
+                black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+                return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("L"))
             return np.array(image if image.mode == "L" else image.convert("L"))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
@@ -129,3 +134,18 @@ def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarra
 def _full_scale(values: np.ndarray, scales: tuple[int, ...]) -> float:
     largest = float(values.max(initial=0))
     return next((scale for scale in scales if largest <= scale), largest)
+
+
+def in_threads(function: Callable[[Item], Result], items: Collection[Item], progress: Progress | None = None
+               ) -> Iterator[Result]:
+    """``function`` of each item on all cores, in their order, as they are ready, so that memory does not grow.
+
+    Items are handed out sixteen at a time: one by one, handing small images from thread to thread takes as long as
+    decoding them.
+    """
+    results = Parallel(os.cpu_count() or 1, prefer="threads", batch_size=16, return_as="generator")(
+        delayed(function)(item) for item in items)
+    for done, result in enumerate(results, start=1):
+        yield result
+        if progress:
+            progress(done, len(items))

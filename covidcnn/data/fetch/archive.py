@@ -1,7 +1,7 @@
 """Images out of a ZIP archive that is not trusted: nothing outside the folder, no links, no bombs.
 
-Every member is judged before the first is unpacked. kagglehub's own unpacking keeps names inside its folder,
-but follows no limit of size, and installs all that is in an archive: Kaggle's holds the set twice.
+Every member is judged before the first is unpacked. kagglehub's own unpacking has no limit of size, and installs all
+that is in an archive: Kaggle's holds the set twice.
 """
 
 import shutil
@@ -28,14 +28,12 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Unico
 
 
 def unpack_images(archive: Path, folder: Path) -> None:
-    """Unpack the images of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``.
-
-    Of several copies in the archive, one inside the other, the outermost is taken; whatever else is in it is
-    passed over.
+    """Unpack the images of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``; of
+    several copies, one inside the other, the outermost. What else is in the archive is passed over.
 
     Raises:
-        DataError: no ZIP archive, damaged, no images in it, or a member that no honest archive has: a name that
-            leads outside, a link, too much data. ``folder`` then is to be thrown away.
+        DataError: no ZIP archive, damaged, no images in it, or a member that no honest archive has: a name that leads
+            outside, a link, too much data. ``folder`` then is to be thrown away.
         UserError: the disk is too full.
         OSError: ``folder`` cannot be written.
     """

@@ -53,25 +53,14 @@ def grow_patient(rng: np.random.Generator) -> Patient:
     age = rng.uniform(1, 5)
     youth = (5 - age) / 4
     return Patient(
-        age=age,
-        lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05),
-        taper=rng.uniform(0.27, 0.37),
+        age=age, lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05), taper=rng.uniform(0.27, 0.37),
         fat=max(0.07, rng.normal(0.15, 0.05)),
-        heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04),
-        heart_height=0.46 + rng.normal(0, 0.04),
-        heart_shift=rng.normal(0.0, 0.03),
-        mediastinum=0.19 + 0.04 * youth + rng.normal(0, 0.02),
+        heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04), heart_height=0.46 + rng.normal(0, 0.04),
+        heart_shift=rng.normal(0.0, 0.03), mediastinum=0.19 + 0.04 * youth + rng.normal(0, 0.02),
         thymus=float(np.clip(rng.normal(0.5 * youth, 0.25), 0, 0.8)),
-        spine=rng.uniform(0.115, 0.145),
-        rib_pitch=rng.uniform(0.148, 0.172),
-        rib_drop=rng.uniform(0.10, 0.30),
-        rib_width=rng.uniform(0.036, 0.052),
-        bone=rng.uniform(0.75, 1.25),
-        vessels=rng.uniform(0.5, 1.4),
-        dome_difference=rng.uniform(0.02, 0.14),
-        stomach=rng.uniform(0, 0.3),
-        texture_seed=int(rng.integers(2**32)),
-    )
+        spine=rng.uniform(0.115, 0.145), rib_pitch=rng.uniform(0.148, 0.172), rib_drop=rng.uniform(0.10, 0.30),
+        rib_width=rng.uniform(0.036, 0.052), bone=rng.uniform(0.75, 1.25), vessels=rng.uniform(0.5, 1.4),
+        dome_difference=rng.uniform(0.02, 0.14), stomach=rng.uniform(0, 0.3), texture_seed=int(rng.integers(2**32)))
 
 
 def chest_wall(patient: Patient, y: np.ndarray) -> np.ndarray:

@@ -23,14 +23,11 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
     """Draw a phantom data set into ``folder``, in the layout of the published set, whole or not at all.
 
     Args:
-        folder: new or empty; its parents are made.
+        folder: new or empty, else a UserError; its parents are made.
         counts: images of each of the splits 'train', 'val' and 'test'.
         seed: of the whole data set.
         workers: processes that draw, by default one a core; the images do not depend on it.
         progress: called with the number of images written so far.
-
-    Raises:
-        UserError: ``folder`` is a file, or holds something already, or cannot be written.
     """
     images = plan_images(counts, seed)
     with replacing_folder(folder) as draft:

@@ -44,11 +44,9 @@ class ImagePlan:
     label: str
     """'NORMAL' or 'PNEUMONIA'."""
     subtype: str
-    """'normal', 'bacteria' or 'virus'."""
     series: str
-    """'IM', 'NORMAL2-IM', 'bacteria' or 'virus': patients are numbered within a series."""
     number: int
-    """The patient's number."""
+    """As ``facts.ImageName`` has these three."""
     file_name: str
     width: int
     """Pixels."""
