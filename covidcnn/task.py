@@ -70,7 +70,7 @@ class Task:
         return places
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
-        """What is kept of probabilities, float (n, classes), in the columns ``score_columns``."""
+        """What a table of scores holds of probabilities, float (n, classes), in the columns ``score_columns``."""
         return probabilities[:, 1:] if self.is_binary else probabilities
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -114,11 +114,7 @@ def task_named(text: str) -> Task:
 
 
 def labelled(images: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Rows of an index, their column ``label`` holding the task's class.
-
-    Raises:
-        DataError: the class of an image is not known.
-    """
+    """Rows of an index, their column ``label`` holding the task's class; a DataError if that of one is not known."""
     if task.column == "label":
         return images
     labels = images[task.column].str.upper()

@@ -57,11 +57,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text, from ``source`` in messages.
-
-    Raises:
-        UserError: it is no YAML, gives a name twice, or stands for too many values.
-    """
+    """The value of a YAML text, from ``source`` in messages; a UserError if it is no YAML, gives a name twice, or
+    stands for too many values."""
     try:
         # A subclass of SafeLoader: no tag of the text makes anything but plain values.
         value = yaml.load(text, _Loader)

@@ -14,12 +14,8 @@ import pandas as pd
 from covidcnn.data.folders import few
 from covidcnn.imaging.files import COLOUR_MODES
 
-MEASURES = {
-    "mean grey": "of the image as the model sees it, 0 to 255",
-    "contrast": "standard deviation of these greys",
-    "aspect ratio": "width by height of the file",
-    "shorter side": "of the file, in pixels",
-}
+MEASURES = {"mean grey": "of the image as the model sees it, 0 to 255", "contrast": "standard deviation of these greys",
+            "aspect ratio": "width by height of the file", "shorter side": "of the file, in pixels"}
 OUTSIDE = 0.005
 """Share of the training images that lies below, and that lies above, each measure's usual range."""
 

@@ -1,8 +1,7 @@
 """An index of a folder of images: one row an image, every image decoded once to its end.
 
-The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; classes of other names are found likewise. Split
-folders may be missing (then ``split`` is 'all'), letters may be of either case, and what archives and operating systems
-leave behind is passed over.
+The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; other classes are found likewise, split folders
+may be missing (then ``split`` is 'all'), and letters may be of either case.
 """
 
 import hashlib
@@ -48,9 +47,9 @@ class Catalogue:
     splits: tuple[str, ...]
     """Splits that have a folder, with images or without; 'all' where there are no split folders."""
     ignored: tuple[str, ...]
-    """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
+    """Files in class folders that are no images by their ending, and not marked as DICOM."""
     masks: tuple[str, ...]
-    """Paths of images in class folders that are masks by their name."""
+    """Images in class folders that are masks by their name."""
     unlabelled: int
     """Images of which the table of labels says nothing; they are left out."""
     elsewhere: dict[str, int]
@@ -129,8 +128,7 @@ def _require_text(path: Path) -> None:
 
 
 def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, int]:
-    """Images outside the class folders, by folder; not those of a copy of the data set within it, as Kaggle's archive
-    has one."""
+    """Images outside the class folders, by folder; not those of a copy of the set, as Kaggle's archive has one."""
     parents = {root, *(folder.parent for folder in classes)}
     read = {os.path.realpath(folder) for folder in (*classes, *parents)}
     found: Counter[str] = Counter()

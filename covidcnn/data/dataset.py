@@ -47,11 +47,7 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     Args:
         folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
-        patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
-        progress: of the indexing.
-        task: what is to be told apart; without it what the folder, or the table of labels, holds.
-        positive: of two classes the positive one; empty for the second of ``task``, or the other one than NORMAL.
-        labels: a CSV that gives each image its class, in the place of class folders.
+        patients, progress, task, positive, labels: see :func:`index_folder`.
 
     Raises:
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.

@@ -1,7 +1,6 @@
 """Which images a model learns from, which it is chosen on, and which it is judged by.
 
-Membership is decided by a hash of (seed, key), so that it depends on neither order nor number of the
-images: adding images moves no other image to the other side.
+A hash of (seed, key) decides, so that adding images moves no other image to the other side.
 """
 
 import hashlib
@@ -25,8 +24,8 @@ BLOCK = 50
 
 
 def hash_fraction(key: str, seed: int, purpose: str) -> float:
-    """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose): with the same numbers, the first
-    images drawn would be just those that are split off for validation."""
+    """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose). Without the purpose, the first
+    images drawn would be just those that go to validation."""
     digest = hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -39,8 +38,6 @@ def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float 
         images: a catalogue's images.
         design: one of ``VALIDATION_DESIGNS``.
         fraction: share of the training keys that goes to validation, in (0, 1).
-        seed: of the split.
-        task: whose classes there have to be.
 
     Raises:
         DataError: the design is unknown, or it leaves training or validation without a class.

@@ -63,11 +63,7 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
     Columns are separated by comma, semicolon or tab, whichever the first line has most of. The images stand in the
     column ``path``, or without one in that which names most of them: by their paths within the data set's folder, or
     by their file names, with the ending or without, where those are unique; ``.\\NORMAL\\a.png`` is NORMAL/a.png.
-
-    Args:
-        images: an index's rows, with ``path``.
-        table: FILE, or FILE:COLUMN.
-        usual: the column where none is named: that of this name in letters of either case, or the only other one.
+    ``table`` is FILE or FILE:COLUMN; without a column ``usual`` is taken, in letters of either case, or the only other.
 
     Raises:
         DataError: the CSV cannot be read, has no such column or two, or says two things of one image.

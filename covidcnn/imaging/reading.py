@@ -54,11 +54,8 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Size (after the turn that the file asks for), mode and number of frames of an image file.
-
-    Raises:
-        DataError: not an image, empty, smaller than 16 px a side, or beyond 100 million pixels.
-    """
+    """Size (after the turn that the file asks for), mode and number of frames of an image file; a DataError if it is
+    no image, empty, smaller than 16 px a side, or beyond 100 million pixels."""
     if is_dicom(path):
         # Imported here: few folders hold DICOM, and pydicom takes its time.
         from covidcnn.imaging.dicom import read_dicom_header

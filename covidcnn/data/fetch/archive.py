@@ -22,7 +22,6 @@ MOST_MEMBERS = 100_000
 """Kaggle's archive has under 20,000."""
 LARGEST_SET = 3_000_000_000
 """Bytes of all images; the published ones have 1.2 billion."""
-_ENCRYPTED = 0x1
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
@@ -98,5 +97,5 @@ def _require_harmless(member: zipfile.ZipInfo) -> None:
     # Unix keeps the kind of a file here; archives of other systems have zero.
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"the member '{name}' is a link or a device")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & _ENCRYPTED:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 0x1:
         raise DataError(f"the member '{name}' is encrypted, or compressed in an unusual way")

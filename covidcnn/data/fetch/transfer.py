@@ -100,10 +100,9 @@ def download(remote: Remote, path: Path, progress: Progress | None = None) -> No
 
 def unreachable(name: str, by_hand: str, error: requests.RequestException) -> UserError:
     """One line for a server that cannot be reached, or refuses."""
+    reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection to the server"
     if error.response is not None:
         reason = f"the server answers {error.response.status_code} {error.response.reason}"
-    else:
-        reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection to the server"
     return UserError(f"{name}: {reason}; try again later, or by hand: {by_hand}")
 
 
@@ -116,8 +115,7 @@ def md5_of(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the downloaded file") from error
 
 
-def _receive(response: requests.Response, remote: Remote, path: Path, present: int,
-             progress: Progress | None) -> None:
+def _receive(response: requests.Response, remote: Remote, path: Path, present: int, progress: Progress | None) -> None:
     """Write what the server sends behind the ``present`` first bytes of ``path``."""
     announced, done = response.headers.get("Content-Length", ""), present
     total = present + int(announced) if announced.isdecimal() else None

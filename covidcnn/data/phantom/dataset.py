@@ -25,7 +25,6 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
     Args:
         folder: new or empty, else a UserError; its parents are made.
         counts: images of each of the splits 'train', 'val' and 'test'.
-        seed: of the whole data set.
         workers: processes that draw, by default one a core; the images do not depend on it.
         progress: called with the number of images written so far.
     """

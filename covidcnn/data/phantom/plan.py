@@ -70,11 +70,8 @@ def share_counts(images: int) -> dict[str, int]:
 
 
 def plan_images(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> list[ImagePlan]:
-    """Plan a phantom data set with so many images of each split, class shares as in the published one.
-
-    Returns:
-        The images in the order train, val, test; NORMAL before PNEUMONIA. Those of one split do not depend on the
-        counts of the others.
+    """Plan a phantom data set with so many images of each split, class shares as in the published one: in the order
+    train, val, test, NORMAL before PNEUMONIA. Those of one split do not depend on the counts of the others.
 
     Raises:
         ValueError: an unknown split, or a negative count or seed.

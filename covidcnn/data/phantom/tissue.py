@@ -1,7 +1,7 @@
 """Attenuation of a healthy chest: soft tissue, lungs, heart, bones, abdomen.
 
-Attenuations add up along the beam, so the parts are added; the unit is such that the middle of the
-abdomen has about 1. All fields are float32 (height, width).
+Attenuations add up along the beam, so the parts are added; the middle of the abdomen has about 1. All fields are
+float32 (height, width).
 """
 
 from dataclasses import dataclass
@@ -52,8 +52,7 @@ def soft_tissue(chest: Chest) -> np.ndarray:
     half_width = 0.30 + (flank - 0.30) * ramp(y + 0.16, 0.58)
     relative = x / half_width
     # Between a slab (power 0) and a cylinder (power 0.5).
-    trunk = cv2.pow(np.maximum(1 - relative * relative, 0), 0.35)
-    attenuation = (0.55 + 0.27 * ramp(y - 0.1, 0.9)) * trunk
+    trunk = (0.55 + 0.27 * ramp(y - 0.1, 0.9)) * cv2.pow(np.maximum(1 - relative * relative, 0), 0.35)
     arms = view.blank()
     for side, direction in zip((RIGHT, LEFT), view.arms, strict=True):
         view.stroke(arms, [_upper_arm(side, direction)], 0.40 + patient.fat, 1.0)
@@ -62,7 +61,7 @@ def soft_tissue(chest: Chest) -> np.ndarray:
     depth = np.clip(1 - cv2.distanceTransform(arms, cv2.DIST_L2, 3) / radius, 0, 1)
     limbs = np.where(arms > 0, 0.40 * np.sqrt(1 - depth * depth), 0)
     # The shoulder runs into the trunk without an edge.
-    attenuation = cv2.magnitude(attenuation, limbs)
+    attenuation = cv2.magnitude(trunk, limbs)
     if y.min() < -0.4:
         head = 1 - (x / 0.56) ** 2 - ((y + 1.02) / 0.62) ** 2
         attenuation = np.maximum(attenuation, 0.95 * np.sqrt(np.maximum(head, 0)))
@@ -82,9 +81,8 @@ def heart_shadow(chest: Chest) -> np.ndarray:
     x = x - view.turn
     base = patient.lung_height + 0.7 * view.breath
     # A deep breath draws the heart long and narrow.
-    width = patient.heart_width - 0.2 * view.breath
+    width, middle = patient.heart_width - 0.2 * view.breath, patient.mediastinum
     top = base - 2 * patient.heart_height
-    middle = patient.mediastinum
     # Image right, downwards: great vessels, aortic knob, waist of the heart, left ventricle, apex.
     left = _half_width(y, top, base, [
         (-0.30, middle), (0.02, middle + 0.06), (0.20, middle + 0.06), (0.50, 0.28 + 0.35 * width),
@@ -95,9 +93,8 @@ def heart_shadow(chest: Chest) -> np.ndarray:
         (0.80, 0.10 + 0.42 * width), (1.05, 0.06 + 0.36 * width)])
     # The thymus of the small child: a sail beside the upper mediastinum, wider downwards.
     sail = 0.28 * patient.thymus * ramp(0.60 - y, 0.5) * ramp(y - 0.10, 0.7)
-    edge = 0.07
-    return (ramp(left + patient.heart_shift + sail - x, edge)
-            * ramp(right - patient.heart_shift + 0.6 * sail + x, edge)).astype(np.float32)
+    return (ramp(left + patient.heart_shift + sail - x, 0.07)
+            * ramp(right - patient.heart_shift + 0.6 * sail + x, 0.07)).astype(np.float32)
 
 
 def _half_width(y: np.ndarray, top: float, base: float, parts: list[tuple[float, float]]) -> np.ndarray:
