@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.folders import few
+from covidcnn.errors import few
 from covidcnn.imaging.files import COLOUR_MODES
 
 MEASURES = {"mean grey": "of the image as the model sees it, 0 to 255", "contrast": "standard deviation of these greys",

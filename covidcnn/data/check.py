@@ -7,10 +7,10 @@ import pandas as pd
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.catalogue import Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS
-from covidcnn.data.folders import SPLITS, few
+from covidcnn.data.folders import SPLITS
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, Source, identify, phantom_identity
 from covidcnn.data.splits import TRAINING_SPLITS
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import is_image_file
 from covidcnn.task import PNEUMONIA, names_of
 
@@ -163,11 +163,6 @@ def unpack_command(path: Path) -> str:
             return ("unzip" if zipfile.is_zipfile(path) else "tar -xf" if tarfile.is_tarfile(path) else
                     "7z x" if path.suffix.lower() in (".7z", ".rar") else "")
     return ""
-
-
-def few(names: Sequence[str], joint: str = ", ") -> str:
-    """The first three of some names, and how many more there are."""
-    return joint.join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def readable(path: Path) -> str:
