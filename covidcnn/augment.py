@@ -1,9 +1,9 @@
 """Augmentation and balancing: for training only.
 
-The paper (Data and image pre-processing) uses Keras's ImageDataGenerator 'to flip and shift the images
-randomly' and gives no ranges; here they are parameters. Rotation and zoom, which the paper does not name, are those
-of a public notebook on the same data set that many have copied. The intensity augmentation is nobody's but ours: it
-imitates what separates the published test set from train, exposure and contrast.
+The paper (Data and image pre-processing) uses Keras's ImageDataGenerator 'to flip and shift the images randomly' and
+gives no ranges; here they are parameters. Rotation and zoom are those of a public notebook on the same data set that
+many have copied. The intensity augmentation is ours: it imitates what separates the published test set from train,
+exposure and contrast.
 """
 
 import math
@@ -35,14 +35,13 @@ class Augmentation:
     rotation: float = 0.0
     """Largest angle to either side, in degrees."""
     height_zoom: float = 0.0
-    """Largest relative change of the height of the field of view: 0.2 shows 0.8 to 1.2 of it in the same frame, so that
-    a chest looks up to 1.25 times as tall."""
+    """Largest relative change of the height of the field of view: 0.2 shows 0.8 to 1.2 of it."""
     width_zoom: float = 0.0
     """Likewise of its width, drawn by itself, as ImageDataGenerator does."""
     zooms_alike: bool = False
-    """Whether both axes take what is drawn for the height, so that nothing looks taller or wider than it is."""
+    """Whether both axes take what is drawn for the height."""
     crops_only: bool = False
-    """A control for zoom: what it pushes out of the frame is filled, and nothing is stretched."""
+    """A control for zoom: what it pushes out of the image is filled, and nothing is stretched."""
     fill: str = "nearest"
     """One of ``FILLS``: what is shown where the image ends."""
 
@@ -80,33 +79,22 @@ AUGMENTATIONS = {
 """By name. Those that begin with 'paper and' add to the paper's flips and shifts one thing each."""
 
 FILLS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "constant": cv2.BORDER_CONSTANT}
-"""What stands beyond the edge, by ImageDataGenerator's names: the edge itself, its mirror image, or black. Its fourth,
-'wrap', would put the abdomen above the neck."""
+"""What stands beyond the edge, by ImageDataGenerator's names: the edge itself, its mirror image, or black."""
 
 BALANCING = ("none", "class-weight", "oversample")
 """'class-weight' weighs the loss by inverse class share, 'oversample' repeats images of the rarer classes."""
 
 
 def augmentation_named(name: str) -> Augmentation:
-    """The augmentation of that name.
-
-    Raises:
-        UserError: there is no such augmentation.
-    """
+    """The augmentation of that name, or a UserError that says which there are."""
     return named(AUGMENTATIONS, name, "augmentation")
 
 
 def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
-    """Shift with linear interpolation, edges repeated, as ImageDataGenerator does by default.
+    """Shift an image, uint8 (height, width), with linear interpolation and edges repeated, as ImageDataGenerator does.
 
-    In Keras 3 the same shift is ``apply_transform(image, {'tx': columns, 'ty': rows})``; ImageDataGenerator
-    draws ``tx`` from its *height* range, so that it exchanges the two ranges. Where they are equal, as in the
-    recipe 'paper', the distribution is the same.
-
-    Args:
-        image: uint8 (height, width).
-        rows: pixels; the result at row r is the image at row r + ``rows``.
-        columns: likewise for columns.
+    The result at row r is the image at row r + ``rows`` (pixels), likewise for columns. In Keras 3 the same is
+    ``apply_transform(image, {'tx': columns, 'ty': rows})``; ImageDataGenerator draws ``tx`` from its *height* range.
     """
     height, width = image.shape
     above, aside = math.ceil(abs(rows)), math.ceil(abs(columns))
@@ -120,22 +108,18 @@ def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
 def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: float = 0.0, height: float = 1.0,
          width: float = 1.0, mirrored: bool = False, fill: str = "nearest", out: np.ndarray | None = None
          ) -> np.ndarray:
-    """Zoom, shift, rotate and mirror about the centre in one step, as ImageDataGenerator does, with linear
-    interpolation.
-
-    In Keras 3 the same is ``apply_transform(image, {'theta': angle, 'tx': columns, 'ty': rows, 'zx': width, 'zy':
-    height, 'flip_horizontal': mirrored})``, whose fractions are not rounded.
+    """Zoom, shift, rotate and mirror about the centre in one step, linearly interpolated: ImageDataGenerator's
+    ``apply_transform(image, {'theta': angle, 'tx': columns, 'ty': rows, 'zx': width, 'zy': height, 'flip_horizontal':
+    mirrored})``.
 
     Args:
         image: uint8 (height, width).
-        rows: pixels, as in ``shift``.
-        columns: pixels, as in ``shift``.
+        rows, columns: pixels, as in ``shift``.
         angle: degrees, against the clock.
-        height: of the field of view, as a share of the image's: below 1 what is seen looks taller.
-        width: likewise.
+        height, width: of the field of view, as a share of the image's: below 1 what is seen looks larger.
         mirrored: left for right, at last.
         fill: one of ``FILLS``.
-        out: uint8, of the image's shape: receives the result.
+        out: of the image's shape: receives the result.
     """
     bottom, right = image.shape[0] - 1, image.shape[1] - 1
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -162,16 +146,9 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
 
 
 def crop(image: np.ndarray, height: float, width: float, fill: str = "nearest") -> np.ndarray:
-    """Keep the field of view of a zoom without its stretch: what lies outside is filled.
-
-    Args:
-        image: uint8 (height, width).
-        height: of the field of view, as a share of the image's; from 1 on nothing is cropped.
-        width: likewise.
-        fill: one of ``FILLS``.
-    """
-    above, aside = (round(max(1 - share, 0) * side / 2) for share, side in zip((height, width), image.shape,
-                                                                               strict=True))
+    """Keep the field of view of a zoom (see ``warp``) without its stretch: what lies outside is filled."""
+    above, aside = (round(max(1 - share, 0) * side / 2)
+                    for share, side in zip((height, width), image.shape, strict=True))
     kept = image[above : image.shape[0] - above, aside : image.shape[1] - aside]
     return cv2.copyMakeBorder(kept, above, above, aside, aside, FILLS[fill] | cv2.BORDER_ISOLATED)
 
@@ -183,37 +160,22 @@ def flip(image: np.ndarray) -> np.ndarray:
 
 def change_intensity(image: np.ndarray, contrast: float = 1.0, brightness: float = 0.0,
                      gamma: float = 1.0) -> np.ndarray:
-    """Gamma, then contrast about middle grey, then brightness; clipped to 0..255.
-
-    Args:
-        image: uint8 array.
-        contrast: factor on the distance from middle grey; 1 changes nothing.
-        brightness: added, as a share of 255.
-        gamma: exponent on grey levels in [0, 1]; 1 changes nothing, above 1 darkens.
-    """
-    levels = np.linspace(0, 1, 256) ** gamma
-    levels = (levels - 0.5) * contrast + 0.5 + brightness
+    """Gamma (an exponent on grey levels 0..1), then contrast (a factor about middle grey), then brightness (added, as
+    a share of 255), of a uint8 array; clipped to 0..255."""
+    levels = (np.linspace(0, 1, 256) ** gamma - 0.5) * contrast + 0.5 + brightness
     return cv2.LUT(image, np.rint(np.clip(levels, 0, 1) * 255).astype(np.uint8))
 
 
 def augment_images(images: Sequence[np.ndarray], augmentation: Augmentation, generator: np.random.Generator
                    ) -> np.ndarray:
-    """One random version of each image; the images themselves are untouched.
+    """One random version of each image, uint8 (height, width) to uint8 (n, height, width); all of one size, untouched.
 
-    Six random numbers are drawn for each image whatever the augmentation, and three more where it warps, so that
-    switching one change on or off leaves the others as they were.
-
-    Args:
-        images: uint8 (height, width), all of one size.
-        augmentation: ranges of the changes.
-        generator: of the random numbers; those of rotation and zoom come from a child of it.
-
-    Returns:
-        uint8 (n, height, width).
+    Six random numbers are drawn for each image whatever the augmentation, and three more, from a child of the
+    generator, where it warps, so that switching one change on or off leaves the others as they were.
     """
-    draws = generator.uniform(-1, 1, (len(images), 6))
-    further = generator.spawn(1)[0].uniform(-1, 1, (len(images), 3)) if augmentation.warps else np.zeros(
-        (len(images), 3))
+    draws, further = generator.uniform(-1, 1, (len(images), 6)), np.zeros((len(images), 3))
+    if augmentation.warps:
+        further = generator.spawn(1)[0].uniform(-1, 1, further.shape)
     versions = np.empty((len(images), *images[0].shape), np.uint8)
     for image, own, version in zip(images, np.hstack([draws, further]).tolist(), versions, strict=True):
         version[:] = _augmented(image, augmentation, version, *own)

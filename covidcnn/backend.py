@@ -1,10 +1,8 @@
 """Keras and TensorFlow, imported without their noise: ``from covidcnn.backend import keras, tf``.
 
-Training and scoring are written for any of Keras's backends, which the environment variable ``KERAS_BACKEND`` names;
-without TensorFlow's ``tf`` is None. Tried are 'tensorflow', the default, and 'jax', which trains this network on a GPU.
-
-While it loads, TensorFlow writes lines about missing graphics drivers to the process's stderr, before any
-log level applies. In a notebook they would stand, with the time of day, in the output of a cell.
+The environment variable ``KERAS_BACKEND`` names the backend; without TensorFlow's ``tf`` is None. Tried are
+'tensorflow', the default, and 'jax', which trains this network on a GPU. While it loads, TensorFlow writes lines about
+missing graphics drivers to stderr before any log level applies; in a notebook they would stand in a cell's output.
 """
 
 import os

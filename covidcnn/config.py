@@ -1,8 +1,8 @@
-"""Profiles: how large a run is. A profile changes scale and output folder, never the path taken.
+"""Profiles: how large a run is. A profile changes scale and output folder, with two exceptions.
 
-There are two exceptions. ``paper`` pins the precision of its trainings. And the batch-normalisation momentum: with
-Keras's 0.99 a model needs about 600 steps before its moving averages mean anything, and ``smoke`` and ``quick`` take
-fewer. Measured on 580 images at 64 px over 8 epochs: accuracy 0.74 with specificity 0 at 0.99, accuracy 0.94 at 0.9.
+``paper`` pins the precision of its trainings. ``smoke`` and ``quick`` take fewer than the about 600 steps that a model
+needs at Keras's batch-normalisation momentum of 0.99 before its moving averages mean anything. On 580 images at 64 px
+over 8 epochs: accuracy 0.74 with specificity 0 at 0.99, accuracy 0.94 at 0.9.
 """
 
 from dataclasses import dataclass
@@ -47,9 +47,5 @@ PROFILES = {
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name.
-
-    Raises:
-        UserError: there is no such profile.
-    """
+    """The profile of that name, or a UserError that says which there are."""
     return named(PROFILES, name, "profile")

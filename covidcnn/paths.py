@@ -23,7 +23,6 @@ NOTEBOOKS = PROJECT / "notebooks"
 REPORTS = PROJECT / "reports"
 MANIFEST = "manifest.json"
 """Of ``reports/paper``: from which trials its tables, figures and verdicts are made."""
-
 CACHE_VARIABLE = "COVIDCNN_CACHE"
 
 
@@ -32,31 +31,24 @@ def cache_folder() -> Path:
 
     ``COVIDCNN_CACHE`` names another one, for example on a larger disk.
     """
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("covidcnn"))
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("covidcnn"))
 
 
 def require_space(folder: Path, needed_bytes: int, instead: str = f"set {CACHE_VARIABLE} to another folder") -> None:
-    """Create ``folder`` and make sure that its disk can take ``needed_bytes`` more.
-
-    Args:
-        folder: of the cache, unless ``instead`` is given.
-        needed_bytes: a tenth more is asked for.
-        instead: what the user can do to have another folder used.
+    """Create ``folder`` and make sure that its disk can take ``needed_bytes`` more, and a tenth.
 
     Raises:
-        UserError: the folder cannot be created, or its disk is too full.
+        UserError: the folder cannot be created, or its disk is too full; ``instead`` says how to take another.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}); {instead}") from error
-    free = shutil.disk_usage(folder).free
     # A tenth more, because a disk filled to the last byte fails elsewhere.
-    if free < 1.1 * needed_bytes:
-        raise UserError(
-            f"{folder}: {free / 1e6:.0f} MB free but {1.1 * needed_bytes / 1e6:.0f} MB needed; free "
-            f"some space or {instead}")
+    free, needed = shutil.disk_usage(folder).free, 1.1 * needed_bytes
+    if free < needed:
+        raise UserError(f"{folder}: {free / 1e6:.0f} MB free but {needed / 1e6:.0f} MB needed; free some space or "
+                        f"{instead}")
 
 
 @contextmanager
@@ -64,32 +56,32 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, and move it into place only if the block succeeds.
 
     Of a link, what it leads to is replaced, and the link stays. A pipe or a device is given itself, to be written to.
-    What processes of this computer that were killed half-way left for the same ``path`` is removed.
 
     Raises:
         UserError: the file cannot be written, for example because the disk is full.
     """
-    place = Path(os.path.realpath(path))
-    temporary = place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}.tmp")
-    try:
+    with _written(path):
         if _is_stream(path):
             yield path
-            return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(place)
-        yield temporary
-        os.replace(temporary, place)
-    except OSError as error:
-        raise _unwritten(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        else:
+            with _moved_to(Path(os.path.realpath(path))) as temporary:
+                yield temporary
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether ``path`` is a pipe, a device or what this process has open, which no file can take the place of."""
-    return str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")) or (
-        path.exists() and not (path.is_file() or path.is_dir()))
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``, and move it into place only if the block succeeds.
+
+    Raises:
+        UserError: ``path`` is there and not an empty folder, or the folder cannot be written.
+    """
+    # Resolved, so that '.' has a name too.
+    path = path.resolve()
+    with _written(path):
+        require_new_folder(path)
+        with _moved_to(path) as temporary:
+            temporary.mkdir()
+            yield temporary
 
 
 def require_writable(path: Path) -> None:
@@ -98,25 +90,17 @@ def require_writable(path: Path) -> None:
     Raises:
         UserError: ``path`` is a folder, or nothing can be written where it would be.
     """
-    try:
+    with _written(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if _is_stream(path):
-            return
-        # Tried, because the permissions alone say nothing to root, or of /proc.
-        place = Path(os.path.realpath(path))
-        with tempfile.TemporaryFile(dir=next(folder for folder in place.parents if folder.exists())):
-            pass
-    except OSError as error:
-        raise _unwritten(path, error) from error
+        if not _is_stream(path):
+            # Tried, because the permissions alone say nothing to root, or of /proc.
+            folders = Path(os.path.realpath(path)).parents
+            tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())).close()
 
 
 def require_new_folder(path: Path) -> None:
-    """Make sure that nothing would be overwritten.
-
-    Raises:
-        UserError: ``path`` is there and not an empty folder.
-    """
+    """Make sure that nothing would be overwritten: a UserError if ``path`` is there and not an empty folder."""
     try:
         taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:
@@ -126,44 +110,46 @@ def require_new_folder(path: Path) -> None:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``, and move it into place only if the block succeeds.
-
-    What processes of this computer that were killed half-way left for the same ``path`` is removed.
-
-    Raises:
-        UserError: ``path`` is there and not an empty folder, or the folder cannot be written.
-    """
-    # Resolved, so that '.' has a name too.
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
+def _written(path: Path) -> Iterator[None]:
+    """Errors of the system in the block, as one line about ``path``."""
     try:
-        require_new_folder(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        temporary.mkdir()
-        yield temporary
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise _unwritten(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remedy = f"set {CACHE_VARIABLE} to another" if path.is_relative_to(cache_folder()) else "choose another"
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy} folder"
+                        ) from error
 
 
-def _unwritten(path: Path, error: OSError) -> UserError:
-    remedy = f"set {CACHE_VARIABLE} to another" if path.is_relative_to(cache_folder()) else "choose another"
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); make room or {remedy} folder")
-
-
-def _remove_leftovers(path: Path) -> None:
-    for leftover in path.parent.glob(glob.escape(f".{path.name}.{platform.node()}.") + "*.tmp"):
+@contextmanager
+def _moved_to(place: Path) -> Iterator[Path]:
+    """A path beside ``place`` that is moved there at the end. What processes of this computer that were killed half-way
+    left for the same place is removed."""
+    temporary = place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}.tmp")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in place.parent.glob(glob.escape(f".{place.name}.{platform.node()}.") + "*.tmp"):
         process = leftover.name.split(".")[-2]
         # In a container the process that was killed may have had this one's number.
         if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+            _remove(leftover)
+    try:
+        yield temporary
+        os.replace(temporary, place)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether ``path`` is a pipe, a device or what this process has open, which no file can take the place of."""
+    return str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")) or (
+        path.exists() and not (path.is_file() or path.is_dir()))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,26 +15,19 @@ SIMULATED_SHIFTS = {
 
 _FACTORS = (0.85, 0.9, 0.95, 1.05, 1.1, 1.15)
 STRETCHES: dict[str, dict[str, Any]] = {
-    **{f"height {factor:.2f}": {"height": 1 / factor} for factor in _FACTORS},
-    **{f"width {factor:.2f}": {"width": 1 / factor} for factor in _FACTORS},
-    **{f"size {factor:.2f}": {"height": 1 / factor, "width": 1 / factor} for factor in _FACTORS},
-}
+    f"{name} {factor:.2f}": dict.fromkeys(axes, 1 / factor)
+    for name, axes in {"height": ["height"], "width": ["width"], "size": ["height", "width"]}.items()
+    for factor in _FACTORS}
 """Arguments of ``warp`` that make a chest look as many times as tall, as wide, or as large."""
 
 CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if factor > 1}
 """A control: shares of the height that stay, as the stretch of that factor leaves them, and nothing is stretched."""
 
 PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS)
-"""All changes that can be made to images before they are scored, to see what a model makes of them."""
 
 
 def perturbed(image: np.ndarray, name: str) -> np.ndarray:
-    """An image changed about its centre, or in its grey levels.
-
-    Args:
-        image: uint8 (height, width).
-        name: one of ``PERTURBATIONS``.
-    """
+    """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""
     if name in SIMULATED_SHIFTS:
         return change_intensity(image, **SIMULATED_SHIFTS[name])
     return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)

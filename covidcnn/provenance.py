@@ -35,16 +35,12 @@ def training_versions() -> str:
 
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor."""
-    return {
-        "versions": {"python": sys.version.split()[0], "covidcnn": __version__,
-                     **_versions(*RECORDED_PACKAGES)},
-        "git commit": git_commit(),
-        "processor": _processor(),
-    }
+    versions = {"python": sys.version.split()[0], "covidcnn": __version__, **_versions(*RECORDED_PACKAGES)}
+    return {"versions": versions, "git commit": git_commit(), "processor": _processor()}
 
 
 def _versions(*packages: str) -> dict[str, str]:
-    """Of those that are installed: Keras needs one backend of several."""
+    """Of those that are installed."""
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):
@@ -58,12 +54,8 @@ def _backend() -> str:
 
 
 def git_commit(*results: Path) -> str:
-    """The commit of the clone, with ``CHANGED`` after it where files differ from it. Outside a clone, as on a machine
-    to which files alone were copied, what the environment variable ``COVIDCNN_COMMIT`` says, else 'unknown'.
-
-    Args:
-        results: files under reports/ that are to be as committed too; the others there are no change of the code.
-    """
+    """The commit of the clone, with ``CHANGED`` after it where its code, or one of the ``results`` under reports/,
+    differs from it. Outside a clone what the environment variable ``COVIDCNN_COMMIT`` says, else 'unknown'."""
     git, elsewhere = shutil.which("git"), os.environ.get("COVIDCNN_COMMIT", "unknown")
     if not git:
         return elsewhere

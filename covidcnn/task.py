@@ -8,9 +8,6 @@ import pandas as pd
 
 from covidcnn.errors import DataError, UserError
 
-LABEL_COLUMNS = ("label", "subtype")
-"""Of an index of images: what may name the class."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -29,8 +26,8 @@ class Task:
             if "," in name or not name.isprintable() or name != name.strip():
                 raise UserError(f"class {name!a}: a name on one line, without a comma or outer blanks, is needed; "
                                 "rename it")
-        if self.column not in LABEL_COLUMNS:
-            raise UserError(f"unknown column of classes '{self.column}'; choose {' or '.join(LABEL_COLUMNS)}")
+        if self.column not in ("label", "subtype"):
+            raise UserError(f"unknown column of classes '{self.column}'; choose label or subtype")
 
     def __str__(self) -> str:
         """As ``task_named`` reads it."""
@@ -66,18 +63,14 @@ class Task:
         return ["score"] if self.is_binary else [f"score {name}" for name in self.classes]
 
     def encode(self, labels: pd.Series) -> np.ndarray:
-        """Class names as their places in ``classes``: int (n,).
-
-        Raises:
-            ValueError: a name is not among them.
-        """
+        """Class names as their places in ``classes``, int (n,); a ValueError if one is not among them."""
         places = pd.Index(self.classes).get_indexer(labels)
         if (places < 0).any():
             raise ValueError(f"the label {labels.iloc[int(places.argmin())]!r} is not among {', '.join(self.classes)}")
         return places
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
-        """What is kept of probabilities, float (n, classes), in the columns ``score_columns``."""
+        """What a table of scores holds of probabilities, float (n, classes), in the columns ``score_columns``."""
         return probabilities[:, 1:] if self.is_binary else probabilities
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -85,21 +78,13 @@ class Task:
         return np.hstack([1 - outputs, outputs]) if self.is_binary else outputs
 
     def predict(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-        """The predicted class as its place in ``classes``, int (n,): of two the positive one from the threshold on, of
-        more the most probable.
-
-        Args:
-            probabilities: float (n, classes).
-            threshold: in 0..1; of a binary task only.
-        """
+        """The predicted class as its place in ``classes``, int (n,), from probabilities, float (n, classes): of two
+        classes the positive one from the threshold on, of more the most probable."""
         return (probabilities[:, 1] >= threshold).astype(int) if self.is_binary else probabilities.argmax(axis=1)
 
     def with_positive(self, positive: str) -> "Task":
-        """The same two classes with ``positive`` as the positive one; letters may be of either case.
-
-        Raises:
-            UserError: there are more classes than two, or none of this name.
-        """
+        """The same two classes with ``positive`` as the positive one, in letters of either case; a UserError if there
+        are more classes, or none of this name. Empty changes nothing."""
         if not positive:
             return self
         if not self.is_binary:
@@ -120,11 +105,7 @@ TASKS = {"pneumonia": PNEUMONIA, "subtype": SUBTYPE}
 
 
 def task_named(text: str) -> Task:
-    """The task of a name in ``TASKS``, or of class names that are separated by commas.
-
-    Raises:
-        UserError: it is neither.
-    """
+    """The task of a name in ``TASKS``, or of class names that are separated by commas; else a UserError."""
     if "," in text:
         return Task(tuple(name.strip() for name in text.split(",")))
     if text not in TASKS:
@@ -133,15 +114,7 @@ def task_named(text: str) -> Task:
 
 
 def labelled(images: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Images whose column ``label`` holds the task's class.
-
-    Args:
-        images: rows of an index, with the column that the task names.
-        task: says which.
-
-    Raises:
-        DataError: of an image its class is not known.
-    """
+    """Rows of an index, their column ``label`` holding the task's class; a DataError if that of one is not known."""
     if task.column == "label":
         return images
     labels = images[task.column].str.upper()
@@ -153,6 +126,6 @@ def labelled(images: pd.DataFrame, task: Task) -> pd.DataFrame:
     return images.assign(label=labels)
 
 
-def names_of(classes: Sequence[str], joint: str = " and ") -> str:
+def names_of(classes: Sequence[str]) -> str:
     """'A, B and C'."""
-    return joint.join([", ".join(classes[:-1]), classes[-1]])
+    return " and ".join([", ".join(classes[:-1]), classes[-1]])

@@ -11,7 +11,6 @@ from covidcnn.errors import UserError
 LARGEST = 10_000
 """Values in a file, each counted as often as it stands for."""
 
-
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -48,26 +47,18 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole_number)
 
 
 def read_yaml(path: Path) -> Any:
-    """The value of a YAML file.
-
-    Raises:
-        UserError: the file cannot be read, is no YAML, gives a name twice, or stands for too many values.
-    """
+    """The value of a YAML file; a UserError if it cannot be read, or see ``parse_yaml``."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not taken as YAML: {error}; write it in UTF-8") from error
-    return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text.
-
-    Raises:
-        UserError: as ``read_yaml``; ``source`` says where the text is from.
-    """
+    """The value of a YAML text, from ``source`` in messages; a UserError if it is no YAML, gives a name twice, or
+    stands for too many values."""
     try:
         # A subclass of SafeLoader: no tag of the text makes anything but plain values.
         value = yaml.load(text, _Loader)
@@ -75,13 +66,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
         raise UserError(f"{source}: not taken as YAML: {problem}; mend that line") from error
-    _require_small(source, value)
-    return value
-
-
-def _require_small(source: str, value: Any) -> None:
-    """Refuse what aliases (``*name``) multiply: a few lines of YAML can stand for billions of values, or for
-    themselves."""
+    # Aliases (*name) let a few lines stand for billions of values, or for themselves.
     waiting, seen = [value], 0
     while waiting:
         part = waiting.pop()
@@ -89,3 +74,4 @@ def _require_small(source: str, value: Any) -> None:
         if seen > LARGEST:
             raise UserError(f"{source}: more than {LARGEST:,} values; write a smaller file")
         waiting += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
+    return value

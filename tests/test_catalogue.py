@@ -14,7 +14,7 @@ from PIL import Image
 
 from covidcnn.data import catalogue as catalogue_module
 from covidcnn.data.catalogue import COLUMNS, content_hash, index_folder
-from covidcnn.data.layout import find_layout
+from covidcnn.data.folders import find_layout
 from covidcnn.data.tables import assign_patients
 from covidcnn.errors import DataError
 

@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from covidcnn.data.facts import COUNTS
-from covidcnn.data.naming import parse_name
+from covidcnn.data.facts import COUNTS, parse_name
 
 
 @pytest.mark.parametrize(("stem", "series", "number", "subtype", "patient"), [

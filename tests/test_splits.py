@@ -58,7 +58,7 @@ def test_folder_without_splits_is_cut_into_train_and_validation(design):
 
 
 def test_published_design_without_val_folder_is_refused(refused):
-    with refused("validation by published", "choose another design", error=DataError):
+    with refused("design 'published'", "choose another design", error=DataError):
         assign_roles(make_images(split="all"), "published")
 
 
@@ -114,7 +114,7 @@ def test_small_set_still_has_both_classes_in_validation(design):
 
 
 def test_cut_that_leaves_nothing_to_train_on_is_refused(refused):
-    with refused("validation by patient", "NORMAL", "train", "give more images", error=DataError):
+    with refused("design 'patient'", "NORMAL", "train", "give more images", error=DataError):
         assign_roles(make_images(4), "patient")
 
 

@@ -13,7 +13,7 @@ from test_trial import RECIPE
 
 from covidcnn.data.catalogue import index_folder
 from covidcnn.data.dataset import open_dataset
-from covidcnn.data.layout import find_layout
+from covidcnn.data.folders import find_layout
 from covidcnn.data.splits import assign_roles
 from covidcnn.data.tables import assign_labels
 from covidcnn.errors import DataError, UserError
@@ -160,13 +160,25 @@ def test_two_classes_of_which_neither_is_normal_need_a_positive_one(covid_tree, 
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [("--positive", "COVID"), ("--task", "NonCOVID,COVID"), ()])
-def test_check_counts_the_classes_there_are(covid_tree, run, arguments):
+@pytest.mark.parametrize("arguments", [("--positive", "COVID"), ("--task", "NonCOVID,COVID")])
+def test_check_counts_the_classes_there_are_and_names_the_positive_one(covid_tree, run, arguments):
     code, out, _ = run("data", "check", covid_tree, "--json", *arguments)
     assert code == 0
     counts = json.loads(out)["counts"]
     assert (counts["train"]["NonCOVID"], counts["train"]["COVID"]) == (24, 40)
-    assert list(counts["train"]) == (["NonCOVID", "COVID", "total"] if arguments else ["COVID", "NonCOVID", "total"])
+    assert list(counts["train"]) == ["NonCOVID", "COVID", "total"]
+    assert json.loads(out)["positive class"] == "COVID"
+    assert "positive class: COVID (--positive chooses)" in run("data", "check", covid_tree, *arguments)[1]
+
+
+def test_check_asks_for_the_positive_class_as_training_does(covid_tree, run):
+    code, out, _ = run("data", "check", covid_tree, "--json")
+    assert code == 2
+    found = json.loads(out)
+    assert list(found["counts"]["train"]) == ["COVID", "NonCOVID", "total"]
+    assert found["positive class"] is None
+    assert found["errors"] == [
+        "which of COVID and NonCOVID is the positive class? Add --positive NonCOVID, for example"]
 
 
 def test_split_that_lacks_a_class_is_refused_in_one_line(covid_tree, tmp_path, run):
@@ -203,7 +215,7 @@ def test_validation_that_lacks_a_class_is_refused(tiny_tree, tmp_path, refused):
     dataset = open_dataset(tmp_path / "set", task=SUBTYPE)
     assert set(assign_roles(dataset.images, "patient", 0.3, task=SUBTYPE)["role"]) == {
         "train", "validation", "test", "unused"}
-    with refused("validation by published leaves no VIRUS image", error=DataError):
+    with refused("design 'published' leaves no VIRUS image", error=DataError):
         assign_roles(dataset.images, "published", task=SUBTYPE)
 
 

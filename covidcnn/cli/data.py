@@ -36,11 +36,14 @@ def check(
         catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
     findings = examine(catalogue)
     findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.images, catalogue.task))
+    known = catalogue.task.positive if catalogue.task.is_binary and catalogue.positive_is_known else None
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
-                          "warnings": findings.warnings, "errors": findings.errors}, indent=2))
+                          "positive class": known, "warnings": findings.warnings, "errors": findings.errors}, indent=2))
     else:
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
+        if known:
+            print(f"positive class: {printable(known)} (--positive chooses)")
         for line in (*(f"warning: {one}" for one in findings.warnings), *(f"error: {one}" for one in findings.errors)):
             print(printable(line))
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from covidcnn.cli.common import plain_console, printable, progress_bar, say
 from covidcnn.config import DISCLAIMER
-from covidcnn.data.folders import few
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, few
 
 if TYPE_CHECKING:
     from covidcnn.prediction.score import Predictions

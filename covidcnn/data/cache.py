@@ -2,7 +2,6 @@
 
 import hashlib
 import mmap
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.threads import in_threads
-from covidcnn.imaging.reading import read_grey
+from covidcnn.imaging.reading import Progress, in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, replacing, require_space
 
@@ -19,22 +17,15 @@ from covidcnn.paths import cache_folder, replacing, require_space
 _CACHE_VERSION = 5
 
 
-def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings,
-                progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progress: Progress | None = None
+                ) -> np.ndarray:
     """The images as the model sees them, decoded at the first call and mapped from disk ever after.
 
-    The key is made of the content hashes, so that a renamed folder reuses the array and a changed
-    image does not. The array is mapped, not read; with ``release_pages`` memory does not grow with the number
-    of images.
+    The key is made of the content hashes, so that a renamed folder reuses the array and a changed image does not.
 
     Args:
         root: the folder that the images' paths are relative to.
-        images: rows of a catalogue; the array keeps their order.
-        settings: size and grey-level transform.
-        progress: called with (images done, images in all).
-
-    Returns:
-        Read-only uint8 memory map (len(images), size, size).
+        images: rows of a catalogue; the result, a read-only uint8 memory map (n, size, size), keeps their order.
 
     Raises:
         DataError: an image can no longer be read.
@@ -49,31 +40,21 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings,
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         if pixels.shape == shape:
             return pixels
-    _decode(root, images["path"].tolist(), settings, path, progress)
+    require_space(path.parent, int(np.prod(shape)))
+    # Written in order rather than through a map: a full disk is then an error and not a crash.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for image in in_threads(lambda name: settings.prepare(read_grey(root / name)), images["path"].tolist(),
+                                progress):
+            file.write(image.data)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def release_pages(images: np.ndarray) -> None:
-    """Let go of what was read of a memory map; the system keeps it cached while it has room.
-
-    Otherwise a process that shows all images once holds all of them in its resident memory.
-    """
+    """Let go of what was read of a memory map, which the process would otherwise hold in its resident memory; the
+    system keeps it cached."""
     # What was changed in a private map would be lost.
     mapped = getattr(images, "_mmap", None) if getattr(images, "mode", "") == "r" else None
     # Not on Windows, which takes pages back by itself.
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _decode(root: Path, paths: list[str], settings: ImageSettings, target: Path,
-            progress: Callable[[int, int], None] | None) -> None:
-    require_space(target.parent, len(paths) * settings.size**2)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), settings.size, settings.size)}
-    # Written in order rather than through a map: a full disk is then an error and not a crash.
-    with replacing(target) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        images = in_threads(lambda path: settings.prepare(read_grey(root / path)), paths)
-        for done, image in enumerate(images, start=1):
-            file.write(image.data)
-            if progress:
-                progress(done, len(paths))

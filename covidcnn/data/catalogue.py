@@ -1,31 +1,27 @@
 """An index of a folder of images: one row an image, every image decoded once to its end.
 
-The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; classes of other names are found likewise. Split
-folders may be missing (then ``split`` is 'all'), letters may be of either case, and what archives and operating systems
-leave behind is passed over.
+The published layout is ``train|val|test / NORMAL|PNEUMONIA / *.jpeg``; other classes are found likewise, split folders
+may be missing (then ``split`` is 'all'), and letters may be of either case.
 """
 
 import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from covidcnn.data.folders import files_under, is_litter, is_mask, readable
-from covidcnn.data.layout import find_layout
-from covidcnn.data.naming import parse_name, subtype_of
+from covidcnn.data.facts import parse_name, subtype_of
+from covidcnn.data.folders import files_under, find_layout, is_litter, is_mask, readable
 from covidcnn.data.tables import assign_labels, assign_patients, classes_of
-from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import is_image_file
-from covidcnn.imaging.reading import read_grey, read_header
+from covidcnn.imaging.reading import Progress, in_threads, read_grey, read_header
 from covidcnn.paths import cache_folder, replacing
-from covidcnn.task import Task
+from covidcnn.task import PNEUMONIA, Task
 
 COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "width", "height", "mode",
            "sha256", "note", "problem"]
@@ -42,6 +38,8 @@ class Catalogue:
     """The folder that holds the split folders, or the class folders."""
     task: Task
     """What is told apart: as asked for, or all classes that the folder has."""
+    positive_is_known: bool
+    """Whether one said which of two classes is positive, or it is the other one than NORMAL."""
     images: pd.DataFrame
     """Readable images, sorted by path, with the columns of ``COLUMNS`` (``problem`` empty)."""
     unreadable: pd.DataFrame
@@ -49,30 +47,29 @@ class Catalogue:
     splits: tuple[str, ...]
     """Splits that have a folder, with images or without; 'all' where there are no split folders."""
     ignored: tuple[str, ...]
-    """Paths of files in class folders that are no images by their ending, and not marked as DICOM."""
+    """Files in class folders that are no images by their ending, and not marked as DICOM."""
     masks: tuple[str, ...]
-    """Paths of images in class folders that are masks by their name."""
+    """Images in class folders that are masks by their name."""
     unlabelled: int
     """Images of which the table of labels says nothing; they are left out."""
     elsewhere: dict[str, int]
     """Images outside the class folders: of each folder that is passed over or holds loose ones how many, most first."""
 
 
-def index_folder(folder: Path, progress: Callable[[int, int], None] | None = None, task: Task | None = None,
-                 positive: str = "", labels: str | Path = "", patients: str | Path | None = None) -> Catalogue:
+def index_folder(folder: Path, progress: Progress | None = None, task: Task | None = None, positive: str = "",
+                 labels: str | Path = "", patients: str | Path | None = None) -> Catalogue:
     """Index every image under ``folder``; each is decoded once, later calls read the stored index.
 
     Args:
         folder: a folder in the published layout, or one around it.
-        progress: called with (images done, images in all).
+        progress: of the decoding.
         task: what is to be told apart; without it what the folder, or the table of labels, holds.
         positive: of two classes the positive one; empty for the second.
         labels: a table that says each image's class, in the place of class folders (see ``tables.column_of``).
         patients: likewise of each image's patient.
 
     Raises:
-        DataError: see :func:`find_layout` and the tables; or the name of an image is not UTF-8, or holds a control
-            character.
+        DataError: see :func:`find_layout` and the tables; or the name of an image is no text.
         UserError: ``positive`` is none of two classes.
     """
     if task and labels:
@@ -96,10 +93,11 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
     if labels and images.empty:
         raise DataError(f"{layout.root}: no readable image to look up in {labels}; give the folder of its images")
     found = assign_labels(images, labels, task) if labels else images
-    chosen = task or Task(layout.classes or classes_of(found["label"]))
+    chosen = (task or Task(layout.classes or classes_of(found["label"]))).with_positive(positive)
     return Catalogue(
         root=layout.root,
-        task=chosen.with_positive(positive),
+        task=chosen,
+        positive_is_known=bool(task or positive) or chosen.classes[0].upper() == PNEUMONIA.classes[0],
         images=assign_patients(found, patients) if patients else found,
         unreadable=table.loc[~is_readable, ["path", "problem"]].reset_index(drop=True),
         splits=tuple(dict.fromkeys(split for split, _, _ in layout.folders)),
@@ -113,13 +111,10 @@ def index_folder(folder: Path, progress: Callable[[int, int], None] | None = Non
 
 
 def content_hash(images: pd.DataFrame) -> str:
-    """A SHA-256 over name, split, label, subtype, patient and content of every image: equal when the data are.
-
-    Names count, because images are shuffled from the order of their names.
-    """
-    lines = sorted("\t".join(image) for image in images[["path", "split", "label", "subtype", "patient", "sha256"]]
-                   .astype(str).itertuples(index=False))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """A SHA-256 over name, split, label, subtype, patient and content of every image: equal when the data are. Names
+    count, because images are shuffled from the order of their names."""
+    columns = images[["path", "split", "label", "subtype", "patient", "sha256"]].astype(str)
+    return hashlib.sha256("\n".join(sorted(map("\t".join, columns.to_numpy().tolist()))).encode()).hexdigest()
 
 
 def _require_text(path: Path) -> None:
@@ -133,8 +128,7 @@ def _require_text(path: Path) -> None:
 
 
 def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, int]:
-    """Images outside the class folders, by folder; not those of a copy of the data set within it, as Kaggle's archive
-    has one."""
+    """Images outside the class folders, by folder; not those of a copy of the set, as Kaggle's archive has one."""
     parents = {root, *(folder.parent for folder in classes)}
     read = {os.path.realpath(folder) for folder in (*classes, *parents)}
     found: Counter[str] = Counter()
@@ -151,8 +145,7 @@ def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, in
     return {folder: number for folder, number in sorted(found.items(), key=lambda one: (-one[1], one[0])) if number}
 
 
-def _stored_index(root: Path, images: list[tuple[str, str, str]],
-                  progress: Callable[[int, int], None] | None) -> pd.DataFrame:
+def _stored_index(root: Path, images: list[tuple[str, str, str]], progress: Progress | None) -> pd.DataFrame:
     """The index of these images, from the cache if no file changed in size or time since."""
     listing = hashlib.sha256(f"{_INDEX_VERSION}\n{root.resolve()}\n".encode())
     for relative, split, label in images:
@@ -166,12 +159,7 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]],
         table = pd.read_csv(stored, dtype={"patient": str, "label": str}, keep_default_na=False)
         if list(table.columns) == COLUMNS and len(table) == len(images):
             return table
-    rows = []
-    for done, row in enumerate(in_threads(lambda image: _row(root, *image), images), start=1):
-        rows.append(row)
-        if progress:
-            progress(done, len(images))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(in_threads(lambda image: _row(root, *image), images, progress), columns=COLUMNS)
     with replacing(stored) as temporary:
         table.to_csv(temporary, index=False)
     return table
@@ -180,15 +168,12 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]],
 def _row(root: Path, relative: str, split: str, label: str) -> dict[str, object]:
     path = root / relative
     name = parse_name(path.stem)
+    # A file of an unknown naming scheme is a patient of its own: the cautious reading would be one patient for all,
+    # which no split survives.
+    series, number, subtype, patient = name or ("", -1, subtype_of(label), f"file-{relative}")
     row: dict[str, object] = {
-        "path": relative, "split": split, "label": label,
-        "subtype": name.subtype if name else subtype_of(label),
-        "series": name.series if name else "", "number": name.number if name else -1,
-        # A file of an unknown naming scheme is a patient of its own: the cautious reading would be one
-        # patient for all, which no split survives.
-        "patient": name.patient if name else f"file-{relative}",
-        "width": 0, "height": 0, "mode": "", "sha256": "", "note": "", "problem": "",
-    }
+        "path": relative, "split": split, "label": label, "subtype": subtype, "series": series, "number": number,
+        "patient": patient, "width": 0, "height": 0, "mode": "", "sha256": "", "note": "", "problem": ""}
     try:
         header = read_header(path)
         read_grey(path)

@@ -1,23 +1,22 @@
 """What is wrong with a data set, and what is worth knowing: ``covidcnn data check``."""
 
-import json
 from dataclasses import dataclass
 
 import pandas as pd
 
-from covidcnn.data import phantom, pneumoniamnist
+from covidcnn.data import pneumoniamnist
 from covidcnn.data.catalogue import Catalogue
-from covidcnn.data.facts import DUPLICATE_GROUPS, identify
-from covidcnn.data.folders import few
-from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, SOURCES, Source
+from covidcnn.data.facts import DUPLICATE_GROUPS
+from covidcnn.data.folders import SPLITS
+from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, Source, identify, phantom_identity
 from covidcnn.data.splits import TRAINING_SPLITS
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 
-SHORTCUT_AUC = 0.8
+_SHORTCUT_AUC = 0.8
 """From here on what a file's header tells of the class is warned of."""
-FEWEST_OF_A_CLASS = 30
+_FEWEST_OF_A_CLASS = 30
 """Images; of fewer such an AUC comes about by chance."""
 
 
@@ -41,10 +40,8 @@ class Findings:
 def counts_table(images: pd.DataFrame, task: Task = PNEUMONIA) -> pd.DataFrame:
     """Images by split, in the published order, and by class, with totals."""
     table = pd.crosstab(images["split"], images["label"]).reindex(columns=list(task.classes), fill_value=0)
-    order = [split for split in ("train", "val", "test", "all") if split in table.index]
-    table = table.loc[order]
-    table["total"] = table.sum(axis=1)
-    return table
+    table = table.loc[[split for split in (*SPLITS, "all") if split in table.index]]
+    return table.assign(total=table.sum(axis=1))
 
 
 def duplicate_groups(images: pd.DataFrame) -> pd.DataFrame:
@@ -63,36 +60,37 @@ def patients_across_splits(images: pd.DataFrame) -> pd.DataFrame:
 def examine(catalogue: Catalogue) -> Findings:
     """Look for everything that makes a data set unusable or a result doubtful."""
     task, images = catalogue.task, catalogue.images
-    marker = catalogue.root / phantom.MARKER
-    errors = [f"{path}: {problem}" for path, problem in
-              catalogue.unreadable[["path", "problem"]].itertuples(index=False)]
-    of_task = images
+    errors = [f"{path}: {problem}" for path, problem in catalogue.unreadable.itertuples(index=False)]
+    if task.is_binary and not catalogue.positive_is_known:
+        errors.append(f"which of {names_of(task.classes)} is the positive class? Add --positive {task.positive}, for "
+                      "example")
+    of_task, (source, identity), warnings = images, identify(images), []
     try:
         of_task = labelled(images, task)
         errors += _missing_classes(catalogue, of_task)
     except DataError as error:
         errors.append(str(error))
-    published = identify(images)
     try:
-        published = pneumoniamnist.identify(catalogue.root, images) or published
+        if origin := pneumoniamnist.origin_of(catalogue.root, images):
+            source, identity, warnings = PNEUMONIAMNIST, origin.sentence, list(origin.warnings)
+        if sentence := phantom_identity(catalogue.root):
+            source, identity = PHANTOM, sentence
     except DataError as error:
         errors.append(str(error))
     duplicates = duplicate_groups(images)
-    by_content = duplicates.groupby("sha256")
-    for _, group in by_content:
+    for _, group in duplicates.groupby("sha256"):
         if group["label"].nunique() > 1:
             # One of each label first.
             paths = group.loc[group["label"].duplicated().sort_values(kind="stable").index, "path"].tolist()
             errors.append(f"{few(paths, ' and ')}: the same image under two labels; remove the wrong one")
-    warnings = [published.warning] if published.warning else []
-    warnings += _duplicate_warnings(duplicates, published.source == CHEST_XRAY.name)
+    warnings += _duplicate_warnings(duplicates, source is CHEST_XRAY)
     across = patients_across_splits(images)
     if len(across):
         warnings.append(f"{across['patient'].nunique()} patients stand in more than one split, the first "
                         f"{across['patient'].iloc[0]}: results on val or test are too good")
     unknown = images[images["series"] == ""]
     # Of PneumoniaMNIST nobody can say otherwise, and its identity says so.
-    if published.source != PNEUMONIAMNIST.name and unknown["patient"].str.startswith("file-").any():
+    if source is not PNEUMONIAMNIST and unknown["patient"].str.startswith("file-").any():
         warnings.append(f"{len(unknown)} file names are not of the published scheme, the first "
                         f"{unknown['path'].iloc[0]}: each is taken as a patient of its own; "
                         "say otherwise with --patients CSV")
@@ -117,26 +115,12 @@ def examine(catalogue: Catalogue) -> Findings:
                         "with --task")
     if catalogue.unlabelled:
         warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
-    source, identity = SOURCES[published.source], published.sentence
-    if marker.is_file():
-        source = PHANTOM
-        seed = "unknown"
-        try:
-            seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
-        except (OSError, ValueError, KeyError, TypeError):
-            errors.append(f"{marker}: damaged; draw the phantom images again")
-        identity = (f"These are phantom images, drawn by a program from seed {seed}: no child was imaged. They are a "
-                    "positive control with a planted cue, and no number measured on them is evidence on real images.")
     return Findings(identity, source, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 
 def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str, ...]:
-    """What a file tells of its class before a pixel is looked at, among the training images.
-
-    Args:
-        images: with the task's classes in ``label``.
-        task: what is told apart; each of more than two classes from all others.
-    """
+    """What a file tells of its class before a pixel is looked at, among the training images; of more than two classes,
+    of each against all others."""
     # Imported here: scikit-learn takes its time, and most folders are opened for something else.
     from sklearn.metrics import roc_auc_score
 
@@ -148,13 +132,15 @@ def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str
     lines: list[str] = []
     for name in task.classes[task.is_binary:]:
         positive = (train["label"] == name).to_numpy(int)
-        if min(positive.sum(), len(positive) - positive.sum()) < FEWEST_OF_A_CLASS:
+        if min(positive.sum(), len(positive) - positive.sum()) < _FEWEST_OF_A_CLASS:
             continue
         what = "the classes apart" if task.is_binary else f"{name} from the others"
-        aucs = {measure: float(roc_auc_score(positive, values)) for measure, values in measures.items()}
-        lines += [f"{measure} alone tells {what} (AUC {max(auc, 1 - auc):.2f} among the training images): a "
-                  "shortcut that a model may learn instead of the disease"
-                  for measure, auc in aucs.items() if max(auc, 1 - auc) >= SHORTCUT_AUC]
+        for measure, values in measures.items():
+            auc = float(roc_auc_score(positive, values))
+            auc = max(auc, 1 - auc)
+            if auc >= _SHORTCUT_AUC:
+                lines.append(f"{measure} alone tells {what} (AUC {auc:.2f} among the training images): a shortcut that "
+                             "a model may learn instead of the disease")
     return tuple(lines)
 
 
@@ -162,7 +148,7 @@ def _missing_classes(catalogue: Catalogue, images: pd.DataFrame) -> list[str]:
     if images.empty:
         return ["no readable image in any class folder; check that the images were copied"]
     found = set(zip(images["split"], images["label"], strict=True))
-    # The published val has no image of a virus: validation by it is refused, and by patient is not.
+    # The published val has no image of a virus: as validation it is refused, a patient-level split is not.
     required = [split for split in catalogue.splits if split != "val" or catalogue.task.column == "label"]
     return [f"{split}: no image of class {label}; add a folder {label} with images"
             for split in required for label in catalogue.task.classes if (split, label) not in found]

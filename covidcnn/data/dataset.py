@@ -1,7 +1,6 @@
 """Open a data set: the one door through which notebooks and commands get their images."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
 from covidcnn.data.sources import PHANTOM, Source
 from covidcnn.errors import DataError, UserError
+from covidcnn.imaging.reading import Progress
 from covidcnn.paths import cache_folder, slug
-from covidcnn.task import PNEUMONIA, Task, names_of
+from covidcnn.task import Task
 
 DATA_VARIABLE = "COVIDCNN_DATA"
-"""Environment variable by which the report runner names the data folder, so that no executed notebook
-holds a path of the machine."""
+"""The environment variable that names the data folder, so that no executed notebook holds a path of the machine."""
 
 
 @dataclass(frozen=True)
@@ -41,53 +40,34 @@ class DataSet:
 
 
 def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str | Path | None = None,
-                 progress: Callable[[int, int], None] | None = None, task: Task | None = None, positive: str = "",
-                 labels: str | Path = "") -> DataSet:
+                 progress: Progress | None = None, task: Task | None = None, positive: str = "", labels: str | Path = ""
+                 ) -> DataSet:
     """Index and examine a folder in the published layout, or one with classes of its own.
 
     Args:
-        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images,
-            which are drawn on first use.
+        folder: the data set; if empty, what ``COVIDCNN_DATA`` names, else the embedded phantom images.
         skip_bad: go on without files that cannot be read; they are listed in ``left_out``.
-        patients: a CSV that gives each image its patient (see ``covidcnn.data.tables.column_of``).
-        progress: called with (images done, images in all) while the folder is indexed.
-        task: what is to be told apart; without it what the folder, or the table of labels, holds.
-        positive: of two classes the positive one; empty for the second of ``task``, or the other one than NORMAL.
-        labels: a CSV that gives each image its class, in the place of class folders.
+        patients, progress, task, positive, labels: see :func:`index_folder`.
 
     Raises:
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
-        UserError: which of two classes is positive is not known.
     """
     chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
-    path = Path(chosen).expanduser() if chosen else embedded_phantom()
+    path = Path(chosen).expanduser() if chosen else _embedded_phantom()
     catalogue = index_folder(path, progress, task, positive, labels, patients)
-    found = catalogue.task
-    if found.is_binary and not (task or positive) and found.classes[0].upper() != PNEUMONIA.classes[0]:
-        raise UserError(f"{catalogue.root}: which of {names_of(found.classes)} is the positive class? "
-                        f"Add --positive {found.positive}, for example")
     findings = examine(catalogue)
     unreadable = len(catalogue.unreadable)
-    errors = findings.errors[unreadable if skip_bad else 0 :]
-    if errors:
+    if errors := findings.errors[unreadable if skip_bad else 0 :]:
         more = f" (and {len(errors) - 1} more errors: covidcnn data check lists them)" if len(errors) > 1 else ""
         remedy = "; --skip-bad goes on without unreadable files" if unreadable and not skip_bad else ""
         raise DataError(f"{catalogue.root}: {errors[0]}{more}{remedy}")
-    return DataSet(
-        root=catalogue.root,
-        name=PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name),
-        task=found,
-        images=findings.images,
-        left_out=catalogue.unreadable,
-        warnings=findings.warnings,
-        identity=findings.identity,
-        source=findings.source,
-        content_hash=content_hash(catalogue.images),
-    )
+    name = PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name)
+    return DataSet(catalogue.root, name, catalogue.task, findings.images, catalogue.unreadable, findings.warnings,
+                   findings.identity, findings.source, content_hash(catalogue.images))
 
 
-def embedded_phantom() -> Path:
-    """The folder of the default phantom images (560 train, 16 val, 224 test), drawn if it is not there."""
+def _embedded_phantom() -> Path:
+    """The folder of the default phantom images, drawn if it is not there."""
     folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
     if not (folder / phantom.MARKER).is_file():
         try:

@@ -12,8 +12,7 @@ def matched_pairs(first: pd.DataFrame, second: pd.DataFrame, calipers: Mapping[s
     """As many pairs as the calipers allow, and of those the nearest in all: optimal matching without replacement.
 
     Args:
-        first: a row an image, with the columns that ``calipers`` names.
-        second: likewise.
+        first, second: a row an image, with the columns that ``calipers`` names.
         calipers: of each measure the largest distance within a pair; of several, the distances as shares of their
             calipers are added as squares, and stay below 1.
         gaps: what a measure of ``second`` is to have beyond that of ``first``; 0 where it is not named.

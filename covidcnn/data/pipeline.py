@@ -1,9 +1,9 @@
 """Batches for training and scoring, streamed from the image cache: the same for each of Keras's backends.
 
-Everything random in a training batch follows from (seed, epoch, step): the order of the images from
-(seed, epoch), their augmentation from (seed, epoch, step). Nothing depends on what ran before.
+The order of the images follows from (seed, epoch), their augmentation from (seed, epoch, step), whatever ran before.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -15,15 +15,14 @@ from covidcnn.backend import keras, tf
 from covidcnn.data.cache import release_pages
 from covidcnn.perturbations import perturbed
 
-# Second entries of the seed sequences: order and augmentation draw from streams of their own.
 _ORDER, _AUGMENTATION = 1, 2
+"""Second entries of the seed sequences: order and augmentation draw from streams of their own."""
 
 
 def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
     """Batches that show every training image once (the rarer classes' more often when oversampling)."""
     counts = np.bincount(labels)
-    images = len(counts) * int(counts.max()) if balance == "oversample" else len(labels)
-    return -(-images // batch_size)
+    return math.ceil((len(counts) * counts.max() if balance == "oversample" else len(labels)) / batch_size)
 
 
 def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
@@ -34,12 +33,12 @@ def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
     Args:
         pixels: uint8 (n, size, size), usually a memory map.
         labels: int (n,), the place of each image's class.
-        rows: int (m,), the rows of ``images`` to train on.
+        rows: int (m,), the images to train on.
         batch_size: images a batch; an epoch's last batch may be smaller.
         seed: of order and augmentation.
         epochs: their numbers, for example ``range(8)``; a continued training begins with a later one.
         augmentation: random changes, new in every epoch.
-        balance: 'oversample' repeats images of the rarer classes; other values change nothing here.
+        balance: 'oversample' repeats images of the rarer classes.
 
     Returns:
         Batches of (float32 (batch, size, size, 1) in 0..1, float32 (batch, 1)).
@@ -66,17 +65,15 @@ def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
 
 def scoring_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, batch_size: int = 64,
                     perturbation: str = "") -> "tf.data.Dataset | Batches":
-    """The images of ``rows`` in their order; the same form as :func:`training_batches`.
-
-    Images are unchanged, or all changed alike by one of ``covidcnn.perturbations.PERTURBATIONS``.
-    """
+    """The images of ``rows`` in their order, in the form of :func:`training_batches`; unchanged, or all changed by one
+    of ``covidcnn.perturbations.PERTURBATIONS``."""
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = rows[step * batch_size : (step + 1) * batch_size]
         images = np.stack([perturbed(pixels[row], perturbation) for row in chosen]) if perturbation else pixels[chosen]
         release_pages(pixels)
         return images, labels[chosen].astype(np.float32)
 
-    return _stream(Batches(batch, -(-len(rows) // batch_size)), pixels.shape[1])
+    return _stream(Batches(batch, math.ceil(len(rows) / batch_size)), pixels.shape[1])
 
 
 class Batches(keras.utils.PyDataset):
@@ -109,8 +106,8 @@ def _stream(batches: Batches, size: int) -> "tf.data.Dataset | Batches":
     if tf is None:
         return batches
     options = tf.data.Options()
-    # There is nothing to tune. TensorFlow 2.21 tunes all the same, as Keras would have it, and its tuner sleeps 10, 20,
-    # 40 … ms: each iterator, and so each epoch, lasts until it next wakes up, for example 2.55 s instead of 1.6.
+    # There is nothing to tune, and TensorFlow 2.21's tuner sleeps 10, 20, 40 … ms: each epoch lasts until it next wakes
+    # up, for example 2.55 s instead of 1.6.
     options.autotune.enabled = False
     signature = tf.TensorSpec((None, size, size, 1)), tf.TensorSpec((None, 1))
     stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)

@@ -1,8 +1,8 @@
 """PneumoniaMNIST: its facts, its file, and the folder of images that is made of it.
 
-The facts are those of the package medmnist 3.0.2, ``INFO["pneumoniamnist"]``. It is no dependency: it brings
-PyTorch and torchvision (3 GB) for a file that NumPy reads, and makes a folder in the user's home when it is
-imported. A test compares the facts where the package is installed.
+The facts are those of the package medmnist 3.0.2, ``INFO["pneumoniamnist"]``. It is no dependency: it brings PyTorch
+(3 GB) for a file that NumPy reads, and makes a folder in the user's home when it is imported. A test compares the facts
+where the package is installed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.facts import LICENCE, SOURCE, Identity
+from covidcnn.data.facts import LICENCE, SOURCE
 from covidcnn.errors import DataError
 from covidcnn.task import PNEUMONIA
 
@@ -27,17 +27,16 @@ MD5 = {28: "28209eda62fecd6e6a2d98b1501bb15f", 64: "8f4eceb4ccffa70c672198ea2852
 """Of the official file, by the images' side in pixels."""
 CITATION = (
     "Yang J, Shi R, Wei D, Liu Z, Zhao L, Ke B, Pfister H, Ni B (2023): MedMNIST v2 - A large-scale lightweight "
-    "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8"
-)
+    "benchmark for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi 10.1038/s41597-022-01721-8")
 MARKER = "PNEUMONIAMNIST.json"
 """The file by which a reader knows that a folder holds these images."""
 
-# Bytes: of an 8-bit BMP with its palette, and at most of an array in the file.
 _BMP_HEADER, _ARRAY_HEADER = 1078, 1024
+"""Bytes: of an 8-bit BMP with its palette, and at most of an array in the file."""
 
 
 @dataclass(frozen=True)
-class _Origin:
+class Origin:
     """What the marker says."""
 
     size: int
@@ -47,8 +46,21 @@ class _Origin:
     """SHA-256 over the images' paths and contents."""
 
     @property
-    def is_official(self) -> bool:
-        return MD5.get(self.size) == self.md5
+    def warnings(self) -> list[str]:
+        """Where the file is not the official one."""
+        return [] if MD5.get(self.size) == self.md5 else [
+            "PneumoniaMNIST from a file that is not the official one: results do not compare with its published table "
+            "to the last image"]
+
+    @property
+    def sentence(self) -> str:
+        """What the images are."""
+        file = f"a file that is not the official one (MD5 {self.md5})" if self.warnings else "the official file"
+        counts = ", ".join(f"{sum(counts):,} {split}" for split, counts in COUNTS.items())
+        return (f"This is PneumoniaMNIST of MedMNIST v2 at {self.size} px, from {file}, with its official split "
+                f"({counts}; the test images are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
+                "Its patients are not published: each image counts as a patient of its own, and images of one child "
+                "may stand in both train and val.")
 
 
 def file_name(size: int) -> str:
@@ -64,15 +76,9 @@ def folder_bytes(size: int) -> int:
 def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
     """Write the images of a PneumoniaMNIST file into the empty ``folder``, in the published layout.
 
-    An image is named by its split and its place in the file, so that the official order is kept. Images are BMP:
-    its bytes depend on no version of a compressor, so that the content hash, and with it the key of every trial,
-    is the same everywhere.
-
-    Args:
-        file: arrays ``train_images`` (images, size, size), ``train_labels`` (images, 1), and so on; uint8.
-        size: the images' side in pixels.
-        md5: of the file.
-        folder: gets the images and the marker by which ``identify`` knows them.
+    An image is named by its split and its place in the file, so that the official order stays. Images are BMP, whose
+    bytes depend on no version of a compressor, so that the content hash, and with it the key of every trial, is the
+    same everywhere. ``md5`` is the file's; a marker with it is written beside the images.
 
     Raises:
         DataError: the file is not PneumoniaMNIST of this size.
@@ -80,7 +86,10 @@ def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
     """
     contents = {}
     for split, counts in COUNTS.items():
-        images, labels = _read_split(file, split, size)
+        images = _read_array(file, f"{split}_images", (sum(counts), size, size))
+        labels = _read_array(file, f"{split}_labels", (sum(counts), 1))[:, 0]
+        if labels.max() > 1:
+            raise DataError(f"{file}: a label {labels.max()} in {split}, beyond 0 and 1; this is not PneumoniaMNIST")
         if np.bincount(labels, minlength=2).tolist() != list(counts):
             raise DataError(f"{file}: not {counts[0]:,} NORMAL and {counts[1]:,} PNEUMONIA in {split}; this is not "
                             "PneumoniaMNIST, download it again")
@@ -91,18 +100,12 @@ def write_folder(file: Path, size: int, md5: str, folder: Path) -> None:
             content = cv2.imencode(".bmp", image)[1].tobytes()
             (folder / path).write_bytes(content)
             contents[path] = hashlib.sha256(content).hexdigest()
-    origin = _Origin(size, md5, _digest(contents))
+    origin = Origin(size, md5, _digest(contents))
     (folder / MARKER).write_text(json.dumps(asdict(origin), indent=2) + "\n", encoding="utf-8")
 
 
-def identify(root: Path, images: pd.DataFrame) -> Identity | None:
-    """Whether a folder holds PneumoniaMNIST as it was written; None if it does not say so.
-
-    Its test images are the published test set's, cropped and small, so that scoring them opens that set.
-
-    Args:
-        root: the data set's folder.
-        images: a catalogue's images.
+def origin_of(root: Path, images: pd.DataFrame) -> Origin | None:
+    """What a folder, with these images, says of the PneumoniaMNIST file that it was written from; None if nothing.
 
     Raises:
         DataError: the marker is damaged, or the images are no longer those that it was written for.
@@ -111,22 +114,13 @@ def identify(root: Path, images: pd.DataFrame) -> Identity | None:
     if not marker.is_file():
         return None
     try:
-        origin = _Origin(**json.loads(marker.read_text(encoding="utf-8")))
+        origin = Origin(**json.loads(marker.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{marker}: damaged; fetch the data set again into another folder") from error
     if _digest(dict(zip(images["path"], images["sha256"], strict=True))) != origin.images:
         raise DataError(f"{marker}: the images are not those that it was written for; fetch them again into another "
                         "folder, or remove this file to use the folder as images of your own")
-    counts = ", ".join(f"{sum(counts):,} {split}" for split, counts in COUNTS.items())
-    file = "the official file" if origin.is_official else f"a file that is not the official one (MD5 {origin.md5})"
-    return Identity(
-        "pneumoniamnist",
-        sentence=f"This is PneumoniaMNIST of MedMNIST v2 at {origin.size} px, from {file}, with its official split "
-                 f"({counts}; the test images are the published test set's). Derived from {SOURCE}; licence {LICENCE}. "
-                 "Its patients are not published: each image counts as a patient of its own, and images of one child "
-                 "may stand in both train and val.",
-        warning="" if origin.is_official else "PneumoniaMNIST from a file that is not the official one: results do not "
-                                              "compare with its published table to the last image")
+    return origin
 
 
 def _digest(contents: dict[str, str]) -> str:
@@ -134,17 +128,8 @@ def _digest(contents: dict[str, str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _read_split(file: Path, split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (images, size, size) and labels (images,), uint8, of a file that is not trusted."""
-    number = sum(COUNTS[split])
-    images = _read_array(file, f"{split}_images", (number, size, size))
-    labels = _read_array(file, f"{split}_labels", (number, 1))[:, 0]
-    if labels.max() > 1:
-        raise DataError(f"{file}: a label {labels.max()} in {split}, beyond 0 and 1; this is not PneumoniaMNIST")
-    return images, labels
-
-
 def _read_array(file: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array of a file that is not trusted."""
     expected = f"{name} is not uint8 {shape}"
     try:
         with zipfile.ZipFile(file) as archive:

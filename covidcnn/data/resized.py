@@ -1,7 +1,6 @@
 """The copy of the published images that the evidence of ``reports/paper`` rests on: 224 x 224 pixels."""
 
 import shutil
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -10,25 +9,20 @@ from PIL import Image, ImageOps
 from covidcnn.data import phantom
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.sources import PHANTOM
-from covidcnn.data.threads import in_threads
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.files import is_dicom
-from covidcnn.imaging.reading import damaged, open_image
+from covidcnn.imaging.reading import Progress, damaged, in_threads, open_image
 from covidcnn.paths import replacing_folder, require_new_folder
 
-SIDE, _QUALITY = 224, 75
+SIDE = 224
 
 
-def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def write_resized(dataset: DataSet, folder: Path, progress: Progress | None = None) -> None:
     """Copy a data set's images at 224 x 224 px, under their names.
 
-    As RGB, grey images too, upright, bilinear, the aspect ratio not kept, JPEG of quality 75 without comments: of the
-    published originals this makes the evidence's images byte for byte.
-
-    Args:
-        dataset: of JPEG files.
-        folder: a new or empty one. It appears whole or not at all.
-        progress: called with (images done, images in all).
+    As RGB, grey images too, upright, bilinear, squeezed to a square, JPEG of quality 75 without comments: of the
+    published originals this makes the evidence's images byte for byte. The new or empty ``folder`` appears whole or
+    not at all.
 
     Raises:
         DataError: an image is no JPEG file, or can no longer be read.
@@ -39,24 +33,22 @@ def write_resized(dataset: DataSet, folder: Path, progress: Callable[[int, int],
     require_new_folder(folder)
     paths = dataset.images["path"].tolist()
     with replacing_folder(folder) as draft:
-        small = in_threads(lambda path: _resized(dataset.root / path), paths)
-        for done, (path, content) in enumerate(zip(paths, small, strict=True), start=1):
+        small = in_threads(lambda path: _resized(dataset.root / path), paths, progress)
+        for path, content in zip(paths, small, strict=True):
             (draft / path).parent.mkdir(parents=True, exist_ok=True)
             (draft / path).write_bytes(content)
-            if progress:
-                progress(done, len(paths))
         # What is drawn stays known as such.
         if dataset.source is PHANTOM:
             shutil.copy(dataset.root / phantom.MARKER, draft)
 
 
 def _resized(path: Path) -> bytes:
-    content = BytesIO()
+    no_jpeg = DataError(f"{path}: no JPEG file; only such images are resized, as the published ones are")
     if is_dicom(path):
-        raise _no_jpeg(path)
+        raise no_jpeg
     with open_image(path) as image:
         if image.format != "JPEG":
-            raise _no_jpeg(path)
+            raise no_jpeg
         try:
             ImageOps.exif_transpose(image, in_place=True)
             small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
@@ -64,9 +56,6 @@ def _resized(path: Path) -> bytes:
             raise damaged(path, error) from error
     # A comment may hold a name, and would be written again.
     small.info.clear()
-    small.save(content, "JPEG", quality=_QUALITY)
+    content = BytesIO()
+    small.save(content, "JPEG", quality=75)
     return content.getvalue()
-
-
-def _no_jpeg(path: Path) -> DataError:
-    return DataError(f"{path}: no JPEG file; only such images are resized, as the published ones are")

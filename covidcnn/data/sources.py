@@ -1,13 +1,17 @@
 """Data sets that are known by their files, in the manner of MedMNIST's INFO: what each is, what may be done with it.
 
-A further one is an entry here, and a function that knows a folder to hold it, called in ``covidcnn.data.check``.
+A further one is an entry here, and a function that knows a folder to hold it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
 
-from covidcnn.data import facts, pneumoniamnist
-from covidcnn.task import PNEUMONIA, Task
+import pandas as pd
+
+from covidcnn.data import facts, phantom, pneumoniamnist
+from covidcnn.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -15,18 +19,12 @@ class Source:
     """Where images come from. Empty texts mean that nothing is known or needs to be said."""
 
     name: str
-    task: Task = PNEUMONIA
-    """What it is published for."""
     licence: str = ""
     citation: str = ""
     credit: str = ""
     """Of figures that show its images."""
     origin: str = ""
     """What every figure and caption made from it says."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Images of each split."""
-    grouping: str = "published file names, else a table"
-    """What tells the patients apart."""
     validation: str = "patient"
     """The design of ``covidcnn.data.splits`` that stands for 'patient', the default, in it."""
     protects_test: bool = False
@@ -35,21 +33,53 @@ class Source:
 
 OWN = Source("own")
 """A folder that is none of the others."""
-PHANTOM = Source("phantom", origin="Phantom images, no patients.", grouping="file names")
-CHEST_XRAY = Source(
-    "chest-xray", licence=facts.LICENCE, citation=facts.CITATION,
-    credit="Kermany, Zhang and Goldbaum 2018, CC BY 4.0",
-    counts={split: sum(number for (own, _), number in facts.COUNTS.items() if own == split)
-            for split in ("train", "val", "test")},
-    grouping="published file names; true identities are not published", protects_test=True)
+PHANTOM = Source("phantom", origin="Phantom images, no patients.")
+CHEST_XRAY = Source("chest-xray", facts.LICENCE, facts.CITATION, "Kermany, Zhang and Goldbaum 2018, CC BY 4.0",
+                    protects_test=True)
+# On its official validation its published results were chosen, and there are no patients to split it by.
 PNEUMONIAMNIST = Source(
-    "pneumoniamnist", licence=facts.LICENCE, citation=f"{pneumoniamnist.CITATION}. Derived from: {facts.CITATION}",
-    credit=f"PneumoniaMNIST, Yang et al. 2023, from {CHEST_XRAY.credit}",
-    counts={split: sum(counts) for split, counts in pneumoniamnist.COUNTS.items()},
-    # On its official validation its published results were chosen, and there are no patients to cut another by.
-    grouping="none: its patients are not published", validation="published", protects_test=True)
-PUBLISHED_TEST = Source("published test set", credit=CHEST_XRAY.credit, counts={"test": CHEST_XRAY.counts["test"]},
-                        protects_test=True)
+    "pneumoniamnist", facts.LICENCE, f"{pneumoniamnist.CITATION}. Derived from: {facts.CITATION}",
+    f"PneumoniaMNIST, Yang et al. 2023, from {CHEST_XRAY.credit}", validation="published", protects_test=True)
+PUBLISHED_TEST = Source("published test set", credit=CHEST_XRAY.credit, protects_test=True)
 """Its test split is the published one, or all of it where there are no splits; its other images are anybody's."""
-SOURCES = {source.name: source for source in (OWN, PHANTOM, CHEST_XRAY, PUBLISHED_TEST, PNEUMONIAMNIST)}
-"""By name."""
+
+
+def identify(images: pd.DataFrame) -> tuple[Source, str]:
+    """Which of the sources that are known by their names, splits and classes has these images, and a sentence on it."""
+    # The folder test of the published set, given by itself, has no splits.
+    of_test = images[images["split"].isin(("test", "all"))].assign(split="test")
+    if _names_digest(images) == facts.NAMES_SHA256:
+        return CHEST_XRAY, (f"This is the published set: all {len(images):,} images, known by their names. "
+                            f"{facts.SOURCE}; licence {facts.LICENCE}; {facts.PATIENTS}.")
+    found = images.groupby(["split", "subtype"]).size()
+    differing = [f"{split} {subtype} {found.get((split, subtype), 0)} (published {published})"
+                 for (split, subtype), published in facts.COUNTS.items()
+                 if found.get((split, subtype), 0) != published]
+    total = sum(facts.COUNTS.values())
+    # What differs is worth telling where the folder is nearly the published set.
+    reason = f": {', '.join(differing) or 'names differ'}" if abs(len(images) - total) < total / 10 else ""
+    sentence = f"This is not the published set ({len(images):,} images, {total:,} published{reason})."
+    return PUBLISHED_TEST if _names_digest(of_test) == facts.TEST_NAMES_SHA256 else OWN, sentence
+
+
+def phantom_identity(root: Path) -> str:
+    """A sentence on a folder of phantom images; empty if it does not say that it is one.
+
+    Raises:
+        DataError: its marker is damaged.
+    """
+    marker = root / phantom.MARKER
+    if not marker.is_file():
+        return ""
+    try:
+        seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{marker}: damaged; draw the phantom images again") from error
+    return (f"These are phantom images, drawn by a program from seed {seed}: no child was imaged. They are a positive "
+            "control with a planted cue, and no number measured on them is evidence on real images.")
+
+
+def _names_digest(images: pd.DataFrame) -> str:
+    stems = images["path"].map(lambda path: path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+    lines = sorted(images["split"] + "/" + images["label"] + "/" + stems)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

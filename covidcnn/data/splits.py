@@ -1,7 +1,6 @@
 """Which images a model learns from, which it is chosen on, and which it is judged by.
 
-Membership is decided by a hash of (seed, key), so that it depends on neither order nor number of the
-images: adding images moves no other image to the other side.
+A hash of (seed, key) decides, so that adding images moves no other image to the other side.
 """
 
 import hashlib
@@ -13,9 +12,9 @@ from covidcnn.errors import DataError
 from covidcnn.task import PNEUMONIA, Task
 
 VALIDATION_DESIGNS = ("published", "image", "patient", "block")
-"""How validation is made. 'published': the val folder, 16 images of the published set. The others are cut
-from train: 'image' at random by image (the wrong way: images of one child stand on both sides), 'patient' by
-patient key, 'block' by runs of neighbouring patient numbers, as the published test set was cut."""
+"""How validation is made. 'published': the val folder, 16 images of the published set. The others split train: 'image'
+at random by image (the wrong way: images of one child stand on both sides), 'patient' by patient key, 'block' by runs
+of neighbouring patient numbers, as the published test set was made."""
 
 TRAINING_SPLITS = ("train", "all")
 """Images of a folder without split folders ('all') count as training."""
@@ -25,28 +24,20 @@ BLOCK = 50
 
 
 def hash_fraction(key: str, seed: int, purpose: str) -> float:
-    """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose).
-
-    Cutting and drawing need numbers of their own: with the same ones, the first images drawn would be
-    just those cut for validation.
-    """
+    """A number in [0, 1), uniform over keys and fixed for each (key, seed, purpose). Without the purpose, the first
+    images drawn would be just those that go to validation."""
     digest = hashlib.sha256(f"{purpose}:{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float = 0.15, seed: int = 0,
                  task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Add the column ``role``: 'train', 'validation', 'test' or 'unused'.
-
-    Images of a folder without split folders ('all') count as train. The published val images are
-    'unused' unless they are the validation.
+    """Add the column ``role``: 'train', 'validation', 'test' or 'unused', as val is unless it is the validation.
 
     Args:
         images: a catalogue's images.
         design: one of ``VALIDATION_DESIGNS``.
         fraction: share of the training keys that goes to validation, in (0, 1).
-        seed: of the cut.
-        task: whose classes there have to be.
 
     Raises:
         DataError: the design is unknown, or it leaves training or validation without a class.
@@ -65,16 +56,13 @@ def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float 
 
 
 def require_all_classes(images: pd.DataFrame, design: str, task: Task = PNEUMONIA) -> None:
-    """Make sure that training and validation have images of every class.
-
-    Raises:
-        DataError: one of them lacks a class.
-    """
+    """Make sure that training and validation have images of every class, by a DataError."""
+    found = set(zip(images["role"], images["label"], strict=True))
     for role in ("train", "validation"):
         for label in task.classes:
-            if not ((images["role"] == role) & (images["label"] == label)).any():
-                raise DataError(f"validation by {design} leaves no {label} image for {role}; "
-                                "give more images or choose another design")
+            if (role, label) not in found:
+                raise DataError(f"the validation design '{design}' leaves no {label} image for {role}; give more "
+                                "images or choose another design")
 
 
 def split_key(images: pd.DataFrame, design: str) -> pd.Series:
@@ -91,8 +79,7 @@ def split_key(images: pd.DataFrame, design: str) -> pd.Series:
 def _chosen(images: pd.DataFrame, design: str, fraction: float, seed: int, task: Task) -> np.ndarray:
     """True where an image goes to validation."""
     keys = split_key(images, design)
-    position = {key: hash_fraction(key, seed, "validation") for key in keys.unique()}
-    positions = keys.map(position).to_numpy(float)
+    positions = keys.map({key: hash_fraction(key, seed, "validation") for key in keys.unique()}).to_numpy(float)
     chosen = positions < fraction
     for label in task.classes:
         own = (images["label"] == label).to_numpy()
@@ -103,11 +90,8 @@ def _chosen(images: pd.DataFrame, design: str, fraction: float, seed: int, task:
 
 
 def draw_by_patient(images: pd.DataFrame, max_images: int | None, seed: int = 0) -> pd.DataFrame:
-    """At most ``max_images`` images, whole patients only, with the class shares kept.
-
-    Patients are taken in the order of their hash, so that a larger draw contains a smaller one, but
-    for a patient with too many images to fit.
-    """
+    """At most ``max_images`` images, whole patients only, with the same class shares. Patients are taken in the order
+    of their hash: a larger draw contains a smaller one, but for a patient with too many images to fit."""
     if max_images is None or len(images) <= max_images:
         return images
     counts = images["label"].value_counts()
@@ -116,11 +100,8 @@ def draw_by_patient(images: pd.DataFrame, max_images: int | None, seed: int = 0)
 
 def draw_shares(images: pd.DataFrame, total: int, first_share: float, seed: int = 0, task: Task = PNEUMONIA
                 ) -> pd.DataFrame:
-    """``total`` images of two classes of which ``first_share`` are of the first, whole patients only.
-
-    Raises:
-        DataError: there are not enough images of a class.
-    """
+    """``total`` images of two classes, whole patients only, of which ``first_share`` are of the first; a DataError if
+    a class has not enough."""
     first = round(total * first_share)
     wanted = dict(zip(task.classes, (first, total - first), strict=True))
     drawn = _draw(images, wanted, seed)
@@ -135,10 +116,10 @@ def draw_shares(images: pd.DataFrame, total: int, first_share: float, seed: int 
 def _draw(images: pd.DataFrame, quota: dict[str, int], seed: int) -> pd.DataFrame:
     sizes = pd.crosstab(images["patient"], images["label"])
     left = np.array([quota[label] for label in sizes.columns])
-    kept = set()
+    drawn = []
     for patient, own in sorted(zip(sizes.index, sizes.to_numpy(), strict=True),
                                key=lambda row: hash_fraction(row[0], seed, "draw")):
         if (own <= left).all():
-            kept.add(patient)
+            drawn.append(patient)
             left -= own
-    return images[images["patient"].isin(kept)]
+    return images[images["patient"].isin(drawn)]

@@ -7,24 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.layout import in_order
-from covidcnn.data.naming import subtype_of
+from covidcnn.data.facts import subtype_of
+from covidcnn.data.folders import in_order
 from covidcnn.errors import DataError
 from covidcnn.task import PNEUMONIA, Task
 
 MOST_CLASSES = 50
 """More are no labels but numbers or texts."""
-
 _NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
-"""What stands in tables in the place of a patient that is not known; unrelated children would be taken for one."""
+"""What stands in tables in the place of a patient that is not known."""
 
 
 def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
-    """Images with the patients of a table, as ``column_of`` reads it (without a column's name: that called patient).
-
-    Raises:
-        DataError: the table cannot be read, or leaves an image without a patient.
-    """
+    """Images with the patients of a table (see ``column_of``); a DataError if it leaves one without a patient."""
     found = column_of(images, table, "patient").str.strip()
     unknown = images.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
     if len(unknown):
@@ -34,17 +29,8 @@ def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
 
 
 def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = None) -> pd.DataFrame:
-    """Images with the labels of a table, as ``column_of`` reads it (without a column's name: that called label); those
-    of which it says nothing are left out.
-
-    Args:
-        images: an index's rows.
-        table: FILE, or FILE:COLUMN.
-        task: whose classes the labels are, in letters of either case; None takes them as they are.
-
-    Raises:
-        DataError: the table cannot be read, names none of the images, or has other labels than the task.
-    """
+    """Images with the labels of a table (see ``column_of``), in letters of either case those of the task, if there is
+    one; images of which it says nothing are left out. A DataError if it names none of them, or has other labels."""
     found = column_of(images, table, "label").str.strip().replace("", None)
     if found.isna().all():
         raise DataError(f"{table}: no label for any image of the folder, the first {images['path'].iloc[0]}; name the "
@@ -60,11 +46,8 @@ def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = N
 
 
 def classes_of(labels: pd.Series) -> tuple[str, ...]:
-    """The classes of a column of labels: the paper's if there are no others, else in the order of their names.
-
-    Raises:
-        DataError: there is only one, or so many that they are no classes.
-    """
+    """The classes of a column of labels: the paper's if there are no others, else in the order of their names; a
+    DataError if there is only one, or so many that they are no classes."""
     names = in_order({name.upper(): name for name in sorted(labels.unique(), reverse=True)}.values())
     if {name.upper() for name in names} <= set(PNEUMONIA.classes):
         return PNEUMONIA.classes
@@ -75,40 +58,37 @@ def classes_of(labels: pd.Series) -> tuple[str, ...]:
 
 
 def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
-    """What a column of a CSV says of each image: str in the images' order, NaN where no line is about an image.
+    """What a column of a CSV says of each image: str, NaN where no line is about an image.
 
     Columns are separated by comma, semicolon or tab, whichever the first line has most of. The images stand in the
     column ``path``, or without one in that which names most of them: by their paths within the data set's folder, or
     by their file names, with the ending or without, where those are unique; ``.\\NORMAL\\a.png`` is NORMAL/a.png.
-
-    Args:
-        images: an index's rows, with ``path``.
-        table: FILE, or FILE:COLUMN.
-        usual: the column where none is named: that of this name in letters of either case, or the only other one.
+    ``table`` is FILE or FILE:COLUMN; without a column ``usual`` is taken, in letters of either case, or the only other.
 
     Raises:
         DataError: the CSV cannot be read, has no such column or two, or says two things of one image.
     """
-    file, wanted = file_and_column(table)
-    given = _read(Path(file))
-    places = [name for name in given.columns if name == "path"] or [
-        _naming(images, given, (wanted or usual).strip().lower(), table)]
+    file, column = file_and_column(table)
+    given, wanted = _read(Path(file)), (column or usual).strip().lower()
+    places = [name for name in given.columns if name == "path"] or [_naming(images, given, wanted, table)]
     others = [name for name in given.columns if name not in places]
-    columns = ([name for name in others if name == (wanted or usual).strip().lower()]
-               or (others if len(others) == 1 and not wanted else []))
+    columns = [name for name in others if name == wanted] or (others if len(others) == 1 and not column else [])
     if places == [""] and len(columns) == 1:
         raise DataError(f"{table}: no column names an image of the folder, the first {images['path'].iloc[0]}, or "
                         f"there is no {usual} beside it; it has {', '.join(given.columns)}. Separate columns by comma, "
                         "semicolon or tab, and name images by their paths or file names")
     if len(places) != 1 or len(columns) != 1:
-        raise DataError(f"{table}: no column {'path' if len(places) != 1 else wanted or usual}, or two; it has "
+        raise DataError(f"{table}: no column {'path' if len(places) != 1 else column or usual}, or two; it has "
                         f"{', '.join(given.columns)}. Separate them by comma, semicolon or tab, and name the one to "
                         f"take, as in {file}:COLUMN")
     lines = pd.DataFrame({"path": given[places[0]].map(_plain), "value": given[columns[0]]}).drop_duplicates()
     if lines["path"].duplicated().any():
         raise DataError(f"{table}: '{lines.loc[lines['path'].duplicated(), 'path'].iloc[0]}' is listed twice; give "
                         f"each image one {usual}")
-    return _found(images, lines.set_index("path")["value"])
+    values, found = lines.set_index("path")["value"], pd.Series(np.nan, images.index, dtype=object)
+    for names in _names(images):
+        found = found.fillna(names.where(names != "").map(values))
+    return found
 
 
 def file_and_column(table: str | Path) -> tuple[str, str]:
@@ -134,11 +114,10 @@ def _read(file: Path) -> pd.DataFrame:
 def _naming(images: pd.DataFrame, given: pd.DataFrame, wanted: str, table: str | Path) -> str:
     """The column that names most images by their paths, of equals by file names, and then without their endings."""
     found: dict[str, tuple[int, ...]] = {}
-    for name in given.columns:
-        if name != wanted and isinstance(given[name], pd.Series):
-            # Empty stands for what is not unique, and an empty cell names nothing.
-            values = set(given[name].map(_plain)) - {""}
-            found[name] = tuple(int(own.isin(values).sum()) for own in _names(images))
+    # A column that stands twice names nothing, and an empty cell neither: empty stands for what is not unique.
+    for name in given.columns.drop_duplicates(keep=False).drop(wanted, errors="ignore"):
+        values = set(given[name].map(_plain)) - {""}
+        found[name] = tuple(int(own.isin(values).sum()) for own in _names(images))
     best = max(found.values(), default=(0,))
     winners = [name for name, counts in found.items() if counts == best and any(best)]
     if len(winners) > 1:
@@ -153,13 +132,6 @@ def _names(images: pd.DataFrame) -> list[pd.Series]:
     names = paths.str.rpartition("/")[2]
     stems = names.str.replace(r"\.[^.]*$", "", regex=True)
     return [paths, *(other.where(~other.duplicated(keep=False), "") for other in (names, stems))]
-
-
-def _found(images: pd.DataFrame, values: pd.Series) -> pd.Series:
-    found = pd.Series(np.nan, images.index, dtype=object)
-    for names in _names(images):
-        found = found.fillna(names.where(names != "").map(values))
-    return found
 
 
 def _plain(path: str) -> str:

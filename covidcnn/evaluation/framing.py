@@ -14,8 +14,8 @@ groups can be trusted, single images hardly.
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.threads import in_threads
 from covidcnn.evaluation.metrics import CONFIDENCE
+from covidcnn.imaging.reading import in_threads
 from covidcnn.imaging.registration import Alignment, align
 from covidcnn.task import PNEUMONIA
 

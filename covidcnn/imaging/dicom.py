@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -18,20 +18,10 @@ import libjpeg
 import numpy as np
 import openjpeg
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    RLELossless,
-    UID_dictionary,
-)
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.dicom_levels import padding, shown
@@ -52,9 +42,9 @@ _BY_FRAME = {
     "PixelValueTransformationSequence": ["ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"],
     "FrameVOILUTSequence": ["VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"],
 }
-_NEEDED = ["PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "PixelRepresentation"]
-_GREY = {"MONOCHROME1", "MONOCHROME2"}
-_COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+_SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1,
+            **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3)}
+"""Samples a pixel, by photometric interpretation."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _Result = TypeVar("_Result")
@@ -63,29 +53,21 @@ _logs = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg",
 
 
 def read_dicom_header(path: Path) -> ImageHeader:
-    """Size, mode and number of frames; the mode is 'L', 'I;16' or 'RGB', as Pillow would call it.
-
-    Raises:
-        DataError: see :func:`read_dicom`; the pixels are not looked at.
-    """
+    """Size, mode ('L', 'I;16' or 'RGB') and number of frames; raises as :func:`read_dicom`, but for the pixels."""
     return _without_quoting(path, lambda: _checked(_open(path, pixels=False)))
 
 
 def read_dicom(path: Path) -> np.ndarray:
-    """The first frame as a viewer shows it: modality LUT or rescale, then VOI LUT or window, of several the first.
+    """The first frame as a viewer shows it: uint8 (height, width), 0 black to 255 white.
 
-    What an enhanced object states of its first frame, or of all, goes before what it states of the image.
-    White is the largest entry of a VOI LUT, as in viewers: some machines give the bits of its storage as its depth.
-    Where the file states neither LUT nor window, 8 unsigned bits are taken as they are, and more bits from the
-    darkest to the brightest value, as viewers do. MONOCHROME1 (0 is white) and a Presentation LUT Shape of INVERSE
-    are inverted, both together once; colour is weighted as ITU-R 601.
+    Modality LUT or rescale, then VOI LUT or window, of several the first; what an enhanced object states of its first
+    frame, or of all, goes before what it states of the image. White is the largest entry of a VOI LUT, as in viewers:
+    some machines give the bits of its storage as its depth. Where the file states neither LUT nor window, 8 unsigned
+    bits are taken as they are, and more bits from the darkest to the brightest value. MONOCHROME1 (0 is white) and a
+    Presentation LUT Shape of INVERSE are inverted, both together once; colour is weighted as ITU-R 601.
     Pixels that the file marks as padding are black and have no say in what is darkest or brightest. After lossy
     compression, levels within 64 of the padding are taken for it where the next 64 are free of any.
-    Bits around the stored ones are cut off (HighBit; in compressed images the decoder's levels are taken as they
-    are). An empty attribute is as none. A data set without DICOM's mark and file header is read, too.
-
-    Returns:
-        uint8 array (height, width), 0 black to 255 white.
+    Bits around the stored ones are cut off (not in compressed images). An empty attribute is as none.
 
     Raises:
         DataError: damaged or cut short, no image, of a kind that is no image, or smaller or larger than one.
@@ -98,14 +80,14 @@ def _quiet() -> Iterator[None]:
     # Both are switches of the whole process; without the lock, threads would restore each other's state.
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        levels = [log.level for log in _logs]
-        for log in _logs:
-            # The loggers of their modules have no level of their own, and take this one.
-            log.setLevel(logging.CRITICAL + 1)
+        levels = {log: log.level for log in _logs}
         try:
+            for log in _logs:
+                # The loggers of their modules have no level of their own, and take this one.
+                log.setLevel(logging.CRITICAL + 1)
             yield
         finally:
-            for log, level in zip(_logs, levels, strict=True):
+            for log, level in levels.items():
                 log.setLevel(level)
 
 
@@ -131,13 +113,13 @@ def _open(path: Path, pixels: bool) -> Dataset:
         read_preamble(file, force=True)
         meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True,
                             stop_when=lambda tag, _kind, _length: tag >> 16 != 2)
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
         raise DataError("deflated DICOM is not read; save it as Explicit VR Little Endian")
     image = dcmread(path, stop_before_pixels=not pixels, specific_tags=[*_ATTRIBUTES, *_GROUPS], force=True)
     if "TransferSyntaxUID" not in image.file_meta:
         implicit, little = image.original_encoding
-        image.file_meta.TransferSyntaxUID = (ImplicitVRLittleEndian if implicit else
-                                             ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+        image.file_meta.TransferSyntaxUID = (uid.ImplicitVRLittleEndian if implicit else
+                                             uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian)
     _without_empty(image)
     for group in _GROUPS:
         _take_grey_levels_of_frame(image, group)
@@ -161,28 +143,21 @@ def _without_empty(attributes: Dataset) -> None:
 
 
 def _take_grey_levels_of_frame(image: Dataset, group: str) -> None:
-    """Put the transforms that a functional group of the first frame states in place of the image's own.
-
-    PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10: rescale, window and VOI LUT of enhanced objects.
-    """
+    """Put the transforms that a functional group of the first frame states in place of the image's own (PS3.3
+    C.7.6.16.2.9 and C.7.6.16.2.10)."""
     for sequence, names in _BY_FRAME.items():
         for frame in list(image.get(group) or [])[:1]:
             for stated in list(frame.get(sequence) or [])[:1]:
                 _without_empty(stated)
                 found = [stated[name] for name in names if name in stated]
-                if found:
-                    for name in names:
-                        image.pop(name, None)
-                    for element in found:
-                        image.add(element)
+                for name in names if found else ():
+                    image.pop(name, None)
+                for element in found:
+                    image.add(element)
 
 
 def _checked(image: Dataset) -> ImageHeader:
-    """The header of what can be an image.
-
-    Raises:
-        DataError: without the path, which the caller puts before it.
-    """
+    """The header of what can be an image; a DataError of any other, without its path."""
     if "Rows" not in image or "Columns" not in image or "BitsAllocated" not in image:
         raise DataError("holds no image (a report, a plan or a folder's index, or cut short); remove it")
     syntax = image.file_meta.TransferSyntaxUID
@@ -191,20 +166,20 @@ def _checked(image: Dataset) -> ImageHeader:
     except NotImplementedError:
         # pydicom 3.0 does not know JPEG XL; what is no standard's name might be anybody's text.
         name = ("JPEG XL" if syntax.startswith("1.2.840.10008.1.2.4.11") else
-                syntax.name if syntax in UID_dictionary else "an unknown kind")
+                syntax.name if syntax in uid.UID_dictionary else "an unknown kind")
         raise DataError(f"its compression ({name}) is not read; save it as Explicit VR Little Endian") from None
-    for name in _NEEDED:
+    for name in ("PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "PixelRepresentation"):
         if name not in image:
             raise DataError(f"does not state its {name}, so its grey levels are not known; export it again")
     width, height = int(image.Columns), int(image.Rows)
     require_image_size(width, height)
-    kind, samples, bits = image.PhotometricInterpretation, int(image.SamplesPerPixel), int(image.BitsAllocated)
-    if not ((kind in _GREY and samples == 1) or (kind in _COLOUR and samples == 3)):
+    samples, bits = int(image.SamplesPerPixel), int(image.BitsAllocated)
+    if _SAMPLES.get(image.PhotometricInterpretation) != samples:
         raise DataError("neither greyscale nor RGB or YBR colour, so its grey levels are not known; export it as "
                         "greyscale")
-    if bits not in (8, 16) or (kind in _COLOUR and bits != 8):
+    if bits not in (8, 16) or (samples == 3 and bits != 8):
         raise DataError("an image has 8 or 16 bits a pixel, in colour 8 a sample; export it so")
-    mode = "RGB" if kind in _COLOUR else "L" if bits == 8 else "I;16"
+    mode = "RGB" if samples == 3 else "L" if bits == 8 else "I;16"
     return ImageHeader(width, height, mode, int(image.get("NumberOfFrames") or 1))
 
 
@@ -216,7 +191,7 @@ def _decode(path: Path) -> np.ndarray:
     syntax = image.file_meta.TransferSyntaxUID
     if image["PixelData"].is_undefined_length and not syntax.is_compressed:
         raise DataError("compressed, but it does not say how (TransferSyntaxUID); export it again")
-    if syntax.is_compressed and syntax != RLELossless:
+    if syntax.is_compressed and syntax != uid.RLELossless:
         _prepare_compressed(image, header)
         pixels = pixel_array(image, index=0)
     else:
@@ -226,10 +201,9 @@ def _decode(path: Path) -> np.ndarray:
     # The transforms are worked out once for each grey level instead of once for each pixel.
     levels = np.arange(int(pixels.min()), int(pixels.max()) + 1, dtype=np.int32)
     places = pixels.astype(np.int32) - levels[0]
-    in_image = np.zeros(len(levels), bool)
+    in_image, table = np.zeros(len(levels), bool), np.zeros(len(levels), np.uint8)
     in_image[places] = True
     in_image &= ~padding(levels, in_image, image)
-    table = np.zeros(len(levels), np.uint8)
     if in_image.any():
         table[in_image] = shown(levels[in_image], image)
     return table[places]
@@ -250,25 +224,18 @@ def _stored_bits(image: Dataset) -> np.ndarray:
 
 
 def _prepare_compressed(image: Dataset, header: ImageHeader) -> None:
-    """Mend a JPEG that decoders refuse without need, and refuse what is of another size than its header says.
-
-    A compressed image states its size again, and decoders believe that: a place for a decompression bomb.
-    """
+    """Mend a JPEG that decoders refuse without need, and refuse what is of another size than its header says: decoders
+    believe the compressed image, a place for a decompression bomb."""
     syntax = image.file_meta.TransferSyntaxUID
     frame = get_frame(image.PixelData, 0, number_of_frames=header.frames)
-    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+    if syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
         mended = _with_whole_spectrum(frame)
         if mended != frame:
             frame, image.PixelData, image.NumberOfFrames = mended, encapsulate([mended]), 1
             image.pop("ExtendedOffsetTable", None)
-    inside: Mapping[str, object]
-    if "JPEG 2000" in syntax.name:
-        inside = openjpeg.get_parameters(frame)
-        samples = inside["samples_per_pixel"]
-    else:
-        inside = libjpeg.get_parameters(frame)
-        samples = inside["nr_components"]
-    if (inside["columns"], inside["rows"], samples) != (header.width, header.height, int(image.SamplesPerPixel)):
+    decoder, samples = (openjpeg, "samples_per_pixel") if "JPEG 2000" in syntax.name else (libjpeg, "nr_components")
+    inside = decoder.get_parameters(frame)
+    if [inside[name] for name in ("columns", "rows", samples)] != [header.width, header.height, image.SamplesPerPixel]:
         raise DataError("its header and its compressed image disagree on the size; copy it again or remove it")
 
 

@@ -1,34 +1,25 @@
 """From the stored levels of a DICOM image to the greys that a viewer shows."""
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut
 from pydicom.pixels.processing import apply_windowing
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    ExplicitVRBigEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-)
 
 from covidcnn.errors import DataError
 
-_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
+_LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K}
 _MOVED = 64
 """Levels that lossy compression is taken to have moved padding by, at most."""
 
 
 def padding(levels: np.ndarray, present: np.ndarray, image: Dataset) -> np.ndarray:
-    """Which stored levels only fill the frame around the image: int32 (n,), and which are in use, bool (n,), to bool
-    (n,)."""
+    """Which stored levels, int32 (n,), only fill the frame around the image: bool (n,); ``present`` are in use."""
     value, limit = image.get("PixelPaddingValue"), image.get("PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(len(levels), bool)
     # Some files state a signed level by the unsigned number of the same 16 bits.
-    stored = np.array([value, value if limit is None else limit]).astype(np.int16 if image.PixelRepresentation
-                                                                          else np.uint16)
+    kind = np.int16 if image.PixelRepresentation else np.uint16
+    stored = np.array([value, value if limit is None else limit]).astype(kind)
     distance = np.maximum(stored.min() - levels, levels - stored.max())
     if image.get("LossyImageCompression") == "01" or image.file_meta.TransferSyntaxUID in _LOSSY:
         # Without a gap, the image itself begins there; without levels beyond it, they are the image.
@@ -64,16 +55,13 @@ def shown(levels: np.ndarray, image: Dataset) -> np.ndarray:
 
 
 def _looked_up(values: np.ndarray, table: Dataset, image: Dataset) -> tuple[np.ndarray, int]:
-    """What a modality or VOI LUT gives for each value, (n,) to uint16 or uint8 (n,), and its largest entry.
-
-    pydicom 3.0 knows neither entries packed two to a word, nor all depths of the standard.
-    """
+    """What a modality or VOI LUT gives for each value, (n,) to uint16 or uint8 (n,), and its largest entry: pydicom 3.0
+    knows neither entries packed two to a word, nor all depths of the standard."""
     count, first, depth = (int(number) for number in table.LUTDescriptor)
     count = count or 2**16
     data = table.LUTData
-    big_endian = image.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
-    entries = np.frombuffer(data, ">u2" if big_endian else "<u2") if isinstance(data, bytes) else np.atleast_1d(data)
-    entries = entries.astype("<u2")
+    order = ">u2" if image.file_meta.TransferSyntaxUID == uid.ExplicitVRBigEndian else "<u2"
+    entries = (np.frombuffer(data, order) if isinstance(data, bytes) else np.atleast_1d(data)).astype("<u2")
     if len(entries) == (count + 1) // 2 < count:
         entries = entries.view(np.uint8)
     if len(entries) < count or depth not in range(8, 17):

@@ -10,7 +10,7 @@ from covidcnn.errors import DataError
 SMALLEST_SIDE = 16
 """Pixels. Anything smaller is an icon or a fault, not an image."""
 LARGEST_AREA = 100_000_000
-"""Pixels. The largest detectors give about 20 million; more is a decompression bomb or a mistake."""
+"""Pixels. The largest detectors give about 20 million; more is a bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes of colour, whether or not the pixels are grey; a palette ('P') is as often one of greys."""
 _FIRST_KINDS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"}
@@ -59,12 +59,10 @@ def _begins_as_data_set(start: bytes) -> bool:
 def is_image_file(path: Path) -> bool:
     """Whether a file in a folder is meant as an image: by its ending, as DICOM (which often has none), or by its
     content where it has no ending."""
-    return path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path) or (not path.suffix and _begins_as_image(path))
-
-
-def _begins_as_image(path: Path) -> bool:
+    if path.suffix.lower() in IMAGE_ENDINGS or is_dicom(path):
+        return True
     try:
-        if not path.is_file():
+        if path.suffix or not path.is_file():
             return False
         with Image.open(path):
             return True
@@ -74,11 +72,7 @@ def _begins_as_image(path: Path) -> bool:
 
 
 def require_image_size(width: int, height: int) -> None:
-    """Refuse what cannot be an image, before a pixel is decoded.
-
-    Raises:
-        DataError: without a path, for the caller to put before it.
-    """
+    """Refuse what cannot be an image by a DataError without a path, for the caller to put before it."""
     if width * height > LARGEST_AREA:
         raise DataError(f"{width} x {height} pixels are more than the {LARGEST_AREA:,} that are decoded; "
                         "remove it or scale it down")

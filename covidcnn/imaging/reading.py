@@ -1,27 +1,33 @@
-"""Reading image files as greyscale."""
+"""Reading image files as greyscale, one or many."""
 
 import ctypes
+import os
 import warnings
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import ExifTags, Image, ImageOps
 
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import ImageHeader, is_dicom, require_image_size
 
-# Pillow warns of bombs at a size of its own choice, where LARGEST_AREA refuses instead, and of odd metadata,
-# which does not matter here and may hold a name.
+# Pillow warns of bombs, where LARGEST_AREA refuses, and of odd metadata, which may hold a name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# libtiff would write lines of its own about a damaged file to stderr, past Python; the error is raised besides. Where
-# Pillow is built otherwise, it may.
+# libtiff would write lines of its own about a damaged file to stderr. Where Pillow is built otherwise, it may.
 with suppress(OSError, AttributeError):
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 DEPTHS = (255, 1023, 4095, 16383, 65535)
 """The largest grey levels of 8, 10, 12, 14 and 16 bits."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -48,11 +54,8 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Size (after the turn that the file asks for), mode and number of frames of an image file.
-
-    Raises:
-        DataError: not an image, empty, smaller than 16 px a side, or beyond 100 million pixels.
-    """
+    """Size (after the turn that the file asks for), mode and number of frames of an image file; a DataError if it is
+    no image, empty, smaller than 16 px a side, or beyond 100 million pixels."""
     if is_dicom(path):
         # Imported here: few folders hold DICOM, and pydicom takes its time.
         from covidcnn.imaging.dicom import read_dicom_header
@@ -70,17 +73,13 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Read an image file of any usual kind as greyscale.
+    """Read an image file of any usual kind as greyscale: uint8 (height, width), 0 black to 255 white.
 
-    Colour is weighted as ITU-R 601; transparency is laid on black, the image's background; of several
-    frames the first is read; an image of 16 or 32 bits, or of floats, is scaled by the depth that its largest value
-    needs (8, 10, 12, 14 or 16 bits; of floats also 0 to 1), because detectors of 10 to 14 bits write 16-bit files,
-    or by that value, if it is beyond all of them; what is no finite number counts as 0; a TIFF where 0 is white is
-    inverted; a stored orientation is applied.
-    DICOM is read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
-
-    Returns:
-        uint8 array (height, width), 0 black to 255 white.
+    Colour is weighted as ITU-R 601; transparency is laid on black; of several frames the first is read; an image of 16
+    or 32 bits, or of floats, is scaled by the depth that its largest value needs (8, 10, 12, 14 or 16 bits; of floats
+    also 0 to 1), because detectors of 10 to 14 bits write 16-bit files, or by that value, if it is beyond all of them;
+    what is no finite number counts as 0; a TIFF where 0 is white is inverted; a stored orientation is applied. DICOM is
+    read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
 
     Raises:
         DataError: the file cannot be decoded to the end, is no image (see :func:`read_header`), or holds values below
@@ -100,9 +99,8 @@ def read_grey(path: Path) -> np.ndarray:
                 white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
                 return _to_eight_bits(np.asarray(image), white_is_zero)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                radiograph = image.convert("RGBA")
-                black = Image.new("RGBA", radiograph.size, (0, 0, 0, 255))
-                return np.array(Image.alpha_composite(black, radiograph).convert("L"))
+                black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+                return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("L"))
             return np.array(image if image.mode == "L" else image.convert("L"))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
@@ -111,16 +109,12 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def damaged(path: Path, error: Exception) -> DataError:
-    """What to raise when an image cannot be decoded to its end; Pillow raises errors of many kinds for that."""
+    """What to raise when an image cannot be decoded to its end, for which Pillow raises errors of many kinds."""
     return DataError(f"{path}: damaged or cut short ({error}); copy it again or remove it".replace("\n", " "))
 
 
 def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarray:
-    """Scale grey levels of 8 to 16 bits, or floats of those ranges or of 0 to 1, to uint8.
-
-    Raises:
-        DataError: values that would be below black; without a path, for the caller to put before it.
-    """
+    """Scale grey levels of 8 to 16 bits, or floats of those ranges or of 0 to 1, to uint8."""
     scales = (1, *DEPTHS) if values.dtype.kind == "f" else DEPTHS
     values = np.where(np.isfinite(values), values, 0).astype(np.float32)
     # What rounds to 0 may have overshot in a resizing.
@@ -137,3 +131,18 @@ def _to_eight_bits(values: np.ndarray, white_is_zero: bool = False) -> np.ndarra
 def _full_scale(values: np.ndarray, scales: tuple[int, ...]) -> float:
     largest = float(values.max(initial=0))
     return next((scale for scale in scales if largest <= scale), largest)
+
+
+def in_threads(function: Callable[[Item], Result], items: Collection[Item], progress: Progress | None = None
+               ) -> Iterator[Result]:
+    """``function`` of each item on all cores, in their order, as they are ready, so that memory does not grow.
+
+    Items are handed out sixteen at a time: one by one, handing small images from thread to thread takes as long as
+    decoding them.
+    """
+    results = Parallel(os.cpu_count() or 1, prefer="threads", batch_size=16, return_as="generator")(
+        delayed(function)(item) for item in items)
+    for done, result in enumerate(results, start=1):
+        yield result
+        if progress:
+            progress(done, len(items))

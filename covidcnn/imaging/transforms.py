@@ -1,7 +1,7 @@
-"""Resizing and grey-level transforms: pure functions over uint8 arrays.
+"""Resizing and grey-level transforms: pure functions over uint8 arrays (height, width).
 
-The paper (Data and image pre-processing) resizes with cv2 to 224 x 224 and shows histogram
-equalisation, greyscale inversion and both together (its Fig. 3 and 4).
+The paper (Data and image pre-processing) resizes with cv2 to 224 x 224 and shows histogram equalisation, greyscale
+inversion and both together (its Fig. 3 and 4).
 """
 
 from collections.abc import Callable, Iterable
@@ -13,40 +13,24 @@ import numpy as np
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import SMALLEST_SIDE
 
-INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "linear": cv2.INTER_LINEAR,
-    "area": cv2.INTER_AREA,
-    "cubic": cv2.INTER_CUBIC,
-    "lanczos": cv2.INTER_LANCZOS4,
-}
-
-
+INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA,
+                  "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 COARSE_SIDE = 16
 
 
 def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool = False) -> np.ndarray:
-    """Resize to a square with cv2, as the paper does (Fig. 3).
+    """Resize to a square of ``size`` pixels a side with cv2, as the paper does (Fig. 3): a new array.
 
-    The paper names only ``resize()``. Its default, 'linear', looks at four pixels and skips the rest
-    when an image of 2,000 px becomes one of 64; 'area' averages them all, so it is the default here.
-
-    Args:
-        image: uint8 (height, width).
-        size: side of the result, in pixels.
-        interpolation: a key of ``INTERPOLATIONS``.
-        pad: keep the aspect ratio and fill the rest with black, instead of stretching.
-
-    Returns:
-        uint8 (size, size), a new array.
+    The paper names only ``resize()``. Its default, 'linear', looks at four pixels and skips the rest when an image of
+    2,000 px becomes one of 64; 'area' averages them all, so it is the default here. ``pad`` keeps the aspect ratio and
+    fills the rest with black, instead of stretching.
     """
     method = INTERPOLATIONS[interpolation]
     if not pad:
         return cv2.resize(image, (size, size), interpolation=method)
     height, width = image.shape
     scale = size / max(height, width)
-    inner = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))),
-                       interpolation=method)
+    inner = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=method)
     top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
     canvas = np.zeros((size, size), np.uint8)
     canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
@@ -79,19 +63,13 @@ def plain(image: np.ndarray) -> np.ndarray:
 
 
 PREPROCESSING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "plain": plain,
-    "equalize": equalize,
-    "invert": invert,
-    "invert-equalize": invert_equalize,
-    "clahe": clahe,
-}
-"""Grey-level transforms by name; each takes and gives uint8 (height, width), its input untouched."""
+    "plain": plain, "equalize": equalize, "invert": invert, "invert-equalize": invert_equalize, "clahe": clahe}
+"""Grey-level transforms by name; each leaves its input untouched."""
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How an image becomes the model's input: resized first, then transformed (an assumption: the paper
-    does not give the order)."""
+    """How an image becomes the model's input: resized, then transformed (the paper does not give the order)."""
 
     size: int = 224
     preprocess: str = "plain"
@@ -99,27 +77,19 @@ class ImageSettings:
     pad: bool = False
 
     def __post_init__(self) -> None:
-        if self.preprocess not in PREPROCESSING:
-            raise DataError(f"unknown preprocessing '{self.preprocess}'; "
-                            f"choose one of {', '.join(PREPROCESSING)}")
-        if self.interpolation not in INTERPOLATIONS:
-            raise DataError(f"unknown interpolation '{self.interpolation}'; "
-                            f"choose one of {', '.join(INTERPOLATIONS)}")
+        for what, name, known in (("preprocessing", self.preprocess, PREPROCESSING),
+                                  ("interpolation", self.interpolation, INTERPOLATIONS)):
+            if name not in known:
+                raise DataError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
         if self.size < SMALLEST_SIDE:
             raise DataError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""
-        return PREPROCESSING[self.preprocess](
-            resize(image, self.size, self.interpolation, self.pad))
+        return PREPROCESSING[self.preprocess](resize(image, self.size, self.interpolation, self.pad))
 
 
 def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
-    """Images shrunk until no rib is left: float32 (n, side * side), 0 to 1.
-
-    Args:
-        images: uint8 (height, width) each.
-        side: of the shrunken image, in pixels.
-    """
+    """Images shrunk to ``side`` pixels a side, until no rib is left: float32 (n, side * side), 0 to 1."""
     small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255

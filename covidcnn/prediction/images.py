@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from covidcnn.data.folders import few, files_under, is_mask, unpack_command
-from covidcnn.errors import DataError
+from covidcnn.data.folders import files_under, is_mask, unpack_command
+from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import ImageHeader, is_image_file
 from covidcnn.imaging.reading import read_grey, read_header
 from covidcnn.imaging.transforms import ImageSettings

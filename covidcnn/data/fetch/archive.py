@@ -1,7 +1,7 @@
 """Images out of a ZIP archive that is not trusted: nothing outside the folder, no links, no bombs.
 
-Every member is judged before the first is unpacked. kagglehub's own unpacking keeps names inside its folder,
-but follows no limit of size, and installs all that is in an archive: Kaggle's holds the set twice.
+Every member is judged before the first is unpacked. kagglehub's own unpacking has no limit of size, and installs all
+that is in an archive: Kaggle's holds the set twice.
 """
 
 import shutil
@@ -12,8 +12,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
-from covidcnn.data.folders import is_litter
-from covidcnn.data.layout import SPLITS
+from covidcnn.data.folders import SPLITS, is_litter
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
 from covidcnn.paths import require_space
@@ -23,20 +22,17 @@ MOST_MEMBERS = 100_000
 """Kaggle's archive has under 20,000."""
 LARGEST_SET = 3_000_000_000
 """Bytes of all images; the published ones have 1.2 billion."""
-_ENCRYPTED = 0x1
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
 def unpack_images(archive: Path, folder: Path) -> None:
-    """Unpack the images of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``.
-
-    Of several copies in the archive, one inside the other, the outermost is taken; whatever else is in it is
-    passed over.
+    """Unpack the images of the published layout (train, val, test, with NORMAL and PNEUMONIA) into ``folder``; of
+    several copies, one inside the other, the outermost. What else is in the archive is passed over.
 
     Raises:
-        DataError: no ZIP archive, damaged, no images in it, or a member that no honest archive has: a name that
-            leads outside, a link, too much data. ``folder`` then is to be thrown away.
+        DataError: no ZIP archive, damaged, no images in it, or a member that no honest archive has: a name that leads
+            outside, a link, too much data. ``folder`` then is to be thrown away.
         UserError: the disk is too full.
         OSError: ``folder`` cannot be written.
     """
@@ -101,5 +97,5 @@ def _require_harmless(member: zipfile.ZipInfo) -> None:
     # Unix keeps the kind of a file here; archives of other systems have zero.
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"the member '{name}' is a link or a device")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & _ENCRYPTED:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 0x1:
         raise DataError(f"the member '{name}' is encrypted, or compressed in an unusual way")

@@ -1,14 +1,13 @@
 """Where the published data come from, and how each becomes a folder that works everywhere."""
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 
 import requests
 
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.fetch.archive import unpack_images
-from covidcnn.data.fetch.transfer import OTHER_FOLDER, Remote, download, md5_of, reserved, unreachable
+from covidcnn.data.fetch.transfer import OTHER_FOLDER, Progress, Remote, download, md5_of, reserved, unreachable
 from covidcnn.errors import DataError, UserError
 from covidcnn.paths import replacing_folder, require_space
 
@@ -16,17 +15,10 @@ KAGGLE_OWNER, KAGGLE_DATASET, KAGGLE_VERSION = "paultimothymooney", "chest-xray-
 LARGEST_ARCHIVE = 4_000_000_000
 """Bytes; Kaggle's has 2.5 billion."""
 
-Progress = Callable[[int, int], None]
-"""Called with (megabytes here, megabytes in all)."""
-
 
 def fetch_chest_xray(target: Path, archive: Path | None = None, progress: Progress | None = None) -> None:
-    """Put the published images into ``target``, whole or not at all.
-
-    Args:
-        target: a new or empty folder.
-        archive: Kaggle's archive, downloaded by hand; None fetches it.
-        progress: of the transfer.
+    """Put the published images into the new or empty folder ``target``, whole or not at all; from Kaggle's archive,
+    downloaded by hand, or without one from Kaggle.
 
     Raises:
         UserError: ``target`` is taken or cannot be written, the disk is too full, or the transfer failed; the
@@ -47,14 +39,8 @@ def fetch_chest_xray(target: Path, archive: Path | None = None, progress: Progre
 
 def fetch_pneumoniamnist(target: Path, size: int, file: Path | None = None, unofficial: bool = False,
                          progress: Progress | None = None) -> None:
-    """Put PneumoniaMNIST into ``target`` as a folder of images, whole or not at all.
-
-    Args:
-        target: a new or empty folder.
-        size: of the images, in pixels: 28, 64, 128 or 224.
-        file: the file, downloaded by hand; None fetches it.
-        unofficial: take a ``file`` that is not the official one.
-        progress: of the transfer.
+    """Put PneumoniaMNIST of 28, 64, 128 or 224 pixels into the new or empty folder ``target``, whole or not at all;
+    from a ``file`` downloaded by hand, be it ``unofficial``, or without one from Zenodo.
 
     Raises:
         UserError: as for ``fetch_chest_xray``, or there is no such size.
@@ -86,11 +72,8 @@ def _pneumoniamnist_file(size: int) -> Remote:
 
 
 def _kaggle_archive() -> Remote:
-    """Ask Kaggle, through kagglehub, where the archive lies at present.
-
-    kagglehub's ``dataset_download`` would transfer and unpack it too: whatever and however much is in it, into a
-    cache where a second copy stays, or into a folder of one's own but then without resuming.
-    """
+    """Ask Kaggle, through kagglehub, where the archive lies at present. kagglehub's ``dataset_download`` would unpack
+    whatever and however much is in it, into a cache where a second copy stays, or into a folder without resuming."""
     # Imported here: kagglehub takes its time.
     from kagglehub.clients import build_kaggle_client
     from kagglehub.integrity import get_md5_checksum_from_response
@@ -101,8 +84,8 @@ def _kaggle_archive() -> Remote:
                "then covidcnn data fetch chest-xray --from ARCHIVE.zip; or unpack it anywhere and give the folder with "
                "--data")
     wanted = ApiDownloadDatasetRequest()
-    wanted.owner_slug, wanted.dataset_slug, wanted.dataset_version_number = (
-        KAGGLE_OWNER, KAGGLE_DATASET, KAGGLE_VERSION)
+    wanted.owner_slug, wanted.dataset_slug = KAGGLE_OWNER, KAGGLE_DATASET
+    wanted.dataset_version_number = KAGGLE_VERSION
     try:
         with (build_kaggle_client() as client,
               client.datasets.dataset_api_client.download_dataset(wanted) as response):

@@ -17,6 +17,8 @@ OTHER_FOLDER = "choose another folder with --out"
 _CONNECT_SECONDS, _SILENT_SECONDS = 15, 60
 # Bytes: what of a broken transfer can be lost.
 _CHUNK = 1 << 16
+Progress = Callable[[int, int], None]
+"""Called with (megabytes here, megabytes in all)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Remote:
     """A file on a server, and what is known of it."""
 
     name: str
-    """What it is and whose, for messages: addresses can be long, and signed."""
+    """For messages: addresses can be long, and signed."""
     url: str
     md5: str | None
     """Hexadecimal; None where it is not known."""
@@ -38,9 +40,8 @@ class Remote:
 
 @contextmanager
 def reserved(target: Path) -> Iterator[Path]:
-    """Hold ``target`` for this process, and give the path beside it where a download lies until it is used.
-
-    What was downloaded is removed when the block succeeds, and kept when it fails, for the next call to go on.
+    """Hold ``target`` for this process, and give the path beside it where a download lies until it is used: it is
+    removed when the block succeeds, and stays when it fails, for the next call to go on.
 
     Raises:
         UserError: there is something at ``target``, another process holds it, or nothing can be written there.
@@ -69,30 +70,23 @@ def reserved(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def download(remote: Remote, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def download(remote: Remote, path: Path, progress: Progress | None = None) -> None:
     """Fetch ``remote`` into ``path``, from where an earlier transfer broke off, and check it by its MD5.
-
-    A server that cannot resume is asked for the whole again.
-
-    Args:
-        remote: what to fetch.
-        path: holds what an earlier call left, if anything; its folder is there.
-        progress: called with (megabytes here, megabytes in all).
 
     Raises:
         UserError: the server cannot be reached, refuses or breaks off (what has come is kept), sends too much or
             something else (it is removed), or the disk is full.
     """
     present = path.stat().st_size if path.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={present}-"} if present else {})
     try:
-        with requests.get(remote.url, stream=True, timeout=(_CONNECT_SECONDS, _SILENT_SECONDS),
-                          headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={present}-"} if present else {})
+        with requests.get(remote.url, stream=True, timeout=(_CONNECT_SECONDS, _SILENT_SECONDS), headers=headers
                           ) as response:
             # Where there is nothing beyond what is here already, the checksum has the word.
             if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 response.raise_for_status()
-                _receive(response, remote, path, present if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0,
-                         progress)
+                resumes = response.status_code == HTTPStatus.PARTIAL_CONTENT
+                _receive(response, remote, path, present if resumes else 0, progress)
     except requests.RequestException as error:
         raise unreachable(remote.name, remote.by_hand, error) from error
     except OSError as error:
@@ -106,19 +100,14 @@ def download(remote: Remote, path: Path, progress: Callable[[int, int], None] | 
 
 def unreachable(name: str, by_hand: str, error: requests.RequestException) -> UserError:
     """One line for a server that cannot be reached, or refuses."""
+    reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection to the server"
     if error.response is not None:
         reason = f"the server answers {error.response.status_code} {error.response.reason}"
-    else:
-        reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection to the server"
     return UserError(f"{name}: {reason}; try again later, or by hand: {by_hand}")
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file, in hexadecimal.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """The MD5 of a file, in hexadecimal; a DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -126,12 +115,10 @@ def md5_of(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the downloaded file") from error
 
 
-def _receive(response: requests.Response, remote: Remote, path: Path, present: int,
-             progress: Callable[[int, int], None] | None) -> None:
+def _receive(response: requests.Response, remote: Remote, path: Path, present: int, progress: Progress | None) -> None:
     """Write what the server sends behind the ``present`` first bytes of ``path``."""
-    announced = response.headers.get("Content-Length", "")
+    announced, done = response.headers.get("Content-Length", ""), present
     total = present + int(announced) if announced.isdecimal() else None
-    done = present
     if (total or 0) <= remote.largest:
         require_space(path.parent, (total or done) - done + remote.unpacked, OTHER_FOLDER)
         try:

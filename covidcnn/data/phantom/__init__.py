@@ -1,20 +1,8 @@
-"""Phantom chest images: the embedded data set, drawn procedurally from a seed.
-
-No child was imaged. ``plan_images`` decides which images there are, ``draw_image`` draws one of them and
-``write_phantom`` writes a whole folder in the layout of the published set.
-"""
+"""Phantom chest images: the embedded data set, drawn procedurally from a seed. No child was imaged."""
 
 from covidcnn.data.phantom.dataset import GENERATOR_VERSION, MARKER, write_phantom
 from covidcnn.data.phantom.image import draw_image
 from covidcnn.data.phantom.plan import DEFAULT_COUNTS, ImagePlan, plan_images, share_counts
 
-__all__ = [
-    "DEFAULT_COUNTS",
-    "GENERATOR_VERSION",
-    "MARKER",
-    "ImagePlan",
-    "draw_image",
-    "plan_images",
-    "share_counts",
-    "write_phantom",
-]
+__all__ = ["DEFAULT_COUNTS", "GENERATOR_VERSION", "MARKER", "ImagePlan", "draw_image", "plan_images", "share_counts",
+           "write_phantom"]

@@ -28,7 +28,6 @@ class Patient:
     heart_width: float
     heart_height: float
     heart_shift: float
-    """Of heart and mediastinum to the image right."""
     mediastinum: float
     """Half width of the upper mediastinum."""
     thymus: float
@@ -40,15 +39,13 @@ class Patient:
     """How far a posterior rib descends from the spine to the lateral chest wall."""
     rib_width: float
     bone: float
-    """Density of the bones relative to the middling child."""
+    """Density of the bones, 1 in the middling child."""
     vessels: float
-    """Prominence of the vessels of the lung."""
     dome_difference: float
     """How much higher the right hemidiaphragm stands."""
     stomach: float
     """Size of the gastric bubble; below 0.1 there is none."""
     texture_seed: int
-    """Of vessel trees and of all that is irregular in the anatomy."""
 
 
 def grow_patient(rng: np.random.Generator) -> Patient:
@@ -56,25 +53,14 @@ def grow_patient(rng: np.random.Generator) -> Patient:
     age = rng.uniform(1, 5)
     youth = (5 - age) / 4
     return Patient(
-        age=age,
-        lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05),
-        taper=rng.uniform(0.27, 0.37),
+        age=age, lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05), taper=rng.uniform(0.27, 0.37),
         fat=max(0.07, rng.normal(0.15, 0.05)),
-        heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04),
-        heart_height=0.46 + rng.normal(0, 0.04),
-        heart_shift=rng.normal(0.0, 0.03),
-        mediastinum=0.19 + 0.04 * youth + rng.normal(0, 0.02),
+        heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04), heart_height=0.46 + rng.normal(0, 0.04),
+        heart_shift=rng.normal(0.0, 0.03), mediastinum=0.19 + 0.04 * youth + rng.normal(0, 0.02),
         thymus=float(np.clip(rng.normal(0.5 * youth, 0.25), 0, 0.8)),
-        spine=rng.uniform(0.115, 0.145),
-        rib_pitch=rng.uniform(0.148, 0.172),
-        rib_drop=rng.uniform(0.10, 0.30),
-        rib_width=rng.uniform(0.036, 0.052),
-        bone=rng.uniform(0.75, 1.25),
-        vessels=rng.uniform(0.5, 1.4),
-        dome_difference=rng.uniform(0.02, 0.14),
-        stomach=rng.uniform(0, 0.3),
-        texture_seed=int(rng.integers(2**32)),
-    )
+        spine=rng.uniform(0.115, 0.145), rib_pitch=rng.uniform(0.148, 0.172), rib_drop=rng.uniform(0.10, 0.30),
+        rib_width=rng.uniform(0.036, 0.052), bone=rng.uniform(0.75, 1.25), vessels=rng.uniform(0.5, 1.4),
+        dome_difference=rng.uniform(0.02, 0.14), stomach=rng.uniform(0, 0.3), texture_seed=int(rng.integers(2**32)))
 
 
 def chest_wall(patient: Patient, y: np.ndarray) -> np.ndarray:
@@ -85,12 +71,11 @@ def chest_wall(patient: Patient, y: np.ndarray) -> np.ndarray:
 
 def diaphragm(patient: Patient, x: np.ndarray, breath: float) -> np.ndarray:
     """Height y of the diaphragm at ``x``; ``breath`` above 0 moves it down and flattens it."""
-    dome = patient.lung_height + breath
     from_top = np.abs(x) - 0.48
-    off_centre = np.clip(np.abs(from_top) / 0.52, 0, 1.2)
     # Steep at the chest wall (the costophrenic angle), shallow towards the heart.
     depth = 0.12 + (0.24 - 0.25 * breath) * (from_top > 0).astype(x.dtype)
-    return dome - patient.dome_difference * (x < 0).astype(x.dtype) + depth * off_centre**2.2
+    dome = patient.lung_height + breath - patient.dome_difference * (x < 0).astype(x.dtype)
+    return dome + depth * np.clip(np.abs(from_top) / 0.52, 0, 1.2) ** 2.2
 
 
 def posterior_rib(patient: Patient, index: int, side: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -17,47 +17,34 @@ GENERATOR_VERSION = 2
 MARKER = "PHANTOM.json"
 """The file by which a reader knows that a data set is of phantoms."""
 
-_JPEG_QUALITY = 90
-
 
 def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0,
-                  workers: int | None = None,
-                  progress: Callable[[int], None] | None = None) -> None:
-    """Draw a phantom data set into ``folder``, in the layout of the published set.
-
-    The images do not depend on ``workers``, bit for bit. They are drawn beside ``folder`` and moved into
-    place at the end, so that an interruption leaves nothing half-written.
+                  workers: int | None = None, progress: Callable[[int], None] | None = None) -> None:
+    """Draw a phantom data set into ``folder``, in the layout of the published set, whole or not at all.
 
     Args:
-        folder: new or empty; its parents are made.
+        folder: new or empty, else a UserError; its parents are made.
         counts: images of each of the splits 'train', 'val' and 'test'.
-        seed: of the whole data set.
-        workers: processes that draw; by default one for each core.
+        workers: processes that draw, by default one a core; the images do not depend on it.
         progress: called with the number of images written so far.
-
-    Raises:
-        UserError: ``folder`` is a file, or holds something already, or cannot be written.
     """
     images = plan_images(counts, seed)
     with replacing_folder(folder) as draft:
         for image in images:
             (draft / image.path).parent.mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(_write_images(draft, images, workers), start=1):
+        # joblib's workers do not import the caller's main module: this works from a notebook, a script without a main
+        # guard, and a program read from standard input.
+        drawn = Parallel(workers or os.cpu_count() or 1, return_as="generator")(
+            delayed(_write_image)(draft, image) for image in images)
+        for done, _ in enumerate(drawn, start=1):
             if progress:
                 progress(done)
         marker = {"seed": seed, "counts": dict(counts), "generator_version": GENERATOR_VERSION}
         (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_images(draft: Path, images: list[ImagePlan], workers: int | None) -> Iterator[None]:
-    # joblib's workers do not import the caller's main module: this works from a notebook, a script without
-    # a main guard, and a program read from standard input.
-    yield from Parallel(workers or os.cpu_count() or 1, return_as="generator")(
-        delayed(_write_image)(draft, image) for image in images)
-
-
 def _write_image(draft: Path, image: ImagePlan) -> None:
     cv2.setNumThreads(1)
-    encoded = cv2.imencode(".jpeg", draw_image(image), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    encoded = cv2.imencode(".jpeg", draw_image(image), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
     # Not cv2.imwrite, which returns False where a disk is full and fails on names beyond ASCII.
     (draft / image.path).write_bytes(encoded.tobytes())

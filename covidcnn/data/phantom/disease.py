@@ -26,7 +26,7 @@ class Focus:
 
 @dataclass(frozen=True)
 class Disease:
-    """The disease of one child; its severity goes on without a step from subtle to severe."""
+    """The disease of one child."""
 
     foci: tuple[Focus, ...]
     interstitial: float
@@ -36,12 +36,9 @@ class Disease:
 
 def contract(subtype: str, patient: Patient, rng: np.random.Generator) -> Disease:
     """Draw the disease of a 'normal', 'bacteria' or 'virus' patient."""
-    foci: tuple[Focus, ...] = ()
-    interstitial = 0.0
-    if subtype == "bacteria":
-        foci = tuple(_focus(patient, rng) for _ in range(1 + (rng.random() < 0.45)))
-    elif subtype == "virus":
-        interstitial = rng.uniform(0.75, 1.2)
+    number = 1 + (rng.random() < 0.45) if subtype == "bacteria" else 0
+    foci = tuple(_focus(patient, rng) for _ in range(number))
+    interstitial = rng.uniform(0.75, 1.2) if subtype == "virus" else 0.0
     return Disease(foci, interstitial, int(rng.integers(2**32)))
 
 
@@ -51,15 +48,9 @@ def _focus(patient: Patient, rng: np.random.Generator) -> Focus:
     # On the patient's left the heart takes the inner half.
     inner = 0.34 if side == RIGHT else 0.48
     x = side * rng.uniform(inner, 0.78) * float(chest_wall(patient, np.array(y)))
-    radius = rng.uniform(0.44, 0.70)
-    squeeze = rng.uniform(0.8, 1.3)
-    return Focus(
-        centre=(x, y),
-        radii=(radius * squeeze, radius / squeeze),
-        density=rng.uniform(0.85, 1.0),
-        bronchogram=rng.random() < 0.4,
-        effusion=rng.uniform(0.1, 0.35) if rng.random() < 0.2 else 0.0,
-    )
+    radius, squeeze = rng.uniform(0.44, 0.70), rng.uniform(0.8, 1.3)
+    return Focus((x, y), radii=(radius * squeeze, radius / squeeze), density=rng.uniform(0.85, 1.0),
+                 bronchogram=rng.random() < 0.4, effusion=rng.uniform(0.1, 0.35) if rng.random() < 0.2 else 0.0)
 
 
 def consolidation(chest: Chest, disease: Disease) -> np.ndarray:
@@ -80,8 +71,8 @@ def consolidation(chest: Chest, disease: Disease) -> np.ndarray:
         replaced = np.maximum(replaced, focus.density * patch)
         if focus.effusion:
             # A meniscus: the fluid climbs along the chest wall.
-            floor = float(diaphragm(patient, np.array(side * 0.9), view.breath))
-            level = floor - focus.effusion * (chest.relative_x * chest.relative_x) ** 2
+            bottom = float(diaphragm(patient, np.array(side * 0.9), view.breath))
+            level = bottom - focus.effusion * (chest.relative_x * chest.relative_x) ** 2
             replaced = np.maximum(replaced, 0.9 * ramp(y - level, 0.1) * (x * side > 0))
     return np.clip(replaced, 0, 1)
 
@@ -101,17 +92,14 @@ def interstitial_streaks(chest: Chest, disease: Disease) -> np.ndarray:
     if not disease.interstitial:
         return np.zeros_like(x)
     rng = np.random.default_rng([disease.seed, 2])
-    hilum_x = 0.2 * np.sign(x)
-    radius = np.hypot(x - hilum_x, y - hilum_height(patient))
     # Noise on polar coordinates about the hila is drawn out into streaks that run outwards.
+    radius = np.hypot(x - 0.2 * np.sign(x), y - hilum_height(patient))
     angle = np.arctan2(y - hilum_height(patient), np.abs(x) - 0.2)
     cells = rng.standard_normal((96, 48), dtype=np.float32)
-    columns = radius / 0.20 + 18 * (x > 0).astype(np.float32) + 2
-    rows = (angle + np.pi) * 8
+    columns, rows = radius / 0.20 + 18 * (x > 0).astype(np.float32) + 2, (angle + np.pi) * 8
     rays = cv2.remap(cells, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_CUBIC,
                      borderMode=cv2.BORDER_REFLECT)
-    net = _crests(clouds(rng, view, 0.22))
-    fine = _crests(clouds(rng, view, 0.12))
+    net, fine = _crests(clouds(rng, view, 0.22)), _crests(clouds(rng, view, 0.12))
     patchy = np.clip(0.8 + 0.35 * clouds(rng, view, 0.6), 0, 1.4)
     perihilar = 0.45 + 0.6 * np.exp(-((radius / 0.6) ** 2))
     # Rays meet in the hilum: there they would be a star.

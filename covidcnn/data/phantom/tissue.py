@@ -1,7 +1,7 @@
 """Attenuation of a healthy chest: soft tissue, lungs, heart, bones, abdomen.
 
-Attenuations add up along the beam, so the parts are added; the unit is such that the middle of the
-abdomen has about 1. All fields are float32 (height, width).
+Attenuations add up along the beam, so the parts are added; the middle of the abdomen has about 1. All fields are
+float32 (height, width).
 """
 
 from dataclasses import dataclass
@@ -10,22 +10,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from covidcnn.data.phantom.anatomy import (
-    LEFT,
-    RIGHT,
-    Patient,
-    anterior_rib,
-    chest_wall,
-    clavicle,
-    diaphragm,
-    posterior_rib,
-    vessel_tree,
-)
+from covidcnn.data.phantom import anatomy
+from covidcnn.data.phantom.anatomy import LEFT, RIGHT, Patient
 from covidcnn.data.phantom.view import View, clouds, ramp, soften
-
-_RIBS = 11
-_HILUM = 0.44
-"""Height of the hila as a part of the height of the lung."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +25,7 @@ class Chest:
     @cached_property
     def wall(self) -> np.ndarray:
         """Half width of the rib cage at the height of each pixel."""
-        return chest_wall(self.patient, self.view.body_grid[1])
+        return anatomy.chest_wall(self.patient, self.view.body_grid[1])
 
     @cached_property
     def relative_x(self) -> np.ndarray:
@@ -48,26 +35,24 @@ class Chest:
     @cached_property
     def diaphragm(self) -> np.ndarray:
         """Height y of the diaphragm above or below each pixel."""
-        return diaphragm(self.patient, self.view.body_grid[0], self.view.breath)
+        return anatomy.diaphragm(self.patient, self.view.body_grid[0], self.view.breath)
 
 
 def hilum_height(patient: Patient) -> float:
     """Height y of the hila in body units."""
-    return _HILUM * patient.lung_height
+    return 0.44 * patient.lung_height
 
 
 def soft_tissue(chest: Chest) -> np.ndarray:
     """Trunk, neck, head and arms."""
     patient, view = chest.patient, chest.view
     x, y = view.body_grid
-    wall = chest.wall
     # Down from the shoulders the trunk narrows to the rib cage.
-    flank = np.maximum(wall, 0.90 - 0.5 * ramp(y - 0.35, 0.8)) + patient.fat
+    flank = np.maximum(chest.wall, 0.90 - 0.5 * ramp(y - 0.35, 0.8)) + patient.fat
     half_width = 0.30 + (flank - 0.30) * ramp(y + 0.16, 0.58)
     relative = x / half_width
     # Between a slab (power 0) and a cylinder (power 0.5).
-    trunk = cv2.pow(np.maximum(1 - relative * relative, 0), 0.35)
-    attenuation = (0.55 + 0.27 * ramp(y - 0.1, 0.9)) * trunk
+    trunk = (0.55 + 0.27 * ramp(y - 0.1, 0.9)) * cv2.pow(np.maximum(1 - relative * relative, 0), 0.35)
     arms = view.blank()
     for side, direction in zip((RIGHT, LEFT), view.arms, strict=True):
         view.stroke(arms, [_upper_arm(side, direction)], 0.40 + patient.fat, 1.0)
@@ -76,7 +61,7 @@ def soft_tissue(chest: Chest) -> np.ndarray:
     depth = np.clip(1 - cv2.distanceTransform(arms, cv2.DIST_L2, 3) / radius, 0, 1)
     limbs = np.where(arms > 0, 0.40 * np.sqrt(1 - depth * depth), 0)
     # The shoulder runs into the trunk without an edge.
-    attenuation = cv2.magnitude(attenuation, limbs)
+    attenuation = cv2.magnitude(trunk, limbs)
     if y.min() < -0.4:
         head = 1 - (x / 0.56) ** 2 - ((y + 1.02) / 0.62) ** 2
         attenuation = np.maximum(attenuation, 0.95 * np.sqrt(np.maximum(head, 0)))
@@ -84,10 +69,9 @@ def soft_tissue(chest: Chest) -> np.ndarray:
 
 
 def _upper_arm(side: int, direction: float) -> np.ndarray:
-    shoulder = np.array([0.98, 0.02])
     angle = direction * 1.25
     reach = 1.3 * np.array([np.cos(angle), np.sin(angle)])
-    return (shoulder + np.outer([0, 0.5, 1], reach)) * (side, 1)
+    return (np.array([0.98, 0.02]) + np.outer([0, 0.5, 1], reach)) * (side, 1)
 
 
 def heart_shadow(chest: Chest) -> np.ndarray:
@@ -97,43 +81,35 @@ def heart_shadow(chest: Chest) -> np.ndarray:
     x = x - view.turn
     base = patient.lung_height + 0.7 * view.breath
     # A deep breath draws the heart long and narrow.
-    width = patient.heart_width - 0.2 * view.breath
+    width, middle = patient.heart_width - 0.2 * view.breath, patient.mediastinum
     top = base - 2 * patient.heart_height
-    middle = patient.mediastinum
     # Image right, downwards: great vessels, aortic knob, waist of the heart, left ventricle, apex.
-    left = _along(y, _knots(top, base, [
+    left = _half_width(y, top, base, [
         (-0.30, middle), (0.02, middle + 0.06), (0.20, middle + 0.06), (0.50, 0.28 + 0.35 * width),
-        (0.78, 0.18 + width), (0.92, 0.19 + width), (1.10, 0.08 + width)]))
+        (0.78, 0.18 + width), (0.92, 0.19 + width), (1.10, 0.08 + width)])
     # Image left: superior vena cava, right atrium.
-    right = _along(y, _knots(top, base, [
+    right = _half_width(y, top, base, [
         (-0.30, middle - 0.03), (0.30, middle - 0.01), (0.62, 0.10 + 0.36 * width),
-        (0.80, 0.10 + 0.42 * width), (1.05, 0.06 + 0.36 * width)]))
+        (0.80, 0.10 + 0.42 * width), (1.05, 0.06 + 0.36 * width)])
     # The thymus of the small child: a sail beside the upper mediastinum, wider downwards.
     sail = 0.28 * patient.thymus * ramp(0.60 - y, 0.5) * ramp(y - 0.10, 0.7)
-    edge = 0.07
-    return (ramp(left + patient.heart_shift + sail - x, edge)
-            * ramp(right - patient.heart_shift + 0.6 * sail + x, edge)).astype(np.float32)
+    return (ramp(left + patient.heart_shift + sail - x, 0.07)
+            * ramp(right - patient.heart_shift + 0.6 * sail + x, 0.07)).astype(np.float32)
 
 
-def _along(y: np.ndarray, curve: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return np.interp(y, *curve).astype(np.float32)
-
-
-def _knots(top: float, base: float, parts: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth curve through (part of the way from top to base, half width)."""
+def _half_width(y: np.ndarray, top: float, base: float, parts: list[tuple[float, float]]) -> np.ndarray:
+    """At each height y: a smooth curve through (part of the way from top to base, half width)."""
     along, half_width = np.array(parts).T
     dense = np.linspace(along[0], along[-1], 60)
     weights = np.exp(-(((dense[:, None] - dense) / 0.09) ** 2))
     smooth = weights @ np.interp(dense, along, half_width) / weights.sum(axis=1)
-    return top + dense * (base - top), smooth
+    return np.interp(y, top + dense * (base - top), smooth).astype(np.float32)
 
 
 def lung_field(chest: Chest) -> np.ndarray:
     """Both lungs before the heart is taken off, 0..1."""
     x, y = chest.view.body_grid
-    inside = ramp(chest.wall - 0.035 - np.abs(x), 0.06)
-    above = ramp(chest.diaphragm - y, 0.05)
-    return (inside * above).astype(np.float32)
+    return (ramp(chest.wall - 0.035 - np.abs(x), 0.06) * ramp(chest.diaphragm - y, 0.05)).astype(np.float32)
 
 
 def air_depth(chest: Chest, shadow: np.ndarray) -> np.ndarray:
@@ -164,7 +140,7 @@ def lung_vessels(chest: Chest, cuffing: float) -> np.ndarray:
     rng = np.random.default_rng(patient.texture_seed)
     canvas = view.blank()
     for side in (RIGHT, LEFT):
-        for thickness, lines in vessel_tree(rng, side, hilum_height(patient)).items():
+        for thickness, lines in anatomy.vessel_tree(rng, side, hilum_height(patient)).items():
             wide = thickness * (0.024 + 0.022 * cuffing * (thickness > 0.5))
             view.stroke(canvas, [line + (0.5 * view.turn, 0) for line in lines], wide, 0.40 + 0.3 * thickness)
     return soften(canvas, 0.007 * view.scale + 0.3)
@@ -204,11 +180,10 @@ def spine(chest: Chest) -> np.ndarray:
 def rib_cage(chest: Chest) -> np.ndarray:
     """Posterior and anterior ribs, about 0..1; denser where the beam runs along the chest wall."""
     patient, view = chest.patient, chest.view
-    sides = (RIGHT, LEFT)
-    behind = [posterior_rib(patient, index, side) - (0.4 * view.turn, 0)
-              for index in range(_RIBS) for side in sides]
-    before = [anterior_rib(patient, index, side) + (0.4 * view.turn, 0)
-              for index in range(1, 7) for side in sides]
+    behind = [anatomy.posterior_rib(patient, index, side) - (0.4 * view.turn, 0)
+              for index in range(11) for side in (RIGHT, LEFT)]
+    before = [anatomy.anterior_rib(patient, index, side) + (0.4 * view.turn, 0)
+              for index in range(1, 7) for side in (RIGHT, LEFT)]
     steep = (chest.relative_x * chest.relative_x) ** 3
     posterior = _hollow(view, behind, patient.rib_width) * (0.85 + 0.35 * steep)
     anterior = _hollow(view, before, 1.25 * patient.rib_width) * (0.45 + 0.45 * steep)
@@ -218,11 +193,10 @@ def rib_cage(chest: Chest) -> np.ndarray:
 def shoulder_girdle(chest: Chest) -> np.ndarray:
     """Clavicles, scapulae and humeri, about 0..1."""
     view = chest.view
-    lines, scapula = [], view.blank()
-    humeri, heads = [], []
+    lines, humeri, heads, scapula = [], [], [], view.blank()
     for side, direction in zip((RIGHT, LEFT), view.arms, strict=True):
         lift = 0.05 - 0.14 * min(direction, 0.3)
-        lines.append(clavicle(side, lift) + (0.6 * view.turn, 0))
+        lines.append(anatomy.clavicle(side, lift) + (0.6 * view.turn, 0))
         spread = 0.06 * direction
         blade = np.array([[0.86, 0.02], [0.72 - spread, 0.12], [0.80 - spread, 0.72], [0.95, 0.15]])
         view.stroke(scapula, [np.vstack([blade, blade[:1]]) * (side, 1)], 0.022, 0.5)

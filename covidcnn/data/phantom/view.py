@@ -7,8 +7,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-_SUBPIXEL_BITS = 4
-
 
 @dataclass(frozen=True)
 class View:
@@ -23,8 +21,7 @@ class View:
     tilt: float
     """Rotation in the plane of the image, radians."""
     turn: float
-    """Rotation of the chest about its long axis: shift of the heart, in body units, to the image
-    right; what lies behind shifts to the left."""
+    """Rotation of the chest about its long axis: shift of the heart, in body units, to the image right."""
     breath: float
     """Body units by which the diaphragm stands lower than at a middling breath."""
     arms: tuple[float, float]
@@ -43,23 +40,21 @@ class View:
         """Body coordinates, float (n, 2), to pixel columns and rows, float (n, 2)."""
         x, y = (np.asarray(points) - self.centre).T * self.scale
         cosine, sine = np.cos(self.tilt), np.sin(self.tilt)
-        return np.stack([cosine * x - sine * y + (self.width - 1) / 2,
-                         sine * x + cosine * y + (self.height - 1) / 2], axis=1)
+        return np.stack([cosine * x - sine * y + (self.width - 1) / 2, sine * x + cosine * y + (self.height - 1) / 2],
+                        axis=1)
 
     def pixels(self, length: float) -> int:
         """A length in body units as a whole number of pixels, 1 or more."""
         return max(round(length * self.scale), 1)
 
     def stroke(self, canvas: np.ndarray, lines: Sequence[np.ndarray], thickness: float, value: float) -> None:
-        """Draw polylines given in body coordinates on ``canvas``, uint8 (height, width), in place.
-
-        ``thickness`` is in body units, ``value`` 0..1. A line thinner than a pixel is drawn fainter.
-        """
+        """Draw polylines on ``canvas``, uint8 (height, width), in place: ``lines`` and ``thickness`` in body units,
+        ``value`` 0..1. A line thinner than a pixel is drawn fainter."""
         value *= min(thickness * self.scale, 1.0)
-        points = np.round(self.to_pixels(np.concatenate(lines)) * 2**_SUBPIXEL_BITS).astype(np.int32)
+        bits = 4
+        points = np.round(self.to_pixels(np.concatenate(lines)) * 2**bits).astype(np.int32)
         ends = np.cumsum([len(line) for line in lines])[:-1]
-        cv2.polylines(canvas, np.split(points, ends), False, value * 255, self.pixels(thickness),
-                      cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.polylines(canvas, np.split(points, ends), False, value * 255, self.pixels(thickness), cv2.LINE_AA, bits)
 
     def blank(self) -> np.ndarray:
         """An empty canvas to stroke on."""
