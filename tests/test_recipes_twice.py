@@ -33,11 +33,11 @@ def _row(question: str, arm: str, comparison: str) -> str:
     fixed = {"zoom in height and in width - zoom in height": "2 ingredient: zoom less height zoom",
              "best on test - last (a leak)": "3 which epoch: best on test less last",
              "best on the 16 images - last": "3 which epoch: best on the 16 images less last",
-             "lowest loss on validation by patient - last (arm 4, zoom)":
+             "lowest loss on patient-level validation - last (arm 4, zoom)":
                  "3 which epoch: lowest loss on validation by patient less last",
              "zoom, not balanced - class weights, no zoom": "4 imbalance: won by zoom less won by class weights",
-             "height 1.10 on validation, less half of what test has more": "5 cause: F(height 1.10)",
-             "height 0.90 on test, less half of what test has more": "5 cause: T(height 0.90)"}
+             "height 1.10 on validation - half of what test has more": "5 cause: F(height 1.10)",
+             "height 0.90 on test - half of what test has more": "5 cause: T(height 0.90)"}
     if comparison in fixed:
         name = fixed[comparison]
     else:

@@ -9,9 +9,7 @@ from scipy import stats
 
 from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.statistics import paired_difference
 from covidcnn.paper.causes import small_validation_fluctuates
-from covidcnn.paper.findings import augmented_or_not
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.protocol import Protocol
 from covidcnn.study.verdicts import shown
@@ -47,10 +45,9 @@ def _captions(evidence: Evidence) -> str:
 
 def _augmentation(evidence: Evidence) -> str:
     arm = evidence.arms["4a-treatments"]
-    with_it, without = augmented_or_not(arm)
-    at_half, at_best, auc = (
-        shown(paired_difference(with_it.test_scores, without.test_scores, arm.images, metric, arm.draws))
-        for metric in (accuracy, accuracy_of_any_threshold, MEASURES["AUC"]))
+    with_it, without = (arm.condition(balance="none", augmentation=name) for name in ("paper", "none"))
+    at_half, at_best, auc = (shown(arm.difference(with_it, without, metric))
+                             for metric in (accuracy, accuracy_of_any_threshold, MEASURES["AUC"]))
     return ("**'What does help is the paper's augmentation'**, as an earlier README had it, is true at threshold 0.5 "
             f"only. There flips and shifts change accuracy on test by {at_half}. At the threshold that is best on test "
             f"itself they change it by {at_best}. AUC they change by {auc}. So a boundary moved; that the network "
@@ -72,7 +69,7 @@ def _new_seeds(evidence: Evidence) -> str:
         ("11-new-seeds", {})))
     interval = stats.ttest_ind(new, first, equal_var=False).confidence_interval(CONFIDENCE)
     return ("**Arm 11's rule** suspects the kind of processor if arm 11 is nearer to arm 10 than to arm 1, and its "
-            "interval against arm 1 leaves out zero. With the spreads that came out, only a difference of more than "
-            f"{(interval.high - interval.low) / 2:.4f} could have left it out; arm 10 itself lies "
+            "interval against arm 1 excludes zero. With the spreads that came out, only a difference of more than "
+            f"{(interval.high - interval.low) / 2:.4f} could have excluded it; arm 10 itself lies "
             f"{np.mean(again) - np.mean(first):.4f} above arm 1. So the rule could have found an effect as large as "
             "arm 10's, and none that is a good deal smaller.")

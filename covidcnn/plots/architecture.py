@@ -11,15 +11,8 @@ from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 
 from covidcnn.plots.layers import GREYS, picture
 
-KIND_COLOURS = {
-    "InputLayer": "#BBBBBB",
-    "Conv2D": "#56B4E9",
-    "BatchNormalization": "#009E73",
-    "MaxPooling2D": "#E69F00",
-    "Dropout": "#CC79A7",
-    "Flatten": "#DDDDDD",
-    "Dense": "#D55E00",
-}
+KIND_COLOURS = {"InputLayer": "#BBBBBB", "Conv2D": "#56B4E9", "BatchNormalization": "#009E73",
+                "MaxPooling2D": "#E69F00", "Dropout": "#CC79A7", "Flatten": "#DDDDDD", "Dense": "#D55E00"}
 DEPTH_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -36,14 +29,9 @@ def stages(table: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def network_diagram(table: pd.DataFrame) -> Figure:
-    """The network as solids of the size of what flows through it, its layers listed below (Fig. 10).
-
-    Side lengths grow with the logarithm of pixels, depths with that of channels, heights of vectors with
-    that of units.
-
-    Args:
-        table: of ``covidcnn.models.paper_cnn.layer_table``.
-    """
+    """The network, a ``layer_table``, as solids of the size of what flows through it, its layers listed below
+    (Fig. 10). Side lengths grow with the logarithm of pixels, depths with that of channels, heights of vectors with
+    that of units."""
     groups = stages(table)
     figure, ax = plt.subplots(figsize=(10, 4.2))
     for place, group in enumerate(groups):
@@ -102,12 +90,8 @@ def parameter_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> Figure:
-    """How many pixels one unit of each layer sees, as squares drawn around the image's middle.
-
-    Args:
-        images: by title, uint8 (size, size), the same image at several sizes.
-        fields: columns ``layer`` and ``receptive field`` (pixels).
-    """
+    """How many pixels one unit of each ``layer`` sees (its ``receptive field``), as squares drawn around the middle of
+    the same image at several sizes, uint8 (size, size) by title."""
     figure, axes = plt.subplots(1, len(images), figsize=(9, 5))
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         picture(image, ax, "gray", GREYS, title)
@@ -117,8 +101,5 @@ def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> 
             ax.add_patch(Rectangle((middle - side / 2, middle - side / 2), side, side, fill=False, lw=2.5,
                                    ec=colour, label=f"{row['layer']}: {side} x {side}"))
         ax.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(fields))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(fields))
     return figure
-
-

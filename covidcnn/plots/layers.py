@@ -1,4 +1,7 @@
-"""Figures of what layers do, number by number: convolution, pooling, tanh, dense (Fig. 6 to 9)."""
+"""Figures of what layers do, number by number: convolution, pooling, tanh, dense (Fig. 6 to 9).
+
+Images are uint8 (height, width), feature maps float (height, width, channels); positions are (row, column).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,15 +21,8 @@ GREYS = (0, 255)
 
 def picture(values: np.ndarray, ax: Axes, cmap: str, limits: tuple[float, float] | None = None,
             title: str = "") -> Axes:
-    """An array (height, width) as an image, without ticks and without the style's half frame.
-
-    Args:
-        values: an image, a feature map or a kernel.
-        ax: drawn on.
-        cmap: name of a colour map.
-        limits: values at its ends; None takes the smallest and the largest.
-        title: over the picture.
-    """
+    """An image, a feature map or a kernel (height, width), without ticks and without the style's half frame; the colour
+    map ends at ``limits``, or at the smallest and largest value."""
     low, high = limits or (values.min(), values.max())
     ax.imshow(values, cmap=cmap, vmin=low, vmax=high)
     ax.set(xticks=[], yticks=[], title=title)
@@ -48,7 +44,7 @@ def number_grid(values: np.ndarray, ax: Axes, decimals: int = 2, cmap: str = "gr
 
 
 def frame(ax: Axes, corner: tuple[float, float], side: float, colour: str, width: float = 2.5) -> None:
-    """Frame the cells from ``corner`` (row, column), ``side`` cells wide and high."""
+    """Frame the cells from ``corner``, ``side`` cells wide and high."""
     ax.add_patch(Rectangle((corner[1] - 0.5, corner[0] - 0.5), side, side, fill=False, ec=colour, lw=width,
                            clip_on=False, zorder=3))
 
@@ -64,13 +60,13 @@ def convolution_steps(image: np.ndarray, kernel: np.ndarray, bias: float, respon
     """One 3 x 3 kernel on one image, worked out in numbers at some positions (Fig. 6).
 
     Args:
-        image: uint8 (height, width).
+        image: as above.
         kernel: float (3, 3); the layer multiplies it with pixels divided by 255.
         bias: of the kernel.
         response: float (height, width), before ReLU.
-        corner: (row, column) of the patch that is shown.
+        corner: of the patch that is shown.
         side: of the patch, in pixels.
-        positions: (row, column) in the image of the windows' centres, inside the patch.
+        positions: of the windows' centres in the image, inside the patch.
     """
     figure = plt.figure(figsize=(10, 8.2))
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.3, 4.4), squeeze=False).flat
@@ -114,22 +110,11 @@ def _equation(axes: np.ndarray, window: np.ndarray, kernel: np.ndarray, bias: fl
 
 
 def feature_maps(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbers: Sequence[int]) -> Figure:
-    """Kernels of the first layer, and below each the feature map it makes of an image (Fig. 6).
-
-    Args:
-        image: uint8 (height, width).
-        kernels: float (3, 3, n), in the order of ``numbers``.
-        maps: float (height, width, n), after ReLU.
-        numbers: which kernels of the layer these are, from 0.
-    """
+    """Kernels of the first layer, float (3, 3, n), and below each the feature map it makes of an image, after ReLU;
+    ``numbers`` says which kernels of the layer these are, from 0 (Fig. 6)."""
     half = -(-len(numbers) // 2)
-    figure = plt.figure(figsize=(10, 6.2))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, half * 0.72), squeeze=False).flat
-    picture(image, left.subplots(), "gray", GREYS, "the image")
-    axes = right.subplots(4, half, height_ratios=(1, 2.2, 1, 2.2), squeeze=False)
+    figure, axes = _beside_image(image, (10, 6.2), half * 0.72, 4, half, (1, 2.2, 1, 2.2))
     limits = _diverging(kernels)
-    for ax in axes.flat:
-        ax.axis("off")
     for place, number in enumerate(numbers):
         row, column = 2 * (place // half), place % half
         picture(kernels[..., place], axes[row, column], "RdBu_r", limits, f"kernel {number}")
@@ -139,22 +124,23 @@ def feature_maps(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbe
     return figure
 
 
-def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
-               ) -> Figure:
-    """Feature maps of one image at several depths, a row a layer.
-
-    Args:
-        image: uint8 (height, width).
-        maps: by layer, float (height, width, channels).
-        channels: by layer, those to show, as many for each.
-    """
-    shown = max(len(chosen) for chosen in channels.values())
-    figure = plt.figure(figsize=(10, 1.65 * len(maps)))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 0.62 * shown), squeeze=False).flat
+def _beside_image(image: np.ndarray, size: tuple[float, float], width: float, rows: int, columns: int,
+                  heights: Sequence[float] | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure with the image on the left, and ``width`` times as wide on the right axes that are off."""
+    figure = plt.figure(figsize=size)
+    left, right = figure.subfigures(1, 2, width_ratios=(1, width), squeeze=False).flat
     picture(image, left.subplots(), "gray", GREYS, "the image")
-    axes = right.subplots(len(maps), shown, squeeze=False)
+    axes = right.subplots(rows, columns, height_ratios=heights, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
+    return figure, axes
+
+
+def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
+               ) -> Figure:
+    """Feature maps of one image at several depths, a row a layer: those ``channels`` of each layer's maps."""
+    shown = max(len(chosen) for chosen in channels.values())
+    figure, axes = _beside_image(image, (10, 1.65 * len(maps)), 0.62 * shown, len(maps), shown)
     for row, (name, values) in zip(axes, maps.items(), strict=True):
         for ax, channel in zip(row, channels[name], strict=False):
             ax.axis("on")
@@ -164,13 +150,8 @@ def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapp
 
 
 def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95, reach: float = 6) -> Figure:
-    """Where pre-activations fall on the tanh curve, a case beside the other (Fig. 7).
-
-    Args:
-        cases: pre-activations by the case's name.
-        threshold: outputs beyond it, in absolute value, count as saturated.
-        reach: values beyond it are counted in the histogram's end bars.
-    """
+    """Where pre-activations, by a case's name, fall on the tanh curve (Fig. 7). Outputs beyond the threshold, in
+    absolute value, count as saturated; values beyond the reach are counted in the histogram's end bars."""
     figure = plt.figure(figsize=(10, 5))
     edge, line = np.arctanh(threshold), np.linspace(-reach, reach, 400)
     for part, (name, values) in zip(figure.subfigures(1, len(cases), squeeze=False).flat, cases.items(), strict=True):
@@ -202,12 +183,12 @@ def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.nda
 
 def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6
             ) -> Figure:
-    """A feature map before and after 2 x 2 pooling, whole and in numbers (Fig. 8).
+    """A feature map, float (height, width), before and after 2 x 2 pooling, whole and in numbers (Fig. 8).
 
     Args:
-        before: float (height, width).
+        before: the map.
         pooled: by name, float (height // 2, width // 2); the first is max pooling.
-        corner: (row, column) of the patch shown in numbers, both even.
+        corner: of the patch shown in numbers, both even.
         side: of the patch, even.
     """
     maps = {"before pooling": before, **pooled}
@@ -235,12 +216,8 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
 
 
 def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndarray, bias: float) -> Figure:
-    """How a dense layer's activations add up to a probability, a row an image (Fig. 9).
-
-    Args:
-        images: by label, the negative class first, uint8 (height, width).
-        contributions: float (images, units), activation times output weight.
-        bias: of the output unit.
+    """How a dense layer's activations add up to a probability, a row an image, by label, the negative class first
+    (Fig. 9). Contributions, float (images, units), are activation times output weight; the bias is the output unit's.
     """
     figure, rows = plt.subplots(len(images), 3, figsize=(10, 3.1 * len(images)), width_ratios=(1, 2, 1.3),
                                 squeeze=False)
@@ -271,7 +248,7 @@ def unit_parts(images: Mapping[str, np.ndarray], parts: np.ndarray, units: Seque
     """What each part of the image adds to one unit of the dense layer (Fig. 9, 'different parts').
 
     Args:
-        images: by label, uint8 (height, width).
+        images: by label.
         parts: float (images, rows, columns), the unit's sum split by position of the last feature map.
         units: the unit shown for each image.
     """
