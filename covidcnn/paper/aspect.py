@@ -106,8 +106,8 @@ def learns(images: pd.DataFrame, replicate: int) -> np.ndarray:
 
 
 def training_images(images: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -> pd.DataFrame:
-    """What an arm learns from: ``pairs`` images of each class, the nearest where classes are matched; DataError if there
-    are fewer."""
+    """What an arm learns from: ``pairs`` images of each class, the nearest where classes are matched; DataError if
+    there are fewer."""
     half = images[learns(images, replicate)]
     normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     if arm.calipers:

@@ -20,8 +20,6 @@ _SETTLING_EPOCHS = 2
 _COMPARED_EPOCHS = 3
 """Of the end and of the middle of a training: validation loss has spikes, so that one epoch decides nothing."""
 
-# ---------------------------------------------------------------- false alarms
-
 
 def many_false_alarms(arm: str, evidence: Evidence) -> Finding:
     """Share of NORMAL test images predicted PNEUMONIA, nothing processed - that of the paper's final model, 29 of 234.
@@ -79,9 +77,6 @@ def _unless_nothing(explained: Difference, what: str, found: Finding) -> Finding
                    ours=f"{what} {shown(explained)}; {found.ours}")
 
 
-# ---------------------------------------------------------------- over-fitting, from the histories
-
-
 def prevents_over_fitting(arm: str, without: Settings, with_it: Settings, evidence: Evidence) -> Finding:
     """How much more validation loss rises without something than with it; without settings: the arm's first condition.
     Supported only where it rises at all without: a loss that merely falls more slowly is no over-fitting."""
@@ -96,11 +91,7 @@ def prevents_over_fitting(arm: str, without: Settings, with_it: Settings, eviden
 def _rises(condition: Condition) -> np.ndarray:
     """By seed, the mean logarithm of validation loss over the last three epochs - that over the three in the middle:
     float (seeds,), above 0 where it rises again. Of fixed epochs, because 'the last - the lowest' grows with noise.
-
-    Raises:
-        Untestable: a training never predicted more validation images correctly than their larger class has; what learnt
-            nothing cannot over-fit.
-    """
+    Untestable if a training never did better than predicting the larger class: it learnt nothing to over-fit."""
     positive = condition.validation_images["positive"].mean()
     stuck = sum(history["val_accuracy"].max() <= max(positive, 1 - positive) + 1e-6 for history in condition.histories)
     if stuck:
@@ -110,9 +101,6 @@ def _rises(condition: Condition) -> np.ndarray:
     middle = (len(logarithms[0]) - _COMPARED_EPOCHS) // 2
     return np.array([losses[-_COMPARED_EPOCHS:].mean() - losses[middle:middle + _COMPARED_EPOCHS].mean()
                      for losses in logarithms])
-
-
-# ---------------------------------------------------------------- the rest
 
 
 def training_converges(arm: str, evidence: Evidence) -> Finding:
@@ -132,10 +120,8 @@ def small_validation_fluctuates(arm: str, evidence: Evidence, settling: int = _S
 
 
 def _jumps(condition: Condition, settling: int) -> np.ndarray:
-    """Mean change of balanced validation accuracy from epoch to epoch, after the settling epochs, by seed.
-
-    Balanced, because of the 16 published images half are NORMAL and of the others a quarter.
-    """
+    """Mean change of balanced validation accuracy from epoch to epoch, after the settling epochs, by seed. Balanced,
+    because of the 16 published images half are NORMAL and of the others a quarter."""
     positive = condition.validation_images["positive"].mean()
     jumps = []
     for history in condition.histories:

@@ -12,17 +12,9 @@ from matplotlib.figure import Figure
 from covidcnn.evaluation.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.paper import reported
+from covidcnn.paper import reported, tables
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, paper_lead
-from covidcnn.paper.tables import (
-    AS_PUBLISHED,
-    OPTIMIZER_ARMS,
-    compares_validations,
-    new_pair,
-    predicts_at_own_threshold,
-    rank_table,
-    setting_in_words,
-)
+from covidcnn.paper.tables import AS_PUBLISHED, OPTIMIZER_ARMS, compares_validations, setting_in_words
 from covidcnn.plots import comparisons
 from covidcnn.plots.style import legend_below
 from covidcnn.study import verdicts
@@ -56,7 +48,7 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
     for name, arm in evidence.arms.items():
-        if predicts_at_own_threshold(arm):
+        if tables.predicts_at_own_threshold(arm):
             yield _recipe(arm)
             continue
         yield (f"{arm.name}-accuracy", accuracy_figure(arm, evidence.baseline),
@@ -99,12 +91,8 @@ def _phrase(name: str, value: Any) -> str:
 
 
 def accuracy_figure(arm: ArmResults, baseline: pd.DataFrame | None = None) -> Figure:
-    """Test accuracy at 0.5 of every seed, and the prediction interval for a new run, a row a condition.
-
-    Args:
-        arm: a finished arm.
-        baseline: scores of simple models; ridge on test becomes a dashed line.
-    """
+    """Test accuracy at 0.5 of every seed, and the prediction interval for a new run, a row a condition; of scores of
+    simple models, those of ridge on test become a dashed line."""
     values = {label: condition.values(accuracy) for label, condition in conditions_by_name(arm).items()}
     published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
     if compares_validations(arm):
@@ -125,11 +113,7 @@ def seeds_figure(values: Mapping[str, np.ndarray], quantity: str, paper: Mapping
 
 def validation_figure(arm: ArmResults) -> Figure:
     """Validation and test results at 0.5, a row a condition: specificity; of validation designs, which differ in the
-    class shares of their images, accuracy at those of test.
-
-    Raises:
-        Untestable: a training diverged and left no validation scores.
-    """
+    class shares of their images, accuracy at those of test. Untestable if a training diverged."""
     quantity, metric = _compared(arm)
     labelled = conditions_by_name(arm)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(labelled) + 1.6))
@@ -149,7 +133,7 @@ def _nadam(arm: ArmResults) -> Named:
     found, (nadam, rivals) = nadam_differences(arm, "accuracy"), nadam_and_rivals(arm)
     # The paper tuned nothing, so that its leads belong beside those of learning rates as they come.
     published = {f"Nadam - {rival}": paper_lead(rival) for rival in found} if arm.name == AS_PUBLISHED else None
-    pairs = {f"Nadam - {name}": new_pair(nadam.values(accuracy), rival.values(accuracy))[0]
+    pairs = {f"Nadam - {name}": tables.new_pair(nadam.values(accuracy), rival.values(accuracy))[0]
              for name, rival in rivals.items()}
     figure, ax = plt.subplots(figsize=(7, 3.2))
     comparisons.differences({f"Nadam - {rival}": difference for rival, difference in found.items()}, published,
@@ -162,7 +146,7 @@ def _nadam(arm: ArmResults) -> Named:
 
 def _ranks(arm: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(6.5, 3.4))
-    comparisons.rank_probabilities(rank_table(arm).set_index("optimizer").rename(
+    comparisons.rank_probabilities(tables.rank_table(arm).set_index("optimizer").rename(
         columns=lambda name: name.removeprefix("rank ")), ax)
     return (f"{arm.name}-ranks", figure, f"{arm.title}: the probability of each rank, as far as seeds and patients "
             "allow; blank: below 0.005.")

@@ -24,8 +24,6 @@ from covidcnn.study.verdicts import Finding
 Settings = Mapping[str, Any]
 """Of a recipe, by name: those that tell a condition from the others of its arm."""
 
-# ---------------------------------------------------------------- the paper, the files, the network
-
 
 def image_count(_: Evidence) -> Finding:
     """How many images the published set has."""
@@ -104,9 +102,6 @@ def _built() -> dict[str, str]:
             "output": f"{output.units}, {output.activation.__name__}"}
 
 
-# ---------------------------------------------------------------- values of one run
-
-
 def value_of_one_run(arm: str, claimed: float, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
     """A value that the paper gives against our runs with an optimizer: a name in ``MEASURES``."""
     condition, is_loss = evidence.arms[arm].condition(optimizer=optimizer), quantity == "loss"
@@ -114,9 +109,6 @@ def value_of_one_run(arm: str, claimed: float, optimizer: str, quantity: str, ev
         # The loss of a diverged training is none, and one would rule the mean of all.
         condition.require_all()
     return verdicts.one_run(claimed, condition.values(MEASURES[quantity]), logarithmic=is_loss)
-
-
-# ---------------------------------------------------------------- one better than another
 
 
 def better(arm: str, first: Settings, second: Settings, metric: Metric, evidence: Evidence) -> Finding:
@@ -130,15 +122,8 @@ def better(arm: str, first: Settings, second: Settings, metric: Metric, evidence
 
 
 def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
-    """Nadam against each other optimizer of an arm, by rival; positive where Nadam is better.
-
-    Args:
-        arm: of optimizers.
-        quantity: 'accuracy' or 'loss', of which logarithms are compared.
-
-    Raises:
-        Untestable: by loss, if a training diverged.
-    """
+    """Nadam against each other optimizer of an arm, by rival; positive where Nadam is better: by 'accuracy', or by the
+    logarithm of 'loss' (Untestable if a training diverged)."""
     nadam, rivals = nadam_and_rivals(arm)
     if quantity == "accuracy":
         return {name: arm.difference(nadam, rival) for name, rival in rivals.items()}

@@ -68,12 +68,8 @@ def new_seeds_table(new: Condition, others: Mapping[str, Condition]) -> pd.DataF
 
 
 def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The same conditions at several sizes: medians over seeds of specificity and sensitivity at 0.5.
-
-    Args:
-        arms: by size of the images in pixels.
-        twins: settings of conditions that each arm has, by the condition's name.
-    """
+    """The same conditions (``twins``: their settings by name) in arms by size of the images in pixels: medians over
+    seeds of specificity and sensitivity at 0.5."""
     return pd.DataFrame([
         {"condition": name, "px": size, "seeds": len(one.seeds)} | {
             f"{quantity}, {images}": np.median(values(metric))

@@ -63,23 +63,17 @@ def contrast_table(found: list[Contrast]) -> pd.DataFrame:
     return table
 
 
-# ---------------------------------------------------------------- 1: is it reached, and by which optimizer?
-
-
 def _rivals(arm: ArmResults) -> Iterator[Contrast]:
+    """Question 1: is it reached, and by which optimizer?"""
     nadam, rivals = nadam_and_rivals(arm)
     for name, rival in rivals.items():
         yield Contrast("1 reached", "secondary", arm.name, f"Nadam - {name}", "accuracy", arm.difference(nadam, rival))
 
 
 def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
-    """Test accuracy by optimizer under the public recipe and under the text's, and the difference, of two samples of
-    seeds whose variances may differ (Welch's t), widened by the variance from test patients.
-
-    Args:
-        first: arm 1 of the first study, the paper's text.
-        second: arm 1 of the second, the public recipe; on the same test images.
-    """
+    """Test accuracy by optimizer in arm 1 of the second study, the public recipe, and of the first, the paper's text,
+    and the difference, of two samples of seeds whose variances may differ (Welch's t), widened by the variance from
+    test patients."""
     rows = []
     for condition in second.conditions:
         optimizer = condition.recipe.optimizer
@@ -97,10 +91,8 @@ def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ---------------------------------------------------------------- 2: which ingredient does it?
-
-
 def _ingredients(arm: ArmResults) -> Iterator[Contrast]:
+    """Question 2: which ingredient does it?"""
     by_name = ingredients_of(arm)
     plain, height = by_name[NO_ZOOM], by_name[HEIGHT_ZOOM]
     of = partial(Contrast, "2 ingredient", arm=arm.name, measure="accuracy")
@@ -158,9 +150,6 @@ def jump_table(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ---------------------------------------------------------------- 3: what does choosing on test buy?
-
-
 def accuracy_by_epoch(condition: Condition) -> np.ndarray:
     """Test accuracy after each epoch: float (seeds, epochs)."""
     labels, ones = condition.images["positive"].to_numpy(), np.ones(len(condition.images))
@@ -169,12 +158,8 @@ def accuracy_by_epoch(condition: Condition) -> np.ndarray:
 
 
 def chosen_scores(condition: Condition, rule: str) -> np.ndarray:
-    """Test scores of the epoch that a rule chooses in each training: float (seeds, test images).
-
-    Args:
-        condition: with scores after every epoch.
-        rule: 'last'; 'validation accuracy' or 'validation loss', of equals the first; 'test accuracy', a leak.
-    """
+    """Test scores of the epoch that a rule chooses in each training: float (seeds, test images). The rules are 'last';
+    'validation accuracy' or 'validation loss', of equals the first; 'test accuracy', a leak."""
     if rule == "test accuracy":
         epochs = accuracy_by_epoch(condition).argmax(axis=1)
     elif rule == "last":
@@ -193,6 +178,7 @@ def _over_the_last(arm: ArmResults, condition: Condition, rule: str, rank: str, 
 
 
 def _epochs(public: ArmResults) -> Iterator[Contrast]:
+    """Question 3: what does choosing on test buy?"""
     yield _over_the_last(public, public.condition(optimizer="Nadam"), "test accuracy", "primary", _LEAK)
 
 
@@ -229,10 +215,8 @@ def expected_best(values: np.ndarray, k: int) -> float:
     return float(weights @ ordered)
 
 
-# ---------------------------------------------------------------- 4: imbalance again
-
-
 def _balance(arm: ArmResults) -> Iterator[Contrast]:
+    """Question 4: imbalance again."""
     zoomed = arm.condition(augmentation=ZOOM, balance="none")
     weighted = arm.condition(augmentation=NO_ZOOM, balance="class-weight")
     of = partial(Contrast, "4 imbalance", arm=arm.name)

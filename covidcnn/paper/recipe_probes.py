@@ -69,12 +69,8 @@ def explained(arm: ArmResults) -> Iterator[Contrast]:
 
 def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
-    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open).
-
-    Args:
-        probes: the arm whose trainings were scored under perturbations.
-        ingredients: the arm whose augmentations are compared.
-    """
+    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open). The arms are that whose
+    trainings were scored under perturbations, and that whose augmentations are compared."""
     probed, by_name = probe(probes), ingredients_of(ingredients)
 
     def gain(*terms: tuple[float, str]) -> Difference:

@@ -7,28 +7,10 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.measures import MEASURES, accuracy, sensitivity, specificity
-from covidcnn.paper import causes, reported
+from covidcnn.paper import causes, recipe_arms, recipe_contrasts, recipe_probes, reported
 from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure
-from covidcnn.paper.recipe_arms import (
-    CAUSES,
-    INGREDIENT_NAMES,
-    INGREDIENTS,
-    NO_ZOOM,
-    PUBLIC_RECIPE,
-    SMALL,
-    ZOOM,
-    ingredients_of,
-)
-from covidcnn.paper.recipe_contrasts import (
-    best_of_table,
-    between_studies,
-    contrast_table,
-    contrasts,
-    jump_table,
-    most_of_it,
-)
-from covidcnn.paper.recipe_probes import hypothesis_verdicts, predictions, stretch_table
+from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, PUBLIC_RECIPE, ZOOM, ingredients_of
 from covidcnn.paper.tables import evidence_tables, spread
 from covidcnn.plots.comparisons import by_stretch, two_recipes
 from covidcnn.plots.style import legend_below
@@ -36,21 +18,16 @@ from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
 from covidcnn.study.verdicts import one_run
 
-ARMS_OF = {"128 px": (CAUSES, INGREDIENTS), "64 px": (SMALL, SMALL)}
+ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (recipe_arms.SMALL, recipe_arms.SMALL)}
 """Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
 
 
 def recipe_tables(second: Evidence, first: Evidence) -> Tables:
-    """Every table that the finished arms of the second study allow.
-
-    Args:
-        second: of the second study.
-        first: of the first, whose arm 1 is the text's recipe.
-    """
+    """Every table that the finished arms of the second study allow, beside the first's arm 1, the text's recipe."""
     tables = evidence_tables(second)
-    found, public = contrasts(second), second.arms.get(PUBLIC_RECIPE)
+    found, public = recipe_contrasts.contrasts(second), second.arms.get(PUBLIC_RECIPE)
     if found:
-        tables["contrasts"] = (contrast_table(found), (
+        tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
             "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients; "
             "secondary p by Holm within a question and arm; 'above 0' is the verdict by p."))
     if public:
@@ -58,9 +35,9 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
             "Question 1: test accuracy by optimizer at 224 px, threshold 0.5: the paper's one run; the median over "
             "seeds, the 95 % prediction interval for a new run, and the verdict on the paper's value; under the text's "
             "recipe (first study), and the difference of the means with its 95 % interval."))
-        tables["choosing"] = (best_of_table(public), (
+        tables["choosing"] = (recipe_contrasts.best_of_table(public), (
             "Question 3, descriptive: what looking at test buys, under the public recipe at 224 px."))
-    jumps = jump_table(second)
+    jumps = recipe_contrasts.jump_table(second)
     if len(jumps):
         tables["jumps"] = (jumps, "Question 2, descriptive: how far test accuracy moves from one epoch to the next, "
                                   "from the sixth on, by learning rate.")
@@ -68,14 +45,14 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
         name = px.replace(" ", "-")
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
             f"Question 2 at {px}: what an ingredient reaches on test at 0.5, medians over seeds."))
-        tables[f"most-{name}"] = (most_of_it(ingredients), (
+        tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
             f"Question 2 at {px}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
-        verdicts = hypothesis_verdicts(probes, ingredients)
-        tables[f"predictions-{name}"] = (predictions(probes, ingredients), (
+        verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
+        tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
             f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it holds. "
             f"Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
         for augmentation, slug in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
-            tables[f"stretches-{name}-{slug}"] = (stretch_table(probes, augmentation), (
+            tables[f"stretches-{name}-{slug}"] = (recipe_probes.stretch_table(probes, augmentation), (
                 f"Question 5 at {px}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
                 "predictions that flip, when images are perturbed before scoring; means over seeds."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
@@ -91,7 +68,7 @@ def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
 
 def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
     """Question 1: a row an optimizer, the paper's accuracy, ours under both recipes, and the verdict."""
-    both = between_studies(text, arm).set_index("optimizer")
+    both = recipe_contrasts.between_studies(text, arm).set_index("optimizer")
     rows = []
     for condition in arm.conditions:
         optimizer, values = condition.recipe.optimizer, condition.values(accuracy)
@@ -150,7 +127,7 @@ def _stretches(px: str, arm: ArmResults) -> Named:
     figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
     trained = {NO_ZOOM: "trained with flips and shifts", ZOOM: "trained with zoom too"}
     for ax, (augmentation, words) in zip(axes, trained.items(), strict=True):
-        by_stretch(stretch_table(arm, augmentation), ax)
+        by_stretch(recipe_probes.stretch_table(arm, augmentation), ax)
         ax.set_title(words, fontsize="medium")
     axes[1].set_ylabel("")
     return (f"stretch-{px.replace(' ', '-')}", legend_below(figure, 3), f"Specificity at {px} when images are "

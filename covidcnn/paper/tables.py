@@ -8,17 +8,10 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn.data.facts import TEST_COPIES
+from covidcnn.evaluation import statistics
 from covidcnn.evaluation.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evaluation.statistics import (
-    Difference,
-    Untestable,
-    holm,
-    mcnemar_pair,
-    minimum_detectable_difference,
-    prediction_interval,
-    rank_probabilities,
-)
+from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, prediction_interval
 from covidcnn.paper import reported
 from covidcnn.paper.causes import gain_on_test
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimizers_at_the_edge, paper_lead
@@ -128,11 +121,8 @@ def spread(values: np.ndarray) -> dict[str, float]:
 
 
 def aim_table(arm: ArmResults) -> pd.DataFrame:
-    """What arm 7 aims at and what it reaches, at the threshold from validation: medians over seeds.
-
-    The aim is the paper's in images, from the one confusion matrix that fits it: 579 of 624 and 205 of 234. Its 92.79 %
-    are rounded up, and 579 images would not reach them.
-    """
+    """What arm 7 aims at and what it reaches, at the threshold from validation: medians over seeds. The aim is the
+    paper's in images, from the one confusion matrix that fits it: its 92.79 % are rounded up from 579 of 624."""
     (condition,), (theirs,) = arm.conditions, reported.matrices_that_fit()
     rows = []
     for name, metric, images in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
@@ -184,17 +174,10 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
 
 
 def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The 95 % prediction intervals for the difference of two new runs on the same images.
-
-    Args:
-        first: float (seeds,), of the runs of one condition.
-        second: of the other, the same seeds.
-
-    Returns:
-        If both runs have one seed, and if each has its own, where what the seed does to both does not cancel: the
-        variances of both runs, and of the mean difference, which is paired. Of degrees of freedom the fewest that are
-        possible, seeds - 1.
-    """
+    """The 95 % prediction intervals for the difference of two new runs on the same images, from the runs of two
+    conditions, float (seeds,), the same seeds: if both new runs have one seed, and if each has its own, where what the
+    seed does to both does not cancel: the variances of both runs, and of the mean difference, which is paired. Of
+    degrees of freedom the fewest that are possible, seeds - 1."""
     differences, seeds = first - second, len(first)
     variance = np.var(first, ddof=1) + np.var(second, ddof=1) + np.var(differences, ddof=1) / seeds
     centre, half = float(differences.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.sqrt(variance))
@@ -223,7 +206,7 @@ def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
 def _difference(difference: Difference) -> dict[str, float]:
     return {"seeds": difference.seeds, "mean difference": difference.mean, "low": difference.low,
             "high": difference.high, "p": difference.p_value,
-            "detectable": minimum_detectable_difference(difference),
+            "detectable": statistics.minimum_detectable_difference(difference),
             "standard deviation over seeds": difference.seed_deviation,
             "standard error, patients": difference.patient_error}
 
@@ -238,7 +221,7 @@ def rank_table(arm: ArmResults) -> pd.DataFrame:
     """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
     values = pd.DataFrame({condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions})
     by_draw = np.stack([mean_by_draw(arm, condition) for condition in arm.conditions], axis=1)
-    return rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
+    return statistics.rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
 
 
 def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:

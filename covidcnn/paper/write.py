@@ -26,19 +26,9 @@ FROZEN_CLAIMS = "frozen-claims.csv"
 
 
 def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
-    """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger. The same store, which is
-    only read, gives the same files.
-
-    Args:
-        protocol: whose arms the store's trials stand in.
-        store: of these trials.
-        folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
-        second: of the second study, for the ledger's column on the public recipe.
-
-    Raises:
-        DataError: a result is damaged.
-        UserError: the folder cannot be written.
-    """
+    """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger, which has a column on the
+    public recipe if there is a second study. The same store, which is only read, gives the same files. DataError if a
+    result is damaged, UserError if the folder cannot be written."""
     evidence = read_evidence(protocol, store)
     claims = ledger(SECTIONS, evidence)
     if second and second.arms:
@@ -84,12 +74,8 @@ def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
 
 def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
     """What the public recipe makes of the claims that rest on the text's, by the same rules: the second column of the
-    ledger. The second study's arms stand in for those of the first.
-
-    Returns:
-        Indexed by claim: ``public_verdict`` and ``public_ours``, and ``holds``, the recipes for which the claim does;
-        all empty where one recipe is all there is.
-    """
+    ledger. The second study's arms stand in for those of the first. Indexed by claim: ``public_verdict`` and
+    ``public_ours``, and ``holds``, the recipes for which the claim does; all empty where there is one recipe alone."""
     public = second.arms.get(PUBLIC_RECIPE)
     stand_in = replace(second, baseline=first.baseline, arms={
         **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})

@@ -25,15 +25,9 @@ Values = Mapping[str, np.ndarray]
 def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float] | None = None,
                         ax: Axes | None = None, baseline: tuple[str, float] | None = None,
                         intervals: bool = True) -> Axes:
-    """Each seed's value and their median, and the 95 % prediction interval for a new run.
-
-    Args:
-        values: by condition; with intervals, shares of images in 0..1.
-        quantity: the axis label.
-        paper: the paper's value of a condition, where it gives one.
-        baseline: name and value of a simple model, a dashed line through all rows.
-        intervals: whether the prediction intervals are drawn.
-    """
+    """Each seed's value and their median, and unless left out the 95 % prediction intervals for a new run, of shares in
+    0..1; beside them the paper's value of a condition, where it gives one, and the name and value of a simple model as
+    a dashed line. ``quantity``, here and below, is the axis label."""
     ax = ax or plt.gca()
     rows = rows_from_above(values)
     if baseline is not None:
@@ -52,13 +46,8 @@ def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float
 
 def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quantity: str, ax: Axes | None = None
                 ) -> Axes:
-    """Each seed's value under two recipes, one above the other, with the 95 % prediction intervals for a new run.
-
-    Args:
-        values: by recipe and condition; of two recipes; shares in 0..1.
-        paper: the paper's value by condition.
-        quantity: the axis label.
-    """
+    """Each seed's value, shares in 0..1, under two recipes, one above the other, with the 95 % prediction intervals for
+    a new run, and the paper's value by condition."""
     ax = ax or plt.gca()
     rows = rows_from_above(paper)
     for (recipe, of_recipe), (colour, marker, offset) in zip(
@@ -73,7 +62,7 @@ def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quanti
 
 
 def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axes | None = None) -> Axes:
-    """A quantity on validation and on test images: each seed, joined medians; ``quantity`` is the axis label."""
+    """A quantity on validation and on test images: each seed, joined medians."""
     ax = ax or plt.gca()
     rows = rows_from_above(validation)
     for name, row in rows.items():
@@ -92,23 +81,16 @@ def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axe
 def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None = None,
                 quantity: str = "accuracy", ax: Axes | None = None,
                 new_pairs: Mapping[str, tuple[float, float]] | None = None) -> Axes:
-    """Mean differences with their 95 % intervals, a row each; the dotted line is no difference.
-
-    Args:
-        found: by name.
-        claimed: the paper's difference, where it gives one.
-        quantity: what differs.
-        new_pairs: the prediction interval for a new pair of runs, with which a claimed difference compares.
-    """
+    """Mean differences by name with their 95 % intervals; the dotted line is no difference. Where the paper claims a
+    difference, the prediction interval for a new pair of runs is what it compares with."""
     ax = ax or plt.gca()
     rows = rows_from_above(found)
     ax.axvline(0, ls=":", color="0.5")
     for name, interval in (new_pairs or {}).items():
         _bar(ax, interval, rows[name], "a new pair of runs, 95 %" if rows[name] == 0 else None)
-    for name, row in rows.items():
-        one = found[name]
-        ax.errorbar(one.mean, row, xerr=[[one.mean - one.low], [one.high - one.mean]], fmt="o", color=HERE, capsize=4,
-                    label="here, mean with 95 % interval" if row == 0 else None)
+    means, lows, highs = np.array([[one.mean, one.low, one.high] for one in found.values()]).T
+    ax.errorbar(means, list(rows.values()), xerr=[means - lows, highs - means], fmt="o", color=HERE, capsize=4,
+                label="here, mean with 95 % interval")
     _diamonds(ax, claimed, rows, "paper, one pair of runs")
     return label_rows(ax, rows, f"difference in {quantity}")
 
@@ -126,14 +108,8 @@ def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, quantity: str, ax: Axes | None = None
              ) -> Axes:
-    """A quantity over the share of NORMAL images in training, on validation and on test: each seed, joined medians.
-
-    Args:
-        shares: of NORMAL in training, in 0..1, ascending.
-        validation: float (shares, seeds).
-        test: likewise.
-        quantity: the axis label.
-    """
+    """A quantity, float (shares, seeds), over the share of NORMAL images in training, in 0..1 and ascending, on
+    validation and on test: each seed, joined medians."""
     ax = ax or plt.gca()
     percent = 100 * np.asarray(shares)
     for values, colour, marker, style, offset, label in ((validation, VALIDATION, "s", "--", -0.4, "validation"),
@@ -148,12 +124,7 @@ def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, 
 
 def moved_predictions(moves: Values, ax: Axes | None = None) -> Axes:
     """Where a threshold from validation moves each training's predictions, from those at 0.5, in the plane of the ROC
-    curve.
-
-    Args:
-        moves: for 'validation' and 'test', float (seeds, 2, 2): at 0.5 and at the other threshold, each as
-            (sensitivity, specificity).
-    """
+    curve: for 'validation' and 'test', float (seeds, 2 thresholds, sensitivity and specificity)."""
     ax = ax or plt.gca()
     for (name, of_seeds), colour, marker in zip(moves.items(), (VALIDATION, HERE), ("s", "o"), strict=True):
         for seed, rates in enumerate(of_seeds):
@@ -185,10 +156,11 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or plt.gca()
     parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")
     named = table.assign(axis=parts[0], factor=parts[1].astype(float), specificity=1 - table["false alarms"])
+    plain = named["perturbation"] == "none"
+    named.loc[plain, ["axis", "factor"]] = ["height", 1.0]
     for split, colour, marker in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
         own = named[named["split"] == split]
-        height = pd.concat([own[own["axis"] == "height"], own[own["perturbation"] == "none"].assign(factor=1.0)])
-        height = height.sort_values("factor")
+        height = own[own["axis"] == "height"].sort_values("factor")
         ax.errorbar(height["factor"], height["specificity"], yerr=[height["high"] - height["false alarms"],
                                                                    height["false alarms"] - height["low"]],
                     fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")

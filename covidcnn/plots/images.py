@@ -76,14 +76,9 @@ def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int
 
 
 def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]], task: Task = PNEUMONIA) -> Figure:
-    """Images of each class in train and test, here beside the paper (Fig. 2), if the task is the paper's. Bars are
-    shares, so that a small data set can be held beside the paper's; counts stand on the bars.
-
-    Args:
-        here: images by split (rows) and label (columns), as ``counts_table`` gives them.
-        paper: the paper's counts by split and label; a panel each.
-        task: whose classes are here.
-    """
+    """Images of each class in train and test, as ``counts_table`` gives them, beside the paper's counts by split and
+    label (Fig. 2), if the task is the paper's. Bars are shares, so that a small data set can be held beside the
+    paper's; counts stand on the bars."""
     colours = list(class_colours(task).values())
     figure, axes = plt.subplots(1, len(paper), figsize=(9, 3.6), sharey=True, squeeze=False)
     for ax, (split, counts) in zip(axes.flat, paper.items(), strict=True):
@@ -117,8 +112,8 @@ def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEU
     ax.plot([0, longest], [0, longest], ":", color="0.6", lw=1)
     ax.annotate("square", (0.72 * longest, 0.72 * longest), ha="center", va="bottom", size=9, color="0.4",
                 rotation=45, rotation_mode="anchor")
-    only = "one size, {} x {}: all images lie on this point".format(*sizes.iloc[0])
-    title = f"{len(images):,} images, {len(sizes):,} sizes" if len(sizes) > 1 else only
+    title = (f"{len(images):,} images, {len(sizes):,} sizes" if len(sizes) > 1 else
+             "one size, {} x {}: all images lie on this point".format(*sizes.iloc[0]))
     ax.set(xlabel="width [pixels]", ylabel="height [pixels]", xlim=(0, longest), ylim=(0, longest),
            aspect="equal", title=title)
     for handle in ax.legend(loc="upper left").legend_handles:

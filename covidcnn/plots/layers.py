@@ -49,6 +49,13 @@ def frame(ax: Axes, corner: tuple[float, float], side: float, colour: str, width
                            clip_on=False, zorder=3))
 
 
+def _cross_lines(ax: Axes, places: np.ndarray, **style: float) -> None:
+    """White lines across and down."""
+    for place in places:
+        ax.axhline(place, color="white", **style)
+        ax.axvline(place, color="white", **style)
+
+
 def _diverging(values: np.ndarray) -> tuple[float, float]:
     """Colour limits with zero in the middle."""
     largest = max(float(np.abs(values).max()), 1e-9)
@@ -57,17 +64,9 @@ def _diverging(values: np.ndarray) -> tuple[float, float]:
 
 def convolution_steps(image: np.ndarray, kernel: np.ndarray, bias: float, response: np.ndarray,
                       corner: tuple[int, int], side: int, positions: Sequence[tuple[int, int]]) -> Figure:
-    """One 3 x 3 kernel on one image, worked out in numbers at some positions (Fig. 6).
-
-    Args:
-        image: as above.
-        kernel: float (3, 3); the layer multiplies it with pixels divided by 255.
-        bias: of the kernel.
-        response: float (height, width), before ReLU.
-        corner: of the patch that is shown.
-        side: of the patch, in pixels.
-        positions: of the windows' centres in the image, inside the patch.
-    """
+    """One kernel, float (3, 3) with its bias, on one image's pixels divided by 255, worked out in numbers at some
+    positions, the centres of windows inside the patch that ``corner`` and ``side`` frame (Fig. 6). The response, float
+    (height, width), is that before ReLU."""
     figure = plt.figure(figsize=(10, 8.2))
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.3, 4.4), squeeze=False).flat
     whole, patch, result = upper.subplots(1, 3)
@@ -98,9 +97,8 @@ def _equation(axes: np.ndarray, window: np.ndarray, kernel: np.ndarray, bias: fl
         frame(ax, (0, 0), 3, colour)
         ax.text(1.32, 0.5, sign, transform=ax.transAxes, ha="center", va="center", size=18)
     output = products.sum() + bias
-    lines = [("sum of products", products.sum()), ("+ bias", bias), ("= before ReLU", output),
-             ("after ReLU", max(output, 0.0))]
-    for line, (name, value) in enumerate(lines):
+    for line, (name, value) in enumerate((("sum of products", products.sum()), ("+ bias", bias),
+                                          ("= before ReLU", output), ("after ReLU", max(output, 0.0)))):
         height, weight = 0.86 - 0.24 * line, "bold" if line == 2 else "normal"
         axes[3].text(0.62, height, name, ha="right", va="center", size=10, weight=weight)
         axes[3].text(0.98, height, f"{value:.3f}", ha="right", va="center", size=10, weight=weight)
@@ -183,14 +181,8 @@ def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.nda
 
 def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6
             ) -> Figure:
-    """A feature map, float (height, width), before and after 2 x 2 pooling, whole and in numbers (Fig. 8).
-
-    Args:
-        before: the map.
-        pooled: by name, float (height // 2, width // 2); the first is max pooling.
-        corner: of the patch shown in numbers, both even.
-        side: of the patch, even.
-    """
+    """A feature map, float (height, width), before and after 2 x 2 pooling (by name; the first is max pooling), whole,
+    and in numbers within the patch of this corner and side, all even (Fig. 8)."""
     maps = {"before pooling": before, **pooled}
     figure, axes = plt.subplots(2, len(maps), figsize=(10, 7.2))
     # A bright line along the border would leave the rest dark.
@@ -205,9 +197,7 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
         frame(upper, (row / step, column / step), side / step, "#D55E00")
         number_grid(cut, lower, cmap="viridis", limits=near, size=9 if step == 1 else 12)
         lower.set_title("there, framed: the largest of each four" if step == 1 else f"there, {name}")
-        for mark in range(0, len(cut) + 1, 2 // step):
-            lower.axhline(mark - 0.5, color="white", lw=4)
-            lower.axvline(mark - 0.5, color="white", lw=4)
+        _cross_lines(lower, np.arange(0, len(cut) + 1, 2 // step) - 0.5, lw=4)
     for top in range(0, side, 2):
         for left in range(0, side, 2):
             best = np.unravel_index(patch[top : top + 2, left : left + 2].argmax(), (2, 2))
@@ -245,21 +235,13 @@ def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndar
 
 
 def unit_parts(images: Mapping[str, np.ndarray], parts: np.ndarray, units: Sequence[int]) -> Figure:
-    """What each part of the image adds to one unit of the dense layer (Fig. 9, 'different parts').
-
-    Args:
-        images: by label.
-        parts: float (images, rows, columns), the unit's sum split by position of the last feature map.
-        units: the unit shown for each image.
-    """
+    """What each part of the images, by label, adds to one unit of the dense layer (Fig. 9, 'different parts'): float
+    (images, rows, columns), the unit's sum split by position of the last feature map; a unit an image."""
     figure, axes = plt.subplots(1, 2 * len(images), figsize=(10, 3), squeeze=False)
     for place, ((label, image), own, unit) in enumerate(zip(images.items(), parts, units, strict=True)):
         image_ax, grid = axes[0, 2 * place : 2 * place + 2]
         picture(image, image_ax, "gray", GREYS, f"label: {label}")
-        for line in range(1, len(own)):
-            place_of_line = line * len(image) / len(own) - 0.5
-            image_ax.axhline(place_of_line, color="white", lw=0.7, alpha=0.6)
-            image_ax.axvline(place_of_line, color="white", lw=0.7, alpha=0.6)
+        _cross_lines(image_ax, np.arange(1, len(own)) * len(image) / len(own) - 0.5, lw=0.7, alpha=0.6)
         if len(own) <= 8:
             number_grid(own, grid, cmap="RdBu_r", limits=_diverging(own), size=10)
         else:

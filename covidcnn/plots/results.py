@@ -91,12 +91,8 @@ def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> 
 
 
 def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray:
-    """Loss over epochs, a panel an optimizer: on validation each seed, and the mean in bold; in training the mean.
-
-    Args:
-        histories: columns ``optimizer``, ``seed``, ``epoch``, ``loss``, ``val_loss``.
-        axes: as many as optimizers, sharing their scales.
-    """
+    """Loss over epochs, an axes an optimizer: on validation each seed, and the mean in bold; in training the mean.
+    Histories have ``optimizer``, ``seed``, ``epoch``, ``loss``, ``val_loss``."""
     for ax, (optimizer, group) in zip(axes.flat, histories.groupby("optimizer", sort=False), strict=True):
         by_seed = group.pivot(index="epoch", columns="seed", values="val_loss")
         lines = ax.plot(by_seed, color=VALIDATION, lw=1, alpha=0.7)
@@ -105,10 +101,8 @@ def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray
         ax.plot(means["val_loss"], color=PAPER, lw=2, label="validation, mean")
         ax.plot(means["loss"], "--", color=TRAINING, lw=2, label="training, mean")
         ax.set(title=optimizer, yscale="log")
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("loss")
+    plt.setp(axes[-1], xlabel="epoch")
+    plt.setp(axes[:, 0], ylabel="loss")
     return axes
 
 

@@ -66,11 +66,8 @@ def apply_style() -> None:
 
 
 def save_picture(figure: Figure, folder: Path, name: str) -> None:
-    """Save a figure as ``NAME.png`` and ``NAME.svg``; the same figure gives the same files.
-
-    Raises:
-        UserError: they cannot be written.
-    """
+    """Save a figure as ``NAME.png`` and ``NAME.svg``; the same figure gives the same files. UserError if they cannot be
+    written."""
     for ending, varying in (("png", "Software"), ("svg", "Date")):
         with replacing(folder / f"{name}.{ending}") as temporary:
             figure.savefig(temporary, format=ending, metadata={varying: None})

@@ -31,11 +31,7 @@ _COLUMNS = ["time", "scored", "arm", "precision"]
 
 
 def open_store(folder: Path) -> TrialStore:
-    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each.
-
-    Raises:
-        UserError: the protocol cannot be read.
-    """
+    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each."""
     store = TrialStore(folder)
     # Of a link, or of '.', where it leads.
     path = folder.resolve().parent / PROTOCOL
@@ -43,14 +39,9 @@ def open_store(folder: Path) -> TrialStore:
 
 
 def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
-    """Log that a trial will score test images; refuse it where it stands in no arm, comes too early, or in another
-    precision than the trials of its arm before it. The first that is allowed freezes the protocol.
-
-    A trial that was killed and goes on is entered once; one that begins anew is entered again.
-
-    Raises:
-        UserError: it is refused, or cannot be entered.
-    """
+    """Log that a trial will score test images; refuse it (UserError) where it stands in no arm, comes too early, or in
+    another precision than the trials of its arm before it. The first that is allowed freezes the protocol. A trial
+    that was killed and goes on is entered once; one that begins anew is entered again."""
     if not trial.score_test:
         return
     protocol.require_selections()
@@ -70,12 +61,8 @@ def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
 
 
 def permit(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure, before test images are scored, that every choice is made, that the protocol is as it was when the
-    first was scored, and that the code is that of a commit.
-
-    Raises:
-        UserError: one of these does not hold.
-    """
+    """Raise a UserError unless, before test images are scored, every choice is made, the protocol is as it was when the
+    first was scored, and the code is that of a commit."""
     protocol.require_selections()
     if git_commit(protocol.path, protocol.selections_path).endswith(CHANGED):
         raise UserError(f"{protocol.path}: no test image is scored before the code, the protocol and "
@@ -90,12 +77,8 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
 
 
 def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure that rules, arms and selections are as they were when the first test image was scored, and that every
-    test score of the store was entered.
-
-    Raises:
-        UserError: they are not, or one of the two files is gone.
-    """
+    """Raise a UserError unless rules, arms and selections are as they were when the first test image was scored, every
+    test score of the store was entered, and neither file is gone."""
     frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, ACCESS_LOG))
     entered = set(read_access_log(protocol)["scored"])
     scored = {trial.key for trials in protocol.known_trials().values() for trial in trials or ()
@@ -127,16 +110,13 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
 
 
 def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
-    """Enter what is about to score the published test images: the key of a trial, or a model's name.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
+    """Enter what is about to score the published test images: the key of a trial, or a model's name; UserError if that
+    cannot be written."""
     path = protocol.path.with_name(ACCESS_LOG)
+    line = [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision]
     try:
         with path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(
-                [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision])
+            csv.writer(file, lineterminator="\n").writerow(line)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or give it back its rights"
                         ) from error
@@ -144,11 +124,7 @@ def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -
 
 def read_access_log(protocol: Protocol) -> pd.DataFrame:
     """Everything that was to score the published test images, also what the store no longer has: ``time``, ``scored``,
-    ``arm``, ``precision``.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    ``arm``, ``precision``; UserError if the file is damaged."""
     path = protocol.path.with_name(ACCESS_LOG)
     if not path.is_file():
         return pd.DataFrame(columns=_COLUMNS)
@@ -159,11 +135,7 @@ def read_access_log(protocol: Protocol) -> pd.DataFrame:
 
 
 def freeze(protocol: Protocol, store: TrialStore) -> None:
-    """Write the two files, once it is sure that the selections are what the trials of the store select.
-
-    Raises:
-        UserError: they are not.
-    """
+    """Write the two files; UserError if the selections are not what the trials of the store select."""
     for name, entry in protocol.selections().items():
         if selected_variants(selection_table(protocol, name, store)) != entry["variants"]:
             raise UserError(f"{protocol.selections_path}: '{name}' is not what its trials select; "

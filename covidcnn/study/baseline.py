@@ -27,10 +27,7 @@ _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
     """Score train (cross-validated by patient) and test images with both models into the store; as ``read_baseline``.
-
-    Raises:
-        UserError: the protocol has no baseline, or test images may not be scored yet (``access_log.permit``).
-    """
+    UserError if the protocol has no baseline, or test images may not be scored yet."""
     if not protocol.has_baseline:
         raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))
@@ -49,12 +46,8 @@ def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.Da
 
 
 def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
-    """How well size, aspect and colour of the files alone tell the classes of training images, kept in the store.
-
-    Args:
-        originals: images at their original sizes, or some of them.
-        store: the folder of the trial store.
-    """
+    """How well size, aspect and colour of the files alone, at their original sizes, tell the classes of training
+    images; written into the store."""
     measures = image_measures(originals.images, load_images(originals.root, originals.images, ImageSettings(32)))
     table = single_measure_auc(measures, samples=1000).assign(images=int((measures["split"] == "train").sum()))
     with replacing(store / _SIZES) as temporary:
@@ -64,11 +57,8 @@ def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
 
 def read_baseline(store: Path) -> pd.DataFrame | None:
     """The scores of the baseline: ``model``, ``split`` ('train', cross-validated, or 'test'), ``path``, ``label``,
-    ``subtype``, ``patient``, ``score``; from 0.5 on PNEUMONIA is predicted. None if they are not in the store.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    ``subtype``, ``patient``, ``score``; from 0.5 on PNEUMONIA is predicted. None if they are not in the store;
+    DataError if the file is damaged."""
     return _read(store / _SCORES)
 
 

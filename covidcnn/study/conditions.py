@@ -130,7 +130,6 @@ class ArmResults:
 
     @property
     def title(self) -> str:
-        """For captions."""
         return arm_title(self.name, self.exploratory)
 
     def condition(self, **settings: Any) -> Condition:
@@ -183,18 +182,13 @@ class Evidence:
 
 
 def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
-    """Read what is finished of a protocol.
-
-    Raises:
-        DataError: a result is damaged, or trials of an arm were scored on different test images.
-        UserError: the protocol is not what it was when the first test image was scored.
-    """
+    """Read what is finished of a protocol; DataError if a result is damaged, or trials of an arm were scored on
+    different test images, UserError if the protocol is not what it was when the first test image was scored."""
     require_as_frozen(protocol, store)
     trials = protocol.known_trials()
     # A trial that stands in two arms is read once.
-    results = {trial.key: store.read(trial.key)
-               for trial in {trial.key: trial for of_arm in trials.values() for trial in of_arm or []}.values()
-               if store.is_finished(trial)}
+    by_key = {trial.key: trial for of_arm in trials.values() for trial in of_arm or []}
+    results = {key: store.read(key) for key, trial in by_key.items() if store.is_finished(trial)}
     finished = {name: [results[trial.key] for trial in of_arm or [] if trial.key in results]
                 for name, of_arm in trials.items()}
     progress = pd.DataFrame.from_dict(
@@ -222,22 +216,17 @@ def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) 
     settings = [settings_of(recipe) for recipe in protocol.sweep(name).recipes]
     names = [one for one in dict.fromkeys(one for each in settings for one in each)
              if len({each.get(one) for each in settings}) > 1]
-    images = _test_images(name, results)
+    scored = {result.trial.key: _images(result, "test") for result in results if not result.diverged}
+    if not scored:
+        raise DataError(f"arm '{name}': every training diverged")
+    images = next(iter(scored.values()))
+    for key, others in scored.items():
+        if not others.equals(images):
+            raise DataError(f"arm '{name}', trial {key}: scored on other test images than the trials before it; remove "
+                            "it and it is run again")
     return ArmResults(name, tuple(
         Condition({one: settings_of(recipe)[one] for one in names}, recipe, tuple(of_recipe), images)
         for recipe, of_recipe in by_recipe.items()), protocol.arm(name).exploratory)
-
-
-def _test_images(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
-    found = {result.trial.key: _images(result, "test") for result in results if not result.diverged}
-    if not found:
-        raise DataError(f"arm '{arm}': every training diverged")
-    first = next(iter(found.values()))
-    for key, images in found.items():
-        if not images.equals(first):
-            raise DataError(f"arm '{arm}', trial {key}: scored on other test images than the trials before it; remove "
-                            "it and it is run again")
-    return first
 
 
 def _images(result: TrialResult, split: str) -> pd.DataFrame:

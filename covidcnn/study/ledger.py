@@ -41,11 +41,7 @@ class Claim:
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
-    """Every claim with the paper's value, ours with its interval, and its verdict.
-
-    Args:
-        sections: of the ledger, each with its claims.
-        evidence: what their study has finished.
+    """Every claim of the ledger's sections with the paper's value, ours with its interval, and its verdict.
 
     Returns:
         A row a claim, indexed by its name: what ``Claim`` and ``Finding`` hold, and ``section``, ``px`` (size of the
@@ -53,17 +49,16 @@ def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.Da
     """
     rows = []
     for section, claim in ((section, claim) for section, claims in sections.items() for claim in claims):
-        finding = verdict_on(claim, evidence)
+        found = verdict_on(claim, evidence)
         px = {condition.recipe.images.size for arm in claim.arms if arm in evidence.arms
               for condition in evidence.arms[arm].conditions}
-        rows.append({"name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
-                     "paper": claim.value, "measure": claim.measure, "ours": finding.ours, "value": finding.value,
-                     "low": finding.low, "high": finding.high, "seeds": finding.seeds or np.nan,
-                     "px": " ".join(map(str, sorted(px))), "verdict": finding.verdict, "cell": claim.cell,
-                     "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
-                     "optimizer": claim.optimizer, "says_little": finding.says_little,
-                     "exploratory": not evidence.exploratory.isdisjoint(claim.arms),
-                     "counts_as": claim.counts_as})
+        rows.append({
+            "name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
+            "paper": claim.value, "measure": claim.measure, "ours": found.ours, "value": found.value, "low": found.low,
+            "high": found.high, "seeds": found.seeds or np.nan, "px": " ".join(map(str, sorted(px))),
+            "verdict": found.verdict, "cell": claim.cell, "evidence_cell": claim.evidence_cell,
+            "arms": " ".join(claim.arms), "optimizer": claim.optimizer, "says_little": found.says_little,
+            "exploratory": not evidence.exploratory.isdisjoint(claim.arms), "counts_as": claim.counts_as})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
 
@@ -131,11 +126,7 @@ def summary_sentence(table: pd.DataFrame) -> str:
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
-    """The committed ledger.
-
-    Raises:
-        UserError: it is not there, or cannot be read.
-    """
+    """The committed ledger; UserError if it is not there, or cannot be read."""
     try:
         return pd.read_csv(path, index_col="name", dtype={"seeds": "Int64", "px": str},
                            keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high", "seeds"), ""))
@@ -144,19 +135,11 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 
 def rows_of(notebook: str, path: Path) -> pd.DataFrame:
-    """The claims that a notebook shows, as they stand in the committed ledger, in words for people to read; without
-    columns that are empty.
-
-    Args:
-        notebook: its name without ending.
-        path: of the ledger.
-
-    Raises:
-        UserError: as ``read_ledger``.
-    """
+    """The claims that a notebook, named without ending, shows, as they stand in the committed ledger at ``path``, in
+    words for people to read; without columns that are empty."""
     table = read_ledger(path)
-    columns = ["where", "claim", "paper", "measure", "ours", "verdict", "public_ours", "public_verdict", "holds"]
-    columns = [column for column in columns if column in table]
+    columns = [column for column in ("where", "claim", "paper", "measure", "ours", "verdict", "public_ours",
+                                     "public_verdict", "holds") if column in table]
     return without_empty(table.loc[table["cell"].str.startswith(f"{notebook}#"), columns])
 
 

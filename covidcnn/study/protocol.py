@@ -1,8 +1,8 @@
 """The protocol: which trials may be scored on the published test set, and by which rules choices are made.
 
-``protocol.yaml`` of a report folder is written and committed before the first of its test scores is computed. An arm is
-a sweep (see ``covidcnn.trials.spec``); an arm with ``selected_from`` takes its variants from the outcome of another
-arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
+``protocol.yaml`` of a report folder is committed before the first of its test scores is computed. An arm is a sweep
+(``covidcnn.trials.spec``); one with ``selected_from`` takes its variants from the outcome of another arm, chosen on
+validation by that arm's rule and written into ``selections.yaml`` beside the protocol.
 """
 
 import itertools
@@ -184,11 +184,8 @@ def selection_loss(result: TrialResult) -> float:
 
 
 def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
-    """All variants of an arm with their mean loss over the tuning seeds, and which are selected.
-
-    Raises:
-        UserError: the arm selects nothing, scores test images, or has unfinished trials; every variant diverged.
-    """
+    """All variants of an arm with their mean loss over the tuning seeds, and which are selected; UserError if the arm
+    selects nothing, scores test images, or has unfinished trials, or if every variant diverged."""
     arm = protocol.arm(name)
     if not arm.select:
         raise UserError(f"{protocol.path}: arm '{name}' selects nothing")

@@ -11,11 +11,7 @@ from covidcnn.evaluation.statistics import Difference, holm, prediction_interval
 REPRODUCED, COMPATIBLE, NOT_REPRODUCED = "reproduced", "compatible", "not reproduced"
 SUPPORTED, REFUTED, OPEN = "supported", "refuted", "open"
 CONTRADICTION, CANNOT_BE_TESTED = "contradicts itself", "cannot be tested"
-AS_DESCRIBED = "built as described"
-"""No finding: the paper describes its network so, and so it is built here."""
-NOT_FINISHED = "not finished"
-"""Its trainings are not all in the store: no verdict yet, and none of the protocol's."""
-
+AS_DESCRIBED, NOT_FINISHED = "built as described", "not finished"
 VERDICTS = (REPRODUCED, COMPATIBLE, NOT_REPRODUCED, SUPPORTED, REFUTED, OPEN, CONTRADICTION, CANNOT_BE_TESTED,
             AS_DESCRIBED, NOT_FINISHED)
 MEANINGS = {
@@ -64,13 +60,8 @@ class Finding:
 def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Finding:
     """The verdict on a value that the paper gives from one run, on the same test images as ours.
 
-    Args:
-        claimed: the paper's.
-        values: float (seeds,), ours: shares in 0..1, or greater than 0 if ``logarithmic``.
-        logarithmic: whether the interval is that of the logarithms, as suits a loss, which has no upper bound.
-
-    Raises:
-        Untestable: a value is no number.
+    Ours are float (seeds,): shares in 0..1, or greater than 0 if ``logarithmic``, where the interval is that of the
+    logarithms, as suits a loss, which has no upper bound. Untestable if one is no number.
     """
     low, high = np.exp(prediction_interval(np.log(values))) if logarithmic else new_run(values)
     median = float(np.median(values))
@@ -85,26 +76,17 @@ def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Fi
 
 
 def new_run(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % prediction interval for a share of images, such as accuracy, of a new run on the same images.
-
-    Args:
-        values: float (seeds,), in 0..1, as the limits are.
-    """
+    """The 95 % prediction interval for a share of images, such as accuracy, of a new run on the same images, from
+    those of each seed; all are in 0..1."""
     low, high = np.clip(prediction_interval(values), 0, 1)
     return float(low), float(high)
 
 
 def all_hold(predictions: Mapping[str, Difference]) -> Finding:
-    """The verdict on a claim that predicts several differences, such as 'better than each of these': supported if each
-    is there, refuted if any goes the other way, else open.
-
-    Args:
-        predictions: each positive where the claim holds; one family for Holm's correction, in both directions.
-
-    Returns:
-        With the value and interval of the difference that decides: of those that go the other way the surest, else the
-        one that is least sure to be there.
-    """
+    """The verdict on a claim that predicts several differences, each positive where it holds, such as 'better than each
+    of these': supported if each is there, refuted if any goes the other way, else open. They are one family for Holm's
+    correction, in both directions. The value and interval are those of the difference that decides: of those that go
+    the other way the surest, else the one that is least sure to be there."""
     corrected = holm({name: difference.p_value for name, difference in predictions.items()})
     found = {name: sign_verdict(difference, corrected[name]) for name, difference in predictions.items()}
     against = [predictions[name] for name, verdict in found.items() if verdict == REFUTED]
@@ -125,18 +107,10 @@ def direction(difference: Difference) -> Finding:
 
 
 def size(differences: np.ndarray, claimed: float) -> Finding:
-    """The verdict on the size of a difference that the paper gives from one pair of runs, on the same test images:
-    refuted outside the prediction interval for a new pair, else open, for one pair proves no size.
-
-    Args:
-        differences: float (seeds,), ours.
-        claimed: the paper's.
-
-    Raises:
-        Untestable: a difference is no number.
-    """
-    low, high = prediction_interval(differences)
-    mean = float(np.mean(differences))
+    """The verdict on the size of a difference that the paper claims from one pair of runs, on the same test images as
+    ours, float (seeds,): refuted outside the prediction interval for a new pair, else open, for one pair proves no
+    size. Untestable if a difference is no number."""
+    (low, high), mean = prediction_interval(differences), float(np.mean(differences))
     return Finding(OPEN if low <= claimed <= high else REFUTED,
                    f"mean {mean:+.4f}; a new pair of runs {low:+.4f} to {high:+.4f}", mean, low, high, len(differences))
 
