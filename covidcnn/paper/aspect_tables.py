@@ -57,8 +57,7 @@ def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Dif
     images = images.assign(positive=PNEUMONIA.encode(images["label"]))
     # The first draw is the sample itself.
     draws = pd.DataFrame(np.vstack([np.ones(len(images)), patient_draws(images)]), columns=images.index)
-    values = np.array([np.sum([factor * measure(tables[arm][replicate],
-                                                draws[tables[arm][replicate].index].to_numpy())
+    values = np.array([np.sum([factor * measure(tables[arm][replicate], draws[tables[arm][replicate].index].to_numpy())
                                for factor, arm, measure in terms], axis=0) for replicate in range(replicates)])
     return over_seeds(values[:, 0], float(np.nanstd(np.nanmean(values[:, 1:], axis=0), ddof=1)))
 

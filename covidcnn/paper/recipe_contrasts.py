@@ -10,10 +10,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.statistics import holm, minimum_detectable_difference
+from covidcnn.evaluation.statistics import minimum_detectable_difference
 from covidcnn.paper import recipe_arms as arms
 from covidcnn.paper.findings import nadam_and_rivals
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, INGREDIENT_NAMES, NO_ZOOM, ZOOM, Contrast, ingredients_of
@@ -42,22 +43,18 @@ def contrast_table(found: list[Contrast]) -> pd.DataFrame:
     """A row a contrast: what ``Contrast`` holds, the mean with its 95 % interval, ``p``, ``p, Holm`` (of a primary one
     p itself), ``above 0`` (supported, refuted or open, by the latter), ``seeds``, and ``detectable``, the smallest
     difference found in four of five cases."""
-    families: dict[tuple[str, ...], dict[str, float]] = {}
-    for place, one in enumerate(found):
-        # A primary contrast stands alone.
-        family = ((arms.SMALL,) if one.arm == arms.SMALL else
-                  (one.question, one.arm, str(place) if one.rank == "primary" else ""))
-        families.setdefault(family, {})[str(place)] = one.difference.p_value
-    corrected = {place: p_value for family in families.values() for place, p_value in holm(family).items()}
-    rows = []
-    for place, one in enumerate(found):
-        difference, p_value = one.difference, corrected[str(place)]
-        rows.append({"question": one.question, "rank": one.rank, "arm": one.arm, "comparison": one.comparison,
-                     "measure": one.measure, "mean": difference.mean, "low": difference.low, "high": difference.high,
-                     "p": difference.p_value, "p, Holm": p_value,
-                     "above 0": sign_verdict(difference, p_value) if one.means_something else OPEN,
-                     "seeds": difference.seeds, "detectable": minimum_detectable_difference(difference)})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([
+        {"question": one.question, "rank": one.rank, "arm": one.arm, "comparison": one.comparison,
+         "measure": one.measure, "mean": of.mean, "low": of.low, "high": of.high, "p": of.p_value}
+        for one in found for of in [one.difference]])
+    # A primary contrast stands alone.
+    family = (table["question"] + table["arm"]).mask(table["rank"] == "primary", table.index.astype(str))
+    table["p, Holm"] = table["p"].groupby(family.mask(table["arm"] == arms.SMALL, arms.SMALL)).transform(
+        lambda p: multipletests(p, method="holm")[1])
+    table["above 0"] = [sign_verdict(one.difference, p_value) if one.means_something else OPEN
+                        for one, p_value in zip(found, table["p, Holm"], strict=True)]
+    table["seeds"] = [one.difference.seeds for one in found]
+    table["detectable"] = [minimum_detectable_difference(one.difference) for one in found]
     # The best of several is never below one of them: that it is above says nothing.
     table.loc[table["comparison"] == _LEAK, ["p", "p, Holm", "above 0"]] = [np.nan, np.nan, "by construction"]
     return table

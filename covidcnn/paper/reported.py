@@ -18,8 +18,7 @@ OPTIMIZER_TABLE = pd.DataFrame(
     index=pd.Index(["Nadam", "RMSprop", "Adam", "SGD", "AdaGrad", "Adadelta"], name="optimizer"))
 """'Tables 2 and 3': one run each, chosen on the test set."""
 
-FINAL_METRICS = {"accuracy": 0.9279, "sensitivity": 0.9589, "precision": 0.9280, "specificity": 0.8760,
-                 "f1": 0.9432}
+FINAL_METRICS = {"accuracy": 0.9279, "sensitivity": 0.9589, "precision": 0.9280, "specificity": 0.8760, "f1": 0.9432}
 """Section 'Accuracy, Recall, Precision and Specificity' and below Eq. 10; recall is called sensitivity."""
 
 LAYERS_IN_TEXT = 14

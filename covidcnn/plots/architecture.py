@@ -19,13 +19,9 @@ DEPTH_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 def stages(table: pd.DataFrame) -> list[pd.DataFrame]:
     """Cut a layer table into what is drawn together: the input, each block to its pooling, then each
     further layer that changes the shape, with the dropout before or behind it."""
-    number, numbers, last = 0, [], None
-    for kind, shape in zip(table["kind"], table["output shape"], strict=True):
-        opens = kind in ("Conv2D", "Dense") or (kind == "Dropout" and " x " in shape)
-        number += opens and last is not None
-        numbers.append(number)
-        last = shape
-    return [group for _, group in table.groupby(numbers)]
+    opens = table["kind"].isin(["Conv2D", "Dense"]) | (
+        (table["kind"] == "Dropout") & table["output shape"].str.contains(" x "))
+    return [group for _, group in table.groupby(opens.cumsum())]
 
 
 def network_diagram(table: pd.DataFrame) -> Figure:
@@ -43,8 +39,7 @@ def network_diagram(table: pd.DataFrame) -> Figure:
         for line, layer in enumerate(group.itertuples()):
             _tile(ax, left, -0.42 - 0.45 * line, layer.kind, layer.layer, layer.parameters)
         if place:
-            ax.annotate("", (left + 0.08, 0.95), (left - 0.12, 0.95),
-                        arrowprops={"arrowstyle": "->", "color": "0.4"})
+            ax.annotate("", (left + 0.08, 0.95), (left - 0.12, 0.95), arrowprops={"arrowstyle": "->", "color": "0.4"})
     ax.set(xlim=(-0.05, 1.3 * len(groups)), ylim=(-1.8, 2.0))
     ax.axis("off")
     return figure

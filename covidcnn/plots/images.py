@@ -54,8 +54,7 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4,
-              width: float = 9.0) -> Figure:
+def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 9.0) -> Figure:
     """Images, whose sizes may differ, in rows, each in its own proportions and under its title (Fig. 1). The width is
     in inches; ValueError without images, or with another number of titles."""
     if len(images) == 0 or len(images) != len(titles):
@@ -202,8 +201,7 @@ def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
 
 def image_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
     """A row an image, by title: the image, and its grey-level histogram (Fig. 4)."""
-    figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False,
-                                width_ratios=(1, 1.7))
+    figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False, width_ratios=(1, 1.7))
     for row, (title, image) in zip(axes, images.items(), strict=True):
         show_image(image, row[0])
         row[0].set_ylabel(title, size=10)

@@ -134,8 +134,7 @@ def _beside_image(image: np.ndarray, size: tuple[float, float], width: float, ro
     return figure, axes
 
 
-def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
-               ) -> Figure:
+def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]) -> Figure:
     """Feature maps of one image at several depths, a row a layer: those ``channels`` of each layer's maps."""
     shown = max(len(chosen) for chosen in channels.values())
     figure, axes = _beside_image(image, (10, 1.65 * len(maps)), 0.62 * shown, len(maps), shown)
@@ -171,16 +170,14 @@ def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95, re
     return figure
 
 
-def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.ndarray, threshold: float
-                  ) -> None:
+def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.ndarray, threshold: float) -> None:
     """A histogram, drawn with an axes' ``bar`` or ``barh``, its saturated part in a colour of its own."""
     shares, middles = np.histogram(values, edges)[0] / len(values), (edges[1:] + edges[:-1]) / 2
     colours = [SATURATED if abs(middle) > threshold else UNSATURATED for middle in middles]
     bars(middles, shares, np.diff(edges), color=colours, edgecolor="white", lw=0.3)
 
 
-def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6
-            ) -> Figure:
+def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6) -> Figure:
     """A feature map, float (height, width), before and after 2 x 2 pooling (by name; the first is max pooling), whole,
     and in numbers within the patch of this corner and side, all even (Fig. 8)."""
     maps = {"before pooling": before, **pooled}
@@ -223,8 +220,7 @@ def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndar
         bars.plot(len(ordered) - 1, logit, "o", color="black")
         bars.axhline(0, color="0.6", lw=0.8)
         bars.set(xlabel=f"{len(ordered)} active units, sorted ({len(own) - len(ordered)} are silent)",
-                 xticks=[], ylabel="activation x weight",
-                 title="contributions (bars), running sum (line)")
+                 xticks=[], ylabel="activation x weight", title="contributions (bars), running sum (line)")
         sigmoid.plot(line, 1 / (1 + np.exp(-line)), color="black")
         probability = 1 / (1 + np.exp(-logit))
         sigmoid.plot([logit, logit, -reach], [0, probability, probability], ":", color=colour)

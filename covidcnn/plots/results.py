@@ -26,13 +26,11 @@ def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task
     return ax
 
 
-def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA
-        ) -> Axes:
+def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
     """ROC curve with the operating point at the threshold."""
     ax = ax or plt.gca()
     labels = task.encode(scores["label"])
-    RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
-                                     curve_kwargs={"color": HERE})
+    RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None, curve_kwargs={"color": HERE})
     positive = scores["score"] >= threshold
     ax.plot(positive[labels == 0].mean(), positive[labels == 1].mean(), "o", color=PAPER,
             label=f"threshold {threshold:.2f}")
@@ -134,8 +132,7 @@ def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | 
     return ax
 
 
-def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None
-                           ) -> Axes:
+def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None) -> Axes:
     """Metrics with their intervals, here and in the paper where it gives them, a row a metric."""
     ax = ax or plt.gca()
     rows = rows_from_above(name for name in here if name in paper or not paper)

@@ -48,20 +48,12 @@ def apply_style() -> None:
     """Set matplotlib's defaults for the process. Draws nothing, touches no random state."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     plt.rcParams |= {
-        "figure.dpi": 100,
-        "savefig.dpi": 150,
-        "savefig.bbox": "tight",
-        "figure.constrained_layout.use": True,
-        "figure.figsize": (7.0, 4.0),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": "medium",
-        "axes.labelsize": "medium",
-        "legend.frameon": False,
-        "image.cmap": "gray",
+        "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight",
+        "figure.constrained_layout.use": True, "figure.figsize": (7.0, 4.0),
+        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium", "axes.labelsize": "medium",
+        "legend.frameon": False, "image.cmap": "gray",
         # Text stays text in SVG: it can be searched, and read aloud.
-        "svg.fonttype": "none",
-        "svg.hashsalt": "covidcnn",
+        "svg.fonttype": "none", "svg.hashsalt": "covidcnn",
     }
 
 

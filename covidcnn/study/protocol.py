@@ -201,15 +201,13 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         losses = [selection_loss(store.read(trial.key)) for trial in trials]
         rows.append(variant | {"mean loss": float(np.mean(losses)), "losses": losses})
     table = pd.DataFrame(rows)
-    # A variant of which a training diverged has no mean loss.
-    finite = table[np.isfinite(table["mean loss"])]
-    groups = [group for _, group in table.groupby(arm.select, sort=False)] if arm.select != "all" else [table]
-    chosen = [finite.loc[finite.index.intersection(group.index), "mean loss"] for group in groups]
-    if any(losses.empty for losses in chosen):
+    # A variant of which a training diverged has no finite mean loss.
+    by_group = table["mean loss"].groupby(table[arm.select] if arm.select != "all" else np.zeros(len(table)))
+    if not np.isfinite(by_group.min()).all():
         raise UserError(f"{store.folder}: arm '{name}' has nothing to select, because trainings of every variant "
                         "diverged; give it other variants")
     # Of equals the first in the protocol.
-    return table.assign(selected=table.index.isin([losses.idxmin() for losses in chosen]))
+    return table.assign(selected=table.index.isin(by_group.idxmin()))
 
 
 def selected_variants(table: pd.DataFrame) -> list[dict[str, Any]]:
