@@ -27,7 +27,10 @@ class Probe:
     """False alarms of an arm's unbalanced trainings without zoom, on validation and test, perturbed and not."""
 
     arm: ArmResults
-    condition: Condition
+
+    @cached_property
+    def condition(self) -> Condition:
+        return self.arm.condition(augmentation=NO_ZOOM, balance="none")
 
     @cached_property
     def validation_draws(self) -> np.ndarray:
@@ -51,14 +54,9 @@ class Probe:
                                   fixed_error=self.arm.contrast(on_test, false_alarms).patient_error)
 
 
-def probe(arm: ArmResults, augmentation: str = NO_ZOOM) -> Probe:
-    """The unbalanced trainings of an arm that were scored under perturbations."""
-    return Probe(arm, arm.condition(augmentation=augmentation, balance="none"))
-
-
 def explained(arm: ArmResults) -> Iterator[Contrast]:
     """How large a share of what test has more in false alarms the height explains."""
-    probed = probe(arm)
+    probed = Probe(arm)
     there = direction(probed.with_test({"": -1}, {"": 1})).verdict == SUPPORTED
     of = partial(Contrast, "5 cause", arm=arm.name, measure="false alarms", means_something=there)
     yield of("primary", comparison="height 1.10 on validation - half of what test has more",
@@ -71,7 +69,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
     positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open). The arms are that whose
     trainings were scored under perturbations, and that whose augmentations are compared."""
-    probed, by_name = probe(probes), ingredients_of(ingredients)
+    probed, by_name = Probe(probes), ingredients_of(ingredients)
 
     def gain(*terms: tuple[float, str]) -> Difference:
         return ingredients.contrast([(factor, by_name[name].test_scores) for factor, name in terms])
@@ -105,7 +103,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
 def hypothesis_verdicts(probes: ArmResults, ingredients: ArmResults) -> dict[str, str]:
     """The verdict on each hypothesis by the protocol's rule: supported if all its predictions hold, refuted if one
     surely does not, else open; open as long as a taller image does not surely raise false alarms."""
-    valid = direction(probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
+    valid = direction(Probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
     found = predictions(probes, ingredients).groupby("hypothesis", sort=False)["holds"].agg(set)
     return {str(hypothesis): OPEN if not valid else REFUTED if REFUTED in holds else
             SUPPORTED if holds == {SUPPORTED} else OPEN for hypothesis, holds in found.items()}
