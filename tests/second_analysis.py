@@ -151,14 +151,14 @@ class Training:
             raise Untestable
         return np.array(self._history[name], float)
 
-    def rightly_called(self, split: str, label: str = "", threshold: float = 0.5) -> np.ndarray:
+    def correct(self, split: str, label: str = "", threshold: float = 0.5) -> np.ndarray:
         """Their share of the images of a label, or of all; each question is answered once."""
         answers, question = self.__dict__.setdefault("answers", {}), (split, label, threshold)
         if question not in answers:
-            answers[question] = self._rightly_called(*question)
+            answers[question] = self._correct(*question)
         return answers[question]
 
-    def _rightly_called(self, split: str, label: str, threshold: float) -> np.ndarray:
+    def _correct(self, split: str, label: str, threshold: float) -> np.ndarray:
         images = self.images(split)
         right = ((images["score"] >= threshold) == (images["label"] == "PNEUMONIA")).to_numpy()
         chosen = (images["label"] == label).to_numpy() | (not label)
@@ -166,18 +166,19 @@ class Training:
         return weights @ right[chosen] / weights.sum(axis=1)
 
     def accuracy(self) -> np.ndarray:
-        return self.rightly_called("test")
+        return self.correct("test")
 
     def specificity(self, split: str = "test", threshold: float = 0.5) -> np.ndarray:
-        return self.rightly_called(split, "NORMAL", threshold)
+        return self.correct(split, "NORMAL", threshold)
 
     def metric(self, name: str) -> float:
         """One of the five of the paper's final model, on the test images as they are."""
         images = self.images("test")
-        called, ill = images["score"] >= 0.5, images["label"] == "PNEUMONIA"
-        hits = (called & ill).sum()
-        return {"accuracy": (called == ill).mean(), "sensitivity": hits / ill.sum(), "precision": hits / called.sum(),
-                "specificity": (~called & ~ill).sum() / (~ill).sum(), "f1": 2 * hits / (called.sum() + ill.sum())}[name]
+        positive, ill = images["score"] >= 0.5, images["label"] == "PNEUMONIA"
+        hits = (positive & ill).sum()
+        return {"accuracy": (positive == ill).mean(), "sensitivity": hits / ill.sum(),
+                "precision": hits / positive.sum(), "specificity": (~positive & ~ill).sum() / (~ill).sum(),
+                "f1": 2 * hits / (positive.sum() + ill.sum())}[name]
 
     def log_loss(self) -> np.ndarray:
         """The logarithm of the cross-entropy on test."""
@@ -190,12 +191,12 @@ class Training:
         weights = self.store.draws(images)
         return np.log(weights @ each / weights.sum(axis=1))
 
-    def accuracy_kept(self) -> np.ndarray:
-        """Accuracy on test less that on validation, weighted to the class shares of test."""
+    def gain_on_test(self) -> np.ndarray:
+        """Accuracy on test - that on validation, weighted to the class shares of test."""
         ill = (self.images("test")["label"] == "PNEUMONIA").mean()
-        promised = (ill * self.rightly_called("validation", "PNEUMONIA")
-                    + (1 - ill) * self.rightly_called("validation", "NORMAL"))
-        return self.accuracy() - promised
+        on_validation = (ill * self.correct("validation", "PNEUMONIA")
+                         + (1 - ill) * self.correct("validation", "NORMAL"))
+        return self.accuracy() - on_validation
 
     def youden(self) -> float:
         """Where sensitivity + specificity on validation is greatest: between two scores; of equals the highest."""
@@ -208,7 +209,7 @@ class Training:
         return (at[best] + (at[best - 1] if best else 0)) / 2
 
     def rise(self) -> float:
-        """The logarithm of validation loss over the last three epochs less that over the three in the middle."""
+        """The logarithm of validation loss over the last three epochs - that over the three in the middle."""
         logarithms, middle = np.log(self.history("val_loss")), (len(self.history("val_loss")) - 3) // 2
         return logarithms[-3:].mean() - logarithms[middle:middle + 3].mean()
 
@@ -308,8 +309,8 @@ def cause_beyond_threshold(plain: list[Training], balanced: list[Training]) -> R
         threshold = one.youden()
         return one.specificity("validation", threshold) - one.specificity("test", threshold)
 
-    less = over_seeds([lost(one) / 2 - lost(other) for one, other in zip(plain, balanced, strict=True)])
-    return judged(less) if over_seeds([lost(one) for one in plain]).low > 0 else with_verdict(less, "open")
+    beyond = over_seeds([lost(one) / 2 - lost(other) for one, other in zip(plain, balanced, strict=True)])
+    return judged(beyond) if over_seeds([lost(one) for one in plain]).low > 0 else with_verdict(beyond, "open")
 
 
 def over_fits(without: list[Training], with_it: list[Training]) -> Row:
@@ -321,9 +322,9 @@ def over_fits(without: list[Training], with_it: list[Training]) -> Row:
 
 
 def generalises(nadam: list[Training]) -> Row:
-    kept = over_seeds([one.accuracy_kept() for one in nadam])
-    verdict = "supported" if kept.low > -0.02 else "refuted" if kept.high < -0.02 else "open"
-    return with_verdict(kept, verdict)
+    gain = over_seeds([one.gain_on_test() for one in nadam])
+    verdict = "supported" if gain.low > -0.02 else "refuted" if gain.high < -0.02 else "open"
+    return with_verdict(gain, verdict)
 
 
 def beats_ridge(store: Store, nadam: list[Training]) -> Row:
@@ -426,7 +427,7 @@ def _judges(store: Store, in_paper: pd.Series) -> dict[str, Callable[[], Row]]:
             lambda: compared(assumed(), assumed(dropout=0.0), Training.accuracy),
         "deep networks beat traditional machine learning (here: Nadam's network against ridge on 16 x 16 pixels)":
             lambda: beats_ridge(store, published()),
-        "without processing, many NORMAL images are called PNEUMONIA (here: more than by its final model)":
+        "without processing, many NORMAL images are predicted PNEUMONIA (here: more than by its final model)":
             lambda: judged(over_seeds([1 - one.specificity() - 29 / 234 for one in treated("none")])),
         f"{because} (here: at least half of them)": lambda: cause(treated("none"), treated("class-weight")),
         f"{because} (the same at 224 px)": lambda: cause(large("none"), large("class-weight")),
@@ -447,6 +448,6 @@ def _judges(store: Store, in_paper: pd.Series) -> dict[str, Callable[[], Row]]:
         "validation accuracy fluctuates because validation is small (so a larger one halves it)":
             lambda: judged(over_seeds([small.jump() / 2 - other.jump() for small, other in
                                        zip(design("published"), design("patient"), strict=True)])),
-        "the model generalises well (here: accuracy on test is that on validation, within two points)":
+        "the model generalises well (here: accuracy on test is that on validation, within two percentage points)":
             lambda: generalises(published()),
     }

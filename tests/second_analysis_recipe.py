@@ -88,7 +88,7 @@ class RecipeTraining(Training):
         return weights @ right / weights.sum(axis=1, keepdims=True)
 
     def won_by(self, chosen: int) -> np.ndarray:
-        """Accuracy on test after the chosen epoch less that after the last. Patients do not choose anew."""
+        """Accuracy on test after the chosen epoch - that after the last. Patients do not choose anew."""
         accuracy = self.accuracy_by_epoch("test")
         return accuracy[:, chosen] - accuracy[:, -1]
 
@@ -285,25 +285,25 @@ def _reached(store: RecipeStore, first: Store, table: Table) -> None:
 
     for name in IN_PAPER:
         table.add(f"1 reached: test accuracy with {name}", functools.partial(one_value, name))
-        table.add(f"1 reached, descriptive: {name}, public recipe less the text's", functools.partial(between, name))
+        table.add(f"1 reached, descriptive: {name}, public recipe - the text's", functools.partial(between, name))
     table.family("1 secondary", {
-        f"1 reached: Nadam less {rival}": _less(store, accuracy, PUBLIC, {"optimizer": "Nadam"}, {"optimizer": rival})
+        f"1 reached: Nadam - {rival}": _less(store, accuracy, PUBLIC, {"optimizer": "Nadam"}, {"optimizer": rival})
         for rival in RIVALS})
     table.add("1 reached: Nadam is best", best)
 
 
 def _ingredient(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The primary contrast and the secondary ones."""
-    contrasts = {f"{_at(arm)}2 ingredient: {name} less none":
+    contrasts = {f"{_at(arm)}2 ingredient: {name} - none":
                  _less(store, Training.accuracy, arm, {"augmentation": augmentation}, {"augmentation": NONE})
                  for name, augmentation in SETS.items() if store.has(arm, augmentation=augmentation)}
-    primary = f"{_at(arm)}2 ingredient: height zoom less none"
+    primary = f"{_at(arm)}2 ingredient: height zoom - none"
     both = _less(store, Training.accuracy, arm, {"augmentation": ZOOM}, {"augmentation": HEIGHT})
-    return ({primary: contrasts.pop(primary)}, contrasts | {f"{_at(arm)}2 ingredient: zoom less height zoom": both})
+    return ({primary: contrasts.pop(primary)}, contrasts | {f"{_at(arm)}2 ingredient: zoom - height zoom": both})
 
 
 def _gain(store: RecipeStore, arm: str, part: str, whole: str) -> Callable[[], Computed]:
-    """What one set gains less half of what another gains."""
+    """What one set gains - half of what another gains."""
     def share(none: Training, one: Training, other: Training) -> np.ndarray:
         return one.accuracy() - none.accuracy() - (other.accuracy() - none.accuracy()) / 2
 
@@ -314,7 +314,7 @@ def _gain(store: RecipeStore, arm: str, part: str, whole: str) -> Callable[[], C
 def _half_of_zoom(store: RecipeStore, table: Table, arm: str) -> None:
     for name, augmentation in SETS.items():
         if name not in ("zoom", "public recipe") and store.has(arm, augmentation=augmentation):
-            row = f"{_at(arm)}2 ingredient: {name} less half of zoom"
+            row = f"{_at(arm)}2 ingredient: {name} - half of zoom"
             table.add(row, _gain(store, arm, augmentation, ZOOM), MOST)
             table.open_unless(row, _whole_gain(store, arm, ZOOM))
 
@@ -328,7 +328,7 @@ def _whole_gain(store: RecipeStore, arm: str, augmentation: str) -> Callable[[],
 def _rates(store: RecipeStore, table: Table) -> None:
     names = list(itertools.product((NONE, ZOOM), ("constant", "plateau")))
     table.family("2 rate", {
-        f"2 rate: decay less {rate}, {augmentation}": _less(
+        f"2 rate: decay - {rate}, {augmentation}": _less(
             store, Training.accuracy, INGREDIENTS, {"augmentation": augmentation},
             {"augmentation": augmentation, "schedule": rate}, RATES)
         for augmentation, rate in names})
@@ -352,18 +352,18 @@ def _which_epoch(store: RecipeStore, table: Table) -> None:
         return Row(expected_best(runs, draw)), len(runs)
 
     words = ("supported", "refuted")
-    leak = "3 which epoch: best on test less last"
+    leak = "3 which epoch: best on test - last"
     table.add(leak, lambda: paired(RecipeTraining.best_on_test, nadam()))
     if table.rows[leak]["seeds"]:
         # It cannot be below 0.
         table.rows[leak] |= {"p": np.nan, "verdict": ""}
     table.family("3 secondary", {
-        "3 which epoch: best on the 16 images less last":
+        "3 which epoch: best on the 16 images - last":
             (lambda: paired(RecipeTraining.best_on_validation, nadam()), words),
-        "3 which epoch: lowest loss on validation by patient less last":
+        "3 which epoch: lowest loss on patient-level validation - last":
             (lambda: paired(RecipeTraining.lowest_loss, store.by_seed(CAUSES, augmentation=ZOOM, balance="none")),
              words)})
-    table.add("3 which epoch, descriptive: best of six optimizers less Nadam", lambda: paired(
+    table.add("3 which epoch, descriptive: best of six optimizers - Nadam", lambda: paired(
         best_of_six, *(store.by_seed(PUBLIC, optimizer=name) for name in IN_PAPER)))
     for draw in range(1, FEWEST_SEEDS + 1):
         table.add(f"3 which epoch, descriptive: expected best of {draw} runs", functools.partial(best_of, draw))
@@ -373,8 +373,8 @@ def _imbalance(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, 
     # What both have won is won over the same trainings, which cancel.
     primary = _less(store, Training.specificity, arm, {"augmentation": ZOOM, "balance": "none"},
                     {"augmentation": NONE, "balance": "class-weight"})
-    return ({f"{_at(arm)}4 imbalance: won by zoom less won by class weights": primary},
-            {f"{_at(arm)}4 imbalance: {balance} less none, {augmentation}":
+    return ({f"{_at(arm)}4 imbalance: won by zoom - won by class weights": primary},
+            {f"{_at(arm)}4 imbalance: {balance} - none, {augmentation}":
              _less(store, Training.accuracy, arm, {"augmentation": augmentation, "balance": balance},
                    {"augmentation": augmentation, "balance": "none"})
              for balance in ("class-weight", "oversample") for augmentation in (NONE, ZOOM)
@@ -428,7 +428,7 @@ def _predictions(store: RecipeStore, table: Table, sets: str, probes: str) -> No
                  "B": dict(zip(shares, (False, True, False, True, False, False), strict=True)),
                  "crop": {"F(cropped height 1.10)": True, "crop": True}}
     wholes = {"width zoom": HEIGHT, "zoom alike": HEIGHT, "crop": ZOOM}
-    validity = f"{_at(probes)}predictions: validity, F(height 1.10) less F(1)"
+    validity = f"{_at(probes)}predictions: validity, F(height 1.10) - F(1)"
     table.add(validity, _unbalanced(store, probes, lambda one: rise(one, "height 1.10")), ("valid", "invalid"))
     for cause_name, predictions in predicted.items():
         names = [f"{_at(probes)}predictions: {cause_name}, {share}" for share in predictions]

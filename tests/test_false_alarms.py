@@ -13,7 +13,7 @@ from covidcnn.evaluation.statistics import paired_difference
 from covidcnn.paper.notebook_tables import difference_table, new_seeds_table
 from covidcnn.paper.studies import LEDGER
 from covidcnn.paths import NOTEBOOKS
-from covidcnn.plots.comparisons import by_share, moved_calls
+from covidcnn.plots.comparisons import by_share, moved_predictions
 from covidcnn.study.access_log import log_access
 from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import read_ledger
@@ -67,10 +67,10 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     reached = recipe.values(specificity, at_validation_threshold=True)
     assert aim.loc["specificity", "median"] == pytest.approx(np.median(reached))
     by_images = pd.read_csv(out / "tables" / "cure_by_images.csv", index_col="images")
-    promised = recipe.validation_values(sensitivity, at_validation_threshold=True)
+    on_validation = recipe.validation_values(sensitivity, at_validation_threshold=True)
     assert by_images.loc["test", ["specificity, median", "lowest", "highest"]].tolist() == pytest.approx(
         [np.median(reached), reached.min(), reached.max()])
-    assert by_images.loc["validation", "sensitivity, median"] == pytest.approx(np.median(promised))
+    assert by_images.loc["validation", "sensitivity, median"] == pytest.approx(np.median(on_validation))
     verdicts = pd.read_csv(out / "tables" / "verdicts.csv", index_col="verdict")
     assert verdicts["claims"].sum() == len(read_ledger(LEDGER))
     # Nothing of it was measured on the images that the notebook was run on.
@@ -95,16 +95,16 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
 
 
 def test_by_share_joins_medians_beside_their_share():
-    promised, kept = np.array([[0.8, 0.9, 1.0], [0.9, 0.9, 0.9]]), np.array([[0.2, 0.3, 0.7], [0.6, 0.7, 0.8]])
-    ax = by_share([0.1, 0.5], promised, kept, "specificity", plt.figure().add_subplot())
+    validation, test = np.array([[0.8, 0.9, 1.0], [0.9, 0.9, 0.9]]), np.array([[0.2, 0.3, 0.7], [0.6, 0.7, 0.8]])
+    ax = by_share([0.1, 0.5], validation, test, "specificity", plt.figure().add_subplot())
     lines = [[tuple(map(float, point)) for point in zip(*line.get_data(), strict=True)] for line in ax.lines]
     assert [(9.6, 0.9), (49.6, 0.9)] in lines
     assert [(10.4, 0.3), (50.4, 0.7)] in lines
 
 
-def test_moved_calls_lead_from_half_to_the_other_threshold():
+def test_moved_predictions_lead_from_half_to_the_other_threshold():
     one = np.array([[[0.95, 0.4], [0.9, 0.75]]])
-    ax = moved_calls({"validation": one, "test": one - 0.25}, plt.figure().add_subplot())
+    ax = moved_predictions({"validation": one, "test": one - 0.25}, plt.figure().add_subplot())
     lines = [np.column_stack(line.get_data()).tolist() for line in ax.lines]
     assert pytest.approx(np.array([[0.6, 0.95], [0.25, 0.9]])) == np.array(lines[0])
     assert pytest.approx(np.array([[0.85, 0.7], [0.5, 0.65]])) == np.array(lines[3])
@@ -127,13 +127,13 @@ def test_differences_of_pairs_and_of_samples_with_other_seeds(tmp_path):
     evidence = read_evidence(*invented_store(tmp_path, arms=("1",)))
     arm = evidence.arms["1-as-published"]
     nadam, sgd = arm.condition(optimizer="Nadam"), arm.condition(optimizer="SGD")
-    table = difference_table({"Nadam less SGD": (nadam, sgd), "Nadam less itself": (nadam, nadam)}, arm)
+    table = difference_table({"Nadam - SGD": (nadam, sgd), "Nadam - itself": (nadam, nadam)}, arm)
     table = table.set_index("measure", append=True)
-    assert (table.loc["Nadam less itself", ["mean difference", "low", "high"]] == 0).all(axis=None)
-    found = table.loc[("Nadam less SGD", "accuracy, 0.5")]
+    assert (table.loc["Nadam - itself", ["mean difference", "low", "high"]] == 0).all(axis=None)
+    found = table.loc[("Nadam - SGD", "accuracy, 0.5")]
     expected = paired_difference(nadam.test_scores, sgd.test_scores, arm.images, accuracy, arm.draws)
     assert found.tolist() == pytest.approx([expected.mean, expected.low, expected.high, len(SEEDS)])
-    moved = table.loc[("Nadam less SGD", "specificity, threshold from validation"), "mean difference"]
+    moved = table.loc[("Nadam - SGD", "specificity, threshold from validation"), "mean difference"]
     assert moved == pytest.approx(np.mean(nadam.values(specificity, at_validation_threshold=True)
                                           - sgd.values(specificity, at_validation_threshold=True)))
     welch = new_seeds_table(nadam, {"SGD": sgd}).loc["SGD"]

@@ -6,7 +6,6 @@ import pytest
 from matplotlib.colors import to_hex
 
 from covidcnn.imaging.registration import Alignment
-from covidcnn.plots import averages
 from covidcnn.plots import images as plots
 from covidcnn.plots.style import NEGATIVE
 
@@ -138,7 +137,7 @@ def test_auc_rows_run_from_the_top_and_bear_missing_intervals(ax):
 def test_mean_images_shows_test_minus_train():
     table = catalogue()
     images = np.stack([image(8, 8, grey) for grey in (10, 20, 30, 40, 15, 25)])
-    figure = averages.mean_images(table, images)
+    figure = plots.mean_images(table, images)
     pictures = {ax.get_title(): ax.images[0] for ax in figure.axes if ax.images}
     assert float(pictures["PNEUMONIA, mean of train"].get_array().mean()) == 30
     assert float(pictures["NORMAL, test - train"].get_array().mean()) == 5
@@ -148,7 +147,7 @@ def test_mean_images_shows_test_minus_train():
 
 def test_mean_images_without_test_images():
     table = catalogue()[:4]
-    figure = averages.mean_images(table, np.stack([image(8, 8)] * 4))
+    figure = plots.mean_images(table, np.stack([image(8, 8)] * 4))
     assert [ax.get_title() for ax in figure.axes] == ["NORMAL, mean of train", "PNEUMONIA, mean of train"]
 
 
@@ -185,7 +184,7 @@ def test_drawing_leaves_random_states_alone():
 
 def test_frame_of_an_average_image_is_drawn_where_registration_finds_it():
     images = {name: np.full((40, 40), 100.0) for name in ("reference", "taller", "lost")}
-    figure = averages.framed_averages(images, {"taller": Alignment(1.1, 0.9, 0.0, 0.05, 0.0, 0.99), "lost": None})
+    figure = plots.framed_averages(images, {"taller": Alignment(1.1, 0.9, 0.0, 0.05, 0.0, 0.99), "lost": None})
     frames = [ax.patches for ax in figure.axes]
     assert [len(patches) for patches in frames] == [1, 1, 0]
     first, second = frames[0][0], frames[1][0]

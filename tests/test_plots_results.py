@@ -50,16 +50,6 @@ def test_training_curves_draw_each_seed_of_both_sets():
     assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["training", "validation"]
 
 
-def test_paper_stands_in_the_row_of_its_optimizer(ax):
-    here = pd.DataFrame({"optimizer": ["Nadam", "Nadam", "SGD"], "accuracy": [0.8, 0.9, 0.7]})
-    plots.paper_beside_here(here, pd.Series({"Nadam": 0.93, "SGD": 0.91}), "accuracy", ax)
-    seeds, medians, paper = map(points, ax.lines)
-    assert seeds == [(0.8, 1), (0.9, 1), (0.7, 0)]
-    assert medians == [(0.85, 1), (0.7, 0)]
-    assert paper == [(0.93, 1), (0.91, 0)]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["SGD", "Nadam"]
-
-
 def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
     images = scores(0.1, 0.2, 0.9, pneumonia=(0.9,))
     table = pd.concat([images.assign(recipe="plain", seed=0), images.assign(recipe="plain", seed=1),
@@ -67,16 +57,17 @@ def test_by_recipe_has_a_point_a_seed_with_the_first_recipe_above(ax):
     plots.by_recipe(table, "specificity", ax)
     found = sorted(points(container[0])[0] for container in ax.containers)
     assert [value for value, _ in found] == pytest.approx([2 / 3, 2 / 3, 1.0], abs=1e-6)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["weights", "plain"]
+    rows = {label.get_text(): row for row, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    assert rows == {"plain": 1, "weights": 0}
     assert all(row > 0.5 for value, row in found if value < 1)
 
 
 def test_values_by_condition_have_the_first_above_and_the_paper_in_its_row(ax):
-    evidence_plots.values_by_condition({"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])},
-                                       {"a": (0.5, 1.0), "b": (0.6, 0.6)}, "accuracy", {"b": 0.93}, ax,
-                                       ("ridge", 0.8))
+    values = {"a": np.array([0.8, 0.9, 0.7]), "b": np.array([0.6, 0.6, 0.6])}
+    evidence_plots.values_by_condition(values, "accuracy", {"b": 0.93}, ax, ("ridge", 0.8))
     drawn = [points(line) for line in ax.lines]
-    assert [(0.5, 1), (1.0, 1)] in drawn
+    # 0.8 - 4.3027 * 0.1 * sqrt(4 / 3), and cut off at 1.
+    assert drawn[1] == [(pytest.approx(0.303167, abs=1e-5), 1), (1.0, 1)]
     assert [(0.8, 1), (0.9, 1), (0.7, 1)] in drawn
     assert [value for value, _ in drawn[5]] == [0.6, 0.6, 0.6]
     assert [row for _, row in drawn[5]] == pytest.approx([0, 0.15, 0.3])
@@ -84,6 +75,9 @@ def test_values_by_condition_have_the_first_above_and_the_paper_in_its_row(ax):
     assert [(0.93, 0)] in drawn
     assert [(0.8, 0), (0.8, 1)] in drawn
     assert "ridge" in ax.get_legend_handles_labels()[1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    plain = evidence_plots.values_by_condition(values, "loss", None, plt.figure().add_subplot(), intervals=False)
+    assert not any("new run" in label for label in plain.get_legend_handles_labels()[1])
 
 
 def test_validation_and_test_join_the_medians(ax):

@@ -78,8 +78,8 @@ def test_width_gains_where_the_ratio_counts(world, contrasts):
 
 def test_measured_stretch_explains_most_of_the_false_alarms(world, contrasts):
     """Test NORMAL images are 1.11 times as tall in worlds A and B, and brighter in the third."""
-    for comparison in ("height 1.10 on validation, less half of what test has more",
-                       "height 0.90 on test, less half of what test has more"):
+    for comparison in ("height 1.10 on validation - half of what test has more",
+                       "height 0.90 on test - half of what test has more"):
         found = contrasts.loc[("5 cause", CAUSES, comparison), "above 0"]
         assert found == (REFUTED if world[0] == "neither" else SUPPORTED)
 

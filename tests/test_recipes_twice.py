@@ -29,14 +29,14 @@ _NAMES = {"zoom in height": "height zoom", "zoom in width": "width zoom", "zoom 
 
 def _row(question: str, arm: str, comparison: str) -> str:
     """What the other programme calls a contrast."""
-    fixed = {"zoom in height and in width - zoom in height": "2 ingredient: zoom less height zoom",
-             "best on test - last (a leak)": "3 which epoch: best on test less last",
-             "best on the 16 images - last": "3 which epoch: best on the 16 images less last",
-             "lowest loss on validation by patient - last (arm 4, zoom)":
-                 "3 which epoch: lowest loss on validation by patient less last",
-             "zoom, not balanced - class weights, no zoom": "4 imbalance: won by zoom less won by class weights",
-             "height 1.10 on validation, less half of what test has more": "5 cause: F(height 1.10)",
-             "height 0.90 on test, less half of what test has more": "5 cause: T(height 0.90)"}
+    fixed = {"zoom in height and in width - zoom in height": "2 ingredient: zoom - height zoom",
+             "best on test - last (a leak)": "3 which epoch: best on test - last",
+             "best on the 16 images - last": "3 which epoch: best on the 16 images - last",
+             "lowest loss on patient-level validation - last (arm 4, zoom)":
+                 "3 which epoch: lowest loss on patient-level validation - last",
+             "zoom, not balanced - class weights, no zoom": "4 imbalance: won by zoom - won by class weights",
+             "height 1.10 on validation - half of what test has more": "5 cause: F(height 1.10)",
+             "height 0.90 on test - half of what test has more": "5 cause: T(height 0.90)"}
     if comparison in fixed:
         name = fixed[comparison]
     else:
@@ -44,7 +44,7 @@ def _row(question: str, arm: str, comparison: str) -> str:
         second, _, rest = second.partition(", ")
         first, second, rest = (_NAMES.get(part, part) for part in (first, second, rest))
         kind = "2 rate" if first == "decay" else question
-        name = f"{kind}: {first} less {second}" + (f", {rest}" if rest else "")
+        name = f"{kind}: {first} - {second}" + (f", {rest}" if rest else "")
     return ("64 px, " if arm == SMALL else "") + name
 
 
@@ -77,7 +77,7 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
             assert one.median == pytest.approx(rows.loc[f"1 reached: test accuracy with {one.optimizer}", "value"])
             assert one.verdict == rows.loc[f"1 reached: test accuracy with {one.optimizer}", "verdict"]
         for one in recipes.between_studies(first.arms[PUBLISHED], public).itertuples():
-            same(f"1 reached, descriptive: {one.optimizer}, public recipe less the text's", [one[4], one.low, one.high])
+            same(f"1 reached, descriptive: {one.optimizer}, public recipe - the text's", [one[4], one.low, one.high])
     for px, (probed, ingredients) in ARMS_OF.items():
         if not {probed, ingredients} <= set(evidence.arms):
             continue
@@ -85,7 +85,7 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
         for one in recipes.most_of_it(evidence.arms[ingredients]).itertuples():
             added = one.ingredient.removeprefix("+ ")
             name = _NAMES.get(added, added)
-            same(f"{prefix}2 ingredient: {name} less half of zoom", [one[2], one.low, one.high], one.does)
+            same(f"{prefix}2 ingredient: {name} - half of zoom", [one[2], one.low, one.high], one.does)
         verdicts = probes.hypothesis_verdicts(evidence.arms[probed], evidence.arms[ingredients])
         for hypothesis, verdict in verdicts.items():
             assert verdict == rows.loc[f"{prefix}predictions: {hypothesis}", "verdict"]

@@ -29,7 +29,7 @@ ALARMS = {"": 0.05, "height 1.10": 0.4, "width 0.90": 0.06, "size 1.10": 0.35, "
 
 
 def images(split: str, well: int, ill: int) -> pd.DataFrame:
-    """Two of each patient; ``hard`` says at which share of images rightly called this one is still wrong."""
+    """Two of each patient; ``hard`` says at which share of images predicted correctly this one is still wrong."""
     table = pd.DataFrame({"split": split, "label": ["NORMAL"] * well + ["PNEUMONIA"] * ill})
     number = np.arange(len(table))
     table["path"] = [f"{split}/{place:04}" for place in number]
@@ -91,7 +91,7 @@ def training(arm: str, recipe: dict, seed: int, score_test: bool) -> tuple[pd.Da
 
 
 def history(arm: str, recipe: dict) -> dict[str, list[float]]:
-    """Of the 16 images all are rightly called after the third epoch and the fifth, else all but one."""
+    """Of the 16 images all are predicted correctly after the third epoch and the fifth, else all but one."""
     zoom = arm == "4-causes" and recipe["augmentation"] == "paper and zoom"
     epochs = range(recipe["epochs"])
     return {"val_accuracy": [1.0 if epoch in (2, 4) else 0.9375 for epoch in epochs],
@@ -152,35 +152,35 @@ def accuracies(stores, *setting: str) -> np.ndarray:
 @pytest.mark.parametrize(("row", "verdict"), [
     ("1 reached: test accuracy with Nadam", "reproduced"),
     ("1 reached: test accuracy with RMSprop", "not reproduced"),
-    ("1 reached: Nadam less RMSprop", "supported"),
-    ("1 reached: Nadam less Adam", "open"),
+    ("1 reached: Nadam - RMSprop", "supported"),
+    ("1 reached: Nadam - Adam", "open"),
     ("1 reached: Nadam is best", "open"),
-    ("2 ingredient: height zoom less none", "supported"),
-    ("2 ingredient: width zoom less none", "open"),
-    ("2 ingredient: zoom less none", "supported"),
-    ("2 ingredient: height zoom less half of zoom", "does most of it"),
-    ("2 ingredient: width zoom less half of zoom", "does less than half"),
-    ("2 rate: decay less constant, paper", "supported"),
-    ("2 rate: decay less plateau, paper and zoom", "open"),
-    ("3 which epoch: best on test less last", ""),
-    ("3 which epoch: best on the 16 images less last", "refuted"),
-    ("3 which epoch: lowest loss on validation by patient less last", "supported"),
-    ("4 imbalance: won by zoom less won by class weights", "supported"),
-    ("4 imbalance: class-weight less none, paper", "open"),
+    ("2 ingredient: height zoom - none", "supported"),
+    ("2 ingredient: width zoom - none", "open"),
+    ("2 ingredient: zoom - none", "supported"),
+    ("2 ingredient: height zoom - half of zoom", "does most of it"),
+    ("2 ingredient: width zoom - half of zoom", "does less than half"),
+    ("2 rate: decay - constant, paper", "supported"),
+    ("2 rate: decay - plateau, paper and zoom", "open"),
+    ("3 which epoch: best on test - last", ""),
+    ("3 which epoch: best on the 16 images - last", "refuted"),
+    ("3 which epoch: lowest loss on patient-level validation - last", "supported"),
+    ("4 imbalance: won by zoom - won by class weights", "supported"),
+    ("4 imbalance: class-weight - none, paper", "open"),
     ("4 imbalance: cause, paper", "refuted"),
     ("5 cause: F(height 1.10)", "at least half"),
     ("5 cause: T(height 0.90)", "at least half"),
-    ("predictions: validity, F(height 1.10) less F(1)", "valid"),
+    ("predictions: validity, F(height 1.10) - F(1)", "valid"),
     ("predictions: A", "refuted"),
     ("predictions: A, crop", "supported"),
     ("predictions: B", "supported"),
     ("predictions: crop", "refuted"),
-    ("64 px, 2 ingredient: height zoom less none", "supported"),
-    ("64 px, 4 imbalance: won by zoom less won by class weights", "supported"),
+    ("64 px, 2 ingredient: height zoom - none", "supported"),
+    ("64 px, 4 imbalance: won by zoom - won by class weights", "supported"),
     ("64 px, 5 cause: F(height 1.10)", "less than half"),
-    ("64 px, 2 ingredient: zoom less height zoom", "open"),  # not so without Holm's correction
+    ("64 px, 2 ingredient: zoom - height zoom", "open"),  # not so without Holm's correction
     ("64 px, predictions: B", "open"),
-    ("1 reached, descriptive: Nadam, public recipe less the text's", ""),
+    ("1 reached, descriptive: Nadam, public recipe - the text's", ""),
 ])
 def test_what_was_planted_is_found(rows, row, verdict):
     assert rows.loc[row, "verdict"] == verdict
@@ -202,28 +202,28 @@ def test_values_are_those_planted(stores, rows):
         [nadam.mean() - half, nadam.mean() + half])
     none, height, zoom = (accuracies(stores, "2-ingredients", one)
                           for one in ("paper", "paper and height zoom", "paper and zoom"))
-    assert value["2 ingredient: height zoom less none"] == pytest.approx((height - none).mean())
-    assert value["2 ingredient: height zoom less half of zoom"] == pytest.approx((height - none / 2 - zoom / 2).mean())
+    assert value["2 ingredient: height zoom - none"] == pytest.approx((height - none).mean())
+    assert value["2 ingredient: height zoom - half of zoom"] == pytest.approx((height - none / 2 - zoom / 2).mean())
     weights, unbalanced = (accuracies(stores, "4-causes", *one)
                            for one in (("paper", "class-weight"), ("paper and zoom", "none")))
     # Specificity, which is half of accuracy here.
-    assert value["4 imbalance: won by zoom less won by class weights"] == pytest.approx(
+    assert value["4 imbalance: won by zoom - won by class weights"] == pytest.approx(
         2 * (unbalanced - weights).mean())
     assert value["2 rate, descriptive: mean jump, constant, paper"] == pytest.approx(0.05, abs=0.002)
     assert value["2 rate, descriptive: mean jump, decay, paper"] == 0
-    assert value["3 which epoch: best on test less last"] == pytest.approx(0.04, abs=0.002)
-    assert value["3 which epoch: best on the 16 images less last"] == pytest.approx(-0.1, abs=0.002)
-    assert value["3 which epoch: lowest loss on validation by patient less last"] == pytest.approx(0.05, abs=0.002)
+    assert value["3 which epoch: best on test - last"] == pytest.approx(0.04, abs=0.002)
+    assert value["3 which epoch: best on the 16 images - last"] == pytest.approx(-0.1, abs=0.002)
+    assert value["3 which epoch: lowest loss on patient-level validation - last"] == pytest.approx(0.05, abs=0.002)
     six = np.array([accuracies(stores, "1-public-recipe", one) for one in IN_PAPER])
-    assert value["3 which epoch, descriptive: best of six optimizers less Nadam"] == pytest.approx(
+    assert value["3 which epoch, descriptive: best of six optimizers - Nadam"] == pytest.approx(
         (six.max(axis=0) - nadam).mean())
     assert value["3 which epoch, descriptive: expected best of 1 runs"] == pytest.approx(nadam.mean())
     assert value["3 which epoch, descriptive: expected best of 5 runs"] == pytest.approx(nadam.max())
-    # 0.35 and 0.35 in false alarms, less half of 0.5 - 0.05.
+    # 0.35 and 0.35 in false alarms, - half of 0.5 - 0.05.
     assert value["5 cause: F(height 1.10)"] == pytest.approx(0.35 - 0.225, abs=0.02)
     assert value["5 cause: T(height 0.90)"] == pytest.approx(0.35 - 0.225, abs=0.02)
     assert value["64 px, 5 cause: F(height 1.10)"] == pytest.approx(-0.225, abs=0.02)
-    assert value["1 reached, descriptive: SGD, public recipe less the text's"] == pytest.approx(
+    assert value["1 reached, descriptive: SGD, public recipe - the text's"] == pytest.approx(
         (accuracies(stores, "1-public-recipe", "SGD") - accuracies(stores, "1-as-published", "SGD")).mean())
 
 
@@ -235,7 +235,7 @@ def test_an_interval_has_both_variances(stores, rows):
                       - (test["hard"] < 2 * without - SENSITIVITY - 1e-9)
                       for without, with_it in zip(none, height, strict=True)], axis=0)[:200].reshape(-1, 2).mean(axis=1)
     variance = (height - none).var(ddof=1) / 10 + gained.var() / 100 / 4
-    found = rows.loc["2 ingredient: height zoom less none"]
+    found = rows.loc["2 ingredient: height zoom - none"]
     assert (found["high"] - found["low"]) / 2 == pytest.approx(stats.t.ppf(0.975, 9) * variance ** 0.5, rel=0.08)
 
 
@@ -288,10 +288,10 @@ def test_an_arm_consists_of_its_first_finished_seeds(stores, tmp_path):
     with pytest.raises(Untestable):
         fallen.lowest_loss()
     rows = second_recipe(folder, stores[0] / "paper")
-    assert rows.loc["4 imbalance: won by zoom less won by class weights", "seeds"] == 6
-    assert rows.loc["3 which epoch: lowest loss on validation by patient less last", "verdict"] == "cannot be tested"
+    assert rows.loc["4 imbalance: won by zoom - won by class weights", "seeds"] == 6
+    assert rows.loc["3 which epoch: lowest loss on patient-level validation - last", "verdict"] == "cannot be tested"
     # The other one of its family is corrected as if both were there.
-    other = rows.loc["3 which epoch: best on the 16 images less last"]
+    other = rows.loc["3 which epoch: best on the 16 images - last"]
     assert other["holm"] == pytest.approx(2 * other["p"])
     assert rows.loc["predictions: A", "verdict"] == "not finished"
     assert rows.loc["predictions: A, F(size 1.10)", "verdict"] == "refuted"

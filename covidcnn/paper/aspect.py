@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -66,11 +65,7 @@ class Design:
 
 
 def read_design(path: Path = DESIGN) -> Design:
-    """Read the design.
-
-    Raises:
-        UserError: a part of it is wrong.
-    """
+    """Read the design; UserError if a part of it is wrong."""
     value = read_yaml(path)
     try:
         shared = value["shared"]
@@ -84,15 +79,9 @@ def read_design(path: Path = DESIGN) -> Design:
 
 
 def measured_images(dataset: DataSet) -> pd.DataFrame:
-    """The images of the random sample, with logarithms of three measures that need no model.
-
-    Args:
-        dataset: chest_xray_aspect_320, whose manifest.csv has the originals' sizes.
-
-    Returns:
-        ``dataset.images`` of the sample, and ``aspect`` (width / height) and ``area`` (pixels) of the original, and
-        ``sharpness``: the variance of the Laplacian at 96 x 96 px by that of the grey levels.
-    """
+    """The images of the random sample of chest_xray_aspect_320, whose manifest.csv has the originals' sizes, with the
+    logarithms of ``aspect`` (width / height) and ``area`` (pixels) of the original, and of ``sharpness``: the variance
+    of the Laplacian at 96 x 96 px by that of the grey levels."""
     manifest = pd.read_csv(dataset.root / "manifest.csv")
     manifest["path"] = manifest["split"] + "/" + manifest["class"] + "/" + manifest["file"]
     known = manifest[(manifest["sample"] == SAMPLE) & (manifest["split"] == "train")]
@@ -117,11 +106,8 @@ def learns(images: pd.DataFrame, replicate: int) -> np.ndarray:
 
 
 def training_images(images: pd.DataFrame, arm: Arm, replicate: int, pairs: int) -> pd.DataFrame:
-    """What an arm learns from: ``pairs`` images of each class, the nearest where classes are matched.
-
-    Raises:
-        DataError: there are fewer.
-    """
+    """What an arm learns from: ``pairs`` images of each class, the nearest where classes are matched; DataError if
+    there are fewer."""
     half = images[learns(images, replicate)]
     normal, pneumonia = (half[half["label"] == label] for label in PNEUMONIA.classes)
     if arm.calipers:
@@ -146,27 +132,17 @@ def _drawn(images: pd.DataFrame, number: int, replicate: int) -> pd.DataFrame:
     return images.loc[place.sort_values().index[:number]]
 
 
-def write_cropped(dataset: DataSet, folder: Path, aspect: float) -> None:
-    """Copy a data set's images, cropped about their centre to one aspect ratio and not stretched.
-
-    Args:
-        dataset: of JPEG files.
-        folder: a new one; it appears whole or not at all.
-        aspect: width / height: wider images lose of their width, narrower ones of their height.
-    """
-    with replacing_folder(folder) as draft:
-        for path in dataset.images["path"]:
-            (draft / path).parent.mkdir(parents=True, exist_ok=True)
-            # At the highest quality: the copy is decoded and made square like the others.
-            cv2.imwrite(str(draft / path), cropped(read_grey(dataset.root / path), aspect),
-                        [cv2.IMWRITE_JPEG_QUALITY, 100])
-
-
 def _cropped_dataset(dataset: DataSet, aspect: float) -> DataSet:
+    """A copy of the data set in the cache, cropped about the images' centres to one aspect ratio and not stretched."""
     folder = cache_folder() / "aspect" / f"{dataset.content_hash[:20]}-{aspect:g}"
     try:
         if not folder.is_dir():
-            write_cropped(dataset, folder, aspect)
+            with replacing_folder(folder) as draft:
+                for path in dataset.images["path"]:
+                    (draft / path).parent.mkdir(parents=True, exist_ok=True)
+                    # At the highest quality: the copy is decoded and made square like the others.
+                    cv2.imwrite(str(draft / path), cropped(read_grey(dataset.root / path), aspect),
+                                [cv2.IMWRITE_JPEG_QUALITY, 100])
     except UserError:
         # Another process may have written the same meanwhile.
         if not folder.is_dir():
@@ -175,7 +151,7 @@ def _cropped_dataset(dataset: DataSet, aspect: float) -> DataSet:
 
 
 def cropped(image: np.ndarray, aspect: float) -> np.ndarray:
-    """The largest part of ``image``, uint8 (height, width), about its centre whose width / height is ``aspect``."""
+    """The largest part of an image, uint8 (height, width), about its centre whose width / height is ``aspect``."""
     height, width = image.shape
     rows, columns = min(height, round(width / aspect)), min(width, round(height * aspect))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -184,12 +160,7 @@ def cropped(image: np.ndarray, aspect: float) -> np.ndarray:
 
 def planned(design: Design, dataset: DataSet, images: pd.DataFrame) -> Iterator[tuple[str, Trial, DataSet]]:
     """The arm, trial and images of every training, replicate by replicate: what is compared is trained side by side.
-
-    Args:
-        design: from ``read_design``.
-        dataset: chest_xray_aspect_320.
-        images: its ``measured_images``.
-    """
+    ``images`` are the ``measured_images`` of the data set."""
     sources = {0.0: dataset}
     replicates = sorted({seed for arm in design.arms.values() for seed in arm.sweep.seeds})
     for replicate, (name, arm) in itertools.product(replicates, design.arms.items()):
@@ -209,11 +180,7 @@ def planned(design: Design, dataset: DataSet, images: pd.DataFrame) -> Iterator[
 
 def read_scores(design: Design, dataset: DataSet, images: pd.DataFrame, store: TrialStore
                 ) -> dict[str, list[pd.DataFrame]]:
-    """The scores of every arm, a table a replicate.
-
-    Raises:
-        DataError: a training is not finished.
-    """
+    """The scores of every arm, a table a replicate; DataError if a training is not finished."""
     scores: dict[str, list[pd.DataFrame]] = {name: [] for name in design.arms}
     for name, trial, _ in planned(design, dataset, images):
         scores[name].append(store.read(trial.key).scores)
@@ -243,19 +210,14 @@ def run_design(dataset: DataSet, store: TrialStore, shard: str = "1/1", dry_run:
     for name, planned_trial, images in of_arm:
         if planned_trial.key not in chosen or (dry_run and planned_trial.seed > 0):
             continue
-        trial = _without_judgement(planned_trial) if dry_run else planned_trial
+        trial = planned_trial
+        if dry_run:
+            trial = replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
         watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(images, trial)}")
-
-
-def _without_judgement(trial: Trial) -> Trial:
-    return replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
 
 
 def facts(images: pd.DataFrame, design: Design) -> pd.DataFrame:
     """The classes' differences (PNEUMONIA - NORMAL) in what an arm learns from, averaged over its replicates."""
-    rows: dict[str, Any] = {}
-    for name, arm in design.arms.items():
-        means = [training_images(images, arm, replicate, design.pairs).groupby("label")[["aspect", "area", "sharpness"]]
-                 .mean().diff().iloc[-1] for replicate in arm.sweep.seeds]
-        rows[name] = pd.DataFrame(means).mean()
-    return pd.DataFrame(rows).T
+    return pd.DataFrame({name: pd.DataFrame([
+        training_images(images, arm, replicate, design.pairs).groupby("label")[["aspect", "area", "sharpness"]]
+        .mean().diff().iloc[-1] for replicate in arm.sweep.seeds]).mean() for name, arm in design.arms.items()}).T

@@ -10,20 +10,23 @@ from covidcnn.evaluation.statistics import Difference, over_seeds, patient_draws
 from covidcnn.paper.aspect import Scores
 from covidcnn.task import PNEUMONIA
 
-LARGER, SMALLER = "1.10", "0.90"
 OPERATING_POINT = 0.9
 """Share of the NORMAL images, as they are, that every training is made to predict NORMAL: a threshold of its own, so
 that arms whose scores lie higher or lower compare."""
 Measure = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
 """Of judged images, a row each, and weights, float (samples, images), that count how often each was drawn."""
 
+
 def response(axis: str) -> Measure:
     """How many more NORMAL images are predicted PNEUMONIA when stretched to 1.10 along ``axis`` ('height', 'width' or
     'size') than when shrunk to 0.90: float (samples,) in -1..1."""
+    return _rise(f"{axis} 1.10", f"{axis} 0.90")
+
+
+def _rise(perturbed: str, otherwise: str) -> Measure:
     def measured(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
         normal = (judged["label"] == PNEUMONIA.classes[0]).to_numpy()
-        rates = [_alarms(judged, weights, normal, f"{axis} {factor}") for factor in (LARGER, SMALLER)]
-        return rates[0] - rates[1]
+        return _alarms(judged, weights, normal, perturbed) - _alarms(judged, weights, normal, otherwise)
 
     return measured
 
@@ -45,12 +48,8 @@ def _alarms(judged: pd.DataFrame, weights: np.ndarray, group: np.ndarray, pertur
 
 
 def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Difference:
-    """A weighted sum of measures, paired by replicate, with an interval over replicates and patients.
-
-    Args:
-        terms: a factor, the arm, and what is measured.
-        scores: of arms of several lengths what all have is taken.
-    """
+    """A weighted sum of measures, each a factor, the arm, and what is measured, paired by replicate, with an interval
+    over replicates and patients. Of arms with different numbers of replicates those that all have are taken."""
     tables = {arm: [_judged(table) for table in scores[arm]] for _, arm, _ in terms}
     replicates = min(map(len, tables.values()))
     images = pd.concat([table[["patient", "label"]] for table in tables[terms[0][1]][:replicates]])
@@ -58,8 +57,7 @@ def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Dif
     images = images.assign(positive=PNEUMONIA.encode(images["label"]))
     # The first draw is the sample itself.
     draws = pd.DataFrame(np.vstack([np.ones(len(images)), patient_draws(images)]), columns=images.index)
-    values = np.array([np.sum([factor * measure(tables[arm][replicate],
-                                                draws[tables[arm][replicate].index].to_numpy())
+    values = np.array([np.sum([factor * measure(tables[arm][replicate], draws[tables[arm][replicate].index].to_numpy())
                                for factor, arm, measure in terms], axis=0) for replicate in range(replicates)])
     return over_seeds(values[:, 0], float(np.nanstd(np.nanmean(values[:, 1:], axis=0), ddof=1)))
 
@@ -73,20 +71,20 @@ def _judged(scores: pd.DataFrame) -> pd.DataFrame:
 
 def verdict(scores: Scores) -> str:
     """Of the primary contrast, as the design lays it down: 'supported', 'refuted' or 'open'."""
-    height = response("height")
-    if contrast([(1, "unmatched", height)], scores).low <= 0:
+    if contrast([(1, "unmatched", response("height"))], scores).low <= 0:
         return "open"
-    primary = contrast([(0.5, "unmatched", height), (-1, "aspect", height)], scores)
+    primary = _heights(scores, (0.5, "unmatched"), (-1, "aspect"))
     return "supported" if primary.low > 0 else "refuted" if primary.high < 0 else "open"
 
 
-def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
-    """The NORMAL images of the design's groups, by path.
+def _heights(scores: Scores, *terms: tuple[float, str]) -> Difference:
+    """A weighted sum of arms' responses to height."""
+    return contrast([(factor, arm, response("height")) for factor, arm in terms], scores)
 
-    Args:
-        images: from ``measured_images``.
-        pixels: uint8 (len(images), size, size), squeezed to squares.
-    """
+
+def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
+    """The NORMAL images of the design's groups, by path. Pixels, of ``measured_images``, are uint8 (n, size, size),
+    squeezed to squares."""
     normal = (images["label"] == PNEUMONIA.classes[0]).to_numpy()
     own = images[normal]
     height = align_each(pixels[normal], reference_image(images, pixels))["height"].to_numpy()
@@ -96,30 +94,21 @@ def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
         ("wide", aspect >= 1.3), ("narrow", aspect < 1.15), ("tight", tight), ("not tight", ~tight))}
 
 
-def cropping(judged: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """How many more NORMAL images are predicted PNEUMONIA when cropped as by a stretch of 1.10, but not stretched."""
-    normal = (judged["label"] == PNEUMONIA.classes[0]).to_numpy()
-    return (_alarms(judged, weights, normal, f"cropped height {LARGER}") - _alarms(judged, weights, normal, ""))
-
-
 def response_table(scores: Scores) -> pd.DataFrame:
-    """H, W, S and the crop control of every arm: the mean over replicates with its 95 % interval."""
-    measures = {"height": response("height"), "width": response("width"), "size": response("size"),
-                "cropped height": cropping}
+    """H, W, S and the crop control (cropped as by a stretch of 1.10, but not stretched) of every arm: the mean over
+    replicates with its 95 % interval."""
+    measures = {axis: response(axis) for axis in ("height", "width", "size")}
+    measures["cropped height"] = _rise("cropped height 1.10", "")
     return _table({(arm, name): contrast([(1, arm, measure)], scores)
                    for arm in scores for name, measure in measures.items()}, ["arm", "measure"])
 
 
 def contrast_table(scores: Scores) -> pd.DataFrame:
-    """The primary contrast, its guard, and each arm's response to height less that of 'unmatched'."""
-    height = response("height")
-    rows = {("primary", "H(unmatched) / 2 - H(aspect)"): contrast([(0.5, "unmatched", height), (-1, "aspect", height)],
-                                                                  scores),
-            ("guard", "H(area) - H(aspect)"): contrast([(1, "area", height), (-1, "aspect", height)], scores)}
-    for arm in scores:
-        if arm != "unmatched":
-            rows["descriptive", f"H({arm}) - H(unmatched)"] = contrast([(1, arm, height), (-1, "unmatched", height)],
-                                                                       scores)
+    """The primary contrast, its guard, and each arm's response to height - that of 'unmatched'."""
+    rows = {("primary", "H(unmatched) / 2 - H(aspect)"): _heights(scores, (0.5, "unmatched"), (-1, "aspect")),
+            ("guard", "H(area) - H(aspect)"): _heights(scores, (1, "area"), (-1, "aspect"))}
+    rows |= {("descriptive", f"H({arm}) - H(unmatched)"): _heights(scores, (1, arm), (-1, "unmatched"))
+             for arm in scores if arm != "unmatched"}
     return _table(rows, ["rank", "contrast"])
 
 

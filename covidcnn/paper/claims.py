@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
-from covidcnn.evaluation.measures import accuracy, specificity
+from covidcnn.evaluation.measures import accuracy, log_loss, specificity
 from covidcnn.paper import causes, findings, reported
 from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import Evidence
@@ -27,13 +28,7 @@ def _known(verdict: str, finding: str) -> Callable[[Evidence], Finding]:
     return lambda _: Finding(verdict, finding)
 
 
-_ACCURACY, _SPECIFICITY = "test accuracy at 0.5", "test specificity at 0.5"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
-
-
+_ACCURACY = "test accuracy at 0.5"
 _ABOUT = (
     Claim("covid-19", "title, abstract", "the model diagnoses COVID-19", "", "01_data_inspection#not-covid",
           _known(CONTRADICTION, "the images were published in 2018; no case of COVID-19 can be among them")),
@@ -88,122 +83,134 @@ _ABOUT = (
           _known(CANNOT_BE_TESTED, "no physician, patient or decision was observed, in the paper or here")),
 )
 
-_OPTIMIZERS_CELL = "05_optimizer_comparison#evidence-figure"
+_OPTIMIZERS_CELL, _ORDER_CELL = "05_optimizer_comparison#evidence-figure", "05_optimizer_comparison#order-table"
 _OPTIMIZERS = tuple(
-    Claim(f"{optimizer.lower()}-{quantity}", "'Tables 2 and 3'", f"test {quantity} with {optimizer}",
-          f"{reported.OPTIMIZER_TABLE.loc[optimizer, f'test {quantity}']:g}", "05_optimizer_comparison#tables-2-3",
-          partial(findings.optimizer_value, PUBLISHED, optimizer, quantity), (PUBLISHED,),
+    Claim(f"{optimizer.lower()}-{quantity}", "'Tables 2 and 3'", f"test {quantity} with {optimizer}", f"{value:g}",
+          "05_optimizer_comparison#tables-2-3",
+          partial(findings.value_of_one_run, PUBLISHED, value, optimizer, quantity), (PUBLISHED,),
           _ACCURACY if quantity == "accuracy" else "test loss (Eq. 5)",
           _OPTIMIZERS_CELL if quantity == "accuracy" else "", optimizer)
-    for quantity in ("accuracy", "loss") for optimizer in reported.OPTIMIZER_TABLE.index)
+    for quantity in ("accuracy", "loss") for optimizer, value in reported.OPTIMIZER_TABLE[f"test {quantity}"].items())
 
 _FINAL = tuple(
     Claim(f"final-{metric}", "Results" if metric != "f1" else "Confusion matrix", f"{metric} of the final model",
-          _percent(value) if metric != "f1" else str(value), "06_evaluation#intervals-table",
-          partial(findings.final_value, PUBLISHED, metric), (PUBLISHED,),
-          f"test {metric} at 0.5, with Nadam",
-          _OPTIMIZERS_CELL if metric == "accuracy" else "", "Nadam")
+          f"{100 * value:.2f} %" if metric != "f1" else str(value), "06_evaluation#intervals-table",
+          partial(findings.value_of_one_run, PUBLISHED, value, "Nadam", metric), (PUBLISHED,),
+          f"test {metric} at 0.5, with Nadam", _OPTIMIZERS_CELL if metric == "accuracy" else "", "Nadam")
     for metric, value in reported.FINAL_METRICS.items())
 
-_ASSUMPTIONS_CELL = "04_model_building#evidence-figure"
+
+def _assumed(setting: str, other: Any) -> partial:
+    """The network as assumed, the arm's first condition, against that with one setting changed."""
+    return partial(findings.better, ASSUMPTIONS, {}, {setting: other}, accuracy)
+
+
+_PLAIN, _FLIPS = ({"balance": "none", "augmentation": name} for name in ("none", "paper"))
+_ASSUMPTIONS_CELL, _DIFFERENCES_CELL = "04_model_building#evidence-figure", "07_false_alarms#condition-differences"
 _RANKING = (
     Claim("nadam-best", "'Tables 2 and 3'", "Nadam is the best optimizer: highest test accuracy", "0.9263",
-          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "accuracy"), (PUBLISHED,),
-          f"{_ACCURACY}: Nadam less the rival", _OPTIMIZERS_CELL),
+          _ORDER_CELL, partial(findings.nadam_is_best, PUBLISHED, "accuracy"), (PUBLISHED,),
+          f"{_ACCURACY}: Nadam - the rival", _OPTIMIZERS_CELL),
     Claim("nadam-lowest-loss", "'Tables 2 and 3'", "Nadam is the best optimizer: lowest test loss", "0.2109",
-          "05_optimizer_comparison#order-table", partial(findings.nadam_is_best, PUBLISHED, "loss"), (PUBLISHED,),
-          "logarithm of test loss: the rival less Nadam", "05_optimizer_comparison#tables-2-3"),
+          _ORDER_CELL, partial(findings.nadam_is_best, PUBLISHED, "loss"), (PUBLISHED,),
+          "logarithm of test loss: the rival - Nadam", "05_optimizer_comparison#tables-2-3"),
     Claim("nadam-best-tuned", "'Tables 2 and 3'", "Nadam is the best optimizer, each at a learning rate of its own", "",
-          "05_optimizer_comparison#order-table", partial(findings.tuned_nadam_is_best, FAIR, TUNING), (FAIR,),
-          f"{_ACCURACY}: Nadam less the rival", _OPTIMIZERS_CELL),
+          _ORDER_CELL, partial(findings.tuned_nadam_is_best, FAIR, TUNING), (FAIR,),
+          f"{_ACCURACY}: Nadam - the rival", _OPTIMIZERS_CELL),
     *(Claim(f"lead-over-{rival.lower()}", "'Tables 2 and 3'", f"Nadam's lead over {rival}, in test accuracy",
             f"{findings.paper_lead(rival):+.4f}", "05_optimizer_comparison#interval-table",
             partial(findings.nadam_lead, PUBLISHED, rival), (PUBLISHED,),
-            f"{_ACCURACY}: Nadam less {rival}, both of one seed", _OPTIMIZERS_CELL)
+            f"{_ACCURACY}: Nadam - {rival}, both of one seed", _OPTIMIZERS_CELL)
       for rival in reported.OPTIMIZER_TABLE.index if rival != "Nadam"),
     Claim("nadam-converges-faster", "Model compilation", "Nadam can converge faster (here: fastest of the six)", "",
           "05_optimizer_comparison#curves-figure", partial(findings.nadam_converges_faster, PUBLISHED), (PUBLISHED,),
-          "training loss, mean of all epochs: the rival less Nadam; the claim is taken in its strongest sense"),
+          "training loss, mean of all epochs: the rival - Nadam; the claim is taken in its strongest sense"),
     Claim("rmsprop-overconfident", "'Tables 2 and 3'", "RMSprop has a higher loss than Adadelta, the last by accuracy "
           "(follows from the table)", "0.5744, 0.4621", "05_optimizer_comparison#beside-figure",
-          partial(findings.higher_loss, PUBLISHED, "RMSprop", "Adadelta"), (PUBLISHED,),
-          "logarithm of test loss: RMSprop less Adadelta"),
-    Claim("equalisation", "Pre-processing, conclusion", "processing for a better training effect: histogram "
-          "equalisation", "", "02_preprocessing#fig-04-reading",
-          partial(findings.preprocessing, PREPROCESSING, "equalize"), (PREPROCESSING,),
-          f"{_ACCURACY}: equalised less plain", "02_preprocessing#evidence-figure"),
-    Claim("inversion", "Pre-processing", "processing for a better training effect: greyscale inversion", "",
-          "02_preprocessing#inversion-reading", partial(findings.preprocessing, PREPROCESSING, "invert"),
-          (PREPROCESSING,), f"{_ACCURACY}: inverted less plain", "02_preprocessing#evidence-figure"),
+          partial(findings.better, PUBLISHED, {"optimizer": "RMSprop"}, {"optimizer": "Adadelta"}, log_loss),
+          (PUBLISHED,), "logarithm of test loss: RMSprop - Adadelta"),
+    *(Claim(name, where, f"processing for a better training effect: {transform}", "", f"02_preprocessing#{cell}",
+            partial(findings.better, PREPROCESSING, {"preprocess": variant}, {"preprocess": "plain"}, accuracy),
+            (PREPROCESSING,), f"{_ACCURACY}: {done} - plain", "02_preprocessing#evidence-figure")
+      for name, where, transform, cell, variant, done in (
+          ("equalisation", "Pre-processing, conclusion", "histogram equalisation", "fig-04-reading", "equalize",
+           "equalised"),
+          ("inversion", "Pre-processing", "greyscale inversion", "inversion-reading", "invert", "inverted"))),
     Claim("augmentation-improves", "Conclusion", "augmentation improved the model", "", "03_augmentation#effects-table",
-          partial(findings.augmentation, TREATMENTS, accuracy), (TREATMENTS,),
-          f"{_ACCURACY}: with flips and shifts less without", "07_false_alarms#condition-differences"),
+          partial(findings.better, TREATMENTS, _FLIPS, _PLAIN, accuracy), (TREATMENTS,),
+          f"{_ACCURACY}: with flips and shifts - without", _DIFFERENCES_CELL),
     Claim("depth", "Conclusion", "more convolution layers improved the model (here: four against three)", "",
-          "04_model_building#assumptions", partial(findings.assumed_against, ASSUMPTIONS, "filters", (32, 64, 128)),
-          (ASSUMPTIONS,), f"{_ACCURACY}: four layers less three", _ASSUMPTIONS_CELL),
+          "04_model_building#assumptions", _assumed("filters", (32, 64, 128)), (ASSUMPTIONS,),
+          f"{_ACCURACY}: four layers - three", _ASSUMPTIONS_CELL),
     Claim("batch-normalisation", "Model structure, conclusion", "batch normalisation improved the model", "",
-          "04_model_building#tanh-text", partial(findings.assumed_against, ASSUMPTIONS, "batch_norm", False),
-          (ASSUMPTIONS,), f"{_ACCURACY}: with it less without", _ASSUMPTIONS_CELL),
+          "04_model_building#tanh-text", _assumed("batch_norm", False), (ASSUMPTIONS,),
+          f"{_ACCURACY}: with it - without", _ASSUMPTIONS_CELL),
     Claim("dropout", "Model structure", "dropout improves generalisation", "", "04_model_building#dropout",
-          partial(findings.assumed_against, ASSUMPTIONS, "dropout", 0.0), (ASSUMPTIONS,),
-          f"{_ACCURACY}: with a rate of 0.2 less without", _ASSUMPTIONS_CELL),
+          _assumed("dropout", 0.0), (ASSUMPTIONS,), f"{_ACCURACY}: with a rate of 0.2 - without", _ASSUMPTIONS_CELL),
     Claim("deep-against-simple", "Literature review", "deep networks beat traditional machine learning (here: Nadam's "
           "network against ridge on 16 x 16 pixels)", "", "01_data_inspection#baseline-scores",
           partial(findings.beats_the_baseline, PUBLISHED), (PUBLISHED, BASELINE),
-          f"{_ACCURACY}: Nadam less ridge", _OPTIMIZERS_CELL),
+          f"{_ACCURACY}: Nadam - ridge", _OPTIMIZERS_CELL),
 )
 
+
+def weights(augmentation: str) -> tuple[findings.Settings, findings.Settings]:
+    """What ``causes.imbalance`` compares: trainings without balancing, and with class weights."""
+    unbalanced, balanced = ({"augmentation": augmentation, "balance": balance} for balance in ("none", "class-weight"))
+    return unbalanced, balanced
+
+
+_SHARES = tuple({"training_draw": (1500, share)} for share in (0.26, 0.5))
+
+
 def _half_ended(balanced: str) -> str:
-    return (f"at 0.5. 'Balancing ends half of them': test specificity gained with {balanced} less half of the false "
-            "alarms, below 0 where it falls short; 'validation has half of them': false alarms on validation less half "
-            "of those on test")
+    return (f"at 0.5. 'Balancing ends half of them': test specificity gained with {balanced} - half of the false "
+            "alarms, below 0 where it falls short; 'validation has half of them': false alarms on validation - half of "
+            "those on test")
 
 
-def _half_kept(balanced: str) -> str:
+def _half_left(balanced: str) -> str:
     return ("specificity, each training at its threshold from validation: half of what is lost between validation and "
-            f"test, less what is lost with {balanced}; below 0 where it ends less than half")
+            f"test - what is lost with {balanced}; below 0 where it ends less than half")
 
 
 def _rise(condition: str) -> str:
-    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {condition} less with"
+    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {condition} - with"
 
 
+_EFFECTS_CELL, _OVER_FITTING_CELL = "03_augmentation#effects-figure", "03_augmentation#over-fitting-table"
 _CAUSES = (
-    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL images are called PNEUMONIA (here: more "
+    Claim("false-alarms", "Fig. 5", "without processing, many NORMAL images are predicted PNEUMONIA (here: more "
           "than by its final model)", "", "03_augmentation#fig-05",
           partial(causes.many_false_alarms, TREATMENTS), (TREATMENTS,),
-          "false alarms at 0.5, a share of the NORMAL test images, less the paper's 29 of 234",
+          "false alarms at 0.5, a share of the NORMAL test images - the paper's 29 of 234",
           "07_false_alarms#false-alarms"),
-    Claim("imbalance", "Pre-processing", "imbalance causes these false alarms (here: at least half of them)", "",
-          "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS, {"augmentation": "none"}),
-          (TREATMENTS,), _half_ended("class weights"), "07_false_alarms#condition-differences"),
-    Claim("imbalance-224", "Pre-processing", "imbalance causes these false alarms (the same at 224 px)", "",
-          "03_augmentation#effects-figure", partial(causes.imbalance, TREATMENTS_224, {"augmentation": "paper"}),
-          (TREATMENTS_224,), _half_ended("class weights"), "07_false_alarms#sizes-compared"),
-    Claim("imbalance-shares", "Pre-processing", "imbalance causes these false alarms (so training on equal shares ends "
-          "them)", "", "03_augmentation#effects-figure", partial(causes.shares, SHARES), (SHARES,),
-          _half_ended("50 instead of 26 % NORMAL"), "07_false_alarms#shares"),
-    Claim("imbalance-beyond-threshold", "Pre-processing", "imbalance causes these false alarms (here: those left when "
-          "the threshold is set on validation)", "", "03_augmentation#effects-figure",
-          partial(causes.imbalance_beyond_threshold, TREATMENTS, {"augmentation": "none"}), (TREATMENTS,),
-          _half_kept("class weights"), "07_false_alarms#thresholds"),
-    Claim("shares-beyond-threshold", "Pre-processing", "imbalance causes these false alarms (here: those left when the "
-          "threshold is set on validation, so that equal shares end them)", "", "03_augmentation#effects-figure",
-          partial(causes.shares_beyond_threshold, SHARES), (SHARES,),
-          _half_kept("50 instead of 26 % NORMAL"), "07_false_alarms#shares"),
+    *(Claim(name, "Pre-processing", f"imbalance causes these false alarms ({words})", "", _EFFECTS_CELL,
+            partial(rule, arm, *pair), (arm,), measure, cell)
+      for name, words, rule, arm, pair, measure, cell in (
+          ("imbalance", "here: at least half of them", causes.imbalance, TREATMENTS, weights("none"),
+           _half_ended("class weights"), _DIFFERENCES_CELL),
+          ("imbalance-224", "the same at 224 px", causes.imbalance, TREATMENTS_224, weights("paper"),
+           _half_ended("class weights"), "07_false_alarms#sizes-compared"),
+          ("imbalance-shares", "so training on equal shares ends them", causes.imbalance, SHARES, _SHARES,
+           _half_ended("50 instead of 26 % NORMAL"), "07_false_alarms#shares"),
+          ("imbalance-beyond-threshold", "here: those left when the threshold is set on validation",
+           causes.imbalance_beyond_threshold, TREATMENTS, weights("none"), _half_left("class weights"),
+           "07_false_alarms#thresholds"),
+          ("shares-beyond-threshold", "here: those left when the threshold is set on validation, so that equal shares "
+           "end them", causes.imbalance_beyond_threshold, SHARES, _SHARES, _half_left("50 instead of 26 % NORMAL"),
+           "07_false_alarms#shares"))),
     Claim("augmentation-cures", "Pre-processing", "flips and shifts make up for the imbalance (here: fewer false "
           "alarms)", "", "03_augmentation#effects-table",
-          partial(findings.augmentation, TREATMENTS, specificity), (TREATMENTS,),
-          f"{_SPECIFICITY}: with flips and shifts less without", "07_false_alarms#condition-differences"),
-    Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "",
-          "03_augmentation#over-fitting-table", partial(causes.augmentation_over_fitting, TREATMENTS), (TREATMENTS,),
-          _rise("flips and shifts")),
-    Claim("imbalance-over-fitting", "Pre-processing", "imbalance makes for over-fitting", "",
-          "03_augmentation#over-fitting-table", partial(causes.imbalance_over_fitting, TREATMENTS), (TREATMENTS,),
-          _rise("class weights")),
+          partial(findings.better, TREATMENTS, _FLIPS, _PLAIN, specificity), (TREATMENTS,),
+          "test specificity at 0.5: with flips and shifts - without", _DIFFERENCES_CELL),
+    Claim("augmentation-over-fitting", "Pre-processing", "augmentation prevents over-fitting", "", _OVER_FITTING_CELL,
+          partial(causes.prevents_over_fitting, TREATMENTS, _PLAIN, _FLIPS), (TREATMENTS,), _rise("flips and shifts")),
+    Claim("imbalance-over-fitting", "Pre-processing", "imbalance makes for over-fitting", "", _OVER_FITTING_CELL,
+          partial(causes.prevents_over_fitting, TREATMENTS, *weights("none")), (TREATMENTS,), _rise("class weights")),
     Claim("dropout-over-fitting", "Model structure", "dropout prevents over-fitting", "",
-          "04_model_building#verdicts-table", partial(causes.dropout_over_fitting, ASSUMPTIONS), (ASSUMPTIONS,),
-          _rise("dropout")),
+          "04_model_building#verdicts-table",
+          partial(causes.prevents_over_fitting, ASSUMPTIONS, {"dropout": 0.0}, {}), (ASSUMPTIONS,), _rise("dropout")),
     Claim("convergence", "Evaluation, Fig. 12", "training accuracy and loss converge (here: both end better than "
           "they begin)", "", "06_evaluation#fig-12-figure",
           partial(causes.training_converges, PUBLISHED), (PUBLISHED,),
@@ -215,9 +222,9 @@ _CAUSES = (
           "jump of balanced validation accuracy from epoch to epoch: half of that on the 16 published images - "
           "that with a patient-level split; of so few images nearly arithmetic", "06_evaluation#designs-reading"),
     Claim("generalisation", "Model structure", "the model generalises well (here: accuracy on test is that on "
-          "validation, within two points)", "", "06_evaluation#thresholds-table",
+          "validation, within two percentage points)", "", "06_evaluation#thresholds-table",
           partial(causes.generalises, PUBLISHED), (PUBLISHED,),
-          "accuracy at 0.5, with Nadam: test less validation, both with the class shares of test",
+          "accuracy at 0.5, with Nadam: test - validation, both with the class shares of test",
           "06_evaluation#learnt", "Nadam"),
 )
 

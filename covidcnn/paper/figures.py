@@ -1,56 +1,33 @@
 """Figures of the evidence, each a function of what the store holds. None shows an image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from covidcnn.evaluation.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.paper import reported
-from covidcnn.paper.findings import nadam_differences, paper_lead
-from covidcnn.paper.tables import (
-    AS_PUBLISHED,
-    OPTIMIZER_ARMS,
-    called_at_own_threshold,
-    compares_validations,
-    new_pair,
-    new_run,
-    rank_table,
-    setting_in_words,
-)
-from covidcnn.plots.comparisons import (
-    differences,
-    rank_probabilities,
-    validation_and_test,
-    values_by_condition,
-    verdict_counts,
-)
+from covidcnn.paper import reported, tables
+from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, paper_lead
+from covidcnn.paper.tables import AS_PUBLISHED, OPTIMIZER_ARMS, compares_validations, setting_in_words
+from covidcnn.plots import comparisons
+from covidcnn.plots.style import legend_below
+from covidcnn.study import verdicts
 from covidcnn.study.baseline import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.ledger import summary
 from covidcnn.study.pages import Named
-from covidcnn.study.verdicts import (
-    AS_DESCRIBED,
-    CANNOT_BE_TESTED,
-    COMPATIBLE,
-    CONTRADICTION,
-    NOT_FINISHED,
-    NOT_REPRODUCED,
-    OPEN,
-    REFUTED,
-    REPRODUCED,
-    SUPPORTED,
-)
 
-_VERDICT_COLOURS = {REPRODUCED: "#009E73", SUPPORTED: "#009E73", COMPATIBLE: "#56B4E9", OPEN: "#56B4E9",
-                    NOT_REPRODUCED: "#D55E00", REFUTED: "#D55E00", CONTRADICTION: "#CC79A7", CANNOT_BE_TESTED: "0.6",
-                    AS_DESCRIBED: "0.75", NOT_FINISHED: "0.85"}
-
+_VERDICT_COLOURS = {
+    verdicts.REPRODUCED: "#009E73", verdicts.SUPPORTED: "#009E73", verdicts.COMPATIBLE: "#56B4E9",
+    verdicts.OPEN: "#56B4E9", verdicts.NOT_REPRODUCED: "#D55E00", verdicts.REFUTED: "#D55E00",
+    verdicts.CONTRADICTION: "#CC79A7", verdicts.CANNOT_BE_TESTED: "0.6", verdicts.AS_DESCRIBED: "0.75",
+    verdicts.NOT_FINISHED: "0.85"}
 _PHRASES = {
     ("preprocess", "plain"): "plain", ("preprocess", "equalize"): "equalised", ("preprocess", "invert"): "inverted",
     ("preprocess", "invert-equalize"): "inverted, equalised",
@@ -67,18 +44,20 @@ _PHRASES = {
 """How figures name a setting; empty: nothing is done."""
 
 
-
 def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named]:
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
     for name, arm in evidence.arms.items():
-        if called_at_own_threshold(arm):
+        if tables.predicts_at_own_threshold(arm):
             yield _recipe(arm)
             continue
-        yield _accuracy(arm, evidence.baseline)
-        # What validation promised is not known of a training that diverged.
+        yield (f"{arm.name}-accuracy", accuracy_figure(arm, evidence.baseline),
+               f"{arm.title}: test accuracy of every seed, and the 95 % prediction interval for a new run"
+               + ("." if evidence.baseline is None else "; dashed, a linear model."))
+        # Validation results of a training that diverged are not known.
         with suppress(Untestable):
-            yield _validation_and_test(arm)
+            yield (f"{arm.name}-validation-and-test", validation_figure(arm),
+                   f"{arm.title}: {_compared(arm)[0]} on validation images and on test images, at threshold 0.5.")
         if name in OPTIMIZER_ARMS:
             yield _nadam(arm)
             yield _ranks(arm)
@@ -87,8 +66,8 @@ def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named
 def _verdicts(claims: pd.DataFrame) -> Named:
     counts = summary(claims)["claims"]
     figure, ax = plt.subplots(figsize=(6.5, 0.42 * len(counts) + 0.9))
-    verdict_counts(counts.to_dict(), _VERDICT_COLOURS, ax)
-    trained = int((claims.loc[claims["verdict"] == REPRODUCED, "arms"] != "").sum())
+    comparisons.verdict_counts(counts.to_dict(), _VERDICT_COLOURS, ax)
+    trained = int((claims.loc[claims["verdict"] == verdicts.REPRODUCED, "arms"] != "").sum())
     return "verdicts", figure, (f"The {len(claims)} claims of the paper by verdict. Of those reproduced {trained} "
                                 "rest on trainings; the others are counts, shares and sums.")
 
@@ -99,11 +78,10 @@ def conditions_by_name(arm: ArmResults) -> dict[str, Condition]:
     first = arm.conditions[0].settings
     if not first:
         return {condition.recipe.optimizer: condition for condition in arm.conditions}
-    changes = [{name: value for name, value in condition.settings.items() if len(first) < 3 or value != first[name]}
-               for condition in arm.conditions]
     nothing = "nothing done" if len(first) < 3 else "as assumed"
-    named = [", ".join(filter(None, (_phrase(*change) for change in one.items()))) or nothing for one in changes]
-    return dict(zip(named, arm.conditions, strict=True))
+    return {", ".join(filter(None, (_phrase(name, value) for name, value in one.settings.items()
+                                    if len(first) < 3 or value != first[name]))) or nothing: one
+            for one in arm.conditions}
 
 
 def _phrase(name: str, value: Any) -> str:
@@ -113,12 +91,8 @@ def _phrase(name: str, value: Any) -> str:
 
 
 def accuracy_figure(arm: ArmResults, baseline: pd.DataFrame | None = None) -> Figure:
-    """Test accuracy at 0.5 of every seed, and where one new run would lie, a row a condition.
-
-    Args:
-        arm: a finished arm.
-        baseline: scores of simple models; ridge on test becomes a dashed line.
-    """
+    """Test accuracy at 0.5 of every seed, and the prediction interval for a new run, a row a condition; of scores of
+    simple models, those of ridge on test become a dashed line."""
     values = {label: condition.values(accuracy) for label, condition in conditions_by_name(arm).items()}
     published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
     if compares_validations(arm):
@@ -126,83 +100,64 @@ def accuracy_figure(arm: ArmResults, baseline: pd.DataFrame | None = None) -> Fi
         published = dict.fromkeys(values, reported.FINAL_METRICS["accuracy"])
     simple = None if baseline is None else ("ridge on 16 × 16 pixels", confusion(
         baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")]).accuracy)
-    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
-    values_by_condition(values, {label: new_run(seeds) for label, seeds in values.items()},
-                        "accuracy on test, threshold 0.5", published, ax, simple)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return figure
+    return seeds_figure(values, "accuracy on test, threshold 0.5", published, simple)
 
 
-def _accuracy(arm: ArmResults, baseline: pd.DataFrame | None) -> Named:
-    caption = f"{arm.title}: test accuracy of every seed, and where one new run would lie with 95 % probability"
-    return f"{arm.name}-accuracy", accuracy_figure(arm, baseline), caption + (
-        "." if baseline is None else "; dashed, a linear model.")
+def seeds_figure(values: Mapping[str, np.ndarray], quantity: str, paper: Mapping[str, float] | None = None,
+                 baseline: tuple[str, float] | None = None, columns: int = 3, height: float | None = None) -> Figure:
+    """A figure of ``values_by_condition`` with the legend below it in some columns; its height grows with the rows."""
+    figure, ax = plt.subplots(figsize=(7.5, height or 0.45 * len(values) + 1.9))
+    comparisons.values_by_condition(values, quantity, paper, ax, baseline)
+    return legend_below(figure, columns)
 
 
 def validation_figure(arm: ArmResults) -> Figure:
-    """What validation promised and what test kept at 0.5, a row a condition: specificity; of validation designs, which
-    differ in the class shares of their images, accuracy at those of test.
-
-    Raises:
-        Untestable: a training diverged and left no validation scores.
-    """
-    quantity, metric = _promised(arm)
+    """Validation and test results at 0.5, a row a condition: specificity; of validation designs, which differ in the
+    class shares of their images, accuracy at those of test. Untestable if a training diverged."""
+    quantity, metric = _compared(arm)
     labelled = conditions_by_name(arm)
     figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(labelled) + 1.6))
-    validation_and_test({label: condition.validation_values(metric) for label, condition in labelled.items()},
-                      {label: condition.values(metric) for label, condition in labelled.items()},
-                      f"{quantity}, threshold 0.5", ax)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    return figure
+    comparisons.validation_and_test({label: one.validation_values(metric) for label, one in labelled.items()},
+                                    {label: one.values(metric) for label, one in labelled.items()},
+                                    f"{quantity}, threshold 0.5", ax)
+    return legend_below(figure, 2)
 
 
-def _promised(arm: ArmResults) -> tuple[str, Metric]:
+def _compared(arm: ArmResults) -> tuple[str, Metric]:
     if compares_validations(arm):
         return "accuracy at the class shares of test", accuracy_at(arm.images["positive"].mean())
     return "specificity", specificity
 
 
-def _validation_and_test(arm: ArmResults) -> Named:
-    return (f"{arm.name}-validation-and-test", validation_figure(arm), (
-        f"{arm.title}: {_promised(arm)[0]} on validation images and on test images, at threshold 0.5."))
-
-
 def _nadam(arm: ArmResults) -> Named:
-    found = nadam_differences(arm, "accuracy")
-    figure, ax = plt.subplots(figsize=(7, 3.2))
+    found, (nadam, rivals) = nadam_differences(arm, "accuracy"), nadam_and_rivals(arm)
     # The paper tuned nothing, so that its leads belong beside those of learning rates as they come.
     published = {f"Nadam - {rival}": paper_lead(rival) for rival in found} if arm.name == AS_PUBLISHED else None
-    nadam = arm.condition(optimizer="Nadam").values(accuracy)
-    pairs = {f"Nadam - {rival}": new_pair(nadam, arm.condition(optimizer=rival).values(accuracy))[0] for rival in found}
-    differences({f"Nadam - {rival}": difference for rival, difference in found.items()}, published, "test accuracy", ax,
-                pairs)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    return (f"{arm.name}-nadam", figure, f"{arm.title}: Nadam less each rival, mean over seeds, with intervals over "
-                                         "seeds and test patients that are not corrected for five comparisons, and "
-                                         "where a new pair of runs of one seed would lie" + (
-                                             "; beside them the paper's one pair." if published else "."))
+    pairs = {f"Nadam - {name}": tables.new_pair(nadam.values(accuracy), rival.values(accuracy))[0]
+             for name, rival in rivals.items()}
+    figure, ax = plt.subplots(figsize=(7, 3.2))
+    comparisons.differences({f"Nadam - {rival}": difference for rival, difference in found.items()}, published,
+                            "test accuracy", ax, pairs)
+    return (f"{arm.name}-nadam", legend_below(figure, 2), (
+        f"{arm.title}: Nadam - each rival, mean over seeds, with intervals over seeds and test patients that are not "
+        "corrected for five comparisons, and the 95 % prediction interval for a new pair of runs of one seed"
+        + ("; beside them the paper's one pair." if published else ".")))
 
 
 def _ranks(arm: ArmResults) -> Named:
-    table = rank_table(arm).set_index("optimizer")
     figure, ax = plt.subplots(figsize=(6.5, 3.4))
-    rank_probabilities(table.rename(columns=lambda name: name.removeprefix("rank ")), ax)
+    comparisons.rank_probabilities(tables.rank_table(arm).set_index("optimizer").rename(
+        columns=lambda name: name.removeprefix("rank ")), ax)
     return (f"{arm.name}-ranks", figure, f"{arm.title}: the probability of each rank, as far as seeds and patients "
             "allow; blank: below 0.005.")
 
 
 def _recipe(arm: ArmResults) -> Named:
     (condition,) = arm.conditions
-    values, intervals = {}, {}
-    for name, metric, moved in (("accuracy, threshold from validation", accuracy, True),
-                                ("specificity, threshold from validation", specificity, True),
-                                ("accuracy, threshold 0.5", accuracy, False),
-                                ("specificity, threshold 0.5", specificity, False)):
-        values[name] = condition.values(metric, at_validation_threshold=moved)
-        intervals[name] = new_run(values[name])
+    values = {f"{name}, threshold {rule}": condition.values(metric, at_validation_threshold=moved)
+              for rule, moved in (("from validation", True), ("0.5", False))
+              for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
     published = {name: reported.FINAL_METRICS[name.split(",")[0]] for name in values}
-    figure, ax = plt.subplots(figsize=(7.5, 3.4))
-    values_by_condition(values, intervals, "on test", published, ax)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return (f"{arm.name}-accuracy", figure, f"{arm.title}: the recipe chosen on validation under simulated shift, "
-                                            "every seed, beside the paper's final model.")
+    return (f"{arm.name}-accuracy", seeds_figure(values, "on test", published, columns=4, height=3.4),
+            f"{arm.title}: the recipe chosen on validation under simulated shift, every seed, beside the paper's final "
+            "model.")

@@ -14,29 +14,21 @@ import pandas as pd
 
 from covidcnn.data.facts import COUNTS
 from covidcnn.evaluation.measures import MEASURES, Metric, accuracy, log_loss
-from covidcnn.evaluation.statistics import Difference, contrast, over_seeds, paired_difference
+from covidcnn.evaluation.statistics import Difference, over_seeds
 from covidcnn.paper import reported
+from covidcnn.study import verdicts
 from covidcnn.study.baseline import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
-from covidcnn.study.verdicts import (
-    AS_DESCRIBED,
-    CONTRADICTION,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    Finding,
-    all_hold,
-    direction,
-    one_run,
-    size,
-)
+from covidcnn.study.verdicts import Finding
 
-# ---------------------------------------------------------------- the paper, the files, the network
+Settings = Mapping[str, Any]
+"""Of a recipe, by name: those that tell a condition from the others of its arm."""
 
 
 def image_count(_: Evidence) -> Finding:
     """How many images the published set has."""
     total = sum(COUNTS.values())
-    return Finding(REPRODUCED if total == reported.IMAGES_IN_TEXT else CONTRADICTION, f"{total:,} in the published set")
+    return _sums_up(total == reported.IMAGES_IN_TEXT, f"{total:,} in the published set")
 
 
 def counts(split: str, claimed: Mapping[str, int], _: Evidence) -> Finding:
@@ -55,20 +47,15 @@ def shares(split: str, claimed: tuple[float, float], _: Evidence) -> Finding:
 def layer_total(_: Evidence) -> Finding:
     """What the paper's own list of layers adds up to."""
     total = sum(reported.LAYER_LIST.values())
-    return Finding(REPRODUCED if total == reported.LAYERS_IN_TEXT else CONTRADICTION,
-                   f"its own list adds up to {total}, without input and Flatten")
+    return _sums_up(total == reported.LAYERS_IN_TEXT, f"its own list adds up to {total}, without input and Flatten")
 
 
 def described(layer: str, claimed: str, _: Evidence) -> Finding:
-    """A part of the network as it is built here, which follows the paper's description.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """A part of the network as it is built here, which follows the paper's description; ValueError if it does not."""
     found = _built()[layer]
     if found != claimed:
         raise ValueError(f"{layer} is built as {found}, and described as {claimed}")
-    return Finding(AS_DESCRIBED, found)
+    return Finding(verdicts.AS_DESCRIBED, found)
 
 
 def f1_follows(_: Evidence) -> Finding:
@@ -83,16 +70,19 @@ def one_matrix(_: Evidence) -> Finding:
     fitting = reported.matrices_that_fit()
     text = "; ".join(f"TN {one.true_negatives}, FP {one.false_positives}, FN {one.false_negatives}, "
                      f"TP {one.true_positives}" for one in fitting)
-    return Finding(REPRODUCED if len(fitting) == 1 else CONTRADICTION, f"{len(fitting)} fits: {text}")
+    return _sums_up(len(fitting) == 1, f"{len(fitting)} fits: {text}")
 
 
 def _class_counts(split: str) -> dict[str, int]:
-    normal = COUNTS[split, "normal"]
-    return {"NORMAL": normal, "PNEUMONIA": COUNTS[split, "bacteria"] + COUNTS[split, "virus"]}
+    return {"NORMAL": COUNTS[split, "normal"], "PNEUMONIA": COUNTS[split, "bacteria"] + COUNTS[split, "virus"]}
 
 
 def _equal(equal: bool, ours: str) -> Finding:
-    return Finding(REPRODUCED if equal else NOT_REPRODUCED, ours)
+    return Finding(verdicts.REPRODUCED if equal else verdicts.NOT_REPRODUCED, ours)
+
+
+def _sums_up(equal: bool, ours: str) -> Finding:
+    return Finding(verdicts.REPRODUCED if equal else verdicts.CONTRADICTION, ours)
 
 
 @cache
@@ -112,53 +102,39 @@ def _built() -> dict[str, str]:
             "output": f"{output.units}, {output.activation.__name__}"}
 
 
-# ---------------------------------------------------------------- values of one run
-
-
-def optimizer_value(arm: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
-    """A row of the paper's optimizer table against our runs: ``quantity`` is 'accuracy' or 'loss'."""
-    claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, f"test {quantity}"])
-    return _value(claimed, evidence.arms[arm].condition(optimizer=optimizer), quantity)
-
-
-def final_value(arm: str, metric: str, evidence: Evidence) -> Finding:
-    """A metric of the paper's final model against our runs with Nadam."""
-    return _value(reported.FINAL_METRICS[metric], evidence.arms[arm].condition(optimizer="Nadam"), metric)
-
-
-def _value(claimed: float, condition: Condition, name: str) -> Finding:
-    is_loss = name == "loss"
+def value_of_one_run(arm: str, claimed: float, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
+    """A value that the paper gives against our runs with an optimizer: a name in ``MEASURES``."""
+    condition, is_loss = evidence.arms[arm].condition(optimizer=optimizer), quantity == "loss"
     if is_loss:
         # The loss of a diverged training is none, and one would rule the mean of all.
         condition.require_all()
-    return one_run(claimed, condition.values(MEASURES[name]), logarithmic=is_loss)
+    return verdicts.one_run(claimed, condition.values(MEASURES[quantity]), logarithmic=is_loss)
 
 
-# ---------------------------------------------------------------- one better than another
+def better(arm: str, first: Settings, second: Settings, metric: Metric, evidence: Evidence) -> Finding:
+    """A metric on test of one condition against that of another; without settings: the arm's first condition."""
+    results = evidence.arms[arm]
+    one, other = (results.condition(**settings) if settings else results.conditions[0] for settings in (first, second))
+    if metric is log_loss:
+        one.require_all()
+        other.require_all()
+    return verdicts.direction(results.difference(one, other, metric))
 
 
 def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
-    """Nadam against each other optimizer of an arm, by rival; positive where Nadam is better.
-
-    Args:
-        arm: of optimizers.
-        quantity: 'accuracy' or 'loss', of which logarithms are compared.
-
-    Raises:
-        Untestable: by loss, if a training diverged.
-    """
-    metric, sign = (accuracy, 1) if quantity == "accuracy" else (log_loss, -1)
-    if quantity == "loss":
-        for condition in arm.conditions:
-            condition.require_all()
-    nadam, rivals = _nadam_and_rivals(arm)
-    return {name: contrast([(sign, nadam.test_scores), (-sign, rival.test_scores)], arm.images, metric, arm.draws)
-            for name, rival in rivals.items()}
+    """Nadam against each other optimizer of an arm, by rival; positive where Nadam is better: by 'accuracy', or by the
+    logarithm of 'loss' (Untestable if a training diverged)."""
+    nadam, rivals = nadam_and_rivals(arm)
+    if quantity == "accuracy":
+        return {name: arm.difference(nadam, rival) for name, rival in rivals.items()}
+    for condition in arm.conditions:
+        condition.require_all()
+    return {name: arm.difference(rival, nadam, log_loss) for name, rival in rivals.items()}
 
 
 def nadam_is_best(arm: str, quantity: str, evidence: Evidence) -> Finding:
     """Nadam against the other five, by test accuracy or test loss."""
-    return all_hold(nadam_differences(evidence.arms[arm], quantity))
+    return verdicts.all_hold(nadam_differences(evidence.arms[arm], quantity))
 
 
 def tuned_nadam_is_best(arm: str, tuning: str, evidence: Evidence) -> Finding:
@@ -174,15 +150,14 @@ def optimizers_at_the_edge(selection: Mapping[str, Any]) -> list[str]:
     """The optimizers whose selected learning rate is the lowest or highest that was tried."""
     tried = pd.DataFrame(selection["considered"])
     rates = tried.groupby("optimizer", sort=False)["learning_rate"]
-    lowest, highest = rates.transform("min"), rates.transform("max")
-    at_edge = (tried["learning_rate"] == lowest) | (tried["learning_rate"] == highest)
+    at_edge = (tried["learning_rate"] == rates.transform("min")) | (tried["learning_rate"] == rates.transform("max"))
     return tried.loc[tried["selected"] & at_edge, "optimizer"].tolist()
 
 
 def nadam_lead(arm: str, rival: str, evidence: Evidence) -> Finding:
     """The size of Nadam's lead over one rival, by test accuracy."""
-    nadam, rivals = _nadam_and_rivals(evidence.arms[arm])
-    return size(nadam.values(accuracy) - rivals[rival].values(accuracy), paper_lead(rival))
+    nadam, rivals = nadam_and_rivals(evidence.arms[arm])
+    return verdicts.size(nadam.values(accuracy) - rivals[rival].values(accuracy), paper_lead(rival))
 
 
 def paper_lead(rival: str) -> float:
@@ -192,62 +167,23 @@ def paper_lead(rival: str) -> float:
 
 
 def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
-    """Training loss, mean over all epochs: of each rival less that of Nadam."""
-    nadam, rivals = _nadam_and_rivals(evidence.arms[arm])
-    return all_hold({name: over_seeds(_mean_losses(rival) - _mean_losses(nadam)) for name, rival in rivals.items()})
-
-
-def higher_loss(arm: str, first: str, second: str, evidence: Evidence) -> Finding:
-    """Whether one optimizer's test loss is above another's."""
-    results = evidence.arms[arm]
-    one, other = (results.condition(optimizer=name) for name in (first, second))
-    for condition in (one, other):
-        condition.require_all()
-    return direction(between(results, one, other, log_loss))
-
-
-def preprocessing(arm: str, variant: str, evidence: Evidence) -> Finding:
-    """Test accuracy with a grey-level transform against that of plain images."""
-    results = evidence.arms[arm]
-    return direction(between(results, results.condition(preprocess=variant), results.condition(preprocess="plain"),
-                             accuracy))
-
-
-def augmentation(arm: str, metric: Metric, evidence: Evidence) -> Finding:
-    """A metric on test with the paper's augmentation against that without, no balancing in both."""
-    results = evidence.arms[arm]
-    return direction(between(results, *augmented_or_not(results), metric))
-
-
-def assumed_against(arm: str, setting: str, value: Any, evidence: Evidence) -> Finding:
-    """Test accuracy of the network as assumed, which is the arm's first condition, against that with one setting
-    changed."""
-    results = evidence.arms[arm]
-    return direction(between(results, results.conditions[0], results.condition(**{setting: value}), accuracy))
+    """Training loss, mean over all epochs: that of each rival - that of Nadam."""
+    nadam, rivals = nadam_and_rivals(evidence.arms[arm])
+    return verdicts.all_hold({name: over_seeds(_mean_losses(rival) - _mean_losses(nadam))
+                              for name, rival in rivals.items()})
 
 
 def beats_the_baseline(arm: str, evidence: Evidence) -> Finding:
     """Test accuracy with Nadam against that of a ridge classifier on 16 x 16 pixels."""
-    results = evidence.arms[arm]
+    results, baseline = evidence.arms[arm], pd.DataFrame(evidence.baseline)
     nadam = results.condition(optimizer="Nadam").test_scores
-    baseline = pd.DataFrame(evidence.baseline)
     scores = baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")].set_index("path")["score"]
     ridge = scores.loc[results.images["path"]].to_numpy(float)
-    return direction(paired_difference(nadam, np.tile(ridge, (len(nadam), 1)), results.images, accuracy, results.draws))
+    return verdicts.direction(results.contrast([(1, nadam), (-1, np.tile(ridge, (len(nadam), 1)))]))
 
 
-def between(arm: ArmResults, first: Condition, second: Condition, metric: Metric) -> Difference:
-    """The first condition's metric on test images less the second's."""
-    return paired_difference(first.test_scores, second.test_scores, arm.images, metric, arm.draws)
-
-
-def augmented_or_not(arm: ArmResults) -> tuple[Condition, Condition]:
-    """Trained with the paper's augmentation, and with none; no balancing in both."""
-    with_it, without = (arm.condition(balance="none", augmentation=name) for name in ("paper", "none"))
-    return with_it, without
-
-
-def _nadam_and_rivals(arm: ArmResults) -> tuple[Condition, dict[str, Condition]]:
+def nadam_and_rivals(arm: ArmResults) -> tuple[Condition, dict[str, Condition]]:
+    """The condition with Nadam, and the others by optimizer."""
     nadam = arm.condition(optimizer="Nadam")
     return nadam, {rival.recipe.optimizer: rival for rival in arm.conditions if rival is not nadam}
 

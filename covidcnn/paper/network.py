@@ -11,15 +11,9 @@ from covidcnn.training.recipe import Recipe
 
 
 def assumptions(model: keras.Model) -> pd.DataFrame:
-    """What the paper leaves open about its network, with what is taken here.
-
-    All but the division by 255 is read from the model as it was built, or from the library's defaults.
-
-    Returns:
-        Columns ``left open by the paper``, ``taken here``.
-    """
-    default = asdict(PaperCnn())
-    images = {field.name: field.default for field in fields(ImageSettings)}
+    """``left open by the paper`` about its network, and what is ``taken here``: all but the division by 255 is read
+    from the model as it was built, or from the library's defaults."""
+    default, images = asdict(PaperCnn()), {field.name: field.default for field in fields(ImageSettings)}
     second, pooling = model.get_layer("convolution_2"), model.get_layer("pooling_1")
     normalisation = model.get_layer("normalisation_1")
     names = [layer.name for layer in model.layers]
@@ -37,8 +31,7 @@ def assumptions(model: keras.Model) -> pd.DataFrame:
         "from maps to a vector": type(model.get_layer("flatten")).__name__,
         "dropout rate": default["dropout"],
         "places of the two dropouts": dropouts,
-        "momentum of batch normalisation": (
-            f"{default['batch_norm_momentum']} (this model: {normalisation.momentum:g})"),
+        "momentum of batch normalisation": f"{default['batch_norm_momentum']} (this model: {normalisation.momentum:g})",
         "epsilon of batch normalisation": normalisation.epsilon,
         "initial weights": type(second.kernel_initializer).__name__,
         "weight decay": "none" if second.kernel_regularizer is None else str(second.kernel_regularizer),

@@ -9,7 +9,6 @@ from scipy import stats
 
 from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evaluation.statistics import paired_difference
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 
 
@@ -21,7 +20,7 @@ def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
         print(f"Arm {name}: {finished:.0f}{of} trainings are finished; what belongs here waits for the others.")
         return None
     arm = evidence.arms[name]
-    diverged = sum(bool(result.diverged) for condition in arm.conditions for result in condition.results)
+    diverged = sum(condition.diverged for condition in arm.conditions)
     if diverged:
         print(f"Arm {name}: {diverged} trainings diverged and left no validation scores; nothing is shown here.")
         return None
@@ -31,65 +30,46 @@ def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
 def auc_table(conditions: Mapping[str, Condition]) -> pd.DataFrame:
     """What a threshold can do, a row a condition, over seeds: the median AUC on validation and on test; the threshold
     that validation sets, and accuracy on test with it; and what no threshold exceeds on test, median and highest."""
-    auc, rows = MEASURES["AUC"], {}
-    for name, one in conditions.items():
-        bounds = one.values(accuracy_of_any_threshold)
-        rows[name] = {
-            "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(one.values(auc)),
-            "threshold from validation": np.median(one.thresholds),
-            "accuracy, test": np.median(one.values(accuracy, at_validation_threshold=True)),
-            "of any threshold": np.median(bounds), "highest seed": bounds.max()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
+    auc = MEASURES["AUC"]
+    return pd.DataFrame.from_dict({name: {
+        "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(one.values(auc)),
+        "threshold from validation": np.median(one.thresholds),
+        "accuracy, test": np.median(one.values(accuracy, at_validation_threshold=True)),
+        "of any threshold": np.median(one.values(accuracy_of_any_threshold)),
+        "highest seed": one.values(accuracy_of_any_threshold).max()}
+        for name, one in conditions.items()}, orient="index").rename_axis("condition")
 
 
 def difference_table(pairs: Mapping[str, tuple[Condition, Condition]], arm: ArmResults) -> pd.DataFrame:
-    """The first condition of each pair less the second, on test images, paired by seed: the mean with its 95 % interval
-    over seeds and patients; a row a pair and ``measure``, indexed by ``conditions``.
-
-    Args:
-        pairs: by name; with the same seeds.
-        arm: whose test images all of them scored.
-    """
-    rows = []
-    for name, (first, second) in pairs.items():
-        for measure, metric, moved in (
-                ("accuracy, 0.5", accuracy, False), ("specificity, 0.5", specificity, False),
+    """The first condition of each pair - the second, on the arm's test images, paired by seed: the mean with its 95 %
+    interval over seeds and patients; a row a pair and ``measure``, indexed by ``conditions``."""
+    measures = (("accuracy, 0.5", accuracy, False), ("specificity, 0.5", specificity, False),
                 ("accuracy, threshold from validation", accuracy, True),
                 ("specificity, threshold from validation", specificity, True),
-                ("accuracy, best threshold on test", accuracy_of_any_threshold, False),
-                ("AUC", MEASURES["AUC"], False)):
-            found = paired_difference(first.scores(moved), second.scores(moved), arm.images, metric, arm.draws)
-            rows.append({"conditions": name, "measure": measure, "mean difference": found.mean, "low": found.low,
-                         "high": found.high, "seeds": found.seeds})
-    return pd.DataFrame(rows).set_index("conditions")
+                ("accuracy, best threshold on test", accuracy_of_any_threshold, False), ("AUC", MEASURES["AUC"], False))
+    return pd.DataFrame([
+        {"conditions": name, "measure": measure, "mean difference": found.mean, "low": found.low, "high": found.high,
+         "seeds": found.seeds} for name, (first, second) in pairs.items() for measure, metric, moved in measures
+        for found in [arm.difference(first, second, metric, moved)]]).set_index("conditions")
 
 
 def new_seeds_table(new: Condition, others: Mapping[str, Condition]) -> pd.DataFrame:
-    """Test accuracy at 0.5 of trainings with new seeds less that of others, whose seeds are not the same, so that
-    nothing is paired: the difference of the means with its 95 % interval over seeds, and p, of two samples whose
-    variances may differ (Welch's). Indexed by ``less``.
-
-    Args:
-        new: the trainings with new seeds.
-        others: by name.
-    """
+    """Test accuracy at 0.5 of trainings with new seeds - that of others, whose seeds are not the same, so that nothing
+    is paired: the difference of the means with its 95 % interval over seeds, and p, of two samples whose variances may
+    differ (Welch's). Indexed by ``compared with``."""
     rows = []
     for name, other in others.items():
         first, second = new.values(accuracy), other.values(accuracy)
         test = stats.ttest_ind(first, second, equal_var=False)
         interval = test.confidence_interval(CONFIDENCE)
-        rows.append({"less": name, "mean difference": first.mean() - second.mean(), "low": interval.low,
+        rows.append({"compared with": name, "mean difference": first.mean() - second.mean(), "low": interval.low,
                      "high": interval.high, "p": test.pvalue, "new seeds": len(first), "their seeds": len(second)})
-    return pd.DataFrame(rows).set_index("less")
+    return pd.DataFrame(rows).set_index("compared with")
 
 
 def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The same conditions at several sizes: medians over seeds of specificity and sensitivity at 0.5.
-
-    Args:
-        arms: by size of the images in pixels.
-        twins: settings of conditions that each arm has, by the condition's name.
-    """
+    """The same conditions (``twins``: their settings by name) in arms by size of the images in pixels: medians over
+    seeds of specificity and sensitivity at 0.5."""
     return pd.DataFrame([
         {"condition": name, "px": size, "seeds": len(one.seeds)} | {
             f"{quantity}, {images}": np.median(values(metric))
@@ -115,7 +95,6 @@ def rates_by_images(condition: Condition) -> pd.DataFrame:
         for result, threshold in zip(condition.results, condition.thresholds, strict=True)
         for which, images in result.scores.groupby(["split", "perturbation"], sort=False)
         for matrix in [confusion(images, threshold)]])
-    by_images = rates.groupby("images", sort=False)
-    return pd.DataFrame({"specificity, median": by_images["specificity"].median(),
-                         "lowest": by_images["specificity"].min(), "highest": by_images["specificity"].max(),
-                         "sensitivity, median": by_images["sensitivity"].median()})
+    return rates.groupby("images", sort=False).agg(**{
+        "specificity, median": ("specificity", "median"), "lowest": ("specificity", "min"),
+        "highest": ("specificity", "max"), "sensitivity, median": ("sensitivity", "median")})

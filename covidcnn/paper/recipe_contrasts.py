@@ -10,32 +10,18 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.statistics import (
-    Difference,
-    contrast,
-    holm,
-    minimum_detectable_difference,
-    paired_difference,
-)
-from covidcnn.paper.recipe_arms import (
-    CAUSES,
-    INGREDIENT_NAMES,
-    INGREDIENTS,
-    NO_ZOOM,
-    PUBLIC_RECIPE,
-    RATES,
-    SMALL,
-    ZOOM,
-    Contrast,
-    ingredients_of,
-    less,
-)
+from covidcnn.evaluation.statistics import minimum_detectable_difference
+from covidcnn.paper import recipe_arms as arms
+from covidcnn.paper.findings import nadam_and_rivals
+from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, INGREDIENT_NAMES, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.paper.recipe_probes import explained
+from covidcnn.paper.tables import mean_by_draw
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
-from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
+from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction, sign_verdict
 
 SETTLED = 6
 """The epoch from which on jumps are counted."""
@@ -44,72 +30,47 @@ _LEAK = "best on test - last (a leak)"
 
 def contrasts(evidence: Evidence) -> list[Contrast]:
     """Every contrast of the protocol that the finished arms allow, in its order."""
-    arms, found = evidence.arms, []
-    if PUBLIC_RECIPE in arms:
-        found += [*_rivals(arms[PUBLIC_RECIPE])]
-    for name in (INGREDIENTS, SMALL):
-        if name in arms:
-            found += [*_ingredients(arms[name])]
-    if INGREDIENTS in arms and RATES in arms:
-        found += [*_rates(arms[INGREDIENTS], arms[RATES])]
-    if PUBLIC_RECIPE in arms:
-        found += [*_epochs(arms[PUBLIC_RECIPE], arms.get(CAUSES))]
-    for name in (CAUSES, SMALL):
-        if name in arms:
-            found += [*_balance(arms[name])]
-    for name in (CAUSES, SMALL):
-        if name in arms:
-            found += [*explained(arms[name])]
-    return found
+    finished = evidence.arms
+    asked = ((_rivals, arms.PUBLIC_RECIPE), (_ingredients, arms.INGREDIENTS), (_ingredients, arms.SMALL),
+             (_rates, arms.INGREDIENTS, arms.RATES), (_epochs, arms.PUBLIC_RECIPE),
+             (_epochs_beside_causes, arms.PUBLIC_RECIPE, arms.CAUSES), (_balance, arms.CAUSES), (_balance, arms.SMALL),
+             (explained, arms.CAUSES), (explained, arms.SMALL))
+    return [one for question, *names in asked if set(names) <= set(finished)
+            for one in question(*(finished[name] for name in names))]
 
 
 def contrast_table(found: list[Contrast]) -> pd.DataFrame:
-    """A row a contrast: ``question``, ``rank``, ``arm``, ``comparison``, ``measure``, the mean with its 95 % interval,
-    ``p``, ``p, Holm`` (of a primary one p itself), ``above 0`` (supported, refuted or open, by the latter), ``seeds``,
-    and ``detectable``, the smallest difference found in four of five cases."""
-    families: dict[tuple[str, ...], dict[str, float]] = {}
-    for place, one in enumerate(found):
-        # A primary contrast stands alone.
-        family = (SMALL,) if one.arm == SMALL else (one.question, one.arm, str(place) if one.rank == "primary" else "")
-        families.setdefault(family, {})[str(place)] = one.difference.p_value
-    corrected = {place: p_value for family in families.values() for place, p_value in holm(family).items()}
-    rows = []
-    for place, one in enumerate(found):
-        difference, p_value = one.difference, corrected[str(place)]
-        rows.append({"question": one.question, "rank": one.rank, "arm": one.arm, "comparison": one.comparison,
-                     "measure": one.measure, "mean": difference.mean, "low": difference.low, "high": difference.high,
-                     "p": difference.p_value, "p, Holm": p_value,
-                     "above 0": _verdict(difference, p_value) if one.means_something else OPEN,
-                     "seeds": difference.seeds, "detectable": minimum_detectable_difference(difference)})
-    table = pd.DataFrame(rows)
+    """A row a contrast: what ``Contrast`` holds, the mean with its 95 % interval, ``p``, ``p, Holm`` (of a primary one
+    p itself), ``above 0`` (supported, refuted or open, by the latter), ``seeds``, and ``detectable``, the smallest
+    difference found in four of five cases."""
+    table = pd.DataFrame([
+        {"question": one.question, "rank": one.rank, "arm": one.arm, "comparison": one.comparison,
+         "measure": one.measure, "mean": of.mean, "low": of.low, "high": of.high, "p": of.p_value}
+        for one in found for of in [one.difference]])
+    # A primary contrast stands alone.
+    family = (table["question"] + table["arm"]).mask(table["rank"] == "primary", table.index.astype(str))
+    table["p, Holm"] = table["p"].groupby(family.mask(table["arm"] == arms.SMALL, arms.SMALL)).transform(
+        lambda p: multipletests(p, method="holm")[1])
+    table["above 0"] = [sign_verdict(one.difference, p_value) if one.means_something else OPEN
+                        for one, p_value in zip(found, table["p, Holm"], strict=True)]
+    table["seeds"] = [one.difference.seeds for one in found]
+    table["detectable"] = [minimum_detectable_difference(one.difference) for one in found]
     # The best of several is never below one of them: that it is above says nothing.
     table.loc[table["comparison"] == _LEAK, ["p", "p, Holm", "above 0"]] = [np.nan, np.nan, "by construction"]
     return table
 
 
-def _verdict(difference: Difference, p_value: float) -> str:
-    return OPEN if p_value >= 1 - CONFIDENCE else SUPPORTED if difference.mean > 0 else REFUTED
-
-
-# ---------------------------------------------------------------- 1: is it reached, and by which optimizer?
-
-
 def _rivals(arm: ArmResults) -> Iterator[Contrast]:
-    nadam = arm.condition(optimizer="Nadam")
-    for rival in arm.conditions:
-        if rival is not nadam:
-            yield Contrast("1 reached", "secondary", arm.name, f"Nadam - {rival.recipe.optimizer}", "accuracy",
-                           less(arm, nadam, rival))
+    """Question 1: is it reached, and by which optimizer?"""
+    nadam, rivals = nadam_and_rivals(arm)
+    for name, rival in rivals.items():
+        yield Contrast("1 reached", "secondary", arm.name, f"Nadam - {name}", "accuracy", arm.difference(nadam, rival))
 
 
 def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
-    """Test accuracy by optimizer under the public recipe and under the text's, and the difference, of two samples of
-    seeds whose variances may differ (Welch's t), widened by the variance from test patients.
-
-    Args:
-        first: arm 1 of the first study, the paper's text.
-        second: arm 1 of the second, the public recipe; on the same test images.
-    """
+    """Test accuracy by optimizer in arm 1 of the second study, the public recipe, and of the first, the paper's text,
+    and the difference, of two samples of seeds whose variances may differ (Welch's t), widened by the variance from
+    test patients."""
     rows = []
     for condition in second.conditions:
         optimizer = condition.recipe.optimizer
@@ -118,10 +79,8 @@ def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
         test = stats.ttest_ind(public, text, equal_var=False)
         mean = float(public.mean() - text.mean())
         # Of both means the patients are the same, so that what they share cancels.
-        labels = second.images["positive"].to_numpy()
-        by_draw = [np.mean([accuracy(labels, row, second.draws) for row in one.test_scores], axis=0)
-                   for one in (condition, theirs)]
-        error = np.linalg.norm([stats.sem(public), stats.sem(text), np.std(by_draw[0] - by_draw[1], ddof=1)])
+        by_draw = mean_by_draw(second, condition) - mean_by_draw(second, theirs)
+        error = np.linalg.norm([stats.sem(public), stats.sem(text), np.std(by_draw, ddof=1)])
         reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, test.df) * error)
         rows.append({"optimizer": optimizer, "public recipe": np.median(public), "text's recipe": np.median(text),
                      "difference of means": mean, "low": mean - reach, "high": mean + reach,
@@ -129,34 +88,32 @@ def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ---------------------------------------------------------------- 2: which ingredient does it?
-
-
 def _ingredients(arm: ArmResults) -> Iterator[Contrast]:
+    """Question 2: which ingredient does it?"""
     by_name = ingredients_of(arm)
-    plain, height, zoom = by_name[NO_ZOOM], by_name["paper and height zoom"], by_name[ZOOM]
+    plain, height = by_name[NO_ZOOM], by_name[HEIGHT_ZOOM]
     of = partial(Contrast, "2 ingredient", arm=arm.name, measure="accuracy")
-    yield of("primary", comparison="zoom in height - none", difference=less(arm, height, plain))
+    yield of("primary", comparison="zoom in height - none", difference=arm.difference(height, plain))
     for name, condition in by_name.items():
-        if name not in (NO_ZOOM, "paper and height zoom"):
+        if name not in (NO_ZOOM, HEIGHT_ZOOM):
             yield of("secondary", comparison=f"{INGREDIENT_NAMES[name].removeprefix('+ ')} - none",
-                     difference=less(arm, condition, plain))
+                     difference=arm.difference(condition, plain))
     yield of("secondary", comparison="zoom in height and in width - zoom in height",
-             difference=less(arm, zoom, height))
+             difference=arm.difference(by_name[ZOOM], height))
 
 
 def most_of_it(arm: ArmResults) -> pd.DataFrame:
     """Which ingredients surely do more, and which surely less, than half of what zoom in both axes gains in accuracy:
-    the gain of each less half of that, with its 95 % interval. Open as long as zoom does not surely gain."""
+    the gain of each - half of that, with its 95 % interval. Open as long as zoom does not surely gain."""
     by_name = ingredients_of(arm)
-    gains = direction(less(arm, by_name[ZOOM], by_name[NO_ZOOM])).verdict == SUPPORTED
+    gains = direction(arm.difference(by_name[ZOOM], by_name[NO_ZOOM])).verdict == SUPPORTED
     words = {SUPPORTED: "most of it", REFUTED: "less than half", OPEN: OPEN}
     rows = []
     for name, condition in by_name.items():
         if name in (NO_ZOOM, ZOOM, "public recipe"):
             continue
-        beyond = contrast([(1, condition.test_scores), (-0.5, by_name[ZOOM].test_scores),
-                           (-0.5, by_name[NO_ZOOM].test_scores)], arm.images, accuracy, arm.draws)
+        beyond = arm.contrast([(1, condition.test_scores), (-0.5, by_name[ZOOM].test_scores),
+                               (-0.5, by_name[NO_ZOOM].test_scores)])
         rows.append({"ingredient": INGREDIENT_NAMES[name], "gain - half of zoom's": beyond.mean, "low": beyond.low,
                      "high": beyond.high, "does": words[direction(beyond).verdict] if gains else OPEN,
                      "seeds": beyond.seeds})
@@ -164,27 +121,23 @@ def most_of_it(arm: ArmResults) -> pd.DataFrame:
 
 
 def _rates(decaying: ArmResults, others: ArmResults) -> Iterator[Contrast]:
-    for augmentation, words in ((NO_ZOOM, "without zoom"), (ZOOM, "with zoom")):
+    for augmentation, words in arms.WITH_OR_WITHOUT:
         decay = ingredients_of(decaying)[augmentation]
         for schedule in ("constant", "plateau"):
             other = others.condition(augmentation=augmentation, schedule=schedule)
-            first, second = _of_equal_seeds(decay, other)
+            # Of different arms: of the seeds that both have.
+            shared = sorted(set(decay.seeds) & set(other.seeds))
+            terms = [(factor, one.test_scores[[one.seeds.index(seed) for seed in shared]])
+                     for factor, one in ((1, decay), (-1, other))]
             yield Contrast("2 ingredient", "secondary", others.name, f"decay - {schedule} rate, {words}", "accuracy",
-                           paired_difference(first, second, decaying.images, accuracy, decaying.draws))
-
-
-def _of_equal_seeds(first: Condition, second: Condition) -> tuple[np.ndarray, np.ndarray]:
-    """The test scores of two conditions of different arms, of the seeds that both have."""
-    shared = sorted(set(first.seeds) & set(second.seeds))
-    one, other = (one.test_scores[[one.seeds.index(seed) for seed in shared]] for one in (first, second))
-    return one, other
+                           decaying.contrast(terms))
 
 
 def jump_table(evidence: Evidence) -> pd.DataFrame:
     """How far test accuracy moves from one epoch to the next, from the sixth on, by learning rate: the mean over seeds,
     and the largest."""
     rows = []
-    for name in (INGREDIENTS, RATES):
+    for name in (arms.INGREDIENTS, arms.RATES):
         for condition in evidence.arms[name].conditions if name in evidence.arms else ():
             if condition.recipe.augmentation in (NO_ZOOM, ZOOM):
                 jumps = np.abs(np.diff(accuracy_by_epoch(condition)[:, SETTLED - 1:], axis=1))
@@ -192,9 +145,6 @@ def jump_table(evidence: Evidence) -> pd.DataFrame:
                              "learning rate": condition.recipe.schedule, "mean jump": jumps.mean(),
                              "largest": jumps.max(), "seeds": len(jumps)})
     return pd.DataFrame(rows)
-
-
-# ---------------------------------------------------------------- 3: what does choosing on test buy?
 
 
 def accuracy_by_epoch(condition: Condition) -> np.ndarray:
@@ -205,12 +155,8 @@ def accuracy_by_epoch(condition: Condition) -> np.ndarray:
 
 
 def chosen_scores(condition: Condition, rule: str) -> np.ndarray:
-    """Test scores of the epoch that a rule chooses in each training: float (seeds, test images).
-
-    Args:
-        condition: with scores after every epoch.
-        rule: 'last'; 'validation accuracy' or 'validation loss', of equals the first; 'test accuracy', a leak.
-    """
+    """Test scores of the epoch that a rule chooses in each training: float (seeds, test images). The rules are 'last';
+    'validation accuracy' or 'validation loss', of equals the first; 'test accuracy', a leak."""
     if rule == "test accuracy":
         epochs = accuracy_by_epoch(condition).argmax(axis=1)
     elif rule == "last":
@@ -222,20 +168,23 @@ def chosen_scores(condition: Condition, rule: str) -> np.ndarray:
     return by_epoch[epochs, np.arange(len(epochs))]
 
 
-def _epochs(public: ArmResults, causes: ArmResults | None) -> Iterator[Contrast]:
-    nadam = public.condition(optimizer="Nadam")
-    last = chosen_scores(nadam, "last")
-    of = partial(Contrast, "3 which epoch", arm=public.name, measure="accuracy")
-    yield of("primary", comparison=_LEAK, difference=paired_difference(
-        chosen_scores(nadam, "test accuracy"), last, public.images, accuracy, public.draws))
-    # The two others are one family, of two arms.
-    if causes:
-        yield of("secondary", comparison="best on the 16 images - last", difference=paired_difference(
-            chosen_scores(nadam, "validation accuracy"), last, public.images, accuracy, public.draws))
-        zoomed = causes.condition(augmentation=ZOOM, balance="none")
-        yield of("secondary", comparison="lowest loss on validation by patient - last (arm 4, zoom)",
-                 difference=paired_difference(chosen_scores(zoomed, "validation loss"), chosen_scores(zoomed, "last"),
-                                              causes.images, accuracy, causes.draws))
+def _over_the_last(arm: ArmResults, condition: Condition, rule: str, rank: str, comparison: str) -> Contrast:
+    """What a rule's epoch has more in test accuracy than the last."""
+    terms = [(1, chosen_scores(condition, rule)), (-1, chosen_scores(condition, "last"))]
+    return Contrast("3 which epoch", rank, arms.PUBLIC_RECIPE, comparison, "accuracy", arm.contrast(terms))
+
+
+def _epochs(public: ArmResults) -> Iterator[Contrast]:
+    """Question 3: what does choosing on test buy?"""
+    yield _over_the_last(public, public.condition(optimizer="Nadam"), "test accuracy", "primary", _LEAK)
+
+
+def _epochs_beside_causes(public: ArmResults, causes: ArmResults) -> Iterator[Contrast]:
+    """Of two arms, one family."""
+    yield _over_the_last(public, public.condition(optimizer="Nadam"), "validation accuracy", "secondary",
+                         "best on the 16 images - last")
+    yield _over_the_last(causes, causes.condition(augmentation=ZOOM, balance="none"), "validation loss", "secondary",
+                         "lowest loss on patient-level validation - last (arm 4, zoom)")
 
 
 def best_of_table(arm: ArmResults) -> pd.DataFrame:
@@ -263,19 +212,16 @@ def expected_best(values: np.ndarray, k: int) -> float:
     return float(weights @ ordered)
 
 
-# ---------------------------------------------------------------- 4: imbalance again
-
-
 def _balance(arm: ArmResults) -> Iterator[Contrast]:
-    zoomed, weighted = (arm.condition(augmentation=augmentation, balance=balance)
-                        for augmentation, balance in ((ZOOM, "none"), (NO_ZOOM, "class-weight")))
-    yield Contrast("4 imbalance", "primary", arm.name, "zoom, not balanced - class weights, no zoom", "specificity",
-                   less(arm, zoomed, weighted, specificity))
-    for augmentation, words in ((NO_ZOOM, "without zoom"), (ZOOM, "with zoom")):
-        plain = arm.condition(augmentation=augmentation, balance="none")
+    """Question 4: imbalance again."""
+    zoomed = arm.condition(augmentation=ZOOM, balance="none")
+    weighted = arm.condition(augmentation=NO_ZOOM, balance="class-weight")
+    of = partial(Contrast, "4 imbalance", arm=arm.name)
+    yield of("primary", comparison="zoom, not balanced - class weights, no zoom", measure="specificity",
+             difference=arm.difference(zoomed, weighted, specificity))
+    for augmentation, words in arms.WITH_OR_WITHOUT:
+        by_balance = {one.recipe.balance: one for one in arm.conditions if one.recipe.augmentation == augmentation}
         for balance, name in (("class-weight", "class weights"), ("oversample", "oversampling")):
-            with_it = [one for one in arm.conditions
-                       if (one.recipe.augmentation, one.recipe.balance) == (augmentation, balance)]
-            if with_it:
-                yield Contrast("4 imbalance", "secondary", arm.name, f"{name} - none, {words}", "accuracy",
-                               less(arm, with_it[0], plain))
+            if balance in by_balance:
+                yield of("secondary", comparison=f"{name} - none, {words}", measure="accuracy",
+                         difference=arm.difference(by_balance[balance], by_balance["none"]))

@@ -7,9 +7,9 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.measures import accuracy, specificity
+from covidcnn.evaluation.measures import specificity
 from covidcnn.evaluation.statistics import Difference, contrast, patient_draws
-from covidcnn.paper.recipe_arms import NO_ZOOM, ZOOM, Contrast, ingredients_of
+from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.study.conditions import ArmResults, Condition
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
@@ -27,18 +27,22 @@ class Probe:
     """False alarms of an arm's unbalanced trainings without zoom, on validation and test, perturbed and not."""
 
     arm: ArmResults
-    condition: Condition
+
+    @cached_property
+    def condition(self) -> Condition:
+        return self.arm.condition(augmentation=NO_ZOOM, balance="none")
 
     @cached_property
     def validation_draws(self) -> np.ndarray:
         """Bootstrap draws of the validation patients, the same for all that is compared."""
         return patient_draws(self.condition.validation_images)
 
-    def on_validation(self, *terms: tuple[float, str]) -> Difference:
+    def on_validation(self, *terms: tuple[float, str], fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0
+                      ) -> Difference:
         """A weighted sum of the shares of false alarms on NORMAL validation images, a factor for each perturbation; the
         empty one is none."""
         return contrast([(factor, self.condition.scores_of("validation", name)) for factor, name in terms],
-                        self.condition.validation_images, false_alarms, self.validation_draws)
+                        self.condition.validation_images, false_alarms, self.validation_draws, fixed, fixed_error)
 
     def with_test(self, validation: Mapping[str, float], test: Mapping[str, float]) -> Difference:
         """The same over both splits: factors by perturbation."""
@@ -46,82 +50,63 @@ class Probe:
         on_test = [(factor, self.condition.scores_of("test", name)) for name, factor in test.items()]
         fixed = np.sum([factor * np.array([false_alarms(labels, row, ones) for row in scores])
                         for factor, scores in on_test], axis=0)
-        error = contrast(on_test, self.arm.images, false_alarms, self.arm.draws).patient_error
-        return contrast([(factor, self.condition.scores_of("validation", name)) for name, factor in validation.items()],
-                        self.condition.validation_images, false_alarms, self.validation_draws, fixed, error)
-
-
-def probe(arm: ArmResults, augmentation: str = NO_ZOOM) -> Probe:
-    """The unbalanced trainings of an arm that were scored under perturbations."""
-    return Probe(arm, arm.condition(augmentation=augmentation, balance="none"))
+        return self.on_validation(*((factor, name) for name, factor in validation.items()), fixed=fixed,
+                                  fixed_error=self.arm.contrast(on_test, false_alarms).patient_error)
 
 
 def explained(arm: ArmResults) -> Iterator[Contrast]:
     """How large a share of what test has more in false alarms the height explains."""
-    probed = probe(arm)
+    probed = Probe(arm)
     there = direction(probed.with_test({"": -1}, {"": 1})).verdict == SUPPORTED
     of = partial(Contrast, "5 cause", arm=arm.name, measure="false alarms", means_something=there)
-    yield of("primary", comparison="height 1.10 on validation, less half of what test has more",
+    yield of("primary", comparison="height 1.10 on validation - half of what test has more",
              difference=probed.with_test({HEIGHT: 1, "": -0.5}, {"": -0.5}))
-    yield of("secondary", comparison="height 0.90 on test, less half of what test has more",
+    yield of("secondary", comparison="height 0.90 on test - half of what test has more",
              difference=probed.with_test({"": 0.5}, {"": 0.5, BACK: -1}))
 
 
 def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
-    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open).
-
-    Args:
-        probes: the arm whose trainings were scored under perturbations.
-        ingredients: the arm whose augmentations are compared.
-    """
-    probed, by_name = probe(probes), ingredients_of(ingredients)
+    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open). The arms are that whose
+    trainings were scored under perturbations, and that whose augmentations are compared."""
+    probed, by_name = Probe(probes), ingredients_of(ingredients)
 
     def gain(*terms: tuple[float, str]) -> Difference:
-        return contrast([(factor, by_name[name].test_scores) for factor, name in terms], ingredients.images, accuracy,
-                        ingredients.draws)
+        return ingredients.contrast([(factor, by_name[name].test_scores) for factor, name in terms])
 
-    # F(x) - F(1) less half of F(height) - F(1), and the gains likewise.
-    width, size, cropped = (probed.on_validation((1, name), (-0.5, HEIGHT), (-0.5, "")) for name in (WIDTH, SIZE, CROP))
-    by_width, alike = (gain((1, name), (-0.5, "paper and height zoom"), (-0.5, NO_ZOOM))
-                       for name in ("paper and width zoom", "paper and zoom alike"))
-    by_crop = gain((1, "paper and crop"), (-0.5, ZOOM), (-0.5, NO_ZOOM))
-    probes_of = {"a narrower image": width, "a larger image": size, "a crop without stretch": cropped}
-    gains_of = {"zoom in width": (by_width, "zoom in height"), "zoom of both alike": (alike, "zoom in height"),
-                "crop without stretch": (by_crop, "zoom in both axes")}
+    # F(x) - F(1) minus half of F(height) - F(1), and the gains likewise, where what a gain is half of must be one.
+    found: dict[str, tuple[str, Difference, bool]] = {}
+    for what, name in (("a narrower image", WIDTH), ("a larger image", SIZE), ("a crop without stretch", CROP)):
+        found[what] = (f"{what} raises false alarms {{}} as much as a taller one",
+                       probed.on_validation((1, name), (-0.5, HEIGHT), (-0.5, "")), True)
+    for what, name, whole, of_whole in (
+            ("zoom in width", "paper and width zoom", "zoom in height", HEIGHT_ZOOM),
+            ("zoom of both alike", "paper and zoom alike", "zoom in height", HEIGHT_ZOOM),
+            ("crop without stretch", "paper and crop", "zoom in both axes", ZOOM)):
+        found[what] = (f"{what} gains {{}} of what {whole} gains", gain((1, name), (-0.5, of_whole), (-0.5, NO_ZOOM)),
+                       direction(gain((1, of_whole), (-1, NO_ZOOM))).verdict == SUPPORTED)
     expected = {"A": {"a narrower image", "zoom in width"}, "B": {"a larger image", "zoom of both alike"},
                 "crop": {"a crop without stretch", "crop without stretch"}}
-    # What a gain is half of must be one.
-    gained = {whole: direction(gain((1, name), (-1, NO_ZOOM))).verdict == SUPPORTED
-              for whole, name in (("zoom in height", "paper and height zoom"), ("zoom in both axes", ZOOM))}
     rows = []
     for hypothesis, at_least_half in expected.items():
-        for what, difference in probes_of.items():
-            if hypothesis != "crop" or what in at_least_half:
-                half = "at least half as much" if what in at_least_half else "less than half as much"
-                rows.append((hypothesis, f"{what} raises false alarms {half} as a taller one",
-                             difference if what in at_least_half else _reversed(difference), True))
-        for what, (difference, whole) in gains_of.items():
-            if hypothesis != "crop" or what in at_least_half:
-                half = "at least half" if what in at_least_half else "less than half"
-                rows.append((hypothesis, f"{what} gains {half} of what {whole} gains",
-                             difference if what in at_least_half else _reversed(difference), gained[whole]))
-    return pd.DataFrame([{"hypothesis": hypothesis, "prediction": words, "mean": one.mean, "low": one.low,
-                          "high": one.high, "seeds": one.seeds,
-                          "holds": direction(one).verdict if is_there else OPEN}
-                         for hypothesis, words, one, is_there in rows])
+        for what, (words, one, is_there) in found.items():
+            if hypothesis == "crop" and what not in at_least_half:
+                continue
+            one = one if what in at_least_half else _reversed(one)
+            rows.append({"hypothesis": hypothesis,
+                         "prediction": words.format("at least half" if what in at_least_half else "less than half"),
+                         "mean": one.mean, "low": one.low, "high": one.high, "seeds": one.seeds,
+                         "holds": direction(one).verdict if is_there else OPEN})
+    return pd.DataFrame(rows)
 
 
 def hypothesis_verdicts(probes: ArmResults, ingredients: ArmResults) -> dict[str, str]:
     """The verdict on each hypothesis by the protocol's rule: supported if all its predictions hold, refuted if one
     surely does not, else open; open as long as a taller image does not surely raise false alarms."""
-    valid = direction(probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
-    verdicts = {}
-    for hypothesis, rows in predictions(probes, ingredients).groupby("hypothesis", sort=False):
-        found = set(rows["holds"])
-        verdicts[str(hypothesis)] = (OPEN if not valid else REFUTED if REFUTED in found else
-                                     SUPPORTED if found == {SUPPORTED} else OPEN)
-    return verdicts
+    valid = direction(Probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
+    found = predictions(probes, ingredients).groupby("hypothesis", sort=False)["holds"].agg(set)
+    return {str(hypothesis): OPEN if not valid else REFUTED if REFUTED in holds else
+            SUPPORTED if holds == {SUPPORTED} else OPEN for hypothesis, holds in found.items()}
 
 
 def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:

@@ -7,59 +7,37 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.measures import MEASURES, accuracy, sensitivity, specificity
-from covidcnn.paper import causes, reported
-from covidcnn.paper.claims import PUBLISHED
-from covidcnn.paper.recipe_arms import (
-    CAUSES,
-    INGREDIENT_NAMES,
-    INGREDIENTS,
-    NO_ZOOM,
-    PUBLIC_RECIPE,
-    SMALL,
-    ZOOM,
-    ingredients_of,
-)
-from covidcnn.paper.recipe_contrasts import (
-    best_of_table,
-    between_studies,
-    contrast_table,
-    contrasts,
-    jump_table,
-    most_of_it,
-)
-from covidcnn.paper.recipe_probes import hypothesis_verdicts, predictions, stretch_table
-from covidcnn.paper.tables import evidence_tables, new_run
-from covidcnn.plots.comparisons import by_stretch, two_recipes, values_by_condition
+from covidcnn.paper import causes, recipe_arms, recipe_contrasts, recipe_probes, reported
+from covidcnn.paper.claims import PUBLISHED, weights
+from covidcnn.paper.figures import seeds_figure
+from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, PUBLIC_RECIPE, ZOOM, ingredients_of
+from covidcnn.paper.tables import evidence_tables, spread
+from covidcnn.plots.comparisons import by_stretch, two_recipes
+from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
 from covidcnn.study.verdicts import one_run
 
-ARMS_OF = {"128 px": (CAUSES, INGREDIENTS), "64 px": (SMALL, SMALL)}
+ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (recipe_arms.SMALL, recipe_arms.SMALL)}
 """Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
 
 
 def recipe_tables(second: Evidence, first: Evidence) -> Tables:
-    """Every table that the finished arms of the second study allow.
-
-    Args:
-        second: of the second study.
-        first: of the first, whose arm 1 is the text's recipe.
-    """
+    """Every table that the finished arms of the second study allow, beside the first's arm 1, the text's recipe."""
     tables = evidence_tables(second)
-    found = contrasts(second)
+    found, public = recipe_contrasts.contrasts(second), second.arms.get(PUBLIC_RECIPE)
     if found:
-        tables["contrasts"] = (contrast_table(found), (
+        tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
             "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients; "
             "secondary p by Holm within a question and arm; 'above 0' is the verdict by p."))
-    arms = second.arms
-    if PUBLIC_RECIPE in arms:
-        tables["values"] = (value_table(arms[PUBLIC_RECIPE], first.arms[PUBLISHED]), (
+    if public:
+        tables["values"] = (value_table(public, first.arms[PUBLISHED]), (
             "Question 1: test accuracy by optimizer at 224 px, threshold 0.5: the paper's one run; the median over "
-            "seeds, where a new run would lie with 95 % probability, and the verdict on the paper's value; under the "
-            "text's recipe (first study), and the difference of the means with its 95 % interval."))
-        tables["choosing"] = (best_of_table(arms[PUBLIC_RECIPE]), (
+            "seeds, the 95 % prediction interval for a new run, and the verdict on the paper's value; under the text's "
+            "recipe (first study), and the difference of the means with its 95 % interval."))
+        tables["choosing"] = (recipe_contrasts.best_of_table(public), (
             "Question 3, descriptive: what looking at test buys, under the public recipe at 224 px."))
-    jumps = jump_table(second)
+    jumps = recipe_contrasts.jump_table(second)
     if len(jumps):
         tables["jumps"] = (jumps, "Question 2, descriptive: how far test accuracy moves from one epoch to the next, "
                                   "from the sixth on, by learning rate.")
@@ -67,14 +45,14 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
         name = px.replace(" ", "-")
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
             f"Question 2 at {px}: what an ingredient reaches on test at 0.5, medians over seeds."))
-        tables[f"most-{name}"] = (most_of_it(ingredients), (
-            f"Question 2 at {px}: the gain of an ingredient in accuracy less half of that of zoom in both axes."))
-        tables[f"predictions-{name}"] = (predictions(probes, ingredients), (
+        tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
+            f"Question 2 at {px}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
+        verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
+        tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
             f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it holds. "
-            "Verdicts: " + "; ".join(f"{hypothesis} {verdict}" for hypothesis, verdict in hypothesis_verdicts(
-                probes, ingredients).items()) + "."))
-        for augmentation in (NO_ZOOM, ZOOM):
-            tables[f"stretches-{name}-{_slug(augmentation)}"] = (stretch_table(probes, augmentation), (
+            f"Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
+        for augmentation, slug in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
+            tables[f"stretches-{name}-{slug}"] = (recipe_probes.stretch_table(probes, augmentation), (
                 f"Question 5 at {px}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
                 "predictions that flip, when images are perturbed before scoring; means over seeds."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
@@ -83,54 +61,40 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
 
 
 def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
-    for px, names in ARMS_OF.items():
-        if all(name in second.arms for name in names):
-            probes, ingredients = (second.arms[name] for name in names)
-            yield px, probes, ingredients
-
-
-def _slug(augmentation: str) -> str:
-    return "zoom" if augmentation == ZOOM else "no-zoom"
+    for px, (probes, ingredients) in ARMS_OF.items():
+        if {probes, ingredients} <= set(second.arms):
+            yield px, second.arms[probes], second.arms[ingredients]
 
 
 def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
     """Question 1: a row an optimizer, the paper's accuracy, ours under both recipes, and the verdict."""
-    both = between_studies(text, arm).set_index("optimizer")
+    both = recipe_contrasts.between_studies(text, arm).set_index("optimizer")
     rows = []
     for condition in arm.conditions:
-        optimizer = condition.recipe.optimizer
+        optimizer, values = condition.recipe.optimizer, condition.values(accuracy)
         claimed = float(reported.OPTIMIZER_TABLE.loc[optimizer, "test accuracy"])
-        values = condition.values(accuracy)
-        found, (low, high) = one_run(claimed, values), new_run(values)
-        rows.append({"optimizer": optimizer, "paper": claimed, "median": np.median(values), "lowest": values.min(),
-                     "highest": values.max(), "new run, low": low, "new run, high": high, "verdict": found.verdict,
-                     **both.loc[optimizer, ["text's recipe", "difference of means", "low", "high"]],
-                     "seeds": len(values)})
+        rows.append({"optimizer": optimizer, "paper": claimed} | spread(values) | {
+            "verdict": one_run(claimed, values).verdict,
+            **both.loc[optimizer, ["text's recipe", "difference of means", "low", "high"]], "seeds": len(values)})
     return pd.DataFrame(rows)
 
 
 def ingredient_table(arm: ArmResults) -> pd.DataFrame:
     """Question 2: a row an augmentation, medians over seeds on test."""
-    rows = []
-    for name, condition in ingredients_of(arm).items():
-        values = condition.values(accuracy)
-        low, high = new_run(values)
-        rows.append({"augmentation": INGREDIENT_NAMES[name], "accuracy": np.median(values), "lowest": values.min(),
-                     "highest": values.max(), "new run, low": low, "new run, high": high}
-                    | {words: np.median(condition.values(metric)) for words, metric in (
-                        ("sensitivity", sensitivity), ("specificity", specificity), ("AUC", MEASURES["AUC"]))}
-                    | {"seeds": len(values)})
-    return pd.DataFrame(rows)
+    metrics = {"sensitivity": sensitivity, "specificity": specificity, "AUC": MEASURES["AUC"]}
+    return pd.DataFrame([
+        {"augmentation": INGREDIENT_NAMES[name]} | spread(condition.values(accuracy))
+        | {words: np.median(condition.values(metric)) for words, metric in metrics.items()}
+        | {"seeds": len(condition.seeds)} for name, condition in ingredients_of(arm).items()
+    ]).rename(columns={"median": "accuracy"})
 
 
 def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
     """Question 4: the first study's rule, its words unchanged, without and with zoom."""
-    rows = []
-    for augmentation in (NO_ZOOM, ZOOM):
-        found = causes.imbalance(arm.name, {"augmentation": augmentation}, second)
-        rows.append({"augmentation": INGREDIENT_NAMES[augmentation], "verdict": found.verdict, "ends half": found.value,
-                     "low": found.low, "high": found.high, "in words": found.ours, "seeds": found.seeds})
-    return pd.DataFrame(rows)
+    found = {name: causes.imbalance(arm.name, *weights(name), second) for name in (NO_ZOOM, ZOOM)}
+    return pd.DataFrame([
+        {"augmentation": INGREDIENT_NAMES[name], "verdict": one.verdict, "ends half": one.value, "low": one.low,
+         "high": one.high, "in words": one.ours, "seeds": one.seeds} for name, one in found.items()])
 
 
 def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
@@ -143,37 +107,29 @@ def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
 
 
 def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
-    values = {name: {condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions}
-              for name, arm in (("public recipe", public), ("the paper's text", text))}
     figure, ax = plt.subplots(figsize=(7.5, 4.6))
-    two_recipes(values, {name: {optimizer: new_run(seeds) for optimizer, seeds in of_recipe.items()}
-                         for name, of_recipe in values.items()},
+    two_recipes({name: {condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions}
+                 for name, arm in (("public recipe", public), ("the paper's text", text))},
                 reported.OPTIMIZER_TABLE["test accuracy"].to_dict(), "accuracy on test, threshold 0.5", ax)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return ("both-recipes", figure, "Six optimizers at 224 px under the public recipe and under the paper's text: "
-            "every seed, and where one new run would lie with 95 % probability, beside the paper's one run.")
+    return ("both-recipes", legend_below(figure, 3), "Six optimizers at 224 px under the public recipe and under the "
+            "paper's text: every seed, and the 95 % prediction interval for a new run, beside the paper's one run.")
 
 
 def _ladder(px: str, arm: ArmResults) -> Named:
     values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(arm).items()}
-    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(values) + 1.9))
-    values_by_condition(values, {name: new_run(seeds) for name, seeds in values.items()},
-                        "accuracy on test, threshold 0.5", None, ax,
-                        ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"])))
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return (f"ladder-{px.replace(' ', '-')}", figure, f"Nadam at {px}, one ingredient added to flips and shifts each: "
-            "test accuracy of every seed, and where one new run would lie with 95 % probability.")
+    nadam = ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]))
+    return (f"ladder-{px.replace(' ', '-')}", seeds_figure(values, "accuracy on test, threshold 0.5", None, nadam, 4),
+            f"Nadam at {px}, one ingredient added to flips and shifts each: test accuracy of every seed, and the 95 % "
+            "prediction interval for a new run.")
 
 
 def _stretches(px: str, arm: ArmResults) -> Named:
-    tables = {words: stretch_table(arm, augmentation) for augmentation, words in (
-        (NO_ZOOM, "trained with flips and shifts"), (ZOOM, "trained with zoom too"))}
     figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
-    for ax, (words, table) in zip(axes, tables.items(), strict=True):
-        by_stretch(table, ax)
+    trained = {NO_ZOOM: "trained with flips and shifts", ZOOM: "trained with zoom too"}
+    for ax, (augmentation, words) in zip(axes, trained.items(), strict=True):
+        by_stretch(recipe_probes.stretch_table(arm, augmentation), ax)
         ax.set_title(words, fontsize="medium")
     axes[1].set_ylabel("")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return (f"stretch-{px.replace(' ', '-')}", figure, f"Specificity at {px} when images are stretched in height "
-            "before they are scored: held-out images of train and test images, mean over seeds with 95 % intervals; "
-            "crosses are stretched in width, or in both, instead.")
+    return (f"stretch-{px.replace(' ', '-')}", legend_below(figure, 3), f"Specificity at {px} when images are "
+            "stretched in height before they are scored: validation images and test images, mean over seeds with 95 % "
+            "intervals; crosses are stretched in width, or in both, instead.")

@@ -1,33 +1,22 @@
 """The studies about this paper: where they lie, and what their stores hold."""
 
 from covidcnn.paths import REPORTS
+from covidcnn.study import protocol as study
 from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import Evidence, read_evidence
-from covidcnn.study.protocol import PROTOCOL as PROTOCOL_NAME
-from covidcnn.study.protocol import STORE as STORE_NAME
-from covidcnn.study.protocol import read_protocol, read_study
 
-PROTOCOL = REPORTS / "paper" / PROTOCOL_NAME
+PROTOCOL = REPORTS / "paper" / study.PROTOCOL
 """The first study's; the second's lies in reports/recipe."""
-STORE = PROTOCOL.with_name(STORE_NAME)
+STORE = PROTOCOL.with_name(study.STORE)
 LEDGER = PROTOCOL.with_name("claims.csv")
 
 
 def paper_evidence() -> Evidence:
-    """What the store of ``reports/paper`` holds.
-
-    Raises:
-        DataError: a result is damaged.
-        UserError: the protocol is not what it was when the first test image was scored.
-    """
-    return read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+    """What the store of ``reports/paper`` holds; raises as ``read_evidence``."""
+    return read_evidence(study.read_protocol(PROTOCOL), open_store(STORE))
 
 
 def recipe_evidence() -> Evidence:
-    """What the store of ``reports/recipe``, the second study, holds.
-
-    Raises:
-        as ``paper_evidence``.
-    """
-    protocol = read_study("recipe")
+    """What the store of ``reports/recipe``, the second study, holds; raises as ``read_evidence``."""
+    protocol = study.read_study("recipe")
     return read_evidence(protocol, open_store(protocol.store))

@@ -8,24 +8,17 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn.data.facts import TEST_COPIES
+from covidcnn.evaluation import statistics
 from covidcnn.evaluation.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evaluation.statistics import (
-    Difference,
-    Untestable,
-    holm,
-    mcnemar_pair,
-    minimum_detectable_difference,
-    paired_difference,
-    prediction_interval,
-    rank_probabilities,
-)
+from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, prediction_interval
 from covidcnn.paper import reported
 from covidcnn.paper.causes import gain_on_test
-from covidcnn.paper.findings import nadam_differences, optimizers_at_the_edge, paper_lead
+from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimizers_at_the_edge, paper_lead
 from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
+from covidcnn.study.verdicts import new_run
 from covidcnn.task import PNEUMONIA
 
 AS_PUBLISHED = "1-as-published"
@@ -52,7 +45,7 @@ def evidence_tables(evidence: Evidence) -> Tables:
 
 def _arm_tables(arm: ArmResults) -> Tables:
     thresholds = ("each training's own from validation (Youden's)", "0.5")
-    primary, other = thresholds if called_at_own_threshold(arm) else thresholds[::-1]
+    primary, other = thresholds if predicts_at_own_threshold(arm) else thresholds[::-1]
     remark = (" 5216 training images are all there are: the same trainings, on another kind of processor."
               if "max_training_images" in arm.conditions[0].settings else "")
     tables = {arm.name: (arm_table(arm), (
@@ -62,31 +55,31 @@ def _arm_tables(arm: ArmResults) -> Tables:
     if len(arm.conditions) > 1:
         first = ", ".join(" ".join(pair) for pair in settings_in_words(arm.conditions[0]).items())
         tables[f"{arm.name}-against-first"] = (comparison_table(arm), (
-            f"{arm.title}: each condition less the first ({first}), on test at threshold 0.5, paired by seed, "
+            f"{arm.title}: each condition - the first ({first}), on test at threshold 0.5, paired by seed, "
             "with 95 % intervals over seeds and test patients; 'detectable' is the smallest difference found in four "
             f"of five cases, p uncorrected.{remark}"))
-    if called_at_own_threshold(arm):
+    if predicts_at_own_threshold(arm):
         aim = aim_table(arm)
         said = ("Both medians reach it", "One of the two medians reaches it", "Neither median reaches it")
         tables[f"{arm.name}-aim"] = (aim, (
-            f"{arm.title}: the paper's accuracy and specificity as the aim, at thresholds from validation, and where a "
-            f"new run would lie with 95 % probability. {said[int((~aim['reached']).sum())]}. The recipe was "
-            "chosen at 64 px."))
+            f"{arm.title}: the paper's accuracy and specificity as the aim, at thresholds from validation, and the "
+            f"95 % prediction interval for a new run. {said[int((~aim['reached']).sum())]}. The recipe was chosen at "
+            "64 px."))
     if compares_validations(arm):
         tables[f"{arm.name}-promises"] = (validation_table(arm), (
-            f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and the "
-            "first less the second, over seeds, with its 95 % interval over seeds and patients of both."))
+            f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and their "
+            "difference, over seeds, with its 95 % interval over seeds and patients of both."))
     if arm.name in (*OPTIMIZER_ARMS, "1-public-recipe"):
         tables[f"{arm.name}-ranks"] = (rank_table(arm), (
             f"{arm.title}: probability of each rank by mean test accuracy, as far as seeds and patients allow."))
         tables[f"{arm.name}-nadam"] = (nadam_table(arm), (
-            f"{arm.title}: Nadam less each rival, by test accuracy, paired by seed; p by Holm over the five. Then the "
-            "paper's pair of runs, and where a new pair of ours would lie with 95 % probability, both of one seed or "
-            "each of its own: which the paper's were is not known."))
+            f"{arm.title}: Nadam - each rival, by test accuracy, paired by seed; p by Holm over the five. Then the "
+            "paper's pair of runs, and the 95 % prediction interval for a new pair of ours, both of one seed or each "
+            "of its own: which the paper's were is not known."))
         tables[f"{arm.name}-pairs"] = (pair_table(arm), (
             f"{arm.title}: Nadam and each rival as single pairs of models, seed by seed: images that only one of them "
-            "calls rightly, and McNemar's exact p. It describes the pair; it is no test of the optimizers, and is not "
-            "pooled."))
+            "predicts correctly, and McNemar's exact p. It describes the pair; it is no test of the optimizers, and is "
+            "not pooled."))
     return tables
 
 
@@ -96,118 +89,95 @@ def arm_table(arm: ArmResults) -> pd.DataFrame:
 
 
 def _reached(arm: ArmResults, condition: Condition) -> dict[str, Any]:
-    def at(moved: bool, metric: Metric, images: np.ndarray | None = None) -> np.ndarray:
-        return condition.values(metric, images, at_validation_threshold=moved)
+    primary = predicts_at_own_threshold(arm)
 
-    primary = called_at_own_threshold(arm)
-    values = at(primary, accuracy)
-    low, high = new_run(values)
+    def median(metric: Metric, images: np.ndarray | None = None, moved: bool = primary) -> float:
+        return float(np.median(condition.values(metric, images, moved)))
+
+    values = condition.values(accuracy, at_validation_threshold=primary)
+    found = spread(values)
     row: dict[str, Any] = {
-        "seeds": len(values), "accuracy": np.median(values), "lowest": values.min(), "highest": values.max(),
-        "mean": values.mean(), "standard deviation": values.std(ddof=1), "new run, low": low,
-        "new run, high": high, "on distinct images": np.median(at(primary, accuracy, distinct(arm)))}
-    row |= {name: np.median(at(primary, metric)) for name, metric in PROPORTIONS.items() if name != "accuracy"}
-    row |= {f"sensitivity, {subtype}": np.median(at(primary, sensitivity, arm.images["subtype"].eq(subtype).to_numpy()))
+        "seeds": len(values), "accuracy": found["median"], "lowest": found["lowest"], "highest": found["highest"],
+        "mean": values.mean(), "standard deviation": values.std(ddof=1), "new run, low": found["new run, low"],
+        "new run, high": found["new run, high"], "on distinct images": median(accuracy, distinct(arm))}
+    row |= {name: median(metric) for name, metric in PROPORTIONS.items() if name != "accuracy"}
+    row |= {f"sensitivity, {subtype}": median(sensitivity, arm.images["subtype"].eq(subtype).to_numpy())
             for subtype in ("bacteria", "virus")}
-    row |= {f"{name}, other threshold": np.median(at(not primary, metric))
+    row |= {f"{name}, other threshold": median(metric, None, not primary)
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
-    row |= {name: np.median(at(False, MEASURES[name])) for name in ("loss", "AUC", "calibration error")}
-    diverged = sum(bool(result.diverged) for result in condition.results)
+    row |= {name: median(MEASURES[name], None, False) for name in ("loss", "AUC", "calibration error")}
     at_test_shares = accuracy_at(arm.images["positive"].mean())
-    held_out = {} if diverged else {
+    held_out = {} if condition.diverged else {
         f"{name}, validation": np.median(condition.validation_values(metric, primary))
         for name, metric in (("specificity", specificity), ("accuracy at test's shares", at_test_shares))}
-    return row | held_out | {"diverged": diverged}
+    return row | held_out | {"diverged": condition.diverged}
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Median, lowest and highest over seeds, and the 95 % prediction interval for a new run, of shares of images."""
+    low, high = new_run(values)
+    return {"median": float(np.median(values)), "lowest": values.min(), "highest": values.max(), "new run, low": low,
+            "new run, high": high}
 
 
 def aim_table(arm: ArmResults) -> pd.DataFrame:
-    """What arm 7 aims at and what it reaches, at the threshold from validation: medians over seeds.
-
-    The aim is the paper's in images, from the one confusion matrix that fits it: 579 of 624 and 205 of 234. Its 92.79 %
-    are rounded up, and 579 images would not reach them.
-    """
+    """What arm 7 aims at and what it reaches, at the threshold from validation: medians over seeds. The aim is the
+    paper's in images, from the one confusion matrix that fits it: its 92.79 % are rounded up from 579 of 624."""
     (condition,), (theirs,) = arm.conditions, reported.matrices_that_fit()
     rows = []
     for name, metric, images in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
         values, aim = condition.values(metric, at_validation_threshold=True), getattr(theirs, name)
-        low, high = new_run(values)
-        rows.append({"measure": name, "aim in images": f"{round(aim * images)} of {images}", "aim": aim,
-                     "median": np.median(values), "lowest": values.min(), "highest": values.max(), "new run, low": low,
-                     "new run, high": high, "seeds": len(values), "reached": bool(np.median(values) >= aim)})
+        rows.append({"measure": name, "aim in images": f"{round(aim * images)} of {images}", "aim": aim}
+                    | spread(values) | {"seeds": len(values), "reached": bool(np.median(values) >= aim)})
     return pd.DataFrame(rows)
 
 
 def validation_table(arm: ArmResults) -> pd.DataFrame:
-    """A row a condition: accuracy that validation promises, at the class shares of test, and what test then says."""
+    """A row a condition: accuracy on validation, at the class shares of test, and on test."""
     metric = accuracy_at(arm.images["positive"].mean())
     rows = []
     for condition in arm.conditions:
         row: dict[str, Any] = settings_in_words(condition)
         try:
-            kept = gain_on_test(arm, condition)
+            gain = gain_on_test(arm, condition)
+            rows.append(row | {"images": len(condition.validation_images),
+                               "on validation": condition.validation_values(metric).mean(),
+                               "on test": condition.values(metric).mean(), "validation - test": -gain.mean,
+                               "low": -gain.high, "high": -gain.low, "seeds": gain.seeds})
         except Untestable as error:
             rows.append(row | {"note": str(error)})
-            continue
-        rows.append(row | {"images": len(condition.validation_images),
-                           "promised": condition.validation_values(metric).mean(),
-                           "on test": condition.values(metric).mean(), "promised less on test": -kept.mean,
-                           "low": -kept.high, "high": -kept.low, "seeds": kept.seeds})
     return pd.DataFrame(rows)
 
 
 def comparison_table(arm: ArmResults) -> pd.DataFrame:
-    """Each condition less the first one of the arm: accuracy and specificity on test images."""
+    """Each condition - the first one of the arm: accuracy and specificity on test images."""
     first, *others = arm.conditions
     return pd.DataFrame([
-        settings_in_words(other) | {"measure": name} | _difference(paired_difference(
-            other.test_scores, first.test_scores, arm.images, metric, arm.draws))
+        settings_in_words(other) | {"measure": name} | _difference(arm.difference(other, first, metric))
         for other in others for name, metric in (("accuracy", accuracy), ("specificity", specificity))])
 
 
 def nadam_table(arm: ArmResults) -> pd.DataFrame:
-    """Nadam less each other optimizer, by test accuracy: one family for Holm's correction."""
+    """Nadam - each other optimizer, by test accuracy: one family for Holm's correction."""
     differences = nadam_differences(arm, "accuracy")
     corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
-    nadam, nadam_distinct = (arm.condition(optimizer="Nadam").values(accuracy, images)
-                             for images in (None, distinct(arm)))
+    nadam, rivals = nadam_and_rivals(arm)
     rows = []
     for name, difference in differences.items():
-        rival = arm.condition(optimizer=name)
-        of_one_seed, of_two = new_pair(nadam, rival.values(accuracy))
+        of_one_seed, of_two = new_pair(nadam.values(accuracy), rivals[name].values(accuracy))
+        on_distinct = nadam.values(accuracy, distinct(arm)) - rivals[name].values(accuracy, distinct(arm))
         rows.append({"rival": name} | _difference(difference) | {
-            "p, Holm": corrected[name],
-            "on distinct images": float(np.mean(nadam_distinct - rival.values(accuracy, distinct(arm)))),
-            "paper": paper_lead(name),
+            "p, Holm": corrected[name], "on distinct images": float(np.mean(on_distinct)), "paper": paper_lead(name),
             "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high": of_one_seed[1],
             "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
     return pd.DataFrame(rows)
 
 
-def new_run(values: np.ndarray) -> tuple[float, float]:
-    """Where a share of images, such as accuracy, of one new run would lie with 95 % probability, on the same images.
-
-    Args:
-        values: float (seeds,), in 0..1.
-
-    Returns:
-        The prediction interval, cut off at 0 and 1.
-    """
-    low, high = np.clip(prediction_interval(values), 0, 1)
-    return float(low), float(high)
-
-
 def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the difference of two new runs would lie with 95 % probability, on the same images.
-
-    Args:
-        first: float (seeds,), of the runs of one condition.
-        second: of the other, the same seeds.
-
-    Returns:
-        If both runs have one seed, and if each has its own, where what the seed does to both does not cancel: the
-        variances of both runs, and of the mean difference, which is paired. Of degrees of freedom the fewest that are
-        possible, seeds - 1.
-    """
+    """The 95 % prediction intervals for the difference of two new runs on the same images, from the runs of two
+    conditions, float (seeds,), the same seeds: if both new runs have one seed, and if each has its own, where what the
+    seed does to both does not cancel: the variances of both runs, and of the mean difference, which is paired. Of
+    degrees of freedom the fewest that are possible, seeds - 1."""
     differences, seeds = first - second, len(first)
     variance = np.var(first, ddof=1) + np.var(second, ddof=1) + np.var(differences, ddof=1) / seeds
     centre, half = float(differences.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.sqrt(variance))
@@ -216,10 +186,9 @@ def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float]
 
 def pair_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam and each rival, a row a pair of models of the same seed."""
-    nadam, labels = arm.condition(optimizer="Nadam"), arm.images["positive"].to_numpy()
+    (nadam, rivals), labels = nadam_and_rivals(arm), arm.images["positive"].to_numpy()
     return pd.DataFrame([
-        {"rival": rival.recipe.optimizer, "seed": seed} | mcnemar_pair(one, other, labels)
-        for rival in arm.conditions if rival is not nadam
+        {"rival": name, "seed": seed} | mcnemar_pair(one, other, labels) for name, rival in rivals.items()
         for seed, one, other in zip(nadam.seeds, nadam.test_scores, rival.test_scores, strict=True)
     ]).rename(columns={"only first right": "only Nadam right", "only second right": "only the rival right",
                        "p_value": "p of the pair"})
@@ -237,18 +206,22 @@ def selection_losses(selection: Mapping[str, Any]) -> pd.DataFrame:
 def _difference(difference: Difference) -> dict[str, float]:
     return {"seeds": difference.seeds, "mean difference": difference.mean, "low": difference.low,
             "high": difference.high, "p": difference.p_value,
-            "detectable": minimum_detectable_difference(difference),
+            "detectable": statistics.minimum_detectable_difference(difference),
             "standard deviation over seeds": difference.seed_deviation,
             "standard error, patients": difference.patient_error}
+
+
+def mean_by_draw(arm: ArmResults, condition: Condition) -> np.ndarray:
+    """Test accuracy, mean over seeds, in each draw of the arm's test patients: float (draws,)."""
+    labels = arm.images["positive"].to_numpy()
+    return np.mean([accuracy(labels, scores, arm.draws) for scores in condition.test_scores], axis=0)
 
 
 def rank_table(arm: ArmResults) -> pd.DataFrame:
     """The probability of each rank by mean test accuracy: a row an optimizer, a column a rank."""
     values = pd.DataFrame({condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions})
-    labels = arm.images["positive"].to_numpy()
-    by_draw = np.stack([np.mean([accuracy(labels, scores, arm.draws) for scores in condition.test_scores], axis=0)
-                        for condition in arm.conditions], axis=1)
-    return rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
+    by_draw = np.stack([mean_by_draw(arm, condition) for condition in arm.conditions], axis=1)
+    return statistics.rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
 
 
 def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -272,8 +245,7 @@ def settings_in_words(condition: Condition) -> dict[str, str]:
 def setting_in_words(name: str, value: Any) -> str:
     """The value of a setting of a recipe, for people to read."""
     if name == "training_draw":
-        images, share = value
-        return f"{images:,} images, {100 * share:.0f} % NORMAL"
+        return f"{value[0]:,} images, {100 * value[1]:.0f} % NORMAL"
     return "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
@@ -282,7 +254,7 @@ def compares_validations(arm: ArmResults) -> bool:
     return "validation" in arm.conditions[0].settings
 
 
-def called_at_own_threshold(arm: ArmResults) -> bool:
+def predicts_at_own_threshold(arm: ArmResults) -> bool:
     """As the protocol has it: in arm 7 a training predicts at its threshold from validation, elsewhere at 0.5."""
     return arm.name.startswith("7")
 

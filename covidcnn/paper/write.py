@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.paper import causes
-from covidcnn.paper.claims import CLAIMS, PUBLISHED, SECTIONS
+from covidcnn.paper.claims import CLAIMS, PUBLISHED, SECTIONS, weights
 from covidcnn.paper.corrections import corrections
 from covidcnn.paper.figures import evidence_figures
 from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
@@ -18,35 +18,17 @@ from covidcnn.study.conditions import Evidence, read_evidence
 from covidcnn.study.ledger import ledger, verdict_on
 from covidcnn.study.pages import Tables, write_figures, write_ledger, write_tables
 from covidcnn.study.protocol import Protocol
-from covidcnn.study.verdicts import (
-    COMPATIBLE,
-    NOT_FINISHED,
-    NOT_REPRODUCED,
-    REFUTED,
-    REPRODUCED,
-    SUPPORTED,
-    Finding,
-)
+from covidcnn.study.verdicts import COMPATIBLE, NOT_FINISHED, NOT_REPRODUCED, REFUTED, REPRODUCED, SUPPORTED, Finding
 from covidcnn.trials.store import TrialStore
 
 FROZEN_CLAIMS = "frozen-claims.csv"
 """Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
+
+
 def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
-    """Make tables, figures, claims ledger and manifest anew. The same store gives the same files.
-
-    Args:
-        protocol: whose arms the store's trials stand in.
-        store: is read only.
-        folder: receives ``tables/``, ``figures/evidence/``, ``claims.csv``, ``claims.md`` and ``manifest.json``.
-        second: of the second study, for the ledger's column on the public recipe.
-
-    Returns:
-        The claims ledger.
-
-    Raises:
-        DataError: a result is damaged.
-        UserError: the folder cannot be written.
-    """
+    """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger, which has a column on the
+    public recipe if there is a second study. The same store, which is only read, gives the same files. DataError if a
+    result is damaged, UserError if the folder cannot be written."""
     evidence = read_evidence(protocol, store)
     claims = ledger(SECTIONS, evidence)
     if second and second.arms:
@@ -60,17 +42,8 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
 
 
 def write_recipes(protocol: Protocol, second: Evidence, first: Evidence, folder: Path) -> Tables:
-    """Make tables, figures and manifest of the second study anew.
-
-    Args:
-        protocol: the second study's.
-        second: what its store holds.
-        first: what the first study's store holds.
-        folder: receives ``tables/``, ``figures/evidence/`` and ``manifest.json``.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Make tables, figures and manifest of the second study anew, from what its store and the first study's hold;
+    UserError if the folder cannot be written."""
     tables = recipe_tables(second, first)
     write_tables(tables, folder / "tables")
     write_figures(protocol, second, tables, recipe_figures(second, first), folder)
@@ -89,12 +62,8 @@ def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
 
 
 def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
-    """The claims whose verdict, value, interval or seeds are others than the frozen code gives on the same trials.
-
-    Args:
-        table: from ``ledger``.
-        path: of ``FROZEN_CLAIMS``.
-    """
+    """The claims of a ledger whose verdict, value, interval or seeds are others than the frozen code gives on the same
+    trials, in the file at ``path``."""
     frozen = pd.read_csv(path, index_col="name")
     now = table.reindex(frozen.index)
     numbers = ["value", "low", "high", "seeds"]
@@ -105,16 +74,8 @@ def other_than_frozen(table: pd.DataFrame, path: Path) -> list[str]:
 
 def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
     """What the public recipe makes of the claims that rest on the text's, by the same rules: the second column of the
-    ledger.
-
-    Args:
-        first: of the first study.
-        second: of the second, whose arms stand in for those of the first.
-
-    Returns:
-        Indexed by claim: ``public_verdict`` and ``public_ours``, and ``holds``, the recipes for which the claim does;
-        all empty where one recipe is all there is.
-    """
+    ledger. The second study's arms stand in for those of the first. Indexed by claim: ``public_verdict`` and
+    ``public_ours``, and ``holds``, the recipes for which the claim does; all empty where there is one recipe alone."""
     public = second.arms.get(PUBLIC_RECIPE)
     stand_in = replace(second, baseline=first.baseline, arms={
         **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
@@ -125,7 +86,7 @@ def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
             arms = tuple(PUBLIC_RECIPE if arm == PUBLISHED else arm for arm in claim.arms)
             found = verdict_on(replace(claim, arms=arms), stand_in)
         elif claim.name in zoomed:
-            rule = partial(zoomed[claim.name], CAUSES, {"augmentation": ZOOM})
+            rule = partial(zoomed[claim.name], CAUSES, *weights(ZOOM))
             found = verdict_on(replace(claim, find=rule, arms=(CAUSES,)), stand_in)
         else:
             found = Finding("", "")

@@ -11,39 +11,23 @@ from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 
 from covidcnn.plots.layers import GREYS, picture
 
-KIND_COLOURS = {
-    "InputLayer": "#BBBBBB",
-    "Conv2D": "#56B4E9",
-    "BatchNormalization": "#009E73",
-    "MaxPooling2D": "#E69F00",
-    "Dropout": "#CC79A7",
-    "Flatten": "#DDDDDD",
-    "Dense": "#D55E00",
-}
+KIND_COLOURS = {"InputLayer": "#BBBBBB", "Conv2D": "#56B4E9", "BatchNormalization": "#009E73",
+                "MaxPooling2D": "#E69F00", "Dropout": "#CC79A7", "Flatten": "#DDDDDD", "Dense": "#D55E00"}
 DEPTH_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def stages(table: pd.DataFrame) -> list[pd.DataFrame]:
     """Cut a layer table into what is drawn together: the input, each block to its pooling, then each
     further layer that changes the shape, with the dropout before or behind it."""
-    number, numbers, last = 0, [], None
-    for kind, shape in zip(table["kind"], table["output shape"], strict=True):
-        opens = kind in ("Conv2D", "Dense") or (kind == "Dropout" and " x " in shape)
-        number += opens and last is not None
-        numbers.append(number)
-        last = shape
-    return [group for _, group in table.groupby(numbers)]
+    opens = table["kind"].isin(["Conv2D", "Dense"]) | (
+        (table["kind"] == "Dropout") & table["output shape"].str.contains(" x "))
+    return [group for _, group in table.groupby(opens.cumsum())]
 
 
 def network_diagram(table: pd.DataFrame) -> Figure:
-    """The network as solids of the size of what flows through it, its layers listed below (Fig. 10).
-
-    Side lengths grow with the logarithm of pixels, depths with that of channels, heights of vectors with
-    that of units.
-
-    Args:
-        table: of ``covidcnn.models.paper_cnn.layer_table``.
-    """
+    """The network, a ``layer_table``, as solids of the size of what flows through it, its layers listed below
+    (Fig. 10). Side lengths grow with the logarithm of pixels, depths with that of channels, heights of vectors with
+    that of units."""
     groups = stages(table)
     figure, ax = plt.subplots(figsize=(10, 4.2))
     for place, group in enumerate(groups):
@@ -55,8 +39,7 @@ def network_diagram(table: pd.DataFrame) -> Figure:
         for line, layer in enumerate(group.itertuples()):
             _tile(ax, left, -0.42 - 0.45 * line, layer.kind, layer.layer, layer.parameters)
         if place:
-            ax.annotate("", (left + 0.08, 0.95), (left - 0.12, 0.95),
-                        arrowprops={"arrowstyle": "->", "color": "0.4"})
+            ax.annotate("", (left + 0.08, 0.95), (left - 0.12, 0.95), arrowprops={"arrowstyle": "->", "color": "0.4"})
     ax.set(xlim=(-0.05, 1.3 * len(groups)), ylim=(-1.8, 2.0))
     ax.axis("off")
     return figure
@@ -102,12 +85,8 @@ def parameter_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> Figure:
-    """How many pixels one unit of each layer sees, as squares drawn around the image's middle.
-
-    Args:
-        images: by title, uint8 (size, size), the same image at several sizes.
-        fields: columns ``layer`` and ``receptive field`` (pixels).
-    """
+    """How many pixels one unit of each ``layer`` sees (its ``receptive field``), as squares drawn around the middle of
+    the same image at several sizes, uint8 (size, size) by title."""
     figure, axes = plt.subplots(1, len(images), figsize=(9, 5))
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         picture(image, ax, "gray", GREYS, title)
@@ -117,8 +96,5 @@ def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> 
             ax.add_patch(Rectangle((middle - side / 2, middle - side / 2), side, side, fill=False, lw=2.5,
                                    ec=colour, label=f"{row['layer']}: {side} x {side}"))
         ax.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(fields))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(fields))
     return figure
-
-

@@ -1,4 +1,7 @@
-"""Figures of many trainings: every seed as a point, what validation promised beside what test kept, differences."""
+"""Figures of many trainings: every seed as a point, validation beside test results, differences.
+
+Values are float (seeds,) by condition, a row each, the first above.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,100 +13,90 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from covidcnn.plots.style import BASELINE, HERE, PAPER, VALIDATION
+from covidcnn.evaluation.statistics import prediction_interval
+from covidcnn.plots.style import BASELINE, HERE, PAPER, VALIDATION, label_rows, rows_from_above
 
 if TYPE_CHECKING:
     from covidcnn.evaluation.statistics import Difference
 
+Values = Mapping[str, np.ndarray]
 
-def values_by_condition(values: Mapping[str, np.ndarray], intervals: Mapping[str, tuple[float, float]],
-                        quantity: str, paper: Mapping[str, float] | None = None, ax: Axes | None = None,
-                        baseline: tuple[str, float] | None = None) -> Axes:
-    """Each seed's value, their median and where one new run would lie, a row a condition, the first above.
 
-    Args:
-        values: by condition, float (seeds,).
-        intervals: by condition, the 95 % prediction interval.
-        quantity: the axis label.
-        paper: the paper's value of a condition, where it gives one.
-        baseline: name and value of a simple model, a dashed line through all rows.
-    """
+def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float] | None = None,
+                        ax: Axes | None = None, baseline: tuple[str, float] | None = None,
+                        intervals: bool = True) -> Axes:
+    """Each seed's value and their median, and unless left out the 95 % prediction intervals for a new run, of shares in
+    0..1; beside them the paper's value of a condition, where it gives one, and the name and value of a simple model as
+    a dashed line. ``quantity``, here and below, is the axis label."""
     ax = ax or plt.gca()
-    rows = _rows(list(values))
+    rows = rows_from_above(values)
     if baseline is not None:
         ax.axvline(baseline[1], ls="--", lw=1.2, color=BASELINE, label=baseline[0])
     for name, row in rows.items():
-        ax.plot(intervals[name], [row, row], color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
-                label="one new run, 95 %" if row == 0 else None)
+        if intervals:
+            _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if row == 0 else None)
         ax.plot(values[name], row + 0.15 * _equals_before(values[name]), "o", color=HERE, alpha=0.7, ms=5,
                 label="here, a point a seed" if row == 0 else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
     # In the legend as high as a line of text.
     ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="here, median")
-    for name, value in (paper or {}).items():
-        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
-                label="paper, one run" if name == next(iter(paper or {})) else None)
-    return _finish(ax, rows, quantity)
+    _diamonds(ax, paper, rows, "paper, one run")
+    return label_rows(ax, rows, quantity)
 
 
-def validation_and_test(promised: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], quantity: str,
-                      ax: Axes | None = None) -> Axes:
-    """A quantity on validation and on test images, a row a condition: each seed, joined medians.
-
-    Args:
-        promised: by condition, float (seeds,), on validation.
-        kept: likewise on test.
-        quantity: the axis label.
-    """
+def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quantity: str, ax: Axes | None = None
+                ) -> Axes:
+    """Each seed's value, shares in 0..1, under two recipes, one above the other, with the 95 % prediction intervals for
+    a new run, and the paper's value by condition."""
     ax = ax or plt.gca()
-    rows = _rows(list(promised))
+    rows = rows_from_above(paper)
+    for (recipe, of_recipe), (colour, marker, offset) in zip(
+            values.items(), ((HERE, "o", 0.18), (VALIDATION, "s", -0.18)), strict=True):
+        for name, seeds in of_recipe.items():
+            row, first = rows[name] + offset, rows[name] == 0
+            _bar(ax, _new_run(seeds), row, f"{recipe}: one new run, 95 %" if first else None, colour, 6)
+            ax.plot(seeds, row + 0.08 * _equals_before(seeds), marker, color=colour, alpha=0.7, ms=4.5,
+                    label=f"{recipe}: a point a seed" if first else None)
+    _diamonds(ax, paper, rows, "paper, one run")
+    return label_rows(ax, rows, quantity)
+
+
+def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axes | None = None) -> Axes:
+    """A quantity on validation and on test images: each seed, joined medians."""
+    ax = ax or plt.gca()
+    rows = rows_from_above(validation)
     for name, row in rows.items():
-        medians = np.median(kept[name]), np.median(promised[name])
-        ax.plot(medians, [row, row], "-", color="0.6", lw=2, zorder=1)
-        for values, colour, marker, offset, label in ((promised[name], VALIDATION, "s", 0.2, "validation"),
-                                                      (kept[name], HERE, "o", -0.2, "test")):
+        ax.plot([np.median(test[name]), np.median(validation[name])], [row, row], "-", color="0.6", lw=2, zorder=1)
+        for values, colour, marker, side, label in ((validation[name], VALIDATION, "s", 1, "validation"),
+                                                    (test[name], HERE, "o", -1, "test")):
             equals = _equals_before(values)
-            away = np.sign(offset) * min(0.07, 0.2 / max(1, equals.max())) * equals
-            ax.plot(values, row + offset + away, marker, color=colour, alpha=0.45, ms=4)
+            away = 0.2 + min(0.07, 0.2 / max(1, equals.max())) * equals
+            ax.plot(values, row + side * away, marker, color=colour, alpha=0.45, ms=4)
             # A little apart, so that equal medians do not hide one another.
-            ax.plot(np.median(values), row + np.sign(offset) * 0.06, marker, color=colour, ms=8, mec="white",
+            ax.plot(np.median(values), row + side * 0.06, marker, color=colour, ms=8, mec="white",
                     label=f"{label}, median (small: seeds)" if row == 0 else None)
-    return _finish(ax, rows, quantity)
+    return label_rows(ax, rows, quantity)
 
 
 def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None = None,
                 quantity: str = "accuracy", ax: Axes | None = None,
                 new_pairs: Mapping[str, tuple[float, float]] | None = None) -> Axes:
-    """Mean differences with their 95 % intervals, a row each; the dotted line is no difference.
-
-    Args:
-        found: by name.
-        claimed: the paper's difference, where it gives one.
-        quantity: what differs.
-        new_pairs: where the difference of one new pair of runs would lie, which is what a claimed one compares with.
-    """
+    """Mean differences by name with their 95 % intervals; the dotted line is no difference. Where the paper claims a
+    difference, the prediction interval for a new pair of runs is what it compares with."""
     ax = ax or plt.gca()
-    rows = _rows(list(found))
+    rows = rows_from_above(found)
     ax.axvline(0, ls=":", color="0.5")
     for name, interval in (new_pairs or {}).items():
-        ax.plot(interval, [rows[name]] * 2, color=HERE, lw=7, alpha=0.2, solid_capstyle="butt",
-                label="a new pair of runs, 95 %" if rows[name] == 0 else None)
-    for name, row in rows.items():
-        one = found[name]
-        ax.errorbar(one.mean, row, xerr=[[one.mean - one.low], [one.high - one.mean]], fmt="o", color=HERE, capsize=4,
-                    label="here, mean with 95 % interval" if row == 0 else None)
-    for name, value in (claimed or {}).items():
-        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
-                label="paper, one pair of runs" if name == next(iter(claimed or {})) else None)
-    return _finish(ax, rows, f"difference in {quantity}")
+        _bar(ax, interval, rows[name], "a new pair of runs, 95 %" if rows[name] == 0 else None)
+    means, lows, highs = np.array([[one.mean, one.low, one.high] for one in found.values()]).T
+    ax.errorbar(means, list(rows.values()), xerr=[means - lows, highs - means], fmt="o", color=HERE, capsize=4,
+                label="here, mean with 95 % interval")
+    _diamonds(ax, claimed, rows, "paper, one pair of runs")
+    return label_rows(ax, rows, f"difference in {quantity}")
 
 
 def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The probability of each rank: a row a condition, a column a rank.
-
-    Args:
-        table: in 0..1, indexed by condition.
-    """
+    """The probability of each rank, in 0..1: a row a condition, a column a rank."""
     ax = ax or plt.gca()
     text = table.map(lambda share: f"{share:.2f}" if share >= 0.005 else "")
     sns.heatmap(table, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, linewidths=1, linecolor="white",
@@ -113,20 +106,14 @@ def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def by_share(shares: Sequence[float], promised: np.ndarray, kept: np.ndarray, quantity: str, ax: Axes | None = None
+def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, quantity: str, ax: Axes | None = None
              ) -> Axes:
-    """A quantity over the share of NORMAL images in training, on validation and on test: each seed, joined medians.
-
-    Args:
-        shares: of NORMAL in training, in 0..1, ascending.
-        promised: float (shares, seeds), on validation.
-        kept: likewise on test.
-        quantity: the axis label.
-    """
+    """A quantity, float (shares, seeds), over the share of NORMAL images in training, in 0..1 and ascending, on
+    validation and on test: each seed, joined medians."""
     ax = ax or plt.gca()
     percent = 100 * np.asarray(shares)
-    for values, colour, marker, style, offset, label in ((promised, VALIDATION, "s", "--", -0.4, "validation"),
-                                                         (kept, HERE, "o", "-", 0.4, "test")):
+    for values, colour, marker, style, offset, label in ((validation, VALIDATION, "s", "--", -0.4, "validation"),
+                                                         (test, HERE, "o", "-", 0.4, "test")):
         ax.plot(np.repeat(percent + offset, values.shape[1]), values.ravel(), marker, color=colour, alpha=0.45, ms=4)
         ax.plot(percent + offset, np.median(values, axis=1), style, marker=marker, color=colour, ms=8, mec="white",
                 label=f"{label}, median (small: seeds)")
@@ -135,22 +122,17 @@ def by_share(shares: Sequence[float], promised: np.ndarray, kept: np.ndarray, qu
     return ax
 
 
-def moved_calls(moves: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes:
-    """Where a threshold from validation moves each training's calls, from those at 0.5, in the plane of the ROC curve.
-
-    Args:
-        moves: for 'validation' and 'test', float (seeds, 2, 2): at 0.5 and at the other threshold, each as
-            (sensitivity, specificity).
-    """
+def moved_predictions(moves: Values, ax: Axes | None = None) -> Axes:
+    """Where a threshold from validation moves each training's predictions, from those at 0.5, in the plane of the ROC
+    curve: for 'validation' and 'test', float (seeds, 2 thresholds, sensitivity and specificity)."""
     ax = ax or plt.gca()
     for (name, of_seeds), colour, marker in zip(moves.items(), (VALIDATION, HERE), ("s", "o"), strict=True):
-        for seed, ((from_sensitivity, from_specificity), (sensitivity, specificity)) in enumerate(of_seeds):
-            ax.plot([1 - from_specificity, 1 - specificity], [from_sensitivity, sensitivity], color=colour, lw=1,
-                    alpha=0.6)
-            ax.plot(1 - from_specificity, from_sensitivity, marker, color=colour, mfc="white", ms=6,
-                    label=f"{name}, at 0.5" if seed == 0 else None)
-            ax.plot(1 - specificity, sensitivity, marker, color=colour, ms=6,
-                    label=f"{name}, at the threshold from validation" if seed == 0 else None)
+        for seed, rates in enumerate(of_seeds):
+            false_alarms, sensitivities = 1 - rates[:, 1], rates[:, 0]
+            ax.plot(false_alarms, sensitivities, color=colour, lw=1, alpha=0.6)
+            for place, face, words in ((0, "white", "0.5"), (1, colour, "the threshold from validation")):
+                ax.plot(false_alarms[place], sensitivities[place], marker, color=colour, mfc=face, ms=6,
+                        label=f"{name}, at {words}" if seed == 0 else None)
     ax.set(xlabel="1 - specificity", ylabel="sensitivity")
     ax.grid(color="0.9")
     return ax
@@ -159,13 +141,36 @@ def moved_calls(moves: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes
 def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Axes | None = None) -> Axes:
     """How many claims have which verdict, a bar each, in the order given."""
     ax = ax or plt.gca()
-    rows = _rows(list(counts))
-    ax.barh(list(rows.values()), list(counts.values()), color=[colours[name] for name in counts], height=0.7)
-    for name, row in rows.items():
-        ax.text(counts[name] + 0.3, row, str(counts[name]), va="center")
-    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel="claims of the paper",
-           xlim=(0, 1.12 * max(counts.values())), ylim=(-0.6, len(rows) - 0.4))
+    rows = rows_from_above(counts)
+    bars = ax.barh(list(rows.values()), list(counts.values()), color=[colours[name] for name in counts], height=0.7)
+    ax.bar_label(bars, padding=3)
+    label_rows(ax, rows, "claims of the paper").grid(False)
+    ax.set_xlim(0, 1.12 * max(counts.values()))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+
+def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses and
+    pluses where they are stretched in width, or in both; of ``covidcnn.paper.recipe_probes.stretch_table``."""
+    ax = ax or plt.gca()
+    parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")
+    named = table.assign(axis=parts[0], factor=parts[1].astype(float), specificity=1 - table["false alarms"])
+    plain = named["perturbation"] == "none"
+    named.loc[plain, ["axis", "factor"]] = ["height", 1.0]
+    for split, colour, marker in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
+        own = named[named["split"] == split]
+        height = own[own["axis"] == "height"].sort_values("factor")
+        ax.errorbar(height["factor"], height["specificity"], yerr=[height["high"] - height["false alarms"],
+                                                                   height["false alarms"] - height["low"]],
+                    fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
+        for axis, words, cross in (("width", "width", "x"), ("size", "both", "+")):
+            others = own[own["axis"] == axis]
+            ax.plot(others["factor"], others["specificity"], cross, color=colour, ms=8, mew=1.8,
+                    label=f"{split}, in {words}")
+    ax.axvline(1, ls=":", color="0.5")
+    ax.set(xlabel="times as tall", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
+    ax.grid(color="0.9")
     return ax
 
 
@@ -175,66 +180,15 @@ def _equals_before(values: np.ndarray) -> np.ndarray:
     return pd.Series(values).groupby(values).cumcount().to_numpy()
 
 
-def _rows(names: Sequence[str]) -> dict[str, int]:
-    return {name: len(names) - 1 - place for place, name in enumerate(names)}
+def _new_run(shares: np.ndarray) -> np.ndarray:
+    return np.clip(prediction_interval(shares), 0, 1)
 
 
-def _finish(ax: Axes, rows: Mapping[str, int], label: str) -> Axes:
-    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel=label, ylim=(-0.6, len(rows) - 0.4))
-    ax.grid(axis="x", color="0.9")
-    return ax
+def _bar(ax: Axes, interval: Sequence[float] | np.ndarray, row: float, label: str | None, colour: str = HERE,
+         width: float = 7) -> None:
+    ax.plot(interval, [row, row], color=colour, lw=width, alpha=0.2, solid_capstyle="butt", label=label)
 
 
-def two_recipes(values: Mapping[str, Mapping[str, np.ndarray]],
-                intervals: Mapping[str, Mapping[str, tuple[float, float]]], paper: Mapping[str, float], quantity: str,
-                ax: Axes | None = None) -> Axes:
-    """Each seed's value under two recipes, one above the other, and where one new run would lie; a row a condition.
-
-    Args:
-        values: by recipe and condition, float (seeds,); of two recipes.
-        intervals: likewise, the 95 % prediction interval.
-        paper: the paper's value by condition.
-        quantity: the axis label.
-    """
-    ax = ax or plt.gca()
-    rows = _rows(list(paper))
-    for (recipe, of_recipe), (colour, marker, offset) in zip(
-            values.items(), ((HERE, "o", 0.18), (VALIDATION, "s", -0.18)), strict=True):
-        for name, seeds in of_recipe.items():
-            row, first = rows[name] + offset, rows[name] == 0
-            ax.plot(intervals[recipe][name], [row, row], color=colour, lw=6, alpha=0.2, solid_capstyle="butt",
-                    label=f"{recipe}: one new run, 95 %" if first else None)
-            ax.plot(seeds, row + 0.08 * _equals_before(seeds), marker, color=colour, alpha=0.7, ms=4.5,
-                    label=f"{recipe}: a point a seed" if first else None)
-    for name, value in paper.items():
-        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7,
-                label="paper, one run" if name == next(iter(paper)) else None)
-    return _finish(ax, rows, quantity)
-
-
-def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses and
-    pluses where they are stretched in width, or in both.
-
-    Args:
-        table: from ``covidcnn.paper.recipe_contrasts.stretch_table``.
-    """
-    ax = ax or plt.gca()
-    parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")
-    named = table.assign(axis=parts[0], factor=parts[1].astype(float))
-    for (split, colour, marker) in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
-        own = named[named["split"] == split]
-        height = pd.concat([own[own["axis"] == "height"], own[own["perturbation"] == "none"].assign(factor=1.0)])
-        height = height.sort_values("factor")
-        middle = 1 - height["false alarms"]
-        ax.errorbar(height["factor"], middle, yerr=[height["high"] - height["false alarms"],
-                                                    height["false alarms"] - height["low"]],
-                    fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
-        for axis, cross in (("width", "x"), ("size", "+")):
-            others = own[own["axis"] == axis]
-            ax.plot(others["factor"], 1 - others["false alarms"], cross, color=colour, ms=8, mew=1.8,
-                    label=f"{split}, in {'width' if axis == 'width' else 'both'}")
-    ax.axvline(1, ls=":", color="0.5")
-    ax.set(xlabel="times as tall", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
-    ax.grid(color="0.9")
-    return ax
+def _diamonds(ax: Axes, paper: Mapping[str, float] | None, rows: Mapping[str, int], label: str) -> None:
+    for place, (name, value) in enumerate((paper or {}).items()):
+        ax.plot(value, rows[name], "D", color=PAPER, mfc="white", ms=7, label=label if place == 0 else None)

@@ -1,6 +1,8 @@
-"""Figures of images, and of what can be counted and measured on them."""
+"""Figures of images, uint8 (height, width), and of what can be counted and measured on them. Functions that take an
+``ax`` draw on the current one if it is None."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib.pyplot as plt
@@ -15,25 +17,23 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from covidcnn.plots.style import HERE, PAPER, class_colours
 from covidcnn.task import PNEUMONIA, Task
 
+if TYPE_CHECKING:
+    from covidcnn.imaging.registration import Alignment
+
 TITLE_SIZE = 9
 LONGEST_SHOWN = 700
 """Pixels; an image of a third of the page's width has about 450 of them in print."""
 PATCH_COLOUR = "#E69F00"
 SPLIT_STYLES = {"train": "-", "test": "--"}
+FRAME = 0.7
+"""Side of the frame that is drawn in an average image, as a share of the image's."""
 
 Box = Sequence[float]
 """A part of an image as shares of its width and height: left, top, width, height."""
 
 
 def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "", box: Box | None = None) -> Axes:
-    """One image in its own proportions, black 0 and white 255, without ticks.
-
-    Args:
-        image: uint8 (height, width).
-        ax: drawn on; the current one if None.
-        title: over the image.
-        box: a part to be framed.
-    """
+    """One image in its own proportions, black 0 and white 255, without ticks; a part of it may be framed."""
     ax = ax or plt.gca()
     image = _for_display(image)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -54,27 +54,16 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4,
-              width: float = 9.0) -> Figure:
-    """Images in rows, each in its own proportions (Fig. 1).
-
-    Args:
-        images: uint8 (height, width), sizes may differ.
-        titles: one an image.
-        columns: images a row.
-        width: of the figure, in inches.
-
-    Raises:
-        ValueError: no image, or not as many titles as images.
-    """
+def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 9.0) -> Figure:
+    """Images, whose sizes may differ, in rows, each in its own proportions and under its title (Fig. 1). The width is
+    in inches; ValueError without images, or with another number of titles."""
     if len(images) == 0 or len(images) != len(titles):
         raise ValueError(f"need images and one title for each: {len(images)} images, {len(titles)} titles")
-    rows = -(-len(images) // columns)
-    tallest = [max(image.shape[0] / image.shape[1] for image in images[row * columns : (row + 1) * columns])
-               for row in range(rows)]
+    tallest = [max(image.shape[0] / image.shape[1] for image in images[first : first + columns])
+               for first in range(0, len(images), columns)]
     lines = max(title.count("\n") + 1 for title in titles)
     heights = [width / columns * shape + 0.2 * lines for shape in tallest]
-    figure, axes = plt.subplots(rows, columns, figsize=(width, sum(heights)), squeeze=False,
+    figure, axes = plt.subplots(len(tallest), columns, figsize=(width, sum(heights)), squeeze=False,
                                 height_ratios=heights)
     for ax in axes.flat[len(images) :]:
         ax.remove()
@@ -86,15 +75,9 @@ def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int
 
 
 def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]], task: Task = PNEUMONIA) -> Figure:
-    """Images of each class in train and test, here beside the paper (Fig. 2), which has its two classes only.
-
-    Bars are shares, so that a small data set can be held beside the paper's; counts stand on the bars.
-
-    Args:
-        here: images by split (rows) and label (columns), as ``counts_table`` gives them.
-        paper: the paper's counts by split and label; a panel each.
-        task: whose classes are here.
-    """
+    """Images of each class in train and test, as ``counts_table`` gives them, beside the paper's counts by split and
+    label (Fig. 2), if the task is the paper's. Bars are shares, so that a small data set can be held beside the
+    paper's; counts stand on the bars."""
     colours = list(class_colours(task).values())
     figure, axes = plt.subplots(1, len(paper), figsize=(9, 3.6), sharey=True, squeeze=False)
     for ax, (split, counts) in zip(axes.flat, paper.items(), strict=True):
@@ -128,8 +111,8 @@ def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEU
     ax.plot([0, longest], [0, longest], ":", color="0.6", lw=1)
     ax.annotate("square", (0.72 * longest, 0.72 * longest), ha="center", va="bottom", size=9, color="0.4",
                 rotation=45, rotation_mode="anchor")
-    only = "one size, {} x {}: all images lie on this point".format(*sizes.iloc[0])
-    title = f"{len(images):,} images, {len(sizes):,} sizes" if len(sizes) > 1 else only
+    title = (f"{len(images):,} images, {len(sizes):,} sizes" if len(sizes) > 1 else
+             "one size, {} x {}: all images lie on this point".format(*sizes.iloc[0]))
     ax.set(xlabel="width [pixels]", ylabel="height [pixels]", xlim=(0, longest), ylim=(0, longest),
            aspect="equal", title=title)
     for handle in ax.legend(loc="upper left").legend_handles:
@@ -140,15 +123,8 @@ def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEU
 
 def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: str = "", task: Task = PNEUMONIA
               ) -> Axes:
-    """How a measure is distributed, a curve a class; train drawn through, test dashed.
-
-    Args:
-        table: columns ``label``, ``split`` and ``quantity``; splits beside train and test are not drawn.
-        quantity: the column.
-        ax: drawn on; the current one if None.
-        unit: for the axis label.
-        task: whose classes are drawn.
-    """
+    """How a measure, the column ``quantity`` of a table with ``label`` and ``split``, is distributed, a curve a class;
+    train drawn through, test dashed. The unit is for the axis label."""
     ax = ax or plt.gca()
     for split, style in SPLIT_STYLES.items():
         for label, colour in class_colours(task).items():
@@ -157,7 +133,7 @@ def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: 
                 sns.kdeplot(values, ax=ax, color=colour, ls=style, label=f"{split} {label}", lw=2)
     ax.set(xlabel=f"{quantity} [{unit}]" if unit else quantity, ylabel="density of images", yticks=[])
     if ax.lines:
-        # Room for the legend over the curves.
+        # For the legend over the curves.
         ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
         ax.legend(fontsize=9, ncols=2, loc="upper center")
     else:
@@ -188,13 +164,8 @@ def images_per_patient(images: pd.DataFrame, ax: Axes | None = None, task: Task 
 
 
 def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
-    """AUCs with their 95 % intervals, a row each from the top; 0.5 is a coin.
-
-    Args:
-        table: columns ``name``, ``auc``, ``low``, ``high``; the interval may be missing.
-        name: the column that names the rows.
-        ax: drawn on; the current one if None.
-    """
+    """AUCs with their 95 % intervals, a row each from the top; 0.5 is a coin. The table has the column ``name``, and
+    ``auc``, ``low``, ``high``; the interval may be missing."""
     ax = ax or plt.gca()
     rows = np.arange(len(table))[::-1]
     errors = np.abs(table[["low", "high"]].sub(table["auc"], axis=0).fillna(0).to_numpy(float))
@@ -211,11 +182,8 @@ def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
 
 
 def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
-    """The share of pixels at each of the 256 grey levels, the grey scale under it.
-
-    Black background and white markers can hold most pixels: where level 0 or 255 leaves the picture, its
-    share is written beside it.
-    """
+    """The share of pixels at each of the 256 grey levels. Black background and white markers can hold most pixels:
+    where level 0 or 255 leaves the picture, its share is written beside it."""
     ax = ax or plt.gca()
     shares = np.bincount(image.ravel(), minlength=256) / image.size
     limit = 1.08 * shares[1:255].max() or 1.0
@@ -232,13 +200,8 @@ def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
 
 
 def image_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
-    """A row an image: the image, and its grey-level histogram (Fig. 4).
-
-    Args:
-        images: uint8 (height, width) by title.
-    """
-    figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False,
-                                width_ratios=(1, 1.7))
+    """A row an image, by title: the image, and its grey-level histogram (Fig. 4)."""
+    figure, axes = plt.subplots(len(images), 2, figsize=(8, 2.1 * len(images)), squeeze=False, width_ratios=(1, 1.7))
     for row, (title, image) in zip(axes, images.items(), strict=True):
         show_image(image, row[0])
         row[0].set_ylabel(title, size=10)
@@ -246,6 +209,50 @@ def image_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
         row[1].yaxis.label.set_size(10)
     for ax in axes[:-1, 1]:
         ax.set(xlabel="", xticklabels=[])
+    return figure
+
+
+def mean_images(images: pd.DataFrame, pixels: np.ndarray, task: Task = PNEUMONIA) -> Figure:
+    """The average image of train and of test, and their difference, a row a class; without a test split only the
+    average of train. Pixels are uint8 (n, height, width), in the order of ``images``, with ``split`` and ``label``."""
+    parts = {(split, label): ((images["split"] == split) & (images["label"] == label)).to_numpy()
+             for split in SPLIT_STYLES for label in task.classes}
+    means = {part: pixels[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}
+    shifts = {label: means["test", label] - means["train", label] for label in task.classes
+              if {("train", label), ("test", label)} <= means.keys()}
+    columns = 3 if shifts else 1
+    figure, axes = plt.subplots(len(task.classes), columns, figsize=(2.8 * columns, 2.75 * len(task.classes)),
+                                squeeze=False)
+    for row, label in zip(axes, task.classes, strict=True):
+        for ax, split in zip(row, SPLIT_STYLES, strict=False):
+            if (split, label) in means:
+                show_image(means[split, label], ax, f"{label}, mean of {split}")
+    if shifts:
+        largest = max(float(np.abs(shift).max()) for shift in shifts.values())
+        for ax, (label, shift) in zip(axes[:, 2], shifts.items(), strict=False):
+            show_image(shift, ax, f"{label}, test - train")
+            ax.images[0].set(cmap="RdBu_r", clim=(-largest, largest))
+        figure.colorbar(axes[0, 2].images[0], ax=axes[:, 2], label="difference [grey levels]", shrink=0.8)
+    return figure
+
+
+def framed_averages(averages: Mapping[str, np.ndarray], alignments: Mapping[str, "Alignment | None"]) -> Figure:
+    """Average images, float (size, size) by name, side by side. The frame in the first one is drawn in the others where
+    registration to it, ``alignments`` by name, finds it again (None where it did not converge), so that a chest that
+    stands taller in its image has a taller frame."""
+    figure, axes = plt.subplots(1, len(averages), figsize=(2.6 * len(averages), 3.2))
+    for ax, (name, average) in zip(axes, averages.items(), strict=True):
+        found = alignments.get(name)
+        show_image(np.rint(average).astype(np.uint8), ax, name)
+        if name in alignments and found is None:
+            continue
+        height, width, down, aside = (found.height, found.width, found.down, found.aside) if found else (1, 1, 0, 0)
+        size = len(average)
+        tall, wide = FRAME * height * size, FRAME * width * size
+        left, top = (0.5 + aside) * size - wide / 2, (0.5 + down) * size - tall / 2
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, edgecolor=PATCH_COLOUR, linewidth=1.8))
+        if found:
+            ax.set_xlabel(f"{height:.2f} times as tall,\n{width:.2f} times as wide", size=TITLE_SIZE)
     return figure
 
 

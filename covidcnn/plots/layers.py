@@ -1,4 +1,7 @@
-"""Figures of what layers do, number by number: convolution, pooling, tanh, dense (Fig. 6 to 9)."""
+"""Figures of what layers do, number by number: convolution, pooling, tanh, dense (Fig. 6 to 9).
+
+Images are uint8 (height, width), feature maps float (height, width, channels); positions are (row, column).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,15 +21,8 @@ GREYS = (0, 255)
 
 def picture(values: np.ndarray, ax: Axes, cmap: str, limits: tuple[float, float] | None = None,
             title: str = "") -> Axes:
-    """An array (height, width) as an image, without ticks and without the style's half frame.
-
-    Args:
-        values: an image, a feature map or a kernel.
-        ax: drawn on.
-        cmap: name of a colour map.
-        limits: values at its ends; None takes the smallest and the largest.
-        title: over the picture.
-    """
+    """An image, a feature map or a kernel (height, width), without ticks and without the style's half frame; the colour
+    map ends at ``limits``, or at the smallest and largest value."""
     low, high = limits or (values.min(), values.max())
     ax.imshow(values, cmap=cmap, vmin=low, vmax=high)
     ax.set(xticks=[], yticks=[], title=title)
@@ -48,9 +44,16 @@ def number_grid(values: np.ndarray, ax: Axes, decimals: int = 2, cmap: str = "gr
 
 
 def frame(ax: Axes, corner: tuple[float, float], side: float, colour: str, width: float = 2.5) -> None:
-    """Frame the cells from ``corner`` (row, column), ``side`` cells wide and high."""
+    """Frame the cells from ``corner``, ``side`` cells wide and high."""
     ax.add_patch(Rectangle((corner[1] - 0.5, corner[0] - 0.5), side, side, fill=False, ec=colour, lw=width,
                            clip_on=False, zorder=3))
+
+
+def _cross_lines(ax: Axes, places: np.ndarray, **style: float) -> None:
+    """White lines across and down."""
+    for place in places:
+        ax.axhline(place, color="white", **style)
+        ax.axvline(place, color="white", **style)
 
 
 def _diverging(values: np.ndarray) -> tuple[float, float]:
@@ -61,17 +64,9 @@ def _diverging(values: np.ndarray) -> tuple[float, float]:
 
 def convolution_steps(image: np.ndarray, kernel: np.ndarray, bias: float, response: np.ndarray,
                       corner: tuple[int, int], side: int, positions: Sequence[tuple[int, int]]) -> Figure:
-    """One 3 x 3 kernel on one image, worked out in numbers at some positions (Fig. 6).
-
-    Args:
-        image: uint8 (height, width).
-        kernel: float (3, 3); the layer multiplies it with pixels divided by 255.
-        bias: of the kernel.
-        response: float (height, width), before ReLU.
-        corner: (row, column) of the patch that is shown.
-        side: of the patch, in pixels.
-        positions: (row, column) in the image of the windows' centres, inside the patch.
-    """
+    """One kernel, float (3, 3) with its bias, on one image's pixels divided by 255, worked out in numbers at some
+    positions, the centres of windows inside the patch that ``corner`` and ``side`` frame (Fig. 6). The response, float
+    (height, width), is that before ReLU."""
     figure = plt.figure(figsize=(10, 8.2))
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.3, 4.4), squeeze=False).flat
     whole, patch, result = upper.subplots(1, 3)
@@ -102,9 +97,8 @@ def _equation(axes: np.ndarray, window: np.ndarray, kernel: np.ndarray, bias: fl
         frame(ax, (0, 0), 3, colour)
         ax.text(1.32, 0.5, sign, transform=ax.transAxes, ha="center", va="center", size=18)
     output = products.sum() + bias
-    lines = [("sum of products", products.sum()), ("+ bias", bias), ("= before ReLU", output),
-             ("after ReLU", max(output, 0.0))]
-    for line, (name, value) in enumerate(lines):
+    for line, (name, value) in enumerate((("sum of products", products.sum()), ("+ bias", bias),
+                                          ("= before ReLU", output), ("after ReLU", max(output, 0.0)))):
         height, weight = 0.86 - 0.24 * line, "bold" if line == 2 else "normal"
         axes[3].text(0.62, height, name, ha="right", va="center", size=10, weight=weight)
         axes[3].text(0.98, height, f"{value:.3f}", ha="right", va="center", size=10, weight=weight)
@@ -114,22 +108,11 @@ def _equation(axes: np.ndarray, window: np.ndarray, kernel: np.ndarray, bias: fl
 
 
 def feature_maps(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbers: Sequence[int]) -> Figure:
-    """Kernels of the first layer, and below each the feature map it makes of an image (Fig. 6).
-
-    Args:
-        image: uint8 (height, width).
-        kernels: float (3, 3, n), in the order of ``numbers``.
-        maps: float (height, width, n), after ReLU.
-        numbers: which kernels of the layer these are, from 0.
-    """
+    """Kernels of the first layer, float (3, 3, n), and below each the feature map it makes of an image, after ReLU;
+    ``numbers`` says which kernels of the layer these are, from 0 (Fig. 6)."""
     half = -(-len(numbers) // 2)
-    figure = plt.figure(figsize=(10, 6.2))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, half * 0.72), squeeze=False).flat
-    picture(image, left.subplots(), "gray", GREYS, "the image")
-    axes = right.subplots(4, half, height_ratios=(1, 2.2, 1, 2.2), squeeze=False)
+    figure, axes = _beside_image(image, (10, 6.2), half * 0.72, 4, half, (1, 2.2, 1, 2.2))
     limits = _diverging(kernels)
-    for ax in axes.flat:
-        ax.axis("off")
     for place, number in enumerate(numbers):
         row, column = 2 * (place // half), place % half
         picture(kernels[..., place], axes[row, column], "RdBu_r", limits, f"kernel {number}")
@@ -139,22 +122,22 @@ def feature_maps(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, numbe
     return figure
 
 
-def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]
-               ) -> Figure:
-    """Feature maps of one image at several depths, a row a layer.
-
-    Args:
-        image: uint8 (height, width).
-        maps: by layer, float (height, width, channels).
-        channels: by layer, those to show, as many for each.
-    """
-    shown = max(len(chosen) for chosen in channels.values())
-    figure = plt.figure(figsize=(10, 1.65 * len(maps)))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 0.62 * shown), squeeze=False).flat
+def _beside_image(image: np.ndarray, size: tuple[float, float], width: float, rows: int, columns: int,
+                  heights: Sequence[float] | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure with the image on the left, and ``width`` times as wide on the right axes that are off."""
+    figure = plt.figure(figsize=size)
+    left, right = figure.subfigures(1, 2, width_ratios=(1, width), squeeze=False).flat
     picture(image, left.subplots(), "gray", GREYS, "the image")
-    axes = right.subplots(len(maps), shown, squeeze=False)
+    axes = right.subplots(rows, columns, height_ratios=heights, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
+    return figure, axes
+
+
+def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[int]]) -> Figure:
+    """Feature maps of one image at several depths, a row a layer: those ``channels`` of each layer's maps."""
+    shown = max(len(chosen) for chosen in channels.values())
+    figure, axes = _beside_image(image, (10, 1.65 * len(maps)), 0.62 * shown, len(maps), shown)
     for row, (name, values) in zip(axes, maps.items(), strict=True):
         for ax, channel in zip(row, channels[name], strict=False):
             ax.axis("on")
@@ -164,13 +147,8 @@ def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapp
 
 
 def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95, reach: float = 6) -> Figure:
-    """Where pre-activations fall on the tanh curve, a case beside the other (Fig. 7).
-
-    Args:
-        cases: pre-activations by the case's name.
-        threshold: outputs beyond it, in absolute value, count as saturated.
-        reach: values beyond it are counted in the histogram's end bars.
-    """
+    """Where pre-activations, by a case's name, fall on the tanh curve (Fig. 7). Outputs beyond the threshold, in
+    absolute value, count as saturated; values beyond the reach are counted in the histogram's end bars."""
     figure = plt.figure(figsize=(10, 5))
     edge, line = np.arctanh(threshold), np.linspace(-reach, reach, 400)
     for part, (name, values) in zip(figure.subfigures(1, len(cases), squeeze=False).flat, cases.items(), strict=True):
@@ -192,24 +170,16 @@ def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95, re
     return figure
 
 
-def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.ndarray, threshold: float
-                  ) -> None:
+def _two_coloured(bars: Callable[..., object], values: np.ndarray, edges: np.ndarray, threshold: float) -> None:
     """A histogram, drawn with an axes' ``bar`` or ``barh``, its saturated part in a colour of its own."""
     shares, middles = np.histogram(values, edges)[0] / len(values), (edges[1:] + edges[:-1]) / 2
     colours = [SATURATED if abs(middle) > threshold else UNSATURATED for middle in middles]
     bars(middles, shares, np.diff(edges), color=colours, edgecolor="white", lw=0.3)
 
 
-def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6
-            ) -> Figure:
-    """A feature map before and after 2 x 2 pooling, whole and in numbers (Fig. 8).
-
-    Args:
-        before: float (height, width).
-        pooled: by name, float (height // 2, width // 2); the first is max pooling.
-        corner: (row, column) of the patch shown in numbers, both even.
-        side: of the patch, even.
-    """
+def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[int, int], side: int = 6) -> Figure:
+    """A feature map, float (height, width), before and after 2 x 2 pooling (by name; the first is max pooling), whole,
+    and in numbers within the patch of this corner and side, all even (Fig. 8)."""
     maps = {"before pooling": before, **pooled}
     figure, axes = plt.subplots(2, len(maps), figsize=(10, 7.2))
     # A bright line along the border would leave the rest dark.
@@ -224,9 +194,7 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
         frame(upper, (row / step, column / step), side / step, "#D55E00")
         number_grid(cut, lower, cmap="viridis", limits=near, size=9 if step == 1 else 12)
         lower.set_title("there, framed: the largest of each four" if step == 1 else f"there, {name}")
-        for mark in range(0, len(cut) + 1, 2 // step):
-            lower.axhline(mark - 0.5, color="white", lw=4)
-            lower.axvline(mark - 0.5, color="white", lw=4)
+        _cross_lines(lower, np.arange(0, len(cut) + 1, 2 // step) - 0.5, lw=4)
     for top in range(0, side, 2):
         for left in range(0, side, 2):
             best = np.unravel_index(patch[top : top + 2, left : left + 2].argmax(), (2, 2))
@@ -235,12 +203,8 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
 
 
 def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndarray, bias: float) -> Figure:
-    """How a dense layer's activations add up to a probability, a row an image (Fig. 9).
-
-    Args:
-        images: by label, the negative class first, uint8 (height, width).
-        contributions: float (images, units), activation times output weight.
-        bias: of the output unit.
+    """How a dense layer's activations add up to a probability, a row an image, by label, the negative class first
+    (Fig. 9). Contributions, float (images, units), are activation times output weight; the bias is the output unit's.
     """
     figure, rows = plt.subplots(len(images), 3, figsize=(10, 3.1 * len(images)), width_ratios=(1, 2, 1.3),
                                 squeeze=False)
@@ -256,8 +220,7 @@ def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndar
         bars.plot(len(ordered) - 1, logit, "o", color="black")
         bars.axhline(0, color="0.6", lw=0.8)
         bars.set(xlabel=f"{len(ordered)} active units, sorted ({len(own) - len(ordered)} are silent)",
-                 xticks=[], ylabel="activation x weight",
-                 title="contributions (bars), running sum (line)")
+                 xticks=[], ylabel="activation x weight", title="contributions (bars), running sum (line)")
         sigmoid.plot(line, 1 / (1 + np.exp(-line)), color="black")
         probability = 1 / (1 + np.exp(-logit))
         sigmoid.plot([logit, logit, -reach], [0, probability, probability], ":", color=colour)
@@ -268,21 +231,13 @@ def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndar
 
 
 def unit_parts(images: Mapping[str, np.ndarray], parts: np.ndarray, units: Sequence[int]) -> Figure:
-    """What each part of the image adds to one unit of the dense layer (Fig. 9, 'different parts').
-
-    Args:
-        images: by label, uint8 (height, width).
-        parts: float (images, rows, columns), the unit's sum split by position of the last feature map.
-        units: the unit shown for each image.
-    """
+    """What each part of the images, by label, adds to one unit of the dense layer (Fig. 9, 'different parts'): float
+    (images, rows, columns), the unit's sum split by position of the last feature map; a unit an image."""
     figure, axes = plt.subplots(1, 2 * len(images), figsize=(10, 3), squeeze=False)
     for place, ((label, image), own, unit) in enumerate(zip(images.items(), parts, units, strict=True)):
         image_ax, grid = axes[0, 2 * place : 2 * place + 2]
         picture(image, image_ax, "gray", GREYS, f"label: {label}")
-        for line in range(1, len(own)):
-            place_of_line = line * len(image) / len(own) - 0.5
-            image_ax.axhline(place_of_line, color="white", lw=0.7, alpha=0.6)
-            image_ax.axvline(place_of_line, color="white", lw=0.7, alpha=0.6)
+        _cross_lines(image_ax, np.arange(1, len(own)) * len(image) / len(own) - 0.5, lw=0.7, alpha=0.6)
         if len(own) <= 8:
             number_grid(own, grid, cmap="RdBu_r", limits=_diverging(own), size=10)
         else:

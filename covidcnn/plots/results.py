@@ -1,4 +1,5 @@
-"""Figures of results: confusion matrices, curves, optimizers side by side."""
+"""Figures of results: confusion matrices, curves, optimizers side by side. Tables of scores have ``label`` and
+``score``."""
 
 from collections.abc import Mapping
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from covidcnn.evaluation.metrics import Confusion, Estimate, confusion, wilson
-from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION
+from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION, label_rows, rows_from_above
 from covidcnn.task import PNEUMONIA, Task
 
 
@@ -19,23 +20,19 @@ def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task
     ax = ax or plt.gca()
     table = matrix.as_table(task)
     shares = table.div(table.sum(axis=1), axis=0)
-    text = np.array([[f"{count}\n{share:.1%}" for count, share in zip(*row, strict=True)]
-                     for row in zip(table.to_numpy(), shares.to_numpy(), strict=True)])
-    sns.heatmap(shares, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True,
-                linewidths=1, linecolor="white", ax=ax)
-    ax.set(title=title, xlabel="called", ylabel="image is")
+    sns.heatmap(shares, annot=table.astype(str) + "\n" + shares.map("{:.1%}".format), fmt="", cmap="Blues", vmin=0,
+                vmax=1, cbar=False, square=True, linewidths=1, linecolor="white", ax=ax)
+    ax.set(title=title, xlabel="predicted", ylabel="image is")
     return ax
 
 
-def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA
-        ) -> Axes:
+def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
     """ROC curve with the operating point at the threshold."""
     ax = ax or plt.gca()
     labels = task.encode(scores["label"])
-    RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
-                                     curve_kwargs={"color": HERE})
-    called = scores["score"] >= threshold
-    ax.plot(called[labels == 0].mean(), called[labels == 1].mean(), "o", color=PAPER,
+    RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None, curve_kwargs={"color": HERE})
+    positive = scores["score"] >= threshold
+    ax.plot(positive[labels == 0].mean(), positive[labels == 1].mean(), "o", color=PAPER,
             label=f"threshold {threshold:.2f}")
     ax.plot([0, 1], [0, 1], ":", color="0.6", label="chance")
     ax.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC curve")
@@ -44,12 +41,12 @@ def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: st
 
 
 def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
-    """Precision over sensitivity; the dotted line is the precision of calling every image positive."""
+    """Precision over sensitivity; the dotted line is the precision of predicting the positive class for every image."""
     ax = ax or plt.gca()
     labels = task.encode(scores["label"])
     PrecisionRecallDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
                                             curve_kwargs={"color": HERE})
-    ax.axhline(labels.mean(), ls=":", color="0.6", label=f"all called {task.positive}")
+    ax.axhline(labels.mean(), ls=":", color="0.6", label=f"all predicted {task.positive}")
     ax.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision-recall curve", ylim=(0, 1.03))
     ax.legend(loc="lower left")
     return ax
@@ -77,12 +74,8 @@ def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10, ta
 
 
 def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> np.ndarray:
-    """Accuracy and loss of training and validation over epochs, a thin line a seed (Fig. 12).
-
-    Args:
-        histories: by seed, the tables of ``Training.history``.
-        axes: two, for accuracy and loss.
-    """
+    """Accuracy and loss (an axes each) of training and validation over epochs, a thin line a seed (Fig. 12), of the
+    tables of ``Training.history`` by seed."""
     for ax, quantity in zip(axes, ("accuracy", "loss"), strict=True):
         for column, colour, style, label in ((quantity, TRAINING, "-", "training"),
                                              (f"val_{quantity}", VALIDATION, "--", "validation")):
@@ -96,67 +89,35 @@ def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> 
 
 
 def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray:
-    """Loss over epochs, a panel an optimizer: on validation each seed, and the mean in bold; in training the mean.
-
-    Args:
-        histories: columns ``optimizer``, ``seed``, ``epoch``, ``loss``, ``val_loss``.
-        axes: as many as optimizers, sharing their scales.
-    """
+    """Loss over epochs, an axes an optimizer: on validation each seed, and the mean in bold; in training the mean.
+    Histories have ``optimizer``, ``seed``, ``epoch``, ``loss``, ``val_loss``."""
     for ax, (optimizer, group) in zip(axes.flat, histories.groupby("optimizer", sort=False), strict=True):
-        for number, (_, seed) in enumerate(group.groupby("seed")):
-            ax.plot(seed["epoch"], seed["val_loss"], color=VALIDATION, lw=1, alpha=0.7,
-                    label="validation, a line a seed" if number == 0 else None)
+        by_seed = group.pivot(index="epoch", columns="seed", values="val_loss")
+        lines = ax.plot(by_seed, color=VALIDATION, lw=1, alpha=0.7)
+        lines[0].set_label("validation, a line a seed")
         means = group.groupby("epoch")[["loss", "val_loss"]].mean()
-        ax.plot(means.index, means["val_loss"], color=PAPER, lw=2, label="validation, mean")
-        ax.plot(means.index, means["loss"], "--", color=TRAINING, lw=2, label="training, mean")
+        ax.plot(means["val_loss"], color=PAPER, lw=2, label="validation, mean")
+        ax.plot(means["loss"], "--", color=TRAINING, lw=2, label="training, mean")
         ax.set(title=optimizer, yscale="log")
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("loss")
+    plt.setp(axes[-1], xlabel="epoch")
+    plt.setp(axes[:, 0], ylabel="loss")
     return axes
-
-
-def paper_beside_here(here: pd.DataFrame, paper: pd.Series, quantity: str, ax: Axes | None = None) -> Axes:
-    """Each seed's value beside the paper's one run, a row an optimizer.
-
-    Args:
-        here: columns ``optimizer`` and ``quantity``, a row a seed.
-        paper: the paper's values by optimizer; gives the order.
-        quantity: the column's name, and the axis label.
-    """
-    ax = ax or plt.gca()
-    rows = {optimizer: row for row, optimizer in enumerate(reversed(paper.index))}
-    ax.plot(here[quantity], here["optimizer"].map(rows), "o", color=HERE, alpha=0.7, label="here, a point a seed")
-    medians = here.groupby("optimizer")[quantity].median()
-    ax.plot(medians, medians.index.map(rows), "|", ms=18, mew=2, color=HERE, label="here, median")
-    ax.plot(paper, paper.index.map(rows), "D", color=PAPER, mfc="none", label="paper, one run")
-    ax.set(yticks=list(rows.values()), yticklabels=list(rows), xlabel=quantity, ylim=(-0.6, len(rows) - 0.4))
-    ax.grid(axis="x", color="0.9")
-    return ax
 
 
 def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, threshold: float = 0.5,
               task: Task = PNEUMONIA) -> Axes:
-    """A proportion of every (recipe, seed) with its Wilson interval, a row a recipe.
-
-    Args:
-        scores: columns ``recipe``, ``seed``, ``label``, ``score``.
-        proportion: a key of ``Confusion.proportions``.
-    """
+    """A proportion, a key of ``Confusion.proportions``, of every (recipe, seed) with its Wilson interval, a row a
+    recipe; ``scores`` has the columns ``recipe`` and ``seed`` too."""
     ax = ax or plt.gca()
-    recipes = list(scores["recipe"].unique())
-    seeds = sorted(scores["seed"].unique())
+    rows, seeds = rows_from_above(scores["recipe"].unique()), sorted(scores["seed"].unique())
     for (recipe, seed), images in scores.groupby(["recipe", "seed"]):
         estimate = wilson(*confusion(images, threshold, task).proportions[proportion])
-        row = len(recipes) - 1 - recipes.index(recipe) + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
+        row = rows[str(recipe)] + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],
                     fmt="o", color=HERE, capsize=2, lw=1, ms=5)
-    ax.set(yticks=range(len(recipes)), yticklabels=recipes[::-1], xlabel=proportion, xlim=(-0.03, 1.03),
-           ylim=(-0.6, len(recipes) - 0.4))
-    ax.grid(axis="x", color="0.9")
-    return ax
+    ax.set_xlim(-0.03, 1.03)
+    return label_rows(ax, rows, proportion)
 
 
 def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | None = None) -> Axes:
@@ -171,19 +132,15 @@ def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | 
     return ax
 
 
-def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None
-                           ) -> Axes:
-    """Metrics with their intervals, here and in the paper, a row a metric."""
+def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None) -> Axes:
+    """Metrics with their intervals, here and in the paper where it gives them, a row a metric."""
     ax = ax or plt.gca()
-    names = [name for name in here if name in paper]
-    for estimates, colour, marker, offset, label in ((here, HERE, "o", 0.12, "here"),
-                                                     (paper, PAPER, "D", -0.12, "paper")):
-        values = np.array([[estimates[name].value, estimates[name].low, estimates[name].high]
-                           for name in names])
-        rows = np.arange(len(names))[::-1] + offset
-        ax.errorbar(values[:, 0], rows, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt=marker, color=colour,
-                    mfc="none" if label == "paper" else colour, capsize=3, label=f"{label}, 95 % interval")
-    ax.set(yticks=np.arange(len(names))[::-1], yticklabels=names, xlabel="value")
-    ax.grid(axis="x", color="0.9")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    rows = rows_from_above(name for name in here if name in paper or not paper)
+    for estimates, colour, face, marker, offset, label in ((here, HERE, HERE, "o", 0.12, "here"),
+                                                           (paper, PAPER, "none", "D", -0.12, "paper")):
+        if estimates:
+            values = np.array([[estimates[name].value, estimates[name].low, estimates[name].high] for name in rows])
+            ax.errorbar(values[:, 0], offset + np.array(list(rows.values())), fmt=marker, color=colour, mfc=face,
+                        xerr=np.abs(values[:, 1:] - values[:, :1]).T, capsize=3, label=f"{label}, 95 % interval")
+    label_rows(ax, rows, "value").legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     return ax

@@ -1,10 +1,9 @@
-"""When the published test set may be opened for the trial store of a protocol, and what has opened it.
+"""When the published test set may be scored for the trial store of a protocol, and the log of all that scored it.
 
-Beside the protocol lie two files. ``frozen.json`` keeps rules, arms and selections, as digests, as they were just
-before the first test image was scored, with the commit of the code, whose tree was clean. ``openings.csv``, the
-test-set access log, has a line for everything that scores them, written before it does; lines are only ever added.
-Later code is judged by what it gives: a test recomputes the ledger of a study that is closed and compares it with what
-was committed.
+Two files lie beside the protocol. ``frozen.json`` keeps digests of rules, arms and selections as they were before the
+first test image was scored, and the commit of the code, whose tree was clean. ``openings.csv``, the test-set access
+log, has a line for everything that scores test images, written before it does; lines are only added. Later code is
+judged by what it gives: a test recomputes the ledger of a closed study.
 """
 
 import csv
@@ -27,41 +26,34 @@ from covidcnn.study.protocol import PROTOCOL, Protocol, read_protocol, selected_
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
 
-OPENINGS, FROZEN = "openings.csv", "frozen.json"
-_COLUMNS = ("time", "scored", "arm", "precision")
+ACCESS_LOG, FROZEN = "openings.csv", "frozen.json"
+_COLUMNS = ["time", "scored", "arm", "precision"]
 
 
 def open_store(folder: Path) -> TrialStore:
-    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each.
-
-    Raises:
-        UserError: the protocol cannot be read.
-    """
+    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each."""
     store = TrialStore(folder)
     # Of a link, or of '.', where it leads.
     path = folder.resolve().parent / PROTOCOL
-    if not path.is_file():
-        return store
-    protocol = read_protocol(path)
-    return TrialStore(folder, partial(admit_trial, protocol, store))
+    return TrialStore(folder, partial(admit_trial, read_protocol(path), store)) if path.is_file() else store
 
 
 def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
-    """Enter in the access log that a trial will score test images; refuse it where it stands in no arm, comes too
-    early, or in another precision than the trials of its arm before it. The first that is allowed freezes the protocol.
-
-    A trial that was killed and goes on is entered once; one that begins anew is entered again.
-
-    Raises:
-        UserError: it is refused, or cannot be entered.
-    """
+    """Log that a trial will score test images; refuse it (UserError) where it stands in no arm, comes too early, or in
+    another precision than the trials of its arm before it. The first that is allowed freezes the protocol. A trial
+    that was killed and goes on is entered once; one that begins anew is entered again."""
     if not trial.score_test:
         return
-    arm = _arm_of(protocol, trial)
+    protocol.require_selections()
+    arm = next((name for name in protocol.arms if trial.key in {one.key for one in protocol.trials(name)}), None)
+    if arm is None:
+        raise UserError(f"{protocol.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
+                        f"{trial.recipe.images.size} px), so its test images are not scored; add an arm with "
+                        "'exploratory: true', or leave score_test out")
     permit(protocol, store)
     scored = set(read_access_log(protocol)["scored"])
-    for other in ("float32", "bfloat16"):
-        if other != trial.recipe.precision and scored & _keys(protocol, arm, other):
+    for other in {"float32", "bfloat16"} - {trial.recipe.precision}:
+        if scored & _keys(protocol, arm, other):
             raise UserError(f"{protocol.path}: arm '{arm}' was begun in {other}; bring its precision back, one arm has "
                             "one")
     if not (trial.key in scored and store.has_begun(trial)):
@@ -69,12 +61,8 @@ def admit_trial(protocol: Protocol, store: TrialStore, trial: Trial) -> None:
 
 
 def permit(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure that every choice is made, that the protocol is as it was at the first opening, and that the code is
-    that of a commit, before test images are scored.
-
-    Raises:
-        UserError: one of these does not hold.
-    """
+    """Raise a UserError unless, before test images are scored, every choice is made, the protocol is as it was when the
+    first was scored, and the code is that of a commit."""
     protocol.require_selections()
     if git_commit(protocol.path, protocol.selections_path).endswith(CHANGED):
         raise UserError(f"{protocol.path}: no test image is scored before the code, the protocol and "
@@ -89,16 +77,17 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
 
 
 def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure that rules, arms and selections are as they were when the first test image was scored, and that every
-    test score of the store was entered.
-
-    Raises:
-        UserError: they are not, or one of the two files is gone.
-    """
-    frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, OPENINGS))
-    _require_entered(protocol, store)
+    """Raise a UserError unless rules, arms and selections are as they were when the first test image was scored, every
+    test score of the store was entered, and neither file is gone."""
+    frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, ACCESS_LOG))
+    entered = set(read_access_log(protocol)["scored"])
+    scored = {trial.key for trials in protocol.known_trials().values() for trial in trials or ()
+              if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
+    if scored - entered:
+        raise UserError(f"{log}: trial {min(scored - entered)} of the store has test scores and is not in the list; "
+                        "bring the list back as it was, or take the trial out of the store")
     if not frozen_path.is_file():
-        if len(read_access_log(protocol)):
+        if entered:
             raise UserError(f"{frozen_path}: gone, though test images were scored; bring it back as it was")
         return
     if not log.is_file():
@@ -121,81 +110,38 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
 
 
 def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -> None:
-    """Enter what is about to score the published test images: the key of a trial, or a model's name.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    path = protocol.path.with_name(OPENINGS)
+    """Enter what is about to score the published test images: the key of a trial, or a model's name; UserError if that
+    cannot be written."""
+    path = protocol.path.with_name(ACCESS_LOG)
+    line = [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision]
     try:
         with path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(
-                [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision])
+            csv.writer(file, lineterminator="\n").writerow(line)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room, or give it back its rights"
                         ) from error
 
 
 def read_access_log(protocol: Protocol) -> pd.DataFrame:
-    """Everything that was to score the published test images, that which is no longer in the store too: ``time``,
-    ``scored``, ``arm``, ``precision``.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path = protocol.path.with_name(OPENINGS)
+    """Everything that was to score the published test images, also what the store no longer has: ``time``, ``scored``,
+    ``arm``, ``precision``; UserError if the file is damaged."""
+    path = protocol.path.with_name(ACCESS_LOG)
     if not path.is_file():
-        return pd.DataFrame(columns=list(_COLUMNS))
+        return pd.DataFrame(columns=_COLUMNS)
     try:
-        return pd.read_csv(path, keep_default_na=False, dtype=str)[list(_COLUMNS)]
+        return pd.read_csv(path, keep_default_na=False, dtype=str)[_COLUMNS]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: no list of openings ({error}); bring it back as it was") from error
-
-
-def _arm_of(protocol: Protocol, trial: Trial) -> str:
-    protocol.require_selections()
-    for name in protocol.arms:
-        if trial.key in {allowed.key for allowed in protocol.trials(name)}:
-            return name
-    raise UserError(f"{protocol.path}: no arm has this trial (seed {trial.seed}, {trial.recipe.optimizer}, "
-                    f"{trial.recipe.images.size} px), so its test images are not scored; add an arm with "
-                    "'exploratory: true', or leave score_test out")
-
-
-def _keys(protocol: Protocol, arm: str, precision: str) -> set[str]:
-    """The keys of an arm's trials if they were of this precision."""
-    return {replace(trial, recipe=replace(trial.recipe, precision=precision)).key
-            for trial in protocol.trials(arm)}
-
-
-def _require_entered(protocol: Protocol, store: TrialStore) -> None:
-    """Make sure that every test score of the store was entered. An arm that waits for a selection cannot have any.
-
-    Raises:
-        UserError: one was not.
-    """
-    chosen = protocol.selections()
-    scored = {trial.key for name, arm in protocol.arms.items() if arm.selected_from in chosen or not arm.selected_from
-              for trial in protocol.trials(name)
-              if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
-    missing = scored - set(read_access_log(protocol)["scored"])
-    if missing:
-        raise UserError(f"{protocol.path.with_name(OPENINGS)}: trial {min(missing)} of the store has test scores and "
-                        "is not in the list; bring the list back as it was, or take the trial out of the store")
+        raise UserError(f"{path}: no test-set access log ({error}); bring it back as it was") from error
 
 
 def freeze(protocol: Protocol, store: TrialStore) -> None:
-    """Write the two files, once it is sure that the selections are what the trials of the store select.
-
-    Raises:
-        UserError: they are not.
-    """
+    """Write the two files; UserError if the selections are not what the trials of the store select."""
     for name, entry in protocol.selections().items():
         if selected_variants(selection_table(protocol, name, store)) != entry["variants"]:
             raise UserError(f"{protocol.selections_path}: '{name}' is not what its trials select; "
                             f"remove the entry, then covidcnn evidence select {name}")
     # The list first: another process that finds it empty and nothing frozen does the same once more.
-    with suppress(FileExistsError), protocol.path.with_name(OPENINGS).open("x", encoding="utf-8") as file:
+    with suppress(FileExistsError), protocol.path.with_name(ACCESS_LOG).open("x", encoding="utf-8") as file:
         file.write(",".join(_COLUMNS) + "\n")
     # Of two processes the first one's word stands.
     lock = store.folder / "unfinished" / "frozen.lock"
@@ -208,10 +154,15 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
 
 
 def _arms(protocol: Protocol) -> dict[str, str]:
-    """A digest of each arm that is not exploratory. Keys of its trials change with what a name in a recipe stands for.
+    """A digest of each arm that is not exploratory; the keys of its trials change with what a recipe's names stand for.
     """
     return {name: _digest([*arm.pinned, sorted(_keys(protocol, name, "float32"))])
             for name, arm in protocol.arms.items() if not arm.exploratory}
+
+
+def _keys(protocol: Protocol, arm: str, precision: str) -> set[str]:
+    """The keys of an arm's trials if they were of this precision."""
+    return {replace(trial, recipe=replace(trial.recipe, precision=precision)).key for trial in protocol.trials(arm)}
 
 
 def _digest(value: Any) -> str:

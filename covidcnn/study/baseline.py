@@ -1,7 +1,7 @@
 """Arm 8, the baseline: what is reached without looking at a lung.
 
 Ridge and nearest neighbour on 16 x 16 pixels, and where the images still have their original sizes, size and aspect
-alone. Nothing in it is drawn at random, so there are no seeds. What it finds lies in the store, in files of its own.
+alone. Nothing in it is random, so there are no seeds. What it finds lies in the store, in files of its own.
 """
 
 from pathlib import Path
@@ -26,19 +26,8 @@ _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 
 def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
-    """Score train (cross-validated by patient) and test images with both models, and keep the scores in the store.
-
-    Args:
-        protocol: which allows it.
-        dataset: the published images.
-        store: the folder of the trial store.
-
-    Returns:
-        As ``read_baseline``.
-
-    Raises:
-        UserError: the protocol has no baseline, or test images may not be scored yet (``access_log.permit``).
-    """
+    """Score train (cross-validated by patient) and test images with both models into the store; as ``read_baseline``.
+    UserError if the protocol has no baseline, or test images may not be scored yet."""
     if not protocol.has_baseline:
         raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))
@@ -57,14 +46,9 @@ def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.Da
 
 
 def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
-    """How well size, aspect and colour of the files alone tell the classes of training images, kept in the store.
-
-    Args:
-        originals: images at their original sizes, or some of them.
-        store: the folder of the trial store.
-    """
-    images = load_images(originals.root, originals.images, ImageSettings(32))
-    measures = image_measures(originals.images, images)
+    """How well size, aspect and colour of the files alone, at their original sizes, tell the classes of training
+    images; written into the store."""
+    measures = image_measures(originals.images, load_images(originals.root, originals.images, ImageSettings(32)))
     table = single_measure_auc(measures, samples=1000).assign(images=int((measures["split"] == "train").sum()))
     with replacing(store / _SIZES) as temporary:
         table.to_csv(temporary, index=False)
@@ -73,27 +57,20 @@ def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
 
 def read_baseline(store: Path) -> pd.DataFrame | None:
     """The scores of the baseline: ``model``, ``split`` ('train', cross-validated, or 'test'), ``path``, ``label``,
-    ``subtype``, ``patient``, ``score``; a call of PNEUMONIA from 0.5 on. None if they are not in the store.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    ``subtype``, ``patient``, ``score``; from 0.5 on PNEUMONIA is predicted. None if they are not in the store;
+    DataError if the file is damaged."""
     return _read(store / _SCORES)
 
 
 def read_sizes(store: Path) -> pd.DataFrame | None:
-    """As ``compute_sizes`` left it; None if it did not.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """As ``compute_sizes`` left it, or None; raises as ``read_baseline``."""
     return _read(store / _SIZES)
 
 
 def _read(path: Path) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
     try:
         return pd.read_csv(path, keep_default_na=False, float_precision="round_trip", na_values={"low": "", "high": ""})
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: damaged ({error}); remove it and it is computed again") from error

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import DataError
-from covidcnn.evaluation.measures import Metric
+from covidcnn.evaluation.measures import Metric, accuracy
 from covidcnn.evaluation.scores import unperturbed
-from covidcnn.evaluation.statistics import Untestable, patient_draws, patient_error
+from covidcnn.evaluation.statistics import Difference, Untestable, contrast, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
@@ -19,14 +19,15 @@ from covidcnn.study.baseline import read_baseline, read_sizes
 from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.trials.store import TrialResult, TrialStore
-from covidcnn.trials.trial import Trial
-
-_COLUMNS = ["path", "label", "subtype", "patient"]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """All trainings of one recipe in an arm, a seed each."""
+    """All trainings of one recipe in an arm, a seed each.
+
+    ``at_validation_threshold`` predicts at Youden's threshold of each training's validation images instead of 0.5. What
+    asks for validation images raises Untestable if a training diverged and left none.
+    """
 
     settings: dict[str, Any]
     """What differs between the conditions of the arm."""
@@ -41,29 +42,47 @@ class Condition:
     def seeds(self) -> list[int]:
         return [result.trial.seed for result in self.results]
 
+    @property
+    def diverged(self) -> int:
+        """How many trainings did."""
+        return sum(bool(result.diverged) for result in self.results)
+
+    def require_all(self) -> None:
+        """Raise Untestable unless every training has left scores and history."""
+        if self.diverged:
+            raise Untestable(f"{self.diverged} of {len(self.results)} trainings diverged")
+
+    @property
+    def histories(self) -> list[pd.DataFrame]:
+        """A row an epoch, by seed; Untestable if one diverged."""
+        self.require_all()
+        return [result.history for result in self.results]
+
     @cached_property
-    def test_scores(self) -> np.ndarray:
-        """float (seeds, test images). A training that diverged predicts the positive class of every
-        image, with certainty."""
-        return self.scores_of("test")
-
-    def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
-        """Scores of the images of 'test' or 'validation', in the order of ``images`` or ``validation_images``: float
-        (seeds, images); under a perturbation, or after an epoch, where the recipe scores them so.
-
-        Raises:
-            Untestable: of validation images, a training diverged.
-        """
-        paths = (self.images if split == "test" else self.validation_images)["path"]
-        column = "score" if epoch is None else f"epoch {epoch}"
-        return np.stack([tables[split, perturbation].loc[paths, column].to_numpy(float) if tables
-                         else np.ones(len(paths)) for tables in self._tables])
+    def validation_images(self) -> pd.DataFrame:
+        """The validation images, unshifted, the same for every seed: as ``images``."""
+        self.require_all()
+        return _images(self.results[0], "validation")
 
     @cached_property
     def _tables(self) -> list[dict[Any, pd.DataFrame]]:
         """Of each training the scores by split and perturbation; none of one that diverged."""
         return [{kind: rows.set_index("path") for kind, rows in result.scores.groupby(["split", "perturbation"])}
                 if not result.diverged else {} for result in self.results]
+
+    def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
+        """Scores of the images of 'test' or 'validation', in the order of ``images`` or ``validation_images``: float
+        (seeds, images); under a perturbation, or after an epoch, where the recipe scores them so. A training that
+        diverged predicts the positive class of every test image, with certainty."""
+        paths = (self.images if split == "test" else self.validation_images)["path"]
+        column = "score" if epoch is None else f"epoch {epoch}"
+        return np.stack([tables[split, perturbation].loc[paths, column].to_numpy(float) if tables
+                         else np.ones(len(paths)) for tables in self._tables])
+
+    @cached_property
+    def test_scores(self) -> np.ndarray:
+        """float (seeds, test images)."""
+        return self.scores_of("test")
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -74,81 +93,29 @@ class Condition:
             "youden") for result in self.results if not result.diverged}
         return np.array([found.get(seed, 0.5) for seed in self.seeds])
 
-    @cached_property
-    def scores_at_validation_threshold(self) -> np.ndarray:
-        """The calls at each training's own threshold: 1 for PNEUMONIA, else 0; float (seeds, test images)."""
-        return self._calls(self.test_scores)
+    def scores(self, at_validation_threshold: bool = False, split: str = "test") -> np.ndarray:
+        """``scores_of`` a split, or the predictions, 1 or 0, at each training's own threshold."""
+        scores = self.test_scores if split == "test" else self.scores_of(split)
+        return (scores >= self.thresholds[:, np.newaxis]).astype(float) if at_validation_threshold else scores
 
     def values(self, metric: Metric, images: np.ndarray | None = None, at_validation_threshold: bool = False
                ) -> np.ndarray:
-        """A metric of every seed on the test images: float (seeds,).
-
-        Args:
-            metric: what is measured.
-            images: bool (test images,), those to look at; None takes all.
-            at_validation_threshold: call at Youden's threshold from validation instead of 0.5.
-        """
-        labels = self.images["positive"].to_numpy()
-        weights = np.ones(len(labels)) if images is None else images.astype(float)
-        return np.array([metric(labels, row, weights) for row in self.scores(at_validation_threshold)])
-
-    @property
-    def histories(self) -> list[pd.DataFrame]:
-        """A row an epoch, by seed.
-
-        Raises:
-            Untestable: there is none, of a seed.
-        """
-        self.require_all()
-        return [result.history for result in self.results]
-
-    @cached_property
-    def validation_images(self) -> pd.DataFrame:
-        """The validation images, unshifted, the same for every seed: as ``images``.
-
-        Raises:
-            Untestable: a seed has none.
-        """
-        self.require_all()
-        return _images(self.results[0], "validation")
-
-    def validation_scores(self, at_validation_threshold: bool = False) -> np.ndarray:
-        """Scores, or calls at each training's own threshold: float (seeds, validation images).
-
-        Raises:
-            Untestable: a seed has none.
-        """
-        scores = self.scores_of("validation")
-        return self._calls(scores) if at_validation_threshold else scores
+        """A metric of every seed on the test images, or on those that ``images``, bool (test images,), marks: float
+        (seeds,)."""
+        return _measured(metric, self.images, self.scores(at_validation_threshold), images)
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
-        """A metric of every seed on its validation images, unshifted: float (seeds,).
-
-        Raises:
-            Untestable: a seed has no scores there.
-        """
-        labels, ones = self.validation_images["positive"].to_numpy(), np.ones(len(self.validation_images))
-        return np.array([metric(labels, row, ones) for row in self.validation_scores(at_validation_threshold)])
+        """A metric of every seed on its validation images, unshifted: float (seeds,)."""
+        return _measured(metric, self.validation_images, self.scores(at_validation_threshold, "validation"))
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
         """Standard error of the mean of ``validation_values`` from the choice of validation patients."""
-        return patient_error(self.validation_scores(at_validation_threshold), self.validation_images, metric)
+        return patient_error(self.scores(at_validation_threshold, "validation"), self.validation_images, metric)
 
-    def scores(self, at_validation_threshold: bool = False) -> np.ndarray:
-        """``test_scores``, or the calls at each training's own threshold."""
-        return self.scores_at_validation_threshold if at_validation_threshold else self.test_scores
 
-    def _calls(self, scores: np.ndarray) -> np.ndarray:
-        return np.where(scores >= self.thresholds[:, np.newaxis], 1.0, 0.0)
-
-    def require_all(self) -> None:
-        """Make sure that every training has left scores and history.
-
-        Raises:
-            Untestable: one has not.
-        """
-        if diverged := sum(bool(result.diverged) for result in self.results):
-            raise Untestable(f"{diverged} of {len(self.results)} trainings diverged")
+def _measured(metric: Metric, images: pd.DataFrame, scores: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+    weights = np.ones(len(images)) if chosen is None else chosen.astype(float)
+    return np.array([metric(images["positive"].to_numpy(), row, weights) for row in scores])
 
 
 @dataclass(frozen=True)
@@ -163,17 +130,12 @@ class ArmResults:
 
     @property
     def title(self) -> str:
-        """For captions."""
         return arm_title(self.name, self.exploratory)
 
     def condition(self, **settings: Any) -> Condition:
-        """The one condition whose recipe has these settings.
-
-        Raises:
-            ValueError: none has, or several.
-        """
+        """The one condition whose recipe has these settings; ValueError if none or several have."""
         found = [condition for condition in self.conditions
-                 if all(setting(condition.recipe, name) == value for name, value in settings.items())]
+                 if settings.items() <= settings_of(condition.recipe).items()]
         if len(found) != 1:
             raise ValueError(f"{len(found)} conditions of arm '{self.name}' have {settings}")
         return found[0]
@@ -187,10 +149,21 @@ class ArmResults:
         """Bootstrap draws of the test patients, the same for all that is compared."""
         return patient_draws(self.images)
 
+    def contrast(self, terms: Sequence[tuple[float, np.ndarray]], metric: Metric = accuracy,
+                 fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0) -> Difference:
+        """``statistics.contrast`` of scores of the test images."""
+        return contrast(terms, self.images, metric, self.draws, fixed, fixed_error)
+
+    def difference(self, first: Condition, second: Condition, metric: Metric = accuracy,
+                   at_validation_threshold: bool = False) -> Difference:
+        """A metric of the first condition on test - that of the second, paired by seed."""
+        return self.contrast([(1, first.scores(at_validation_threshold)),
+                              (-1, second.scores(at_validation_threshold))], metric)
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is finished."""
+    """What is finished of a study."""
 
     arms: Mapping[str, ArmResults]
     """Those that score test images, by name."""
@@ -209,18 +182,13 @@ class Evidence:
 
 
 def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
-    """Read what is finished of a protocol.
-
-    Raises:
-        DataError: a result is damaged, or trials of an arm were scored on different test images.
-        UserError: the protocol is not what it was when the first test image was scored.
-    """
+    """Read what is finished of a protocol; DataError if a result is damaged, or trials of an arm were scored on
+    different test images, UserError if the protocol is not what it was when the first test image was scored."""
     require_as_frozen(protocol, store)
-    trials = _trials_by_arm(protocol)
+    trials = protocol.known_trials()
     # A trial that stands in two arms is read once.
-    results = {trial.key: store.read(trial.key)
-               for trial in {trial.key: trial for of_arm in trials.values() for trial in of_arm or []}.values()
-               if store.is_finished(trial)}
+    by_key = {trial.key: trial for of_arm in trials.values() for trial in of_arm or []}
+    results = {key: store.read(key) for key, trial in by_key.items() if store.is_finished(trial)}
     finished = {name: [results[trial.key] for trial in of_arm or [] if trial.key in results]
                 for name, of_arm in trials.items()}
     progress = pd.DataFrame.from_dict(
@@ -235,56 +203,32 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
 
 
-def _trials_by_arm(protocol: Protocol) -> dict[str, list[Trial] | None]:
-    """The trials of each arm; None where they are not known, because the arm that selects has not."""
-    chosen = protocol.selections()
-    return {name: protocol.trials(name) if arm.selected_from in chosen or not arm.selected_from
-            else None for name, arm in protocol.arms.items()}
-
-
 def arm_title(name: str, exploratory: bool) -> str:
     """An arm's name for captions, which say what was added after test scores were known."""
     return f"Arm {name}" + (" (exploratory: added after test scores were known)" if exploratory else "")
-
-
-def setting(recipe: Recipe, name: str) -> Any:
-    """A setting of a recipe, of its images or of its model, by name."""
-    return settings_of(recipe)[name]
-
-
-def differing(recipes: Sequence[Recipe]) -> list[str]:
-    """The names of the settings in which recipes differ, those of images and models too."""
-    found = [settings_of(recipe) for recipe in recipes]
-    names = dict.fromkeys(name for settings in found for name in settings)
-    return [name for name in names if len({settings.get(name) for settings in found}) > 1]
 
 
 def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) -> ArmResults:
     by_recipe: dict[Recipe, list[TrialResult]] = {}
     for result in results:
         by_recipe.setdefault(result.trial.recipe, []).append(result)
-    images = _test_images(name, results)
     # Of the recipes as the protocol has them: pinned ones differ in Keras's default learning rates too.
-    names = differing(protocol.sweep(name).recipes)
+    settings = [settings_of(recipe) for recipe in protocol.sweep(name).recipes]
+    names = [one for one in dict.fromkeys(one for each in settings for one in each)
+             if len({each.get(one) for each in settings}) > 1]
+    scored = {result.trial.key: _images(result, "test") for result in results if not result.diverged}
+    if not scored:
+        raise DataError(f"arm '{name}': every training diverged")
+    images = next(iter(scored.values()))
+    for key, others in scored.items():
+        if not others.equals(images):
+            raise DataError(f"arm '{name}', trial {key}: scored on other test images than the trials before it; remove "
+                            "it and it is run again")
     return ArmResults(name, tuple(
-        Condition({one: setting(recipe, one) for one in names}, recipe, tuple(of_recipe), images)
+        Condition({one: settings_of(recipe)[one] for one in names}, recipe, tuple(of_recipe), images)
         for recipe, of_recipe in by_recipe.items()), protocol.arm(name).exploratory)
 
 
-def _test_images(arm: str, results: Sequence[TrialResult]) -> pd.DataFrame:
-    scored = [result for result in results if not result.diverged]
-    first: pd.DataFrame | None = None
-    for result in scored:
-        images = _images(result, "test")
-        if first is not None and not images.equals(first):
-            raise DataError(f"arm '{arm}', trial {result.trial.key}: scored on other test images than the trials "
-                            "before it; remove it and it is run again")
-        first = images
-    if first is None:
-        raise DataError(f"arm '{arm}': every training diverged")
-    return first
-
-
 def _images(result: TrialResult, split: str) -> pd.DataFrame:
-    images = unperturbed(result.scores, split)[_COLUMNS].sort_values("path").reset_index(drop=True)
-    return images.assign(positive=result.task.encode(images["label"]))
+    images = unperturbed(result.scores, split).sort_values("path", ignore_index=True)
+    return images[["path", "label", "subtype", "patient"]].assign(positive=result.task.encode(images["label"]))

@@ -11,14 +11,7 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.study.baseline import BASELINE
 from covidcnn.study.conditions import Evidence
-from covidcnn.study.verdicts import (
-    CANNOT_BE_TESTED,
-    CONTRADICTION,
-    NOT_FINISHED,
-    VERDICTS,
-    Finding,
-)
-from covidcnn.trials.store import TrialResult
+from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Claim:
     arms: tuple[str, ...] = ()
     """Of the protocol, on whose trials it rests; empty for what no training decides."""
     measure: str = ""
-    """What is measured on these trials; of a difference, what is taken from what."""
+    """What is measured on these trials; of a difference, which minus which."""
     evidence_cell: str = ""
     """The notebook cell that shows these trials, where it is another than ``cell``."""
     optimizer: str = ""
@@ -48,44 +41,50 @@ class Claim:
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
-    """Every claim with the paper's value, ours with its interval, and its verdict.
-
-    Args:
-        sections: of the ledger, each with its claims.
-        evidence: what their study has finished.
+    """Every claim of the ledger's sections with the paper's value, ours with its interval, and its verdict.
 
     Returns:
-        A row a claim, indexed by its name: ``section`` (of the ledger), ``where``, ``claim``, ``paper``, ``measure``
-        (what is measured), ``ours``, ``value``, ``low``, ``high``, ``seeds``, ``px`` (size of the images), ``verdict``,
-        ``cell`` (of a notebook), ``evidence_cell`` (that shows the trials, where it is another), ``arms`` (that it
-        rests on), ``optimizer`` (if on trials of one alone, which), ``says_little`` (whether the interval holds the
-        paper's value and is so wide that it excludes little), ``exploratory`` (whether one of these arms was added
-        after test scores were known), ``counts_as`` (what it adds to the others).
+        A row a claim, indexed by its name: what ``Claim`` and ``Finding`` hold, and ``section``, ``px`` (size of the
+        images) and ``exploratory`` (whether an arm that it rests on was added after test scores were known).
     """
     rows = []
     for section, claim in ((section, claim) for section, claims in sections.items() for claim in claims):
-        finding = verdict_on(claim, evidence)
-        rows.append({"name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
-                     "paper": claim.value, "measure": claim.measure, "ours": finding.ours, "value": finding.value,
-                     "low": finding.low, "high": finding.high, "seeds": finding.seeds or np.nan,
-                     "px": _sizes(claim, evidence), "verdict": finding.verdict, "cell": claim.cell,
-                     "evidence_cell": claim.evidence_cell, "arms": " ".join(claim.arms),
-                     "optimizer": claim.optimizer, "says_little": finding.says_little,
-                     "exploratory": not evidence.exploratory.isdisjoint(claim.arms),
-                     "counts_as": claim.counts_as})
+        found = verdict_on(claim, evidence)
+        px = {condition.recipe.images.size for arm in claim.arms if arm in evidence.arms
+              for condition in evidence.arms[arm].conditions}
+        rows.append({
+            "name": claim.name, "section": section, "where": claim.where, "claim": claim.statement,
+            "paper": claim.value, "measure": claim.measure, "ours": found.ours, "value": found.value, "low": found.low,
+            "high": found.high, "seeds": found.seeds or np.nan, "px": " ".join(map(str, sorted(px))),
+            "verdict": found.verdict, "cell": claim.cell, "evidence_cell": claim.evidence_cell,
+            "arms": " ".join(claim.arms), "optimizer": claim.optimizer, "says_little": found.says_little,
+            "exploratory": not evidence.exploratory.isdisjoint(claim.arms), "counts_as": claim.counts_as})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
 
 def verdict_on(claim: Claim, evidence: Evidence) -> Finding:
     """What is held against a claim, and what a reader must know of its arms."""
-    missing = [arm for arm in claim.arms if not _is_finished(arm, evidence)]
+    missing = list(filter(None, (_lacks(arm, evidence) for arm in claim.arms)))
     if missing:
-        return Finding(NOT_FINISHED, "; ".join(_standing(arm, evidence) for arm in missing))
+        return Finding(NOT_FINISHED, "; ".join(missing))
     try:
         finding = claim.find(evidence)
     except Untestable as error:
         finding = Finding(CANNOT_BE_TESTED, str(error))
     return replace(finding, ours="; ".join([finding.ours, *_notes(claim, evidence)]))
+
+
+def _lacks(arm: str, evidence: Evidence) -> str:
+    """What is not finished of an arm, in words; empty if it is finished."""
+    if arm == BASELINE:
+        return "" if evidence.baseline is not None else f"arm {arm} is not computed"
+    if arm in evidence.arms:
+        return ""
+    if arm not in evidence.progress.index:
+        return f"arm {arm} is not in the protocol"
+    trials, finished = evidence.progress.loc[arm]
+    return (f"arm {arm}: what it compares is not selected yet" if np.isnan(trials) else
+            f"arm {arm}: {finished:.0f} of {trials:.0f} trainings finished")
 
 
 def _notes(claim: Claim, evidence: Evidence) -> list[str]:
@@ -97,40 +96,15 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
         if diverged:
             notes.append(f"arm {name}: {diverged} of {len(results)} trainings diverged and count as predicting "
                          f"{results[0].task.positive} for every image")
-        if not claim.optimizer and (mixed := _seeds_on_two_processors(results)):
-            notes.append(f"arm {name}: of {mixed} of {len({result.trial.seed for result in results})} seeds, trainings "
-                         "that are compared ran on two kinds of processor")
+        # Of such seeds the effect of a condition and that of the processor cannot be told apart.
+        processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
+                                  columns=["seed", "processor"]).groupby("seed")["processor"].nunique()
+        if not claim.optimizer and (processors > 1).any():
+            notes.append(f"arm {name}: of {(processors > 1).sum()} of {len(processors)} seeds, trainings that are "
+                         "compared ran on two kinds of processor")
         if name in evidence.exploratory:
             notes.append(f"arm {name} is exploratory: added after test scores were known")
     return notes
-
-
-def _seeds_on_two_processors(results: Sequence[TrialResult]) -> int:
-    """With how many seeds the effect of a condition and that of the processor cannot be told apart."""
-    processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
-                              columns=["seed", "processor"])
-    return int((processors.groupby("seed")["processor"].nunique() > 1).sum())
-
-
-def _sizes(claim: Claim, evidence: Evidence) -> str:
-    found = {condition.recipe.images.size for arm in claim.arms if arm in evidence.arms
-             for condition in evidence.arms[arm].conditions}
-    return " ".join(map(str, sorted(found)))
-
-
-def _is_finished(arm: str, evidence: Evidence) -> bool:
-    return evidence.baseline is not None if arm == BASELINE else arm in evidence.arms
-
-
-def _standing(arm: str, evidence: Evidence) -> str:
-    if arm == BASELINE:
-        return f"arm {arm} is not computed"
-    if arm not in evidence.progress.index:
-        return f"arm {arm} is not in the protocol"
-    trials, finished = evidence.progress.loc[arm]
-    if np.isnan(trials):
-        return f"arm {arm}: what it compares is not selected yet"
-    return f"arm {arm}: {finished:.0f} of {trials:.0f} trainings finished"
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -152,11 +126,7 @@ def summary_sentence(table: pd.DataFrame) -> str:
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
-    """The committed ledger.
-
-    Raises:
-        UserError: it is not there, or cannot be read.
-    """
+    """The committed ledger; UserError if it is not there, or cannot be read."""
     try:
         return pd.read_csv(path, index_col="name", dtype={"seeds": "Int64", "px": str},
                            keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high", "seeds"), ""))
@@ -165,20 +135,12 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 
 def rows_of(notebook: str, path: Path) -> pd.DataFrame:
-    """The claims that a notebook shows, as they stand in the committed ledger: ``where``, ``claim``, ``paper``,
-    ``measure``, ``ours``, ``verdict``, in words for people to read; without columns that are empty.
-
-    Args:
-        notebook: its name without ending.
-        path: of the ledger.
-
-    Raises:
-        UserError: as ``read_ledger``.
-    """
+    """The claims that a notebook, named without ending, shows, as they stand in the committed ledger at ``path``, in
+    words for people to read; without columns that are empty."""
     table = read_ledger(path)
-    columns = ["where", "claim", "paper", "measure", "ours", "verdict", "public_ours", "public_verdict", "holds"]
-    shown = table.loc[table["cell"].str.startswith(f"{notebook}#")]
-    return without_empty(shown[[column for column in columns if column in shown]])
+    columns = [column for column in ("where", "claim", "paper", "measure", "ours", "verdict", "public_ours",
+                                     "public_verdict", "holds") if column in table]
+    return without_empty(table.loc[table["cell"].str.startswith(f"{notebook}#"), columns])
 
 
 def without_empty(table: pd.DataFrame) -> pd.DataFrame:

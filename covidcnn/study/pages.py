@@ -53,28 +53,16 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    """Floats to four decimals; settings, which are text, as they are."""
-    texts = table.map(_text).where(table.notna(), "")
+    """Floats to four decimals, and no p of zero, which does not exist; settings, which are text, as they are."""
+    texts = table.map(lambda value: f"{value}" if not isinstance(value, float) else
+                      "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}").where(table.notna(), "")
     sides = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.dtypes]
     return texts.to_markdown(index=False, disable_numparse=True, colalign=sides)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, float):
-        return f"{value}"
-    # A p of zero does not exist.
-    return "< 0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
-
-
 def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (), corrected: Sequence[str] = ()) -> None:
-    """Write ``claims.csv`` and ``claims.md``.
-
-    Args:
-        table: from ``ledger``.
-        folder: of the report.
-        remarks: paragraphs for the head of the page.
-        corrected: what was noticed after the study was closed, a paragraph each.
-    """
+    """Write ``claims.csv`` and ``claims.md`` of a ledger: paragraphs for the head of the page, and of what was noticed
+    after the study was closed."""
     with replacing(folder / "claims.csv") as temporary:
         table.to_csv(temporary, float_format="%.6g")
     trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
@@ -82,14 +70,14 @@ def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (),
         temporary.write_text("\n\n".join([
             "# The claims ledger",
             "Made by `covidcnn evidence ledger` from the trial store beside it and the paper's numbers; do not edit. "
-            "The rules of the verdicts, and which arms there are, stand in [protocol.yaml](protocol.yaml). Values of "
-            "the paper are as it prints them, ours are between 0 and 1. Intervals are 95 %: for a value of the paper, "
-            "where a new run would lie; for the size of a lead, a new pair of runs; for another difference, over "
-            "seeds, and over patients where test images are scored. Where a row makes several comparisons, Holm's "
-            "correction is made for its p; intervals and other rows are not corrected, and the interval in claims.csv "
-            "is that of the comparison that decides. p is below 0.05 where the interval of a single difference leaves "
-            "out zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab "
-            "opens a cell by its link.",
+            "The rules of the verdicts, and the arms, stand in [protocol.yaml](protocol.yaml). Values of the paper are "
+            "as it prints them, ours are between 0 and 1. Intervals are 95 %: for a value of the paper, the prediction "
+            "interval for a new run; for the size of a lead, that for a new pair of runs; for another difference, over "
+            "seeds, and over patients where test images are scored. Where a row makes several comparisons, its p is "
+            "corrected by Holm's method; intervals and other rows are not corrected, and the interval in claims.csv is "
+            "that of the comparison that decides. p is below 0.05 where the interval of a single difference excludes "
+            "zero. Each row names a table that has its trainings, and their lines in the list of all; JupyterLab opens "
+            "a cell by its link.",
             *remarks,
             summary(table).assign(meaning=MEANINGS).reset_index().to_markdown(index=False),
             *(f"## {section}\n\n{_page_of(rows, trials, folder)}"
@@ -111,17 +99,13 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
     printed = rows.assign(
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
-        shown=[", ".join(_cell_link(cell) for cell in dict.fromkeys((other, one)) if cell)
-               for one, other in zip(rows["cell"], rows["evidence_cell"], strict=True)],
+        shown=[", ".join(f"[{cell[:2]}, {cell.split('#')[1]}](../../notebooks/{cell.replace('#', '.ipynb#cell-id=')})"
+                         for cell in dict.fromkeys(cells) if cell)
+               for cells in zip(rows["evidence_cell"], rows["cell"], strict=True)],
         trials=[", ".join(_arm_links(arm, optimizer, trials, folder) for arm in arms.split())
                 for arms, optimizer in zip(rows["arms"], rows["optimizer"], strict=True)])
     shown = without_empty(printed[[column for column in columns if column in printed]])
     return shown.rename(columns=columns).to_markdown(index=False)
-
-
-def _cell_link(cell: str) -> str:
-    notebook, name = cell.split("#")
-    return f"[{notebook[:2]}, {name}](../../notebooks/{notebook}.ipynb#cell-id={name})"
 
 
 def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> str:
@@ -140,14 +124,13 @@ def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> 
 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from."""
-    results = {result.trial.key: result for found in evidence.finished.values() for result in found}
+    digests = {result.trial.key: result.digest for found in evidence.finished.values() for result in found}
     of_baseline = read_access_log(protocol)["arm"] == BASELINE
     pack = protocol.store / PACKED
-    content = {key: results[key].digest for key in sorted(results)}
     return {
         "data": protocol.data,
-        "trials sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-        "trials": len(results),
+        "trials sha256": hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+        "trials": len(digests),
         # A published store is packed; the working store's files have their digests beside them.
         **({"pack sha256": hashlib.sha256(pack.read_bytes()).hexdigest()} if pack.is_file() else {}),
         "accesses to the published test set": {"trainings": int((~of_baseline).sum()),

@@ -1,8 +1,8 @@
 """The protocol: which trials may be scored on the published test set, and by which rules choices are made.
 
-``protocol.yaml`` of a report folder is written and committed before the first of its test scores is computed. An arm is
-a sweep (see ``covidcnn.trials.spec``); an arm with ``selected_from`` takes its variants from the outcome of another
-arm, chosen on validation by that arm's rule and kept in ``selections.yaml`` beside the protocol.
+``protocol.yaml`` of a report folder is committed before the first of its test scores is computed. An arm is a sweep
+(``covidcnn.trials.spec``); one with ``selected_from`` takes its variants from the outcome of another arm, chosen on
+validation by that arm's rule and written into ``selections.yaml`` beside the protocol.
 """
 
 import itertools
@@ -74,21 +74,13 @@ class Protocol:
     """From how many seeds on an arm is complete, the first ones, each with all its trials; None: from all."""
 
     def arm(self, name: str) -> Arm:
-        """The arm of that name.
-
-        Raises:
-            UserError: there is none.
-        """
+        """The arm of that name; UserError if there is none."""
         if name not in self.arms:
             raise UserError(f"{self.path}: no arm '{name}'; choose one of {', '.join(self.arms)}")
         return self.arms[name]
 
     def sweep(self, name: str) -> Sweep:
-        """The sweep of an arm.
-
-        Raises:
-            UserError: there is no such arm, or the choice that it takes up has not been made.
-        """
+        """The sweep of an arm; UserError if there is no such arm, or the choice that it takes up has not been made."""
         arm = self.arm(name)
         if not arm.selected_from:
             return parse_sweep(arm.value)
@@ -101,12 +93,14 @@ class Protocol:
             for variant in chosen["variants"]]})
 
     def trials(self, name: str) -> list[Trial]:
-        """The trials of an arm.
-
-        Raises:
-            UserError: as ``sweep``.
-        """
+        """The trials of an arm; UserError as ``sweep``."""
         return self.sweep(name).trials(self.data, self.task)
+
+    def known_trials(self) -> dict[str, list[Trial] | None]:
+        """The trials of each arm; None where they are not known, because the arm that selects has not."""
+        chosen = self.selections()
+        return {name: self.trials(name) if arm.selected_from in chosen or not arm.selected_from else None
+                for name, arm in self.arms.items()}
 
     @property
     def store(self) -> Path:
@@ -124,11 +118,7 @@ class Protocol:
         return (read_yaml(path) or {}) if path.is_file() else {}
 
     def require_selections(self) -> None:
-        """Make sure that every choice is made before the first test image is scored.
-
-        Raises:
-            UserError: an arm has not selected yet.
-        """
+        """Raise a UserError unless every choice is made, as it is to be before the first test image is scored."""
         for name, arm in self.arms.items():
             if arm.select and name not in self.selections():
                 raise UserError(f"{self.path}: no test image is scored before '{name}' has selected; run that arm, "
@@ -141,11 +131,7 @@ def studies() -> dict[str, Path]:
 
 
 def read_study(name: str) -> Protocol:
-    """The protocol of a study, by its folder in reports/.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+    """The protocol of a study, by its folder in reports/; UserError if there is none of that name."""
     known = studies()
     if name not in known:
         raise UserError(f"no study '{name}'; choose one of {', '.join(known)}")
@@ -153,14 +139,8 @@ def read_study(name: str) -> Protocol:
 
 
 def whole_seeds(trials: Sequence[Trial], finished: Collection[str], enough: int | None) -> list[int]:
-    """The seeds of an arm that is complete: all, or the first ones of which all trials are finished, if these are
-    enough; none if it is not.
-
-    Args:
-        trials: of the arm.
-        finished: keys of trials.
-        enough: as ``Protocol.enough_seeds``.
-    """
+    """The seeds of an arm that is complete: all, or the first ones of which all trials are finished (their keys in
+    ``finished``), if these are ``enough``, as in ``Protocol.enough_seeds``; none if it is not."""
     seeds = list(dict.fromkeys(trial.seed for trial in trials))
     whole = list(itertools.takewhile(
         lambda seed: all(trial.key in finished for trial in trials if trial.seed == seed), seeds))
@@ -168,11 +148,7 @@ def whole_seeds(trials: Sequence[Trial], finished: Collection[str], enough: int 
 
 
 def read_protocol(path: Path) -> Protocol:
-    """Read a protocol.
-
-    Raises:
-        UserError: there is none, or a part of it is wrong.
-    """
+    """Read a protocol; UserError if there is none, or a part of it is wrong."""
     value = read_yaml(path)
     try:
         arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
@@ -200,7 +176,7 @@ def pilot(sweep: Sweep) -> Sweep:
 
 def selection_loss(result: TrialResult) -> float:
     """What a selection makes small: the loss on validation (under simulated shift, where the recipe chooses its
-    epoch so) of the epoch that was kept; infinite if the training diverged."""
+    epoch so) of the chosen epoch; infinite if the training diverged."""
     if result.diverged:
         return float("inf")
     column = SHIFTED_LOSS if result.trial.recipe.choose_by == "shifted validation" else "val_loss"
@@ -208,11 +184,8 @@ def selection_loss(result: TrialResult) -> float:
 
 
 def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
-    """All variants of an arm with their mean loss over the tuning seeds, and which are selected.
-
-    Raises:
-        UserError: the arm selects nothing, scores test images, or has unfinished trials; every variant diverged.
-    """
+    """All variants of an arm with their mean loss over the tuning seeds, and which are selected; UserError if the arm
+    selects nothing, scores test images, or has unfinished trials, or if every variant diverged."""
     arm = protocol.arm(name)
     if not arm.select:
         raise UserError(f"{protocol.path}: arm '{name}' selects nothing")
@@ -228,38 +201,32 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
         losses = [selection_loss(store.read(trial.key)) for trial in trials]
         rows.append(variant | {"mean loss": float(np.mean(losses)), "losses": losses})
     table = pd.DataFrame(rows)
-    # A variant of which a training diverged has no mean loss.
-    finite = table[np.isfinite(table["mean loss"])]
-    groups = [group for _, group in table.groupby(arm.select, sort=False)] if arm.select != "all" else [table]
-    chosen = [finite.loc[finite.index.intersection(group.index), "mean loss"] for group in groups]
-    if any(losses.empty for losses in chosen):
+    # A variant of which a training diverged has no finite mean loss.
+    by_group = table["mean loss"].groupby(table[arm.select] if arm.select != "all" else np.zeros(len(table)))
+    if not np.isfinite(by_group.min()).all():
         raise UserError(f"{store.folder}: arm '{name}' has nothing to select, because trainings of every variant "
                         "diverged; give it other variants")
     # Of equals the first in the protocol.
-    return table.assign(selected=table.index.isin([losses.idxmin() for losses in chosen]))
+    return table.assign(selected=table.index.isin(by_group.idxmin()))
 
 
 def selected_variants(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The settings of those that ``selection_table`` marks as selected."""
-    return [{setting: value for setting, value in row.items() if setting not in _OUTCOMES and value is not None}
+    return [{setting: value for setting, value in row.items() if setting not in _OUTCOMES}
             for row in _records(table) if row["selected"]]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A dictionary a row, None where a variant lacks a setting."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    """A dictionary a row, without the settings that a variant lacks."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items() if value is not None} for row in rows]
 
 
 def write_selection(protocol: Protocol, name: str, store: TrialStore) -> pd.DataFrame:
-    """Select, and enter the outcome in ``selections.yaml``.
-
-    Raises:
-        UserError: as ``selection_table``, or the choice was made before and is another.
-    """
+    """Select, and enter the outcome in ``selections.yaml``; UserError as ``selection_table``, or if the choice was made
+    before and is another."""
     table = selection_table(protocol, name, store)
-    entry = {"variants": selected_variants(table),
-             "considered": [{column: value for column, value in row.items() if value is not None}
-                            for row in _records(table)]}
+    entry = {"variants": selected_variants(table), "considered": _records(table)}
     earlier = protocol.selections()
     if earlier.get(name, entry)["variants"] != entry["variants"]:
         raise UserError(f"{protocol.selections_path}: '{name}' was selected before, and otherwise")
