@@ -222,7 +222,7 @@ def mnist_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def published(shared_images: Path, own_cache: Path):
     """The catalogue of the published images."""
-    from covidcnn.data.catalogue import index_folder
+    from covidcnn.data.index import index_folder
 
     return index_folder(shared_images)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from covidcnn.evaluation.scores import score_columns
-from covidcnn.paper.studies import PROTOCOL
+from covidcnn.paper.study_folders import PROTOCOL
 from covidcnn.study.access_log import freeze, log_access, open_store
 from covidcnn.study.protocol import Protocol, read_protocol, write_selection
 from covidcnn.trials.store import TrialResult, TrialStore

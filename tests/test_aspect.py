@@ -6,11 +6,12 @@ import pytest
 from conftest import make_tree
 
 from covidcnn.augment import warp
-from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import open_dataset
+from covidcnn.data.index import content_hash
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.scores import score_columns
-from covidcnn.paper import aspect, aspect_tables
+from covidcnn.paper import aspect_tables
+from covidcnn.paper import natural_experiment as aspect
 from covidcnn.training.result import Training
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.evaluation import baselines
-from covidcnn.evaluation.measures import weighted_auc
+from covidcnn.evaluation.weighted_metrics import weighted_auc
 from covidcnn.imaging.transforms import coarse_pixels
 
 PATIENTS = 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from covidcnn.paper.studies import LEDGER
+from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.report.blocks import pages, refresh
 from covidcnn.study.ledger import read_ledger, summary_sentence

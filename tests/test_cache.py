@@ -9,7 +9,7 @@ import pytest
 
 from covidcnn.data import cache as cache_module
 from covidcnn.data.cache import load_images
-from covidcnn.data.catalogue import index_folder
+from covidcnn.data.index import index_folder
 from covidcnn.errors import DataError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import ImageSettings

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covidcnn.data import catalogue as catalogue_module
-from covidcnn.data.catalogue import COLUMNS, content_hash, index_folder
+from covidcnn.data import index as catalogue_module
 from covidcnn.data.folders import find_layout
+from covidcnn.data.index import COLUMNS, content_hash, index_folder
 from covidcnn.data.tables import assign_patients
 from covidcnn.errors import DataError
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covidcnn.data.catalogue import index_folder
 from covidcnn.data.check import counts_table, duplicate_groups, examine, patients_across_splits
+from covidcnn.data.index import index_folder
 from covidcnn.data.phantom import MARKER
 from covidcnn.data.tables import assign_patients
 

@@ -7,9 +7,9 @@ import pytest
 
 from covidcnn.paper import reported
 from covidcnn.paper.claims import CLAIMS
-from covidcnn.paper.studies import PROTOCOL
+from covidcnn.paper.study_folders import PROTOCOL
 from covidcnn.paths import NOTEBOOKS
-from covidcnn.study.baseline import BASELINE
+from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.protocol import read_protocol
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.paper.corrections import UNMARKED, corrections
-from covidcnn.paper.studies import PROTOCOL, STORE
+from covidcnn.paper.study_folders import PROTOCOL, STORE
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import read_evidence

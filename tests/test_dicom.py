@@ -29,7 +29,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from covidcnn.data.catalogue import index_folder
+from covidcnn.data.index import index_folder
 from covidcnn.errors import DataError
 from covidcnn.imaging import dicom
 from covidcnn.imaging.files import COLOUR_MODES, is_dicom, is_image_file

@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from invented import IMAGES, SEEDS, invented_baseline, invented_store
 
-from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.paper.causes import prevents_over_fitting, small_validation_fluctuates
 from covidcnn.paper.claims import CLAIMS, SECTIONS
 from covidcnn.paper.figures import conditions_by_name, evidence_figures
 from covidcnn.paper.findings import optimizers_at_the_edge
-from covidcnn.paper.studies import LEDGER
+from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paper.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.paper.write import write_evidence
 from covidcnn.study.access_log import log_access, open_store

@@ -1,7 +1,7 @@
 """Whether a folder is the published set."""
 
-from covidcnn.data.catalogue import index_folder
 from covidcnn.data.facts import COUNTS
+from covidcnn.data.index import index_folder
 from covidcnn.data.sources import CHEST_XRAY, OWN, PUBLISHED_TEST, identify
 
 

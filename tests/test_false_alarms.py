@@ -8,10 +8,10 @@ import pytest
 from invented import SEEDS, invented_baseline, invented_store
 from scipy import stats
 
-from covidcnn.evaluation.measures import accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.evaluation.weighted_metrics import accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.paper.notebook_tables import difference_table, new_seeds_table
-from covidcnn.paper.studies import LEDGER
+from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.comparisons import by_share, moved_predictions
 from covidcnn.study.access_log import log_access
@@ -27,8 +27,8 @@ FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "sh
 def run_notebook(tiny_tree, tmp_path, monkeypatch):
     """Execute the code cells of notebook 07 on a protocol and its store; gives the report folder."""
     def run(protocol, store):
-        monkeypatch.setattr("covidcnn.paper.studies.PROTOCOL", protocol.path)
-        monkeypatch.setattr("covidcnn.paper.studies.STORE", store.folder)
+        monkeypatch.setattr("covidcnn.paper.study_folders.PROTOCOL", protocol.path)
+        monkeypatch.setattr("covidcnn.paper.study_folders.STORE", store.folder)
         out = tmp_path / "out"
         names = {}
         for cell in nbformat.read(NOTEBOOKS / "07_false_alarms.ipynb", as_version=4).cells:

@@ -18,8 +18,8 @@ from test_runner import SMOKE, write_notebook
 
 from covidcnn.data import cache as cache_module
 from covidcnn.data.cache import load_images
-from covidcnn.data.catalogue import index_folder
 from covidcnn.data.dataset import open_dataset
+from covidcnn.data.index import index_folder
 from covidcnn.data.phantom import write_phantom
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.model_file import load_model, save_model
@@ -69,7 +69,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("moment", [(10, None), (None, 10)], ids=["index", "images"])
 def test_cache_killed_while_it_is_built_is_built_again(small_tree, cache, tmp_path, monkeypatch, moment):
-    killed("from covidcnn.data.cache import *; from covidcnn.data.catalogue import index_folder\n"
+    killed("from covidcnn.data.cache import *; from covidcnn.data.index import index_folder\n"
            "tree, (while_indexing, while_decoding) = Path(sys.argv[1]), eval(sys.argv[2])\n"
            "images = index_folder(tree, lambda done, _: done == while_indexing and kill()).images\n"
            "load_images(tree, images, ImageSettings(20), lambda done, _: done == while_decoding and kill())\n",
@@ -129,7 +129,7 @@ def test_killed_predict_completes_when_it_is_run_again(tiny_model, images, tmp_p
 REPORT_CELLS = ('''import os, time
 from pathlib import Path
 import pandas as pd
-from covidcnn.report.run import open_run
+from covidcnn.report.notebook_run import open_run
 run = open_run("01_n", PROFILE)
 run.save_table(pd.DataFrame({"a": [1, 2]}), "first", "Numbers.")''', '''if "HALT" in os.environ:
     Path(os.environ["HALT"]).write_text(str(os.getpid()))
@@ -201,7 +201,7 @@ def test_killed_report_says_so_and_resumes_to_that_of_an_undisturbed_run(small_t
 def test_two_processes_build_the_same_cache_at_once(small_tree, cache, tmp_path):
     code = (
         "import hashlib, sys, time; from pathlib import Path\n"
-        "from covidcnn.data.cache import *; from covidcnn.data.catalogue import index_folder\n"
+        "from covidcnn.data.cache import *; from covidcnn.data.index import index_folder\n"
         "tree, mine, other = map(Path, sys.argv[1:])\n"
         "def meeting(stage):\n"
         "    def wait(done, _):\n"

@@ -14,7 +14,7 @@ from test_archive import KAGGLE, zip_of
 
 from covidcnn.data import pneumoniamnist
 from covidcnn.data.dataset import open_dataset
-from covidcnn.data.fetch.sources import fetch_chest_xray, fetch_pneumoniamnist
+from covidcnn.data.fetch.downloads import fetch_chest_xray, fetch_pneumoniamnist
 from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import UserError
 from covidcnn.paths import PROJECT

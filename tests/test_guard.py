@@ -13,7 +13,7 @@ from model_files import altered, pickled, with_external_link, with_facts, with_l
 from covidcnn.config import DISCLAIMER
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.guard import ALLOWED, CONFIG, require_known_parts
+from covidcnn.models.allow_list import ALLOWED, CONFIG, require_known_parts
 from covidcnn.models.model_file import ModelFacts, load_model, save_model
 from covidcnn.models.registry import NETWORKS
 from covidcnn.task import PNEUMONIA, SUBTYPE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score, roc_auc_score
 
-from covidcnn.evaluation.measures import MEASURES, PROPORTIONS
 from covidcnn.evaluation.metrics import Confusion
+from covidcnn.evaluation.weighted_metrics import MEASURES, PROPORTIONS
 from covidcnn.paper.reported import FINAL_METRICS
 
 

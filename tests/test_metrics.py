@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from covidcnn.evaluation.measures import expected_calibration_error
 from covidcnn.evaluation.metrics import (
     Confusion,
     bootstrap_by_patient,
@@ -17,6 +16,7 @@ from covidcnn.evaluation.metrics import (
     evaluate_scores,
     wilson,
 )
+from covidcnn.evaluation.weighted_metrics import expected_calibration_error
 from covidcnn.task import PNEUMONIA
 
 

@@ -8,7 +8,7 @@ import yaml
 from small_protocol import BEST, VALUE, run_arm, tuned, write_protocol
 
 from covidcnn.config import PROFILES
-from covidcnn.paper.studies import PROTOCOL
+from covidcnn.paper.study_folders import PROTOCOL
 from covidcnn.study.protocol import (
     Protocol,
     pilot,

@@ -13,7 +13,7 @@ from covidcnn.paper import recipe_probes as probes
 from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.recipe_arms import NO_ZOOM, SMALL
 from covidcnn.paper.recipe_tables import ARMS_OF, imbalance_table, value_table
-from covidcnn.paper.studies import PROTOCOL, STORE
+from covidcnn.paper.study_folders import PROTOCOL, STORE
 from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import Evidence, read_evidence
 from covidcnn.study.protocol import read_protocol, read_study

@@ -9,7 +9,7 @@ from second_analysis import second_ledger
 from test_second_analysis import assert_same
 
 from covidcnn.paper.claims import SECTIONS
-from covidcnn.paper.studies import LEDGER, PROTOCOL, STORE
+from covidcnn.paper.study_folders import LEDGER, PROTOCOL, STORE
 from covidcnn.paper.tables import evidence_tables
 from covidcnn.paper.write import FROZEN_CLAIMS, other_than_frozen
 from covidcnn.paths import MANIFEST

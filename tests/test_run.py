@@ -8,7 +8,7 @@ import pytest
 from stub import stub_trainer
 
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, PUBLISHED_TEST
-from covidcnn.report.run import STORE, open_run
+from covidcnn.report.notebook_run import STORE, open_run
 from covidcnn.training import fit
 from covidcnn.training.result import Diverged
 from covidcnn.trials import store
@@ -101,7 +101,7 @@ def test_only_scorings_of_the_published_test_set_are_entered(opened):
 
 def test_a_figure_is_shown_with_its_caption_and_tied_to_its_file(opened, monkeypatch):
     shown = []
-    monkeypatch.setattr("covidcnn.report.run.display", shown.append)
+    monkeypatch.setattr("covidcnn.report.notebook_run.display", shown.append)
     figure, _ = plt.subplots()
     opened.save_figure(figure, "f", "caption", "images")
     _, metadata = shown[0]._repr_mimebundle_()

@@ -20,8 +20,8 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import UserError
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report import runner
+from covidcnn.report.notebook_run import open_run, report_folder
 from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, read_parameters, select_notebooks
-from covidcnn.report.run import open_run, report_folder
 from covidcnn.report.runner import run_series, without_machine_paths
 
 SMOKE = PROFILES["smoke"]
@@ -152,7 +152,7 @@ def test_folders_that_are_relative_are_the_callers_whatever_runs_at_once(tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COVIDCNN_CACHE", "cache")
     cells = ("import time; time.sleep(1)", "from covidcnn.data.dataset import open_dataset; open_dataset().name",
-             "from covidcnn.report.run import open_run; run = open_run('x', PROFILE); run.folder.is_absolute()")
+             "from covidcnn.report.notebook_run import open_run; open_run('x', PROFILE).folder.is_absolute()")
     notebooks = [write_notebook(tmp_path / f"0{number}_n.ipynb", *cells) for number in (1, 2, 3)]
     before = sorted(NOTEBOOKS.iterdir())
     outcomes = run_series(notebooks, SMOKE, open_dataset("small"), Path("out"), report=lambda line: None, jobs=2)

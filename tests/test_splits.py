@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from covidcnn.data.catalogue import index_folder
+from covidcnn.data.index import index_folder
 from covidcnn.data.splits import (
     VALIDATION_DESIGNS,
     assign_roles,

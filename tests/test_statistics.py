@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.statistics import (
     Difference,
     contrast,
@@ -21,6 +20,7 @@ from covidcnn.evaluation.statistics import (
     prediction_interval,
     rank_probabilities,
 )
+from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 
 IMAGES, PATIENTS = 624, 428
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.study.access_log import freeze, log_access, open_store
 from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import Claim, ledger, read_ledger

@@ -11,9 +11,9 @@ from conftest import make_tree
 from PIL import Image
 from test_trial import RECIPE
 
-from covidcnn.data.catalogue import index_folder
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.folders import find_layout
+from covidcnn.data.index import index_folder
 from covidcnn.data.splits import assign_roles
 from covidcnn.data.tables import assign_labels
 from covidcnn.errors import DataError, UserError

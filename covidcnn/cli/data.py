@@ -14,7 +14,7 @@ from covidcnn.cli.common import INTERRUPTED, open_data, printable, progress_bar,
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from covidcnn.data.fetch.sources import Progress
+    from covidcnn.data.fetch.downloads import Progress
 
 FileOption = Annotated[Path | None, typer.Option("--from", metavar="FILE", help=(
     "The file, downloaded by hand. Without it: fetch it."))]
@@ -29,8 +29,8 @@ def check(
     labels: options.Labels = "",
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
-    from covidcnn.data.catalogue import index_folder
     from covidcnn.data.check import examine, shortcut_warnings
+    from covidcnn.data.index import index_folder
 
     with progress_bar("reading images") as progress:
         catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
@@ -97,7 +97,7 @@ def chest_xray(
     file: FileOption = None,
 ) -> None:
     """The published images: Kaggle's public copy, 2.5 GB to fetch, 1.2 GB to keep; no account is needed."""
-    from covidcnn.data.fetch.sources import fetch_chest_xray
+    from covidcnn.data.fetch.downloads import fetch_chest_xray
 
     with _fetching_into(out) as progress:
         fetch_chest_xray(out, file, progress)
@@ -112,7 +112,7 @@ def pneumoniamnist(
         "Take a --from file whose checksum is not the official one."))] = False,
 ) -> None:
     """PneumoniaMNIST of MedMNIST v2: the same children, cropped and small, with an official split; from Zenodo."""
-    from covidcnn.data.fetch.sources import fetch_pneumoniamnist
+    from covidcnn.data.fetch.downloads import fetch_pneumoniamnist
 
     if unofficial and not file:
         raise UserError("--unofficial: give the file with --from; what is fetched must be the official one")

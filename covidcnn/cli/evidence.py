@@ -84,7 +84,7 @@ def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
 
 def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Score the baseline, simple models on 16 x 16 pixels, into the store."""
-    from covidcnn.study.baseline import compute_baseline, compute_sizes
+    from covidcnn.study.baseline_scores import compute_baseline, compute_sizes
 
     protocol, store = _open_study()
     compute_baseline(protocol, _open_protocols_data(protocol, data), store.folder)
@@ -98,7 +98,7 @@ def framing(data: ImagesOption = None) -> None:
     from covidcnn.data.cache import load_images
     from covidcnn.evaluation.framing import align_each, averages_table, distribution, reference_image
     from covidcnn.imaging.transforms import ImageSettings
-    from covidcnn.paper.aspect import DESIGN
+    from covidcnn.paper.natural_experiment import DESIGN
 
     dataset = _open_protocols_data(_open_study()[0], data)
     images = dataset.images
@@ -113,8 +113,8 @@ def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annot
     """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
     from covidcnn.data.cache import load_images
     from covidcnn.imaging.transforms import ImageSettings
-    from covidcnn.paper import aspect as natural
-    from covidcnn.paper import aspect_tables as found
+    from covidcnn.paper import natural_experiment as natural
+    from covidcnn.paper import natural_experiment_tables as found
     from covidcnn.trials.store import TrialStore
 
     dataset, folder = open_data(data), natural.DESIGN.parent
@@ -165,7 +165,7 @@ def numbers() -> None:
 def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
-    from covidcnn.study.baseline import read_baseline
+    from covidcnn.study.baseline_scores import read_baseline
 
     protocol, store = _open_study()
     dataset = _open_protocols_data(protocol, data)

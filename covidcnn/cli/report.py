@@ -34,8 +34,8 @@ def report(
 ) -> None:
     """Execute the notebooks and leave figures, tables, scores and pages in a report folder."""
     from covidcnn.config import profile_named
+    from covidcnn.report.notebook_run import report_folder, require_data_for
     from covidcnn.report.notebooks import find_notebooks, read_parameters, select_notebooks
-    from covidcnn.report.run import report_folder, require_data_for
     from covidcnn.report.runner import run_series
     from covidcnn.training.precision import resolve_precision
 

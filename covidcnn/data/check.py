@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from covidcnn.data import pneumoniamnist
-from covidcnn.data.catalogue import Catalogue
 from covidcnn.data.facts import DUPLICATE_GROUPS
 from covidcnn.data.folders import SPLITS
+from covidcnn.data.index import Catalogue
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, Source, identify, phantom_identity
 from covidcnn.data.splits import TRAINING_SPLITS
 from covidcnn.errors import DataError, few

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from covidcnn.data import phantom
-from covidcnn.data.catalogue import content_hash, index_folder
 from covidcnn.data.check import examine
+from covidcnn.data.index import content_hash, index_folder
 from covidcnn.data.sources import PHANTOM, Source
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.reading import Progress

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from covidcnn.data.splits import TRAINING_SPLITS
-from covidcnn.evaluation.measures import weighted_auc
 from covidcnn.evaluation.metrics import bootstrap_by_patient, confusion
+from covidcnn.evaluation.weighted_metrics import weighted_auc
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task
 

@@ -14,7 +14,7 @@ import sklearn
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcnn.evaluation.measures import expected_calibration_error, f1
+from covidcnn.evaluation.weighted_metrics import expected_calibration_error, f1
 from covidcnn.task import PNEUMONIA, Task
 
 CONFIDENCE = 0.95

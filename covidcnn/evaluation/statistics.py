@@ -18,8 +18,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from covidcnn.evaluation.measures import Metric, accuracy
 from covidcnn.evaluation.metrics import CONFIDENCE, draw_patients
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy
 
 
 class Untestable(Exception):

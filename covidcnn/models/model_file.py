@@ -24,8 +24,7 @@ from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models.classical import CLASSICAL, ClassicalModel
-from covidcnn.models.guard import (
+from covidcnn.models.allow_list import (
     CONFIG,
     LARGEST_WEIGHTS,
     MEMBERS,
@@ -35,6 +34,7 @@ from covidcnn.models.guard import (
     require_kind,
     require_known_parts,
 )
+from covidcnn.models.classical import CLASSICAL, ClassicalModel
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
 from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
@@ -122,7 +122,7 @@ def load_predictor(path: Path) -> tuple[Predictor, ModelFacts]:
 def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
     """Read a network that ``covidcnn train`` saved.
 
-    No code from the file is run and nothing of it is unpacked but what Keras reads: see :mod:`covidcnn.models.guard`.
+    No code from the file is run and nothing of it is unpacked but what Keras reads: see ``covidcnn.models.allow_list``.
 
     Raises:
         DataError: there is no such file, or it is no model of this project, or it is damaged or tampered with.

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from covidcnn.evaluation.measures import Metric, accuracy_at, specificity
 from covidcnn.evaluation.statistics import Difference, Untestable, over_seeds
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy_at, specificity
 from covidcnn.paper import reported
 from covidcnn.paper.findings import Settings
 from covidcnn.study.conditions import ArmResults, Condition, Evidence

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from covidcnn.evaluation.measures import accuracy, log_loss, specificity
+from covidcnn.evaluation.weighted_metrics import accuracy, log_loss, specificity
 from covidcnn.paper import causes, findings, reported
-from covidcnn.study.baseline import BASELINE
+from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import Claim
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding

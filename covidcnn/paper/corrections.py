@@ -4,7 +4,7 @@ Its protocol, its trainings and its frozen verdicts stay as they were; the ledge
 the list of tables is computed from the protocol and the store. A recomputation that used none of this code noticed it.
 """
 
-from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, accuracy_of_any_threshold
 from covidcnn.paper.causes import small_validation_fluctuates
 from covidcnn.paper.notebook_tables import new_seeds_table
 from covidcnn.study.conditions import Evidence

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from covidcnn.evaluation.measures import Metric, accuracy, accuracy_at, specificity
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy, accuracy_at, specificity
 from covidcnn.paper import reported, tables
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, paper_lead
 from covidcnn.paper.tables import AS_PUBLISHED, OPTIMIZER_ARMS, compares_validations, setting_in_words
 from covidcnn.plots import comparisons
 from covidcnn.plots.style import legend_below
 from covidcnn.study import verdicts
-from covidcnn.study.baseline import RIDGE
+from covidcnn.study.baseline_scores import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.ledger import summary
 from covidcnn.study.pages import Named

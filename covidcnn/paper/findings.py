@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.data.facts import COUNTS
-from covidcnn.evaluation.measures import MEASURES, Metric, accuracy, log_loss
 from covidcnn.evaluation.statistics import Difference, over_seeds
+from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy, log_loss
 from covidcnn.paper import reported
 from covidcnn.study import verdicts
-from covidcnn.study.baseline import RIDGE
+from covidcnn.study.baseline_scores import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import Finding
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from covidcnn.evaluation.measures import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from covidcnn.evaluation.measures import accuracy, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE
 from covidcnn.evaluation.statistics import minimum_detectable_difference
+from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.paper import recipe_arms as arms
 from covidcnn.paper.findings import nadam_and_rivals
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, INGREDIENT_NAMES, NO_ZOOM, ZOOM, Contrast, ingredients_of

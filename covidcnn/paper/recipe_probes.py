@@ -7,8 +7,8 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.measures import specificity
 from covidcnn.evaluation.statistics import Difference, contrast, patient_draws
+from covidcnn.evaluation.weighted_metrics import specificity
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.study.conditions import ArmResults, Condition
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.measures import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity, specificity
 from covidcnn.paper import causes, recipe_arms, recipe_contrasts, recipe_probes, reported
 from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure

@@ -9,13 +9,21 @@ from scipy import stats
 
 from covidcnn.data.facts import TEST_COPIES
 from covidcnn.evaluation import statistics
-from covidcnn.evaluation.measures import MEASURES, PROPORTIONS, Metric, accuracy, accuracy_at, sensitivity, specificity
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, prediction_interval
+from covidcnn.evaluation.weighted_metrics import (
+    MEASURES,
+    PROPORTIONS,
+    Metric,
+    accuracy,
+    accuracy_at,
+    sensitivity,
+    specificity,
+)
 from covidcnn.paper import reported
 from covidcnn.paper.causes import gain_on_test
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimizers_at_the_edge, paper_lead
-from covidcnn.study.baseline import BASELINE
+from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
 from covidcnn.study.verdicts import new_run

@@ -15,7 +15,7 @@ import nbformat
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.paper.studies import LEDGER
+from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.study.ledger import read_ledger, summary_sentence
 

@@ -29,9 +29,9 @@ from covidcnn.data.tables import file_and_column
 from covidcnn.errors import UserError
 from covidcnn.paths import CACHE_VARIABLE, MANIFEST, NOTEBOOKS, PROJECT, REPORTS, cache_folder, replacing
 from covidcnn.provenance import software_facts
+from covidcnn.report.notebook_run import LABELS_VARIABLE, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.notebooks import Notebook, check_parameters
 from covidcnn.report.record import LOCK, read_record, run_facts, write_record
-from covidcnn.report.run import LABELS_VARIABLE, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
 from covidcnn.report.site import write_site, write_unfinished_index
 from covidcnn.task import PNEUMONIA
 

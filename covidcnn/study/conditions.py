@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import DataError
-from covidcnn.evaluation.measures import Metric, accuracy
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import Difference, Untestable, contrast, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy
 from covidcnn.perturbations import SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
-from covidcnn.study.baseline import read_baseline, read_sizes
+from covidcnn.study.baseline_scores import read_baseline, read_sizes
 from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.trials.store import TrialResult, TrialStore
@@ -168,7 +168,7 @@ class Evidence:
     arms: Mapping[str, ArmResults]
     """Those that score test images, by name."""
     baseline: pd.DataFrame | None
-    """From ``covidcnn.study.baseline``; None where it is not computed."""
+    """From ``covidcnn.study.baseline_scores``; None where it is not computed."""
     sizes: pd.DataFrame | None
     """What size and aspect of original files tell, from the same place."""
     selections: Mapping[str, Any]

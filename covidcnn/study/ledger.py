@@ -9,7 +9,7 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.study.baseline import BASELINE
+from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
 

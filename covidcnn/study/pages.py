@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.study.access_log import read_access_log
-from covidcnn.study.baseline import BASELINE
+from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import summary, without_empty
 from covidcnn.study.protocol import Protocol

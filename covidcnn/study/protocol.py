@@ -67,7 +67,7 @@ class Protocol:
     rules: dict[str, Any]
     """All other parts of the file that are to stay as they are once test scores are known."""
     has_baseline: bool = False
-    """Whether the baseline (``covidcnn.study.baseline``), which is no sweep, may be scored on test images."""
+    """Whether the baseline (``covidcnn.study.baseline_scores``), which is no sweep, may be scored on test images."""
     task: Task = PNEUMONIA
     """What the images are told apart by."""
     enough_seeds: int | None = None

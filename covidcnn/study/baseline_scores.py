@@ -13,7 +13,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.baselines import baseline_scores, image_measures, single_measure_auc
-from covidcnn.evaluation.measures import THRESHOLD
+from covidcnn.evaluation.weighted_metrics import THRESHOLD
 from covidcnn.imaging.transforms import ImageSettings, coarse_pixels
 from covidcnn.paths import replacing
 from covidcnn.study.access_log import log_access, permit

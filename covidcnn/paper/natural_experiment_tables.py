@@ -7,7 +7,7 @@ import pandas as pd
 
 from covidcnn.evaluation.framing import align_each, reference_image
 from covidcnn.evaluation.statistics import Difference, over_seeds, patient_draws
-from covidcnn.paper.aspect import Scores
+from covidcnn.paper.natural_experiment import Scores
 from covidcnn.task import PNEUMONIA
 
 OPERATING_POINT = 0.9

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from covidcnn.data.catalogue import content_hash
 from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.data.index import content_hash
 from covidcnn.data.matching import matched_pairs
 from covidcnn.data.splits import hash_fraction
 from covidcnn.errors import DataError, UserError
