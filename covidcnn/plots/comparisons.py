@@ -166,10 +166,12 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                     fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
         for axis, words, cross in (("width", "width", "x"), ("size", "both", "+")):
             others = own[own["axis"] == axis]
+            if others.empty:
+                continue
             ax.plot(others["factor"], others["specificity"], cross, color=colour, ms=8, mew=1.8,
                     label=f"{split}, in {words}")
     ax.axvline(1, ls=":", color="0.5")
-    ax.set(xlabel="times as tall", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
+    ax.set(xlabel="times as tall (crosses: as wide)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
     ax.grid(color="0.9")
     return ax
 
