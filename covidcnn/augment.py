@@ -168,7 +168,8 @@ def change_intensity(image: np.ndarray, contrast: float = 1.0, brightness: float
 
 def augment_images(images: Sequence[np.ndarray], augmentation: Augmentation, generator: np.random.Generator
                    ) -> np.ndarray:
-    """One random version of each image, uint8 (height, width) to uint8 (n, height, width); all of one size, untouched.
+    """One random version of each image, uint8 (height, width) to uint8 (n, height, width). All images are of one size;
+    they themselves stay as they are.
 
     Six random numbers are drawn for each image whatever the augmentation, and three more, from a child of the
     generator, where it warps, so that switching one change on or off leaves the others as they were.

@@ -56,7 +56,7 @@ def _common(version: Annotated[bool, typer.Option(
 def main() -> None:
     """Run the command line: bad input, or output that cannot be written, is one line on stderr and exit code 2; a
     reader that goes away, as ``head`` does, is no error."""
-    # What was closed before: else messages for the one would go to the other.
+    # A stream that was closed before is replaced: else messages for the one would go to the other.
     is_closed = sys.stdout is None
     sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w")  # noqa: SIM115
                               for stream in (sys.stdout, sys.stderr))

@@ -128,9 +128,9 @@ def _print_table(predictions: "Predictions") -> None:
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
     shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore")
     table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
-    for path, image in zip(paths, shown.itertuples(index=False), strict=True):
+    for path, row in zip(paths, shown.itertuples(index=False), strict=True):
         table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else
-                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in image))
+                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in row))
     console = plain_console()
     needed = Measurement.get(console, console.options.update_width(1_000_000), table)
     console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum
@@ -160,6 +160,6 @@ def _as_csv(predictions: "Predictions", task: "Task") -> str:
     rows = pd.concat([images, left_out]).assign(note=DISCLAIMER)
     rows[["path", "warnings"]] = rows[["path", "warnings"]].map(printable)
     if task != PNEUMONIA:
-        # The paper's is the class that was meant before there were others.
+        # For the paper's task the column keeps the name that it had before there were other tasks.
         rows = rows.rename(columns={"probability": f"probability {task.positive}"})
     return rows.to_csv(index=False, float_format="%.9g", lineterminator="\n")

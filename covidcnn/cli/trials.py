@@ -78,16 +78,16 @@ def trials(
     from covidcnn.trials.store import TrialStore
     from covidcnn.trials.table import matches, trial_table, varying
 
-    conditions = {}
-    for condition in where or []:
-        name, equals, value = condition.partition("=")
+    wanted = {}
+    for entry in where or []:
+        name, equals, value = entry.partition("=")
         if not equals:
-            raise UserError(f"--where {condition}: give NAME=VALUE, for example optimizer=Nadam")
-        conditions[name] = value
+            raise UserError(f"--where {entry}: give NAME=VALUE, for example optimizer=Nadam")
+        wanted[name] = value
     if not (store / "trials").is_dir():
         raise DataError(f"{store}: no store of trials; covidcnn sweep --store makes one")
     results, problems = TrialStore(store).read_all()
-    table = trial_table(result for result in results if matches(result, conditions))
+    table = trial_table(result for result in results if matches(result, wanted))
     if as_csv:
         table.to_csv(sys.stdout)
     else:

@@ -32,8 +32,8 @@ class Appearance:
 
     @property
     def telling(self) -> dict[str, tuple[float, float]]:
-        """The ranges, but for those of the file where all training images have one size: that is of a copy at 224 px,
-        and says nothing of what was copied."""
+        """The ranges that tell something. Where all training images have one size, those of the file are left out: then
+        it is the size of a copy, at 224 px for example, and says nothing of what was copied."""
         of_file = ("aspect ratio", "shorter side")
         one_size = all(self.ranges[name][0] == self.ranges[name][1] for name in of_file)
         return {name: ends for name, ends in self.ranges.items() if not (one_size and name in of_file)}
@@ -42,6 +42,7 @@ class Appearance:
     def from_json(cls, value: Any) -> "Appearance":
         """What a model file holds; a ValueError if it is something else."""
         ranges = {name: (float(low), float(high)) for name in MEASURES for low, high in [value["ranges"][name]]}
+        # Older model files say films.
         appearance = cls(int(value.get("images", value.get("films", 0))), ranges, float(value["colour_share"]))
         if not (0 <= appearance.colour_share <= 1 and all(low <= high for low, high in ranges.values())):
             raise ValueError("appearance out of range")
@@ -86,13 +87,13 @@ def differences(measures: pd.DataFrame, training: Appearance | None, size: int) 
     model file does not describe them. ``size`` is the side of the model's input."""
     flags = outside(measures, training) if training else pd.DataFrame(index=measures.index)
     lines: list[list[str]] = []
-    for place, (_, image) in enumerate(measures.iterrows()):
+    for place, (_, row) in enumerate(measures.iterrows()):
         own = []
-        if image["shorter side"] < size:
-            own.append(f"shorter side {image['shorter side']:.0f} px, smaller than the model's input of {size} px")
+        if row["shorter side"] < size:
+            own.append(f"shorter side {row['shorter side']:.0f} px, smaller than the model's input of {size} px")
         for name, (low, high) in training.telling.items() if training else ():
             if flags[name].iloc[place] and name != "shorter side":
-                own.append(f"{name} {image[name]:.4g}, training images {low:.4g} to {high:.4g}")
+                own.append(f"{name} {row[name]:.4g}, training images {low:.4g} to {high:.4g}")
         lines.append(own)
     return lines
 

@@ -25,7 +25,10 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progr
 
     Args:
         root: the folder that the images' paths are relative to.
-        images: rows of a catalogue; the result, a read-only uint8 memory map (n, size, size), keeps their order.
+        images: rows of a catalogue.
+
+    Returns:
+        Their pixels, in the order of ``images``: a read-only memory map, uint8 (n, size, size).
 
     Raises:
         DataError: an image can no longer be read.

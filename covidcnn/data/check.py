@@ -15,7 +15,7 @@ from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 
 _SHORTCUT_AUC = 0.8
-"""From here on what a file's header tells of the class is warned of."""
+"""From this AUC on, what a file's header tells of the class is warned of."""
 _FEWEST_OF_A_CLASS = 30
 """Images; of fewer such an AUC comes about by chance."""
 

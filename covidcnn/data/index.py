@@ -39,7 +39,7 @@ class Catalogue:
     task: Task
     """What is told apart: as asked for, or all classes that the folder has."""
     positive_is_known: bool
-    """Whether one said which of two classes is positive, or it is the other one than NORMAL."""
+    """Whether the user said which of two classes is positive, or one is NORMAL, so that it is the other."""
     images: pd.DataFrame
     """Readable images, sorted by path, with the columns of ``COLUMNS`` (``problem`` empty)."""
     unreadable: pd.DataFrame
@@ -76,7 +76,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         # The table says it, not the file names.
         task = replace(task, column="label")
     layout = find_layout(folder, task.classes if task and task.column == "label" else (), positive, bool(labels))
-    found_paths, ignored, masks = [], [], []
+    listed, ignored, masks = [], [], []
     for split, label, class_folder in layout.folders:
         for path in files_under(class_folder):
             _require_text(path)
@@ -86,8 +86,8 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
             elif is_mask(path.relative_to(class_folder)):
                 masks.append(relative)
             else:
-                found_paths.append((relative, split, label))
-    table = _stored_index(layout.root, sorted(found_paths), progress)
+                listed.append((relative, split, label))
+    table = _stored_index(layout.root, sorted(listed), progress)
     is_readable = table["problem"] == ""
     images = table[is_readable].reset_index(drop=True)
     if labels and images.empty:
@@ -106,7 +106,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         masks=tuple(sorted(masks)),
         unlabelled=len(images) - len(found),
         elsewhere={} if labels else _elsewhere(layout.root, [class_folder for _, _, class_folder in layout.folders],
-                                               {relative for relative, _, _ in found_paths}),
+                                               {relative for relative, _, _ in listed}),
     )
 
 
@@ -145,10 +145,11 @@ def _elsewhere(root: Path, classes: list[Path], known: set[str]) -> dict[str, in
     return {folder: number for folder, number in sorted(found.items(), key=lambda one: (-one[1], one[0])) if number}
 
 
-def _stored_index(root: Path, images: list[tuple[str, str, str]], progress: Progress | None) -> pd.DataFrame:
-    """The index of these images, from the cache if no file changed in size or time since."""
+def _stored_index(root: Path, listed: list[tuple[str, str, str]], progress: Progress | None) -> pd.DataFrame:
+    """The index of these images, each listed by path, split and label; from the cache if no file has changed in size or
+    time since."""
     listing = hashlib.sha256(f"{_INDEX_VERSION}\n{root.resolve()}\n".encode())
-    for relative, split, label in images:
+    for relative, split, label in listed:
         path = root / relative
         # Of a link only where what it leads to is missing, and is then listed as unreadable.
         status = path.stat() if path.exists() else path.lstat()
@@ -157,9 +158,9 @@ def _stored_index(root: Path, images: list[tuple[str, str, str]], progress: Prog
     # A damaged index is as good as none.
     with suppress(OSError, ValueError):
         table = pd.read_csv(stored, dtype={"patient": str, "label": str}, keep_default_na=False)
-        if list(table.columns) == COLUMNS and len(table) == len(images):
+        if list(table.columns) == COLUMNS and len(table) == len(listed):
             return table
-    table = pd.DataFrame(in_threads(lambda image: _row(root, *image), images, progress), columns=COLUMNS)
+    table = pd.DataFrame(in_threads(lambda image: _row(root, *image), listed, progress), columns=COLUMNS)
     with replacing(stored) as temporary:
         table.to_csv(temporary, index=False)
     return table

@@ -14,7 +14,7 @@ def matched_pairs(first: pd.DataFrame, second: pd.DataFrame, calipers: Mapping[s
     Args:
         first, second: a row an image, with the columns that ``calipers`` names.
         calipers: of each measure the largest distance within a pair; of several, the distances as shares of their
-            calipers are added as squares, and stay below 1.
+            calipers are added as squares, and the sum is at most 1.
         gaps: what a measure of ``second`` is to have beyond that of ``first``; 0 where it is not named.
 
     Returns:

@@ -106,8 +106,8 @@ def _stream(batches: Batches, size: int) -> "tf.data.Dataset | Batches":
     if tf is None:
         return batches
     options = tf.data.Options()
-    # There is nothing to tune, and TensorFlow 2.21's tuner sleeps 10, 20, 40 … ms: each epoch lasts until it next wakes
-    # up, for example 2.55 s instead of 1.6.
+    # There is nothing to tune, and TensorFlow 2.21's tuner sleeps longer and longer (10, 20, 40 … ms). An epoch lasts
+    # until it next wakes up, for example 2.55 s instead of 1.6.
     options.autotune.enabled = False
     signature = tf.TensorSpec((None, size, size, 1)), tf.TensorSpec((None, 1))
     stream = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)

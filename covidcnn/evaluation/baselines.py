@@ -1,8 +1,8 @@
 """What can be told from an image before any lung is looked at, and how far the test set has drifted.
 
-A model that reaches the numbers below has learned the size of a file or the grey of a corner, not
+A model that only reaches the numbers below may have learned the size of a file or the grey of a corner, and not
 pneumonia. Everything here is deterministic: the patient-level folds need no random state. ``images`` are a catalogue's,
-``samples`` those of the bootstrap by patient.
+a row each, and ``samples`` is how often the bootstrap draws patients.
 """
 
 import numpy as np
@@ -29,8 +29,8 @@ FOLDS = 5
 
 
 def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
-    """One number an image and measure: nothing in it knows where the lungs are. Pixels are uint8 (n, height, width), in
-    the order of ``images``, not transformed.
+    """One number an image and measure: nothing in it knows where the lungs are. ``pixels`` are those of the ``images``,
+    uint8 (n, height, width), not transformed.
 
     Returns:
         A row an image: path, split ('train' also for images of a folder without splits), label, subtype, patient and
@@ -65,7 +65,8 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
 
 def baseline_scores(images: pd.DataFrame, pixels: np.ndarray, model: ClassifierMixin | None = None,
                     task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Scores of the baseline, a classifier of two classes on ``coarse_pixels``; None is the ridge classifier.
+    """Scores of the baseline: a classifier of two classes on ``pixels``, the ``coarse_pixels`` of the images; None is
+    the ridge classifier.
 
     Training images are scored by models that have not seen their patient, test images by one model trained on all
     training images. Images of val are left out; where there is no test split there are no rows of it.
@@ -106,9 +107,10 @@ def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMO
 
 
 def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
-    """Within one class, can a linear classifier on ``coarse_pixels`` tell a test image from a training image?
+    """Within one class, can a linear classifier tell a test image from a training image? It sees ``pixels``, the
+    ``coarse_pixels`` of the images.
 
-    If both were drawn from the same hospital days it could not (AUC 0.5). Cross-validated by patient.
+    If both were drawn from the same hospital days, it could not (AUC 0.5). Cross-validated by patient.
 
     Returns:
         A row a class: ``label``, ``train images``, ``test images``, ``auc``, ``low``, ``high``. A class with fewer than

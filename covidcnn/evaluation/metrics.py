@@ -35,7 +35,8 @@ class Confusion:
 
     @property
     def proportions(self) -> dict[str, tuple[int, int]]:
-        """(successes, trials) of each metric that is a proportion, Eq. 6 to 9: see ``measures``."""
+        """(successes, trials) of each metric that is a proportion, Eq. 6 to 9, which
+        ``covidcnn.evaluation.weighted_metrics`` describes."""
         return {"accuracy": (self.true_positives + self.true_negatives, self.n),
                 "sensitivity": (self.true_positives, self.true_positives + self.false_negatives),
                 "specificity": (self.true_negatives, self.true_negatives + self.false_positives),
@@ -185,9 +186,10 @@ def _auc_of(place: int, labels: np.ndarray, scores: np.ndarray, sample_weight: n
 def draw_patients(patients: pd.Series, labels: np.ndarray, samples: int, seed: int, at_once: int) -> np.ndarray:
     """How often each image is drawn when patients are, within each class, with replacement: float (samples, images).
 
-    Images of one child are not independent, so children are drawn and not images. They are drawn within each class, int
-    (images,): the number of children of a class is a fact of the test set's making, not of chance. ``at_once`` is how
-    many samples of one class are drawn before the next one's turn: it decides which random numbers each gets.
+    Images of one child are not independent, so children are drawn and not images. They are drawn within each class (the
+    ``labels``, int (images,), say which): how many children a class has was decided when the test set was made, and not
+    by chance. ``at_once`` is how many samples of one class are drawn before the next one's turn: it decides which
+    random numbers each gets.
     """
     patient = pd.factorize(patients + "/" + pd.Series(labels, patients.index).astype(str))[0]
     label = np.zeros(patient.max() + 1, int)

@@ -1,4 +1,4 @@
-"""Tables of scores: a row an image, and what a model says of it. What their columns are stands here alone."""
+"""Tables of scores: a row an image, and what a model says of it. Here alone it is written what their columns are."""
 
 import re
 from collections.abc import Iterable, Sequence

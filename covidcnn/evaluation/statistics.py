@@ -5,7 +5,8 @@ would be other test images. McNemar's test knows only the second, the spread ove
 'this optimizer is better' needs both. ``tests/test_statistics.py`` simulates its coverage.
 
 In all functions ``images`` is a table with ``patient`` and ``positive`` (1 or 0) of each image, and ``draws`` comes
-from ``patient_draws``.
+from ``patient_draws``. Shapes name what is counted along an axis: (seeds, images) has a row a seed and a column an
+image.
 """
 
 from collections.abc import Sequence

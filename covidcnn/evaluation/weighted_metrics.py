@@ -2,7 +2,7 @@
 
 ``labels`` are int (images,), 1 for the positive class; ``scores`` float (images,). ``weights``, float (images,) or
 (samples, images), count how often a bootstrap drew an image; the result is a number, or one a sample. The threshold is
-0.5; scores moved by one of their own (``Condition.scores_at_validation_threshold``) are 0 or 1 already.
+0.5. Predictions at another one (see ``Condition.scores``) are handed in as scores of 0 or 1.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndar
 
 
 def log_loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The logarithm of ``loss``, in which losses are compared: one bad seed would rule the mean of what is not."""
+    """The logarithm of ``loss``. Losses are compared by it, because one bad seed would rule the mean of the losses."""
     return np.log(loss(labels, scores, weights))
 
 
@@ -77,8 +77,8 @@ def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarr
     ``roc_auc_score`` without its checks, for many samples at once."""
     order = np.argsort(scores)
     first_of_equals = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
-    positive, negative = (np.add.reduceat((sample_weight * images)[..., order], first_of_equals, axis=-1)
-                          for images in (labels, 1 - labels))
+    positive, negative = (np.add.reduceat((sample_weight * of_class)[..., order], first_of_equals, axis=-1)
+                          for of_class in (labels, 1 - labels))
     below = np.cumsum(negative, axis=-1) - negative / 2
     return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
 
@@ -100,6 +100,6 @@ def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarr
 
 PROPORTIONS: dict[str, Metric] = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity,
                                   "precision": precision, "f1": f1}
-"""The paper's metrics, by the names of ``paper.FINAL_METRICS``."""
+"""The paper's metrics, by the names of ``covidcnn.paper.reported.FINAL_METRICS``."""
 MEASURES: dict[str, Metric] = PROPORTIONS | {"loss": loss, "AUC": weighted_auc,
                                              "calibration error": expected_calibration_error}

@@ -70,7 +70,8 @@ def read_dicom(path: Path) -> np.ndarray:
     Bits around the stored ones are cut off (not in compressed images). An empty attribute is as none.
 
     Raises:
-        DataError: damaged or cut short, no image, of a kind that is no image, or smaller or larger than one.
+        DataError: damaged or cut short, without an image, of a kind that is not read, or too small or too large for a
+            radiograph.
     """
     return _without_quoting(path, lambda: _decode(path))
 
@@ -128,7 +129,7 @@ def _open(path: Path, pixels: bool) -> Dataset:
         if name in image and not (image[name][0].get("LUTDescriptor") and image[name][0].get("LUTData")):
             del image[name]
     if image.get("RescaleSlope") == 0:
-        # All of the image would be one grey.
+        # The whole image would be one grey.
         del image.RescaleSlope
     return image
 
@@ -157,7 +158,7 @@ def _take_grey_levels_of_frame(image: Dataset, group: str) -> None:
 
 
 def _checked(image: Dataset) -> ImageHeader:
-    """The header of what can be an image; a DataError of any other, without its path."""
+    """The header of what can be a radiograph; of anything else a DataError that does not name the path."""
     if "Rows" not in image or "Columns" not in image or "BitsAllocated" not in image:
         raise DataError("holds no image (a report, a plan or a folder's index, or cut short); remove it")
     syntax = image.file_meta.TransferSyntaxUID

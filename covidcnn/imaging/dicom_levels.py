@@ -66,7 +66,7 @@ def _looked_up(values: np.ndarray, table: Dataset, image: Dataset) -> tuple[np.n
         entries = entries.view(np.uint8)
     if len(entries) < count or depth not in range(8, 17):
         raise DataError("damaged: a lookup table is not what its descriptor says; copy it again or remove it")
-    # Some files state a signed number as unsigned, or the reverse: as it stands, all of the image would be one entry.
+    # Some files state a signed number as unsigned, or the reverse: as it stands, the whole image would be one entry.
     if first >= 2**15 and first > values.max():
         first -= 2**16
     elif first < 0 and first + count <= values.min():

@@ -1,4 +1,4 @@
-"""Image files before their pixels are decoded: which are meant as images, and which cannot be one."""
+"""Image files before their pixels are decoded: which are meant as images, and which cannot be a radiograph."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 from covidcnn.errors import DataError
 
 SMALLEST_SIDE = 16
-"""Pixels. Anything smaller is an icon or a fault, not an image."""
+"""Pixels. Anything smaller is an icon or a fault, not a radiograph."""
 LARGEST_AREA = 100_000_000
 """Pixels. The largest detectors give about 20 million; more is a bomb or a mistake."""
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
@@ -72,7 +72,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def require_image_size(width: int, height: int) -> None:
-    """Refuse what cannot be an image by a DataError without a path, for the caller to put before it."""
+    """Refuse a size that no radiograph has by a DataError without a path, for the caller to put before it."""
     if width * height > LARGEST_AREA:
         raise DataError(f"{width} x {height} pixels are more than the {LARGEST_AREA:,} that are decoded; "
                         "remove it or scale it down")

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image and refuse what cannot be an image, before a pixel is decoded."""
+    """Open an image file; before a pixel is decoded, refuse what is no image, or no radiograph by its size."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty; copy it again or remove it")
@@ -75,11 +75,13 @@ def read_header(path: Path) -> ImageHeader:
 def read_grey(path: Path) -> np.ndarray:
     """Read an image file of any usual kind as greyscale: uint8 (height, width), 0 black to 255 white.
 
-    Colour is weighted as ITU-R 601; transparency is laid on black; of several frames the first is read; an image of 16
-    or 32 bits, or of floats, is scaled by the depth that its largest value needs (8, 10, 12, 14 or 16 bits; of floats
-    also 0 to 1), because detectors of 10 to 14 bits write 16-bit files, or by that value, if it is beyond all of them;
-    what is no finite number counts as 0; a TIFF where 0 is white is inverted; a stored orientation is applied. DICOM is
-    read as a viewer shows it (see :mod:`covidcnn.imaging.dicom`).
+    Colour is weighted as ITU-R 601, transparency is laid on black, and of several frames the first is read. A stored
+    orientation is applied, and a TIFF where 0 is white is inverted. DICOM is read as a viewer shows it (see
+    :mod:`covidcnn.imaging.dicom`).
+
+    An image of 16 or 32 bits, or of floats, is scaled by the depth that its largest value needs, because detectors of
+    10 to 14 bits write 16-bit files. The depths are those of ``DEPTHS``, of floats also 0 to 1; if the value is beyond
+    all of them, it is itself the scale. What is no finite number counts as 0.
 
     Raises:
         DataError: the file cannot be decoded to the end, is no image (see :func:`read_header`), or holds values below

@@ -24,7 +24,8 @@ _Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
     """What a model of scikit-learn sees of images, uint8 (height, width) each, shrunk to ``side`` pixels: float32 (n,
-    features), for 'pixels' 0 to 1, for 'hog', whose side is a multiple of 8, at least 16, histograms of gradients."""
+    features). For 'pixels' these are greys, 0 to 1; for 'hog', whose side is a multiple of 8 and at least 16,
+    histograms of gradients."""
     # Here and not above: recipes take the options, and need not wait for these.
     from skimage.feature import hog
 

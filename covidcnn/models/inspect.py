@@ -143,8 +143,9 @@ def model_table(task: Task, image_size: int) -> pd.DataFrame:
     rows = []
     for name, kind in MODELS.items():
         options = kind()
-        row: dict[str, object] = {"model": name, "what it is": (getdoc(kind) or "").splitlines()[0],
-               "options": "\n".join(f"{option}={value}" for option, value in asdict(options).items())}
+        row: dict[str, object] = {
+            "model": name, "what it is": (getdoc(kind) or "").splitlines()[0],
+            "options": "\n".join(f"{option}={value}" for option, value in asdict(options).items())}
         if not isinstance(options, ClassicalModel) and image_size >= options.smallest_image:
             network = options.build(task, image_size, 0)
             row |= {"parameters": network.count_params(), "multiply-adds": multiply_adds(network)}

@@ -25,9 +25,9 @@ class Predictor(Protocol):
         """A probability for each class, float (n, classes).
 
         Args:
-            images: uint8 (images, size, size), usually a memory map, of the size that the model was trained with.
-            rows: int (n,), which of the images; None takes all.
-            perturbation: one of ``PERTURBATIONS``, made to all of them; empty leaves them as they are.
+            images: their pixels, uint8 (m, size, size), of the model's input size; usually a memory map.
+            rows: int (n,), which of the images to score; None takes all.
+            perturbation: one of ``PERTURBATIONS``, applied to all of them; empty leaves them as they are.
         """
 
 

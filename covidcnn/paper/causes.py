@@ -33,9 +33,10 @@ def many_false_alarms(arm: str, evidence: Evidence) -> Finding:
 def imbalance(arm: str, unbalanced: Settings, balanced: Settings, evidence: Evidence) -> Finding:
     """Is imbalance the cause of the false alarms, at threshold 0.5, the paper's?
 
-    Where v and t are the specificity of what is not balanced, b that with balancing: balancing ends at least half of
-    the false alarms on test, (b - t) - (1 - t) / 2, without as many misses, so that accuracy rises; and validation, as
-    imbalanced as training, has at least half of test's share of them, (1 - v) - (1 - t) / 2.
+    Let v and t be the specificity without balancing on validation and on test, and b that on test with balancing. Then
+    three things are predicted. Balancing ends at least half of the false alarms on test, (b - t) - (1 - t) / 2. It does
+    so without as many misses, so that accuracy rises. And validation, as imbalanced as training, has at least half of
+    test's share of them, (1 - v) - (1 - t) / 2.
 
     At 0.5, because a moved boundary is just what imbalance is expected to make; at a threshold from validation it
     cancels. Refuted only if balancing surely ends less than half. A shift of the test set alone, which balancing may

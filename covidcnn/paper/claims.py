@@ -174,8 +174,8 @@ def _half_left(balanced: str) -> str:
             f"test - what is lost with {balanced}; below 0 where it ends less than half")
 
 
-def _rise(condition: str) -> str:
-    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {condition} - with"
+def _rise(what: str) -> str:
+    return f"rise of the logarithm of validation loss from the middle epochs to the last: without {what} - with"
 
 
 _EFFECTS_CELL, _OVER_FITTING_CELL = "03_augmentation#effects-figure", "03_augmentation#over-fitting-table"

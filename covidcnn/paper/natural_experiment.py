@@ -159,8 +159,8 @@ def cropped(image: np.ndarray, aspect: float) -> np.ndarray:
 
 
 def planned(design: Design, dataset: DataSet, images: pd.DataFrame) -> Iterator[tuple[str, Trial, DataSet]]:
-    """The arm, trial and images of every training, replicate by replicate: what is compared is trained side by side.
-    ``images`` are the ``measured_images`` of the data set."""
+    """The arm, trial and data set of every training, replicate by replicate: what is compared is trained side by side.
+    ``images`` are the ``measured_images`` of ``dataset``."""
     sources = {0.0: dataset}
     replicates = sorted({seed for arm in design.arms.values() for seed in arm.sweep.seeds})
     for replicate, (name, arm) in itertools.product(replicates, design.arms.items()):
@@ -205,15 +205,15 @@ def run_design(dataset: DataSet, store: TrialStore, shard: str = "1/1", dry_run:
     if dataset.content_hash != design.data:
         raise UserError(f"{dataset.root}: not the images that {DESIGN} is about")
     store.prepare()
-    of_arm = list(planned(design, dataset, measured_images(dataset)))
-    chosen = {trial.key for trial in shard_of([trial for _, trial, _ in of_arm], shard)}
-    for name, planned_trial, images in of_arm:
+    trainings = list(planned(design, dataset, measured_images(dataset)))
+    chosen = {trial.key for trial in shard_of([trial for _, trial, _ in trainings], shard)}
+    for name, planned_trial, own in trainings:
         if planned_trial.key not in chosen or (dry_run and planned_trial.seed > 0):
             continue
         trial = planned_trial
         if dry_run:
             trial = replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
-        watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(images, trial)}")
+        watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(own, trial)}")
 
 
 def facts(images: pd.DataFrame, design: Design) -> pd.DataFrame:

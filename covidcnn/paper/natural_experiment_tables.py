@@ -48,8 +48,8 @@ def _alarms(judged: pd.DataFrame, weights: np.ndarray, group: np.ndarray, pertur
 
 
 def contrast(terms: Sequence[tuple[float, str, Measure]], scores: Scores) -> Difference:
-    """A weighted sum of measures, each a factor, the arm, and what is measured, paired by replicate, with an interval
-    over replicates and patients. Of arms with different numbers of replicates those that all have are taken."""
+    """A weighted sum of measures, paired by replicate, with an interval over replicates and patients. A term is a
+    factor, an arm, and what is measured. Of arms with different numbers of replicates those that all have are taken."""
     tables = {arm: [_judged(table) for table in scores[arm]] for _, arm, _ in terms}
     replicates = min(map(len, tables.values()))
     images = pd.concat([table[["patient", "label"]] for table in tables[terms[0][1]][:replicates]])
@@ -83,8 +83,8 @@ def _heights(scores: Scores, *terms: tuple[float, str]) -> Difference:
 
 
 def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
-    """The NORMAL images of the design's groups, by path. Pixels, of ``measured_images``, are uint8 (n, size, size),
-    squeezed to squares."""
+    """The NORMAL images of the design's groups, by path. ``images`` are from ``measured_images``; ``pixels`` are
+    theirs, uint8 (n, size, size), squeezed to squares."""
     normal = (images["label"] == PNEUMONIA.classes[0]).to_numpy()
     own = images[normal]
     height = align_each(pixels[normal], reference_image(images, pixels))["height"].to_numpy()

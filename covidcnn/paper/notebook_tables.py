@@ -72,8 +72,8 @@ def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, 
     seeds of specificity and sensitivity at 0.5."""
     return pd.DataFrame([
         {"condition": name, "px": size, "seeds": len(one.seeds)} | {
-            f"{quantity}, {images}": np.median(values(metric))
-            for images, values in (("validation", one.validation_values), ("test", one.values))
+            f"{quantity}, {split}": np.median(values(metric))
+            for split, values in (("validation", one.validation_values), ("test", one.values))
             for quantity, metric in (("specificity", specificity), ("sensitivity", sensitivity))}
         for name, settings in twins.items() for size, arm in arms.items()
         for one in [arm.condition(**settings)]]).set_index("condition")
@@ -82,9 +82,9 @@ def twin_table(arms: Mapping[int, ArmResults], twins: Mapping[str, Mapping[str, 
 def moved_rates(condition: Condition) -> dict[str, np.ndarray]:
     """Sensitivity and specificity of each seed at 0.5 and at its own threshold from validation, on 'validation' and
     'test': float (seeds, 2 thresholds, 2 rates)."""
-    return {images: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
-                             for moved in (False, True)]).transpose(2, 0, 1)
-            for images, values in (("validation", condition.validation_values), ("test", condition.values))}
+    return {split: np.array([[values(metric, at_validation_threshold=moved) for metric in (sensitivity, specificity)]
+                            for moved in (False, True)]).transpose(2, 0, 1)
+            for split, values in (("validation", condition.validation_values), ("test", condition.values))}
 
 
 def rates_by_images(condition: Condition) -> pd.DataFrame:
@@ -93,8 +93,8 @@ def rates_by_images(condition: Condition) -> pd.DataFrame:
     rates = pd.DataFrame([
         {"images": ", ".join(filter(None, which)), "specificity": matrix.specificity, "sensitivity": matrix.sensitivity}
         for result, threshold in zip(condition.results, condition.thresholds, strict=True)
-        for which, images in result.scores.groupby(["split", "perturbation"], sort=False)
-        for matrix in [confusion(images, threshold)]])
+        for which, scores in result.scores.groupby(["split", "perturbation"], sort=False)
+        for matrix in [confusion(scores, threshold)]])
     return rates.groupby("images", sort=False).agg(**{
         "specificity, median": ("specificity", "median"), "lowest": ("specificity", "min"),
         "highest": ("specificity", "max"), "sensitivity, median": ("sensitivity", "median")})

@@ -29,7 +29,7 @@ class Contrast:
     measure: str
     difference: Difference
     means_something: bool = True
-    """False of a share of something that is not surely there: its verdict is open."""
+    """False where it is a share of something that is not surely there; its verdict is then open."""
 
 
 def ingredients_of(arm: ArmResults) -> dict[str, Condition]:

@@ -169,7 +169,7 @@ def chosen_scores(condition: Condition, rule: str) -> np.ndarray:
 
 
 def _over_the_last(arm: ArmResults, condition: Condition, rule: str, rank: str, comparison: str) -> Contrast:
-    """What a rule's epoch has more in test accuracy than the last."""
+    """How much higher test accuracy is at a rule's epoch than at the last."""
     terms = [(1, chosen_scores(condition, rule)), (-1, chosen_scores(condition, "last"))]
     return Contrast("3 which epoch", rank, arms.PUBLIC_RECIPE, comparison, "accuracy", arm.contrast(terms))
 
@@ -188,8 +188,8 @@ def _epochs_beside_causes(public: ArmResults, causes: ArmResults) -> Iterator[Co
 
 
 def best_of_table(arm: ArmResults) -> pd.DataFrame:
-    """What looking at test buys, a row a way to look: mean test accuracy over seeds, and what it is more than Nadam's
-    last epoch. The best of k trainings is the expected one of k drawn from those that there are."""
+    """What looking at test buys, a row a way to look: mean test accuracy over seeds, and how much more that is than
+    with Nadam's last epoch. The best of k trainings is the expected one of k drawn from those that there are."""
     nadam = arm.condition(optimizer="Nadam")
     last = nadam.values(accuracy)
     of_optimizers = np.stack([condition.values(accuracy) for condition in arm.conditions])

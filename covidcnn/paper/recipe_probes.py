@@ -55,7 +55,7 @@ class Probe:
 
 
 def explained(arm: ArmResults) -> Iterator[Contrast]:
-    """How large a share of what test has more in false alarms the height explains."""
+    """Whether height explains at least half of the false alarms that test has beyond those of validation."""
     probed = Probe(arm)
     there = direction(probed.with_test({"": -1}, {"": 1})).verdict == SUPPORTED
     of = partial(Contrast, "5 cause", arm=arm.name, measure="false alarms", means_something=there)

@@ -99,8 +99,8 @@ def arm_table(arm: ArmResults) -> pd.DataFrame:
 def _reached(arm: ArmResults, condition: Condition) -> dict[str, Any]:
     primary = predicts_at_own_threshold(arm)
 
-    def median(metric: Metric, images: np.ndarray | None = None, moved: bool = primary) -> float:
-        return float(np.median(condition.values(metric, images, moved)))
+    def median(metric: Metric, chosen: np.ndarray | None = None, moved: bool = primary) -> float:
+        return float(np.median(condition.values(metric, chosen, moved)))
 
     values = condition.values(accuracy, at_validation_threshold=primary)
     found = spread(values)
@@ -133,9 +133,9 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
     paper's in images, from the one confusion matrix that fits it: its 92.79 % are rounded up from 579 of 624."""
     (condition,), (theirs,) = arm.conditions, reported.matrices_that_fit()
     rows = []
-    for name, metric, images in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
+    for name, metric, number in (("accuracy", accuracy, theirs.n), ("specificity", specificity, reported.TEST_NORMAL)):
         values, aim = condition.values(metric, at_validation_threshold=True), getattr(theirs, name)
-        rows.append({"measure": name, "aim in images": f"{round(aim * images)} of {images}", "aim": aim}
+        rows.append({"measure": name, "aim in images": f"{round(aim * number)} of {number}", "aim": aim}
                     | spread(values) | {"seeds": len(values), "reached": bool(np.median(values) >= aim)})
     return pd.DataFrame(rows)
 
@@ -183,9 +183,9 @@ def nadam_table(arm: ArmResults) -> pd.DataFrame:
 
 def new_pair(first: np.ndarray, second: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
     """The 95 % prediction intervals for the difference of two new runs on the same images, from the runs of two
-    conditions, float (seeds,), the same seeds: if both new runs have one seed, and if each has its own, where what the
-    seed does to both does not cancel: the variances of both runs, and of the mean difference, which is paired. Of
-    degrees of freedom the fewest that are possible, seeds - 1."""
+    conditions, float (seeds,), of the same seeds. The first is for new runs of one seed. The second is for new runs of
+    two seeds, where what the seed does to both does not cancel: the variances of both runs are added, and that of the
+    mean difference, which is paired. Degrees of freedom are the fewest that are possible, seeds - 1."""
     differences, seeds = first - second, len(first)
     variance = np.var(first, ddof=1) + np.var(second, ddof=1) + np.var(differences, ddof=1) / seeds
     centre, half = float(differences.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.sqrt(variance))
@@ -235,13 +235,13 @@ def rank_table(arm: ArmResults) -> pd.DataFrame:
 def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:
     """The baseline in numbers, a row a model and split."""
     rows = []
-    for (model, split), images in scores.groupby(["model", "split"], sort=False):
-        matrix = confusion(images)
-        labels, ones = PNEUMONIA.encode(images["label"]), np.ones(len(images))
-        rows.append({"model": model, "images": len(images),
+    for (model, split), own in scores.groupby(["model", "split"], sort=False):
+        matrix = confusion(own)
+        labels, ones = PNEUMONIA.encode(own["label"]), np.ones(len(own))
+        rows.append({"model": model, "images": len(own),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-                     "AUC": float(MEASURES["AUC"](labels, images["score"].to_numpy(float), ones))})
+                     "AUC": float(MEASURES["AUC"](labels, own["score"].to_numpy(float), ones))})
     return pd.DataFrame(rows)
 
 

@@ -98,7 +98,8 @@ def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]
 
 
 def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
-    """Width and height of every image by class; equal images lie on one point, and the title says so."""
+    """Width and height of every image by class. Images of one size lie on one point; the title says how many sizes
+    there are."""
     ax = ax or plt.gca()
     sizes = images[["width", "height"]].drop_duplicates()
     area = 14 if len(sizes) > 1 else 90
@@ -214,7 +215,8 @@ def image_and_histogram_rows(images: Mapping[str, np.ndarray]) -> Figure:
 
 def mean_images(images: pd.DataFrame, pixels: np.ndarray, task: Task = PNEUMONIA) -> Figure:
     """The average image of train and of test, and their difference, a row a class; without a test split only the
-    average of train. Pixels are uint8 (n, height, width), in the order of ``images``, with ``split`` and ``label``."""
+    average of train. ``images`` has the columns ``split`` and ``label``; ``pixels`` are theirs, uint8 (n, height,
+    width)."""
     parts = {(split, label): ((images["split"] == split) & (images["label"] == label)).to_numpy()
              for split in SPLIT_STYLES for label in task.classes}
     means = {part: pixels[chosen].mean(axis=0, dtype=np.float64) for part, chosen in parts.items() if chosen.any()}

@@ -204,8 +204,7 @@ def pooling(before: np.ndarray, pooled: Mapping[str, np.ndarray], corner: tuple[
 
 def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndarray, bias: float) -> Figure:
     """How a dense layer's activations add up to a probability, a row an image, by label, the negative class first
-    (Fig. 9). Contributions, float (images, units), are activation times output weight; the bias is the output unit's.
-    """
+    (Fig. 9). Contributions, float (n, units), are activation times output weight; the bias is the output unit's."""
     figure, rows = plt.subplots(len(images), 3, figsize=(10, 3.1 * len(images)), width_ratios=(1, 2, 1.3),
                                 squeeze=False)
     logits = contributions.sum(1) + bias
@@ -231,8 +230,9 @@ def dense_contributions(images: Mapping[str, np.ndarray], contributions: np.ndar
 
 
 def unit_parts(images: Mapping[str, np.ndarray], parts: np.ndarray, units: Sequence[int]) -> Figure:
-    """What each part of the images, by label, adds to one unit of the dense layer (Fig. 9, 'different parts'): float
-    (images, rows, columns), the unit's sum split by position of the last feature map; a unit an image."""
+    """What each part of the images, by label, adds to one unit of the dense layer (Fig. 9, 'different parts').
+    ``parts``, float (n, rows, columns), are the unit's sum, split by position of the last feature map; ``units`` has
+    one for each image."""
     figure, axes = plt.subplots(1, 2 * len(images), figsize=(10, 3), squeeze=False)
     for place, ((label, image), own, unit) in enumerate(zip(images.items(), parts, units, strict=True)):
         image_ax, grid = axes[0, 2 * place : 2 * place + 2]

@@ -110,8 +110,8 @@ def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, thr
     recipe; ``scores`` has the columns ``recipe`` and ``seed`` too."""
     ax = ax or plt.gca()
     rows, seeds = rows_from_above(scores["recipe"].unique()), sorted(scores["seed"].unique())
-    for (recipe, seed), images in scores.groupby(["recipe", "seed"]):
-        estimate = wilson(*confusion(images, threshold, task).proportions[proportion])
+    for (recipe, seed), own in scores.groupby(["recipe", "seed"]):
+        estimate = wilson(*confusion(own, threshold, task).proportions[proportion])
         row = rows[str(recipe)] + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],

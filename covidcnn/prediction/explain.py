@@ -39,11 +39,11 @@ class GradCam:
         linear.set_weights(output.get_weights())
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
-        """Where each image, uint8 (n, size, size), speaks for a class: float32 of the same shape, 0 to 1 within each
-        image; 0 throughout where nothing speaks for it.
+        """Where each image speaks for a class: float32 (n, size, size), 0 to 1 within each image; 0 throughout where
+        nothing speaks for it.
 
         Args:
-            images: as the model sees them.
+            images: their pixels as the model sees them, uint8 (n, size, size).
             output: of the network: of two classes there is one, of the positive class.
             sign: -1 for what speaks against it.
         """
@@ -107,9 +107,9 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, images: 
     information.add_text("Disclaimer", DISCLAIMER)
     grad_cam = GradCam(model)
     read = chain.from_iterable(read_images([Path(path) for path in images["path"]], facts.images))
-    for name, row, image in zip(names, images.to_dict("records"), read, strict=True):
-        if isinstance(image, Unreadable):
-            raise DataError(image.problem)
+    for name, row, file in zip(names, images.to_dict("records"), read, strict=True):
+        if isinstance(file, Unreadable):
+            raise DataError(file.problem)
         predicted = row["predicted"]
         looked_for = chosen or (task.positive if task.is_binary else predicted)
         place = task.classes.index(looked_for)
@@ -121,7 +121,7 @@ def write_overlays(folder: Path, model: keras.Model, facts: ModelFacts, images: 
         else:
             output, sign = place, 1
             said = f"{looked_for} {row[f'probability {looked_for}']:.3f}, predicted {predicted}"
-        picture = overlay(image.image, grad_cam.heat(image.image[np.newaxis], output, sign)[0], [
+        picture = overlay(file.image, grad_cam.heat(file.image[np.newaxis], output, sign)[0], [
             said, *(f"warning: {warning}" for warning in row["warnings"]),
             f"bright: what speaks for {looked_for} (Grad-CAM)", "for research and teaching, not a medical device"])
         picture.save(folder / name, pnginfo=information)

@@ -26,14 +26,14 @@ class ImageFile:
     path: Path
     header: ImageHeader
     image: np.ndarray
-    """uint8 (size, size)."""
+    """As the model sees them, uint8 (size, size)."""
     sha256: str
     """Of the file, in hexadecimal."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that could not be read or is passed over."""
+    """A file that cannot be read, or is passed over."""
 
     path: Path
     problem: str
@@ -88,12 +88,12 @@ def _is(path: Path, question: Callable[[Path], bool]) -> bool:
 
 
 def read_images(paths: list[Path], settings: ImageSettings) -> Iterator[list[ImageFile | Unreadable]]:
-    """Read and prepare images as the model wants them, a batch at a time, in their order."""
+    """Read and prepare images for the model, a batch at a time, in their order."""
 
     def read(path: Path) -> ImageFile | Unreadable:
         try:
             return ImageFile(path, read_header(path), settings.prepare(read_grey(path)),
-                        hashlib.sha256(path.read_bytes()).hexdigest())
+                             hashlib.sha256(path.read_bytes()).hexdigest())
         except DataError as error:
             return Unreadable(path, str(error))
 

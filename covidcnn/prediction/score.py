@@ -36,7 +36,7 @@ class Predictions:
 
 
 def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path], skip_bad: bool = False,
-                  progress: Callable[[int, int], None] | None = None) -> Predictions:
+                   progress: Callable[[int, int], None] | None = None) -> Predictions:
     """Score image files and folders of them.
 
     Args:
@@ -54,16 +54,16 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
     measures: list[pd.DataFrame] = []
     unreadable: list[Unreadable] = []
     for batch in read_images(named, facts.images):
-        bad = [image for image in batch if isinstance(image, Unreadable)]
+        bad = [file for file in batch if isinstance(file, Unreadable)]
         if bad and not skip_bad:
             raise DataError(f"{bad[0].problem} (--skip-bad goes on without files that cannot be read)")
         unreadable += bad
-        if images := [image for image in batch if isinstance(image, ImageFile)]:
-            pixels = np.stack([image.image for image in images])
-            headers = pd.DataFrame([(image.header.width, image.header.height, image.header.mode) for image in images],
-                                   columns=["width", "height", "mode"], index=[str(image.path) for image in images])
+        if files := [file for file in batch if isinstance(file, ImageFile)]:
+            pixels = np.stack([file.image for file in files])
+            headers = pd.DataFrame([(file.header.width, file.header.height, file.header.mode) for file in files],
+                                   columns=["width", "height", "mode"], index=[str(file.path) for file in files])
             measures.append(measure(headers, pixels))
-            rows += _score(predictor, facts, images, pixels, measures[-1])
+            rows += _score(predictor, facts, files, pixels, measures[-1])
         if progress:
             progress(len(rows) + len(unreadable), len(named))
     if not rows:
@@ -72,23 +72,23 @@ def predict_images(predictor: Predictor, facts: ModelFacts, paths: Sequence[Path
     return Predictions(pd.DataFrame(rows), tuple(unreadable), tuple(passed_over), tuple(notes))
 
 
-def _score(predictor: Predictor, facts: ModelFacts, images: list[ImageFile], pixels: np.ndarray, measures: pd.DataFrame
+def _score(predictor: Predictor, facts: ModelFacts, files: list[ImageFile], pixels: np.ndarray, measures: pd.DataFrame
            ) -> list[dict[str, object]]:
     task = facts.task
     probabilities = predictor(pixels)
     predicted = task.predict(probabilities, facts.threshold)
     warnings = differences(measures, facts.appearance, facts.images.size)
-    known = facts.known_as(image.sha256 for image in images)
+    known = facts.known_as(file.sha256 for file in files)
     rows = []
-    for image, own, place, role, warning in zip(
-            images, probabilities.tolist(), predicted, known, warnings, strict=True):
+    for file, own, place, role, warning in zip(
+            files, probabilities.tolist(), predicted, known, warnings, strict=True):
         if role:
             warning.append(f"the model was {KNOWN_AS[role]} this very file")
-        if image.header.frames > 1:
-            warning.append(f"{image.header.frames} frames, only the first was scored")
+        if file.header.frames > 1:
+            warning.append(f"{file.header.frames} frames, only the first was scored")
         scores = ({"probability": own[1]} if task.is_binary else
                   {f"probability {name}": value for name, value in zip(task.classes, own, strict=True)})
         threshold = {"threshold": float(facts.threshold)} if task.is_binary else {}
-        rows.append({"path": str(image.path), **scores, "predicted": task.classes[place], **threshold,
+        rows.append({"path": str(file.path), **scores, "predicted": task.classes[place], **threshold,
                      "warnings": warning})
     return rows

@@ -31,16 +31,16 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
             scores = scores[scores["perturbation"] == ""]
         of_images = {*score_columns(), *epoch_columns(scores.columns)}
         settings = [column for column in scores.columns if column not in of_images]
-        # Older records are of the paper's.
+        # Older records name no classes: theirs are the paper's.
         task = Task(entry.get("classes", PNEUMONIA.classes))
-        for values, images in scores.groupby(settings, sort=False) if settings else [((), scores)]:
+        for values, of_training in scores.groupby(settings, sort=False) if settings else [((), scores)]:
             name = ", ".join(f"{setting} {value}" for setting, value in zip(settings, values, strict=True))
             splits = {str(split): {kind: sorted(own.loc[own["label"] == label, "score"])
                                    for kind, label in zip(("negative", "positive"), task.classes, strict=True)}
-                      for split, own in images.groupby("split", sort=False)}
+                      for split, own in of_training.groupby("split", sort=False)}
             choices.append({"set": entry["name"], "name": name or "all images", "classes": task.classes,
-                            "range": _span(images["score"]), "marks": _marks(images, entry["threshold"], task),
-                            "splits": splits})
+                            "range": _span(of_training["score"]),
+                            "marks": _marks(of_training, entry["threshold"], task), "splits": splits})
     return choices
 
 

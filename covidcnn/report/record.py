@@ -24,7 +24,7 @@ def entered(folder: Path, notebook: str) -> dict[str, list[dict[str, Any]]]:
     """What a notebook has entered, by kind: ``MADE`` and ``ACCESSES``; empty lists where that is nothing."""
     path = record_path(folder, notebook)
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    # By their name of before: no access is ever forgotten.
+    # Older records call them test openings: no access is ever forgotten.
     return {kind: found.get(kind, found.get("test openings", []) if kind == ACCESSES else [])
             for kind in (*MADE, ACCESSES)}
 

@@ -31,7 +31,7 @@ _COLUMNS = ["time", "scored", "arm", "precision"]
 
 
 def open_store(folder: Path) -> TrialStore:
-    """A store; beside a protocol it computes no test score that the protocol does not allow, and logs each."""
+    """A store. One beside a protocol computes no test score that the protocol does not allow, and logs each access."""
     store = TrialStore(folder)
     # Of a link, or of '.', where it leads.
     path = folder.resolve().parent / PROTOCOL
@@ -78,7 +78,7 @@ def permit(protocol: Protocol, store: TrialStore) -> None:
 
 def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
     """Raise a UserError unless rules, arms and selections are as they were when the first test image was scored, every
-    test score of the store was entered, and neither file is gone."""
+    test score of the store was entered in the access log, and neither file is gone."""
     frozen_path, log = (protocol.path.with_name(name) for name in (FROZEN, ACCESS_LOG))
     entered = set(read_access_log(protocol)["scored"])
     scored = {trial.key for trials in protocol.known_trials().values() for trial in trials or ()
@@ -140,7 +140,7 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
         if selected_variants(selection_table(protocol, name, store)) != entry["variants"]:
             raise UserError(f"{protocol.selections_path}: '{name}' is not what its trials select; "
                             f"remove the entry, then covidcnn evidence select {name}")
-    # The list first: another process that finds it empty and nothing frozen does the same once more.
+    # The log first: another process that finds it empty and nothing frozen does the same once more.
     with suppress(FileExistsError), protocol.path.with_name(ACCESS_LOG).open("x", encoding="utf-8") as file:
         file.write(",".join(_COLUMNS) + "\n")
     # Of two processes the first one's word stands.

@@ -26,8 +26,8 @@ _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 
 def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
-    """Score train (cross-validated by patient) and test images with both models into the store; as ``read_baseline``.
-    UserError if the protocol has no baseline, or test images may not be scored yet."""
+    """Score train (cross-validated by patient) and test images with both models into the store, and give the table
+    that ``read_baseline`` reads. UserError if the protocol has no baseline, or test images may not be scored yet."""
     if not protocol.has_baseline:
         raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))

@@ -100,8 +100,8 @@ class Condition:
 
     def values(self, metric: Metric, images: np.ndarray | None = None, at_validation_threshold: bool = False
                ) -> np.ndarray:
-        """A metric of every seed on the test images, or on those that ``images``, bool (test images,), marks: float
-        (seeds,)."""
+        """A metric of every seed, float (seeds,), on the test images; ``images``, bool (test images,), marks those that
+        count; None takes all."""
         return _measured(metric, self.images, self.scores(at_validation_threshold), images)
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:

@@ -69,9 +69,9 @@ class Protocol:
     has_baseline: bool = False
     """Whether the baseline (``covidcnn.study.baseline_scores``), which is no sweep, may be scored on test images."""
     task: Task = PNEUMONIA
-    """What the images are told apart by."""
+    """The classes to tell apart."""
     enough_seeds: int | None = None
-    """From how many seeds on an arm is complete, the first ones, each with all its trials; None: from all."""
+    """With how many of its first seeds an arm counts as complete, each with all its trials; None: with all seeds."""
 
     def arm(self, name: str) -> Arm:
         """The arm of that name; UserError if there is none."""
@@ -97,7 +97,7 @@ class Protocol:
         return self.sweep(name).trials(self.data, self.task)
 
     def known_trials(self) -> dict[str, list[Trial] | None]:
-        """The trials of each arm; None where they are not known, because the arm that selects has not."""
+        """The trials of each arm; None where they are not known, because what they take up is not selected yet."""
         chosen = self.selections()
         return {name: self.trials(name) if arm.selected_from in chosen or not arm.selected_from else None
                 for name, arm in self.arms.items()}

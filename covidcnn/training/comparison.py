@@ -50,9 +50,9 @@ def compare(train: Callable[[Recipe, int], Any], recipes: Mapping[str, Recipe], 
 
 
 def summaries(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, dict[str, float]]:
-    """``summary`` of each split of a training; simulated shifts of validation are no results of their own."""
+    """``summary`` of each split of a training; perturbed images are no results of their own."""
     as_they_are = scores[scores["perturbation"] == ""]
-    return {str(split): summary(images, task=task) for split, images in as_they_are.groupby("split")}
+    return {str(split): summary(own, task=task) for split, own in as_they_are.groupby("split")}
 
 
 def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> dict[str, float]:

@@ -130,8 +130,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The images of a training, decoded: with their ``role``, uint8 (images, size, size), and the places of their
-    classes, int (images,)."""
+    """The images of a training, decoded: ``table`` has a row an image, with its ``role``; ``pixels`` are uint8 (n,
+    size, size), and ``labels`` the places of their classes, int (n,)."""
 
     table: pd.DataFrame
     pixels: np.ndarray
@@ -221,7 +221,7 @@ def _fit_at_once(prepared: _Prepared, recipe: Recipe, options: ClassicalModel, s
 
 def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Sequence[str],
            epoch_scores: np.ndarray | None = None) -> pd.DataFrame:
-    """The table of scores, as ``Training`` has it; scores of epochs are float (epochs, images)."""
+    """The table of scores, as ``Training`` has it; ``epoch_scores`` are float (epochs, images)."""
     def table(chosen: np.ndarray, perturbation: str = "") -> pd.DataFrame:
         rows = prepared.table.iloc[chosen].assign(split=prepared.table["role"])
         return score_table(rows, predictor(prepared.pixels, chosen, perturbation), prepared.task, perturbation)

@@ -63,7 +63,7 @@ class Recipe(Checked):
     """Training and validation images together, drawn by patient; None takes all."""
     training_draw: Annotated[tuple[Annotated[int, Field(ge=2)], Annotated[float, Field(gt=0, lt=1)]],
                              Field(strict=False)] | None = None
-    """(images, share of NORMAL): so many training images, drawn by patient after validation was split off."""
+    """(number, share of NORMAL): so many training images, drawn by patient after validation was split off."""
     precision: Annotated[str, one_of(PRECISIONS, "precision")] = "auto"
     """'auto' takes bfloat16 where the machine has it."""
     score_every_epoch: Annotated[tuple[str, ...], Field(strict=False), some_of(ROLES, "role")] = ()

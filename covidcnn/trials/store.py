@@ -71,8 +71,8 @@ class TrialStore:
 
     folder: Path
     admit: Callable[[Trial], None] | None = None
-    """Called before a trial is computed; raises UserError where a protocol forbids it, and enters that it will score
-    test images: what is entered before cannot be thrown away without a trace."""
+    """Called before a trial is computed. It raises UserError where a protocol forbids the trial, and logs that test
+    images will be scored: what is logged beforehand cannot be thrown away without a trace."""
     keep_models: bool = False
     """Whether model files of what is trained from now on are kept, as those that ``covidcnn train`` leaves."""
 

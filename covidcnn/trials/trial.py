@@ -32,7 +32,7 @@ class Trial:
     Never in tuning."""
     version: int = RECIPE_VERSION
     task: Task = PNEUMONIA
-    """What the images are told apart by."""
+    """The classes to tell apart."""
 
     def __post_init__(self) -> None:
         if self.recipe.precision == "auto" or self.recipe.learning_rate is None:

@@ -62,11 +62,11 @@ def fetch_pneumoniamnist(target: Path, size: int, file: Path | None = None, unof
 
 
 def _pneumoniamnist_file(size: int) -> Remote:
-    name, images = pneumoniamnist.file_name(size), pneumoniamnist.folder_bytes(size)
+    name, unpacked = pneumoniamnist.file_name(size), pneumoniamnist.folder_bytes(size)
     return Remote(
         name=f"{name} of Zenodo", url=f"{pneumoniamnist.PAGE}/files/{name}?download=1", md5=pneumoniamnist.MD5[size],
         # Its arrays are compressed, and an image in the folder has a header beside its pixels.
-        largest=images, unpacked=images,
+        largest=unpacked, unpacked=unpacked,
         by_hand=f"download {name} from {pneumoniamnist.PAGE} with a browser, then covidcnn data fetch pneumoniamnist "
                 f"--size {size} --from {name}")
 

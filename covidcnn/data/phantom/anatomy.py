@@ -1,6 +1,6 @@
 """The shapes of one child's chest, in body coordinates.
 
-x runs to the image right (the patient's left) and y downwards; the unit is half the width of the rib
+x runs to the right of the image, which is the patient's left, and y downwards. The unit is half the width of the rib
 cage at its base, and (0, 0) lies in the midline at the height of the lung apices.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEFT, RIGHT = 1, -1
-"""The patient's sides as the sign of x: the right lung is on the image left."""
+"""The patient's sides as the sign of x: the right lung is on the left of the image."""
 
 
 @dataclass(frozen=True)

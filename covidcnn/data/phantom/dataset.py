@@ -28,14 +28,14 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
         workers: processes that draw, by default one a core; the images do not depend on it.
         progress: called with the number of images written so far.
     """
-    images = plan_images(counts, seed)
+    plans = plan_images(counts, seed)
     with replacing_folder(folder) as draft:
-        for image in images:
-            (draft / image.path).parent.mkdir(parents=True, exist_ok=True)
+        for plan in plans:
+            (draft / plan.path).parent.mkdir(parents=True, exist_ok=True)
         # joblib's workers do not import the caller's main module: this works from a notebook, a script without a main
         # guard, and a program read from standard input.
         drawn = Parallel(workers or os.cpu_count() or 1, return_as="generator")(
-            delayed(_write_image)(draft, image) for image in images)
+            delayed(_write_image)(draft, plan) for plan in plans)
         for done, _ in enumerate(drawn, start=1):
             if progress:
                 progress(done)
@@ -43,8 +43,8 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
         (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_image(draft: Path, image: ImagePlan) -> None:
+def _write_image(draft: Path, plan: ImagePlan) -> None:
     cv2.setNumThreads(1)
-    encoded = cv2.imencode(".jpeg", draw_image(image), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    encoded = cv2.imencode(".jpeg", draw_image(plan), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
     # Not cv2.imwrite, which returns False where a disk is full and fails on names beyond ASCII.
-    (draft / image.path).write_bytes(encoded.tobytes())
+    (draft / plan.path).write_bytes(encoded.tobytes())

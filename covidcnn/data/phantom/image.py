@@ -112,7 +112,7 @@ def _add_markings(grey: np.ndarray, view: View, rng: np.random.Generator) -> Non
 def _side_marker(letters: np.ndarray, rng: np.random.Generator) -> None:
     height, width = letters.shape
     letter = "L" if rng.random() < 0.15 else "R"
-    # The letter stands on the patient's own side: R on the image left.
+    # The letter stands on the patient's own side: R on the left of the image.
     column = rng.uniform(0.02, 0.12) if letter == "R" else rng.uniform(0.86, 0.94)
     corner = int(column * width), int(rng.uniform(0.08, 0.35) * height)
     font, size = _FONTS[int(rng.integers(len(_FONTS)))], width / 512 * rng.uniform(0.55, 1.0)

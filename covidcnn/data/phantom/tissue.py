@@ -83,11 +83,11 @@ def heart_shadow(chest: Chest) -> np.ndarray:
     # A deep breath draws the heart long and narrow.
     width, middle = patient.heart_width - 0.2 * view.breath, patient.mediastinum
     top = base - 2 * patient.heart_height
-    # Image right, downwards: great vessels, aortic knob, waist of the heart, left ventricle, apex.
+    # On the right of the image, downwards: great vessels, aortic knob, waist of the heart, left ventricle, apex.
     left = _half_width(y, top, base, [
         (-0.30, middle), (0.02, middle + 0.06), (0.20, middle + 0.06), (0.50, 0.28 + 0.35 * width),
         (0.78, 0.18 + width), (0.92, 0.19 + width), (1.10, 0.08 + width)])
-    # Image left: superior vena cava, right atrium.
+    # On the left of the image: superior vena cava, right atrium.
     right = _half_width(y, top, base, [
         (-0.30, middle - 0.03), (0.30, middle - 0.01), (0.62, 0.10 + 0.36 * width),
         (0.80, 0.10 + 0.42 * width), (1.05, 0.06 + 0.36 * width)])

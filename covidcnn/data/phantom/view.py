@@ -21,7 +21,7 @@ class View:
     tilt: float
     """Rotation in the plane of the image, radians."""
     turn: float
-    """Rotation of the chest about its long axis: shift of the heart, in body units, to the image right."""
+    """Rotation of the chest about its long axis: shift of the heart, in body units, to the right of the image."""
     breath: float
     """Body units by which the diaphragm stands lower than at a middling breath."""
     arms: tuple[float, float]
