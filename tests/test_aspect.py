@@ -10,8 +10,8 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.data.index import content_hash
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.scores import score_columns
-from covidcnn.paper import aspect_tables
 from covidcnn.paper import natural_experiment as aspect
+from covidcnn.paper import natural_experiment_tables as aspect_tables
 from covidcnn.training.result import Training
 
 

@@ -129,3 +129,14 @@ def test_brackets_in_the_name_of_a_store_are_no_markup(paper, tiny_tree, run):
     (paper / "store").rename(paper.parent / "a[bold]b")
     code, out, _ = run("trials", paper.parent / "a[bold]b")
     assert (code, "2 trials of" in out, "a[bold]b" in "".join(out.split())) == (0, True, True)
+
+
+def test_store_of_a_study_is_packed_and_unpacked_again(paper, tiny_tree, run):
+    assert run("evidence", "complete", "--data", tiny_tree)[0] == 0
+    before = {path.name: path.read_bytes() for path in (paper / "store" / "trials").iterdir()}
+    code, _, err = run("evidence", "pack")
+    assert (code, "6 trials" in err) == (0, True)
+    assert not [*(paper / "store" / "trials").iterdir()]
+    assert run("evidence", "status")[0] == 0
+    assert run("evidence", "unpack")[0] == 0
+    assert {path.name: path.read_bytes() for path in (paper / "store" / "trials").iterdir()} == before

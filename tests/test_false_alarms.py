@@ -20,7 +20,8 @@ from covidcnn.study.ledger import read_ledger
 
 pytestmark = pytest.mark.slow
 
-FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure"}
+FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure",
+           "stretches"}
 
 
 @pytest.fixture
@@ -89,9 +90,9 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     assert f"Arm 4b-shares: {4 * len(SEEDS) - 1} of {4 * len(SEEDS)} trainings are finished" in said
     assert "waits for the others" in said
     # What is measured on the images at hand waits for nothing.
-    assert [path.stem for path in (out / "figures").rglob("*.png")] == ["framing"]
+    assert {path.stem for path in (out / "figures").rglob("*.png")} == {"framing", "stretches"}
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {
-        "suspects", "verdicts", "framing", "aspect_responses", "aspect_contrasts"}
+        "suspects", "verdicts", "framing", "stretches", "aspect_responses", "aspect_contrasts"}
 
 
 def test_by_share_joins_medians_beside_their_share():

@@ -197,10 +197,10 @@ def test_ctrl_c_is_no_traceback_and_what_has_come_is_kept(zenodo, tmp_path, run,
 def test_killed_fetch_holds_the_folder_until_then_and_goes_on_after(zenodo, tmp_path, refused):
     zenodo.stalls_after = 8000
     target = tmp_path / "here" / "mnist"
-    code = (f"from covidcnn.data import pneumoniamnist as p; from covidcnn.data.fetch import transfer, sources; "
+    code = (f"from covidcnn.data import pneumoniamnist as p; from covidcnn.data.fetch import downloads, transfer; "
             f"from pathlib import Path; p.PAGE, transfer._CHUNK = {zenodo.address!r}, 1000; "
             f"p.COUNTS, p.MD5 = {pneumoniamnist.COUNTS!r}, {pneumoniamnist.MD5!r}; "
-            f"sources.fetch_pneumoniamnist(Path({str(target)!r}), 28)")
+            f"downloads.fetch_pneumoniamnist(Path({str(target)!r}), 28)")
     partial = tmp_path / "here" / ".mnist.part"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)})
     try:

@@ -29,8 +29,9 @@ for _group, _commands in (
            report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist)),
-    (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.baseline, evidence.ledger,
-                    evidence.numbers, evidence.complete, evidence.framing, evidence.aspect)),
+    (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
+                    evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete, evidence.framing,
+                    evidence.aspect)),
 ):
     for _command in _commands:
         _group.command()(_command)

@@ -55,7 +55,7 @@ def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:
     found = (f"another verdict or number for {', '.join(others)}" if others else
              "the same verdicts, values, intervals and seeds")
     return ("This study is closed. [frozen.json](frozen.json) records its rules, arms, choices and code as they were "
-            "before the first test score. When the verdicts were known, `evidence/claims.py` and `evidence/ledger.py` "
+            "before the first test score. When the verdicts were known, the files of claims and ledger "
             "were changed, in words and links. Code is no longer compared file by file, but by what it gives: "
             f"[what the frozen code gave]({FROZEN_CLAIMS}) on the same trials, held against this ledger, are {found}. "
             "What was said too strongly is [corrected below](#corrections).")

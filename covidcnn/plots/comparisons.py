@@ -161,8 +161,8 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for split, colour, marker in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
         own = named[named["split"] == split]
         height = own[own["axis"] == "height"].sort_values("factor")
-        ax.errorbar(height["factor"], height["specificity"], yerr=[height["high"] - height["false alarms"],
-                                                                   height["false alarms"] - height["low"]],
+        ax.errorbar(height["factor"], height["specificity"], yerr=np.maximum(
+            0, [height["high"] - height["false alarms"], height["false alarms"] - height["low"]]),
                     fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
         for axis, words, cross in (("width", "width", "x"), ("size", "both", "+")):
             others = own[own["axis"] == axis]

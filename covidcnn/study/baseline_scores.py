@@ -64,7 +64,9 @@ def read_baseline(store: Path) -> pd.DataFrame | None:
 
 def read_sizes(store: Path) -> pd.DataFrame | None:
     """As ``compute_sizes`` left it, or None; raises as ``read_baseline``."""
-    return _read(store / _SIZES)
+    found = _read(store / _SIZES)
+    # As the stored file of the first study has it.
+    return None if found is None else found.rename(columns={"films": "images"})
 
 
 def _read(path: Path) -> pd.DataFrame | None:

@@ -114,7 +114,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_sentence(table: pd.DataFrame) -> str:
-    """The summary in words, as the README has it: '57 claims of the paper: 9 reproduced, ...'."""
+    """The summary in words, as the README has it: 'N claims of the paper: M reproduced, ...'."""
     others = {CONTRADICTION: "contradicted by the paper itself or its data",
               NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]

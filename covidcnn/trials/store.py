@@ -127,6 +127,7 @@ class TrialStore:
             history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
             diverged, facts, digest = value["diverged"], value["facts"], value["scores sha256"]
             seconds_of(facts)
+            text = packed[f"scores/{key}.csv"] if digest and from_pack else b""
             if trial.key != key:
                 raise ValueError("its name is not that of its trial, or what a name such as an augmentation's stands "
                                  "for has changed since; if it is from another version of covidcnn, leave it and "
@@ -134,7 +135,6 @@ class TrialStore:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
             raise DataError(f"{path}: damaged or not of this version ({error}); remove it and the trial is run again"
                             .replace("\n", " ")) from error
-        text = packed[f"scores/{key}.csv"] if digest and from_pack else b""
         if digest and not from_pack:
             try:
                 compressed = scores_path.read_bytes()
