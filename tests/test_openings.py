@@ -209,11 +209,11 @@ def test_test_score_that_was_not_entered_is_found(protocol, store, refused):
     log = protocol.path.with_name("openings.csv")
     lines = log.read_text().splitlines(keepends=True)
     log.write_text(lines[0])
-    with refused(log, "is not in the list"):
+    with refused(log, "is not in the log"):
         require_as_frozen(protocol, store)
     for name in ("openings.csv", "frozen.json"):
         protocol.path.with_name(name).unlink()
-    with refused(log, "is not in the list"):
+    with refused(log, "is not in the log"):
         permit(protocol, store)
     assert not protocol.path.with_name("frozen.json").exists()
 

@@ -84,8 +84,8 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
     scored = {trial.key for trials in protocol.known_trials().values() for trial in trials or ()
               if trial.score_test and store.is_finished(trial) and store.has_scores(trial)}
     if scored - entered:
-        raise UserError(f"{log}: trial {min(scored - entered)} of the store has test scores and is not in the list; "
-                        "bring the list back as it was, or take the trial out of the store")
+        raise UserError(f"{log}: trial {min(scored - entered)} of the store has test scores and is not in the log; "
+                        "bring the log back as it was, or take the trial out of the store")
     if not frozen_path.is_file():
         if entered:
             raise UserError(f"{frozen_path}: gone, though test images were scored; bring it back as it was")
