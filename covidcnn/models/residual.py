@@ -39,7 +39,10 @@ class ResidualCnn(Checked):
 
         features = layers.ReLU(name="relu_0")(convolution(images, 0, "stem", self.widths[0], 3, 1))
         for stage, kernels in enumerate(self.widths, start=1):
-            shortcut = convolution(features, stage, "shortcut", kernels, 1, 2)
+            # Every second place first: of a convolution of 1 x 1 with stride 2, oneDNN's gradient is wrong, and another
+            # each time, where it has fewer than 8 input channels (TensorFlow 2.21).
+            every_second = layers.MaxPooling2D(1, strides=2, name=f"every_second_{stage}")(features)
+            shortcut = convolution(every_second, stage, "shortcut", kernels, 1, 1)
             first = layers.ReLU(name=f"relu_{stage}_first")(convolution(features, stage, "first", kernels, 3, 2))
             second = convolution(first, stage, "second", kernels, 3, 1)
             features = layers.ReLU(name=f"relu_{stage}")(layers.Add(name=f"sum_{stage}")([shortcut, second]))
