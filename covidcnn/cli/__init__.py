@@ -30,8 +30,7 @@ for _group, _commands in (
     (data_app, (data.check, data.resize, data.phantom)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
-                    evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete, evidence.framing,
-                    evidence.aspect)),
+                    evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete)),
 ):
     for _command in _commands:
         _group.command()(_command)
