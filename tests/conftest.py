@@ -32,7 +32,7 @@ matplotlib.use("agg")
 DATA_VARIABLE = "COVIDCNN_TEST_DATA"
 SHARED = Path(os.environ.get(DATA_VARIABLE) or Path(__file__).resolve().parents[2] / "shared" / "data").absolute()
 """Holds chest_xray_224, which ``covidcnn data resize`` makes, and what else there is of chest_xray_originals,
-chest_xray_aspect_320 and pneumoniamnist_28."""
+chest_xray_aspect_320 (``reports/aspect/experiment.py images``) and pneumoniamnist_28."""
 
 TINY_COUNTS = {"train": (24, 40), "val": (4, 4), "test": (12, 20)}
 """Images of NORMAL and of PNEUMONIA in each split."""

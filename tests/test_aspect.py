@@ -244,7 +244,7 @@ def test_other_images_are_refused(tiny_tree, run, name):
 def test_images_without_the_sizes_of_their_originals_are_refused(small_tree, refused, content):
     if content is not None:
         (small_tree / "manifest.csv").write_text(content)
-    with refused(small_tree / "manifest.csv", error=DataError):
+    with refused(small_tree / "manifest.csv", "experiment.py images", error=DataError):
         trainings.measured_images(open_dataset(small_tree))
 
 

@@ -2,9 +2,10 @@
 
 Trains on subsets of training images whose original sizes are known, and judges on the other half of their patients; no
 image of the published val or test folder has a part in it. ``design.yaml`` says what, and what each hypothesis
-predicts. ``trainings.py`` chooses those of each training, with
+predicts. The images are made by ``small_images.py``; ``trainings.py`` chooses those of each training, with
 ``matching.py``; ``contrasts.py`` measures and judges. Beside it ``framing.py`` registers chests. The commands are here:
 
+    python reports/aspect/experiment.py images chest_xray chest_xray_aspect_320
     python reports/aspect/experiment.py run --data chest_xray_aspect_320 [--shard 1/2] [--dry-run]
     python reports/aspect/experiment.py tables --data chest_xray_aspect_320
     python reports/aspect/experiment.py framing --data chest_xray_224
@@ -19,16 +20,17 @@ import pandas as pd
 import typer
 from contrasts import contrast_table, group_table, groups, response_table, verdict
 from framing import averages_table, distribution, reference_image
+from small_images import LONGER_SIDE, read_sample, write_small_images
 from trainings import DESIGN, Design, facts, measured_images, planned, read_design
 
 from covidcnn.cli import main
-from covidcnn.cli.common import open_data, say
+from covidcnn.cli.common import open_data, progress_bar, say
 from covidcnn.data.cache import load_images
-from covidcnn.data.dataset import DataSet
+from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
 from covidcnn.evaluation.framing import align_each
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.paths import replacing
+from covidcnn.paths import replacing, require_new_folder
 from covidcnn.study.protocol import read_study
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import shard as shard_of
@@ -98,6 +100,26 @@ DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=(
     "The images that the command is about. Without it: the folder that COVIDCNN_DATA names."))]
 
 
+@app.command("images")
+def make_images(
+    originals: Annotated[Path, typer.Argument(help="The published images at their own sizes.")],
+    target: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Make the images that the design is about, chest_xray_aspect_320, from the published ones."""
+    require_new_folder(target)
+    sample = read_sample()
+    with progress_bar("resizing images") as progress:
+        write_small_images(originals, target, sample, progress)
+    print(f"{len(sample)} images of at most {LONGER_SIDE} px: {target}")
+    with progress_bar("reading the copy") as progress:
+        is_designs = open_dataset(target, progress=progress).content_hash == read_design().data
+    if is_designs:
+        print("byte for byte those of the design")
+    else:
+        say("warning: they are not byte for byte those of the design, and will be refused; start from the files that "
+            "'covidcnn data fetch chest-xray' brings, in an environment of requirements.lock")
+
+
 @app.command()
 def run(
     data: DataOption = None,
@@ -107,14 +129,14 @@ def run(
 ) -> None:
     """Run what the store still lacks."""
     design, store = read_design(), TrialStore(FOLDER / ("dry" if dry_run else "store"))
-    run_design(design, _open(data, design.data, DESIGN), store, shard, dry_run, say)
+    run_design(design, _open(data, design.data, DESIGN, "experiment.py images"), store, shard, dry_run, say)
 
 
 @app.command()
 def tables(data: DataOption = None) -> None:
     """Make the tables from the finished store, and say what the verdict is."""
     design = read_design()
-    dataset = _open(data, design.data, DESIGN)
+    dataset = _open(data, design.data, DESIGN, "experiment.py images")
     print(f"hypothesis A: {write_tables(design, dataset, TrialStore(FOLDER / 'store'), FOLDER)}")
 
 
@@ -122,18 +144,20 @@ def tables(data: DataOption = None) -> None:
 def framing(data: DataOption = None) -> None:
     """Measure how chests stand in the frame, by registration of the published images at 224 px."""
     protocol = read_study("paper")
-    dataset = _open(data, protocol.data, protocol.path)
+    dataset = _open(data, protocol.data, protocol.path, "covidcnn data resize")
     images, pixels = dataset.images, load_images(dataset.root, dataset.images, ImageSettings(96))
     _write(FOLDER / "framing_averages.csv", averages_table(images, pixels), "%.4f")
     _write(FOLDER / "framing_images.csv", distribution(images, align_each(pixels, reference_image(images, pixels))),
            "%.4f")
 
 
-def _open(data: Path | None, content: str, about: Path) -> DataSet:
-    """Open the images of that content hash, which the file ``about`` gives; UserError if they are others."""
+def _open(data: Path | None, content: str, about: Path, makes: str) -> DataSet:
+    """Open the images of that content hash, which the file ``about`` gives; UserError if they are others, with the
+    command that ``makes`` them."""
     dataset = open_data(data)
     if dataset.content_hash != content:
-        raise UserError(f"{dataset.root}: not the images that {about} is about; give them with --data")
+        raise UserError(f"{dataset.root}: not the images that {about} is about; give them with --data ('{makes}' makes "
+                        "them of the published ones)")
     return dataset
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from matching import matched_pairs
+from small_images import MANIFEST
 
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.index import content_hash
@@ -24,7 +25,6 @@ from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
 DESIGN = Path(__file__).resolve().with_name("design.yaml")
-MANIFEST = "manifest.csv"
 SAMPLE = "random 30 %"
 """Of the manifest's column ``sample``: the images that no hand has picked."""
 
@@ -79,8 +79,8 @@ def measured_images(dataset: DataSet) -> pd.DataFrame:
         known = manifest[(manifest["sample"] == SAMPLE) & (manifest["split"] == "train")]
         images = dataset.images.merge(known[["path", "original_width", "original_height"]], on="path")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{dataset.root / MANIFEST}: no table of the originals' sizes ({error}); give "
-                        "chest_xray_aspect_320 as it is") from error
+        raise DataError(f"{dataset.root / MANIFEST}: no table of the originals' sizes ({error}); make the images anew: "
+                        "experiment.py images") from error
     images["aspect"] = np.log(images["original_width"] / images["original_height"])
     images["area"] = np.log(images["original_width"] * images["original_height"])
     images["sharpness"] = [_sharpness(read_grey(dataset.root / path)) for path in images["path"]]
