@@ -99,8 +99,11 @@ def require_writable(path: Path) -> None:
             tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())).close()
 
 
-def require_new_folder(path: Path) -> None:
-    """Make sure that nothing would be overwritten: a UserError if ``path`` is there and not an empty folder."""
+def require_new_folder(path: Path, copied: Path | None = None) -> None:
+    """Make sure that nothing would be overwritten or mixed with what it is a copy of: a UserError if ``path`` is there
+    and not an empty folder, or lies in the folder ``copied``."""
+    if copied and path.resolve().is_relative_to(copied.resolve()):
+        raise UserError(f"{path}: lies among the images that are copied; choose a folder outside {copied}")
     try:
         taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:

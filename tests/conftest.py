@@ -31,8 +31,8 @@ matplotlib.use("agg")
 
 DATA_VARIABLE = "COVIDCNN_TEST_DATA"
 SHARED = Path(os.environ.get(DATA_VARIABLE) or Path(__file__).resolve().parents[2] / "shared" / "data").absolute()
-"""Holds chest_xray_224, which ``covidcnn data resize`` makes, and what else there is of chest_xray_originals and
-pneumoniamnist_28."""
+"""Holds chest_xray_224, which ``covidcnn data resize`` makes, and what else there is of chest_xray_originals,
+chest_xray_aspect_320 (``reports/aspect/experiment.py images``) and pneumoniamnist_28."""
 
 TINY_COUNTS = {"train": (24, 40), "val": (4, 4), "test": (12, 20)}
 """Images of NORMAL and of PNEUMONIA in each split."""
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need published images, a browser or a whole report by what they ask for."""
     for item in items:
         asked = set(item.fixturenames)
-        if asked & {"shared_images", "shared_originals", "shared_mnist", "published"}:
+        if asked & {"shared_images", "shared_originals", "shared_aspect", "shared_mnist", "published"}:
             item.add_marker("data")
         if "browser" in asked:
             item.add_marker("browser")
@@ -155,10 +155,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: ``run('train', ...)`` gives (exit code, stdout, stderr), what libraries
-    write past Python too."""
+    write past Python too; ``main`` may be that of a script."""
     from covidcnn.cli import main
 
-    def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+    def call(*arguments: object, stdin: bytes = b"", main: Callable[[], None] = main) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["covidcnn", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfd.readouterr()
@@ -190,6 +190,12 @@ def shared_images() -> Path:
 def shared_originals() -> Path:
     """56 published training images in their original files."""
     return _shared("chest_xray_originals")
+
+
+@pytest.fixture(scope="session")
+def shared_aspect() -> Path:
+    """1,655 published images with their aspect ratio kept."""
+    return _shared("chest_xray_aspect_320")
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,26 @@
 """The natural experiment inside train: who is trained on, who is judged, and what the verdict makes of scores."""
 
+import re
+from functools import partial
+
+import contrasts
+import experiment
 import numpy as np
 import pandas as pd
 import pytest
+import trainings
 from conftest import make_tree
 
 from covidcnn.augment import warp
+from covidcnn.cli import main
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.index import content_hash
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.scores import score_columns
-from covidcnn.paper import natural_experiment as aspect
-from covidcnn.paper import natural_experiment_tables as aspect_tables
 from covidcnn.training.result import Training
+from covidcnn.trials.store import TrialStore
+
+command = partial(main, experiment.app, "experiment.py")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +37,8 @@ def images() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def design() -> aspect.Design:
-    return aspect.read_design()
+def design() -> trainings.Design:
+    return trainings.read_design()
 
 
 def test_design_is_what_was_laid_down(design):
@@ -45,23 +53,23 @@ def test_design_is_what_was_laid_down(design):
 
 def test_halves_share_no_patient_and_are_exchanged(images):
     for replicate in (0, 1, 4):
-        learns = aspect.learns(images, replicate)
+        learns = trainings.learns(images, replicate)
         assert 0.4 < learns.mean() < 0.6
         assert not set(images.loc[learns, "patient"]) & set(images.loc[~learns, "patient"])
-        judged = aspect.judged_images(images, replicate)
+        judged = trainings.judged_images(images, replicate)
         assert not set(judged["patient"]) & set(images.loc[learns, "patient"])
         assert judged["label"].value_counts().nunique() == 1
-    assert (aspect.learns(images, 2) == ~aspect.learns(images, 3)).all()
-    assert (aspect.learns(images, 0) != aspect.learns(images, 2)).any()
+    assert (trainings.learns(images, 2) == ~trainings.learns(images, 3)).all()
+    assert (trainings.learns(images, 0) != trainings.learns(images, 2)).any()
 
 
 def test_arms_differ_in_what_they_are_to_differ_in(images, design):
     gap = {}
     for name in ("unmatched", "aspect", "area"):
-        chosen = aspect.training_images(images, design.arms[name], 0, 60)
+        chosen = trainings.training_images(images, design.arms[name], 0, 60)
         assert chosen["label"].value_counts().to_dict() == {"NORMAL": 60, "PNEUMONIA": 60}
         assert chosen["path"].is_unique
-        assert aspect.learns(images, 0)[chosen.index].all()
+        assert trainings.learns(images, 0)[chosen.index].all()
         gap[name] = chosen.groupby("label")[["aspect", "area"]].mean().diff().iloc[-1]
     assert abs(gap["aspect"]["aspect"]) < 0.02
     assert gap["area"]["aspect"] > 0.14
@@ -70,14 +78,14 @@ def test_arms_differ_in_what_they_are_to_differ_in(images, design):
 
 def test_too_few_pairs(images, design):
     with pytest.raises(DataError, match="widen the calipers"):
-        aspect.training_images(images, design.arms["aspect"], 0, 125)
+        trainings.training_images(images, design.arms["aspect"], 0, 125)
 
 
 def test_cropped_to_one_aspect():
     wide, tall = np.arange(100 * 200).reshape(100, 200) % 251, np.arange(200 * 100).reshape(200, 100) % 251
-    assert aspect.cropped(wide, 1.36).shape == (100, 136)
-    assert aspect.cropped(tall, 1.36).shape == (74, 100)
-    assert (aspect.cropped(wide, 1.0) == wide[:, 50:150]).all()
+    assert trainings.cropped(wide, 1.36).shape == (100, 136)
+    assert trainings.cropped(tall, 1.36).shape == (74, 100)
+    assert (trainings.cropped(wide, 1.0) == wide[:, 50:150]).all()
 
 
 def scores(effect: float, width: float = 0.0, replicates: int = 6, images: int = 200) -> list[pd.DataFrame]:
@@ -101,32 +109,32 @@ def scores(effect: float, width: float = 0.0, replicates: int = 6, images: int =
 def test_response_is_the_difference_of_alarms_at_an_operating_point_of_its_own():
     tables = {"a": scores(1.0, width=-0.5)}
     # P(z > 1.28 - 1) - P(z > 1.28 + 1) of a standard normal: 0.390 - 0.011; along the width, 0.5: -(0.217 - 0.037).
-    found = aspect_tables.contrast([(1, "a", aspect_tables.response("height"))], tables)
+    found = contrasts.contrast([(1, "a", contrasts.response("height"))], tables)
     assert found.mean == pytest.approx(0.379, abs=0.04)
     assert found.low < found.mean < found.high
     assert found.patient_error > 0
     assert found.seeds == 6
-    across = aspect_tables.contrast([(1, "a", aspect_tables.response("width"))], tables)
+    across = contrasts.contrast([(1, "a", contrasts.response("width"))], tables)
     assert across.mean == pytest.approx(-0.180, abs=0.04)
     # A training whose scores all lie higher has the same.
     higher = {"a": [table.assign(score=table["score"] ** 0.3) for table in tables["a"]]}
-    again = aspect_tables.contrast([(1, "a", aspect_tables.response("height"))], higher)
+    again = contrasts.contrast([(1, "a", contrasts.response("height"))], higher)
     assert again.mean == pytest.approx(found.mean)
 
 
 def test_alarm_rate_of_a_group():
     tables = {"a": scores(1.0)}
     everyone = [f"NORMAL/{place}" for place in range(200)]
-    of_all = aspect_tables.contrast([(1, "a", aspect_tables.alarm_rate(everyone))], tables)
+    of_all = contrasts.contrast([(1, "a", contrasts.alarm_rate(everyone))], tables)
     assert of_all.mean == pytest.approx(0.1, abs=0.005)
     ill = [f"PNEUMONIA/{place}" for place in range(200)]
-    assert aspect_tables.contrast([(1, "a", aspect_tables.alarm_rate(ill))], tables).mean > 0.98
+    assert contrasts.contrast([(1, "a", contrasts.alarm_rate(ill))], tables).mean > 0.98
 
 
 @pytest.mark.parametrize(("unmatched", "matched", "expected"), [
     (1.0, 0.1, "supported"), (1.0, 1.0, "refuted"), (0.0, 0.0, "open"), (1.0, 0.48, "open")])
 def test_verdict(unmatched, matched, expected):
-    assert aspect_tables.verdict({"unmatched": scores(unmatched), "aspect": scores(matched)}) == expected
+    assert contrasts.verdict({"unmatched": scores(unmatched), "aspect": scores(matched)}) == expected
 
 
 def chance(dataset, trial, folder, report):
@@ -141,7 +149,7 @@ def chance(dataset, trial, folder, report):
     return Training(None, history, rows[score_columns()], interrupted=False)
 
 
-def test_plan_and_dry_run(tmp_path, monkeypatch):
+def test_plan_and_dry_run(tmp_path, monkeypatch, run):
     """Of a small folder with a manifest: pairs, roles and keys, and a dry run that scores no judged image."""
     dataset = open_dataset(make_tree(tmp_path / "data", {"train": (60, 80), "val": (2, 2), "test": (2, 2)},
                                      size=(48, 40)))
@@ -150,15 +158,15 @@ def test_plan_and_dry_run(tmp_path, monkeypatch):
     manifest = pd.DataFrame({
         "split": own["split"], "class": own["label"], "file": own["path"].str.rsplit("/", n=1).str[1],
         "original_width": generator.integers(900, 1500, len(own)), "original_height": 1000,
-        "sample": np.where(np.arange(len(own)) % 9 == 0, "other", aspect.SAMPLE)})
+        "sample": np.where(np.arange(len(own)) % 9 == 0, "other", trainings.SAMPLE)})
     manifest.to_csv(dataset.root / "manifest.csv", index=False)
-    measured = aspect.measured_images(dataset)
+    measured = trainings.measured_images(dataset)
     assert set(measured["split"]) == {"train"}
-    assert len(measured) == ((manifest["sample"] == aspect.SAMPLE) & (manifest["split"] == "train")).sum()
+    assert len(measured) == ((manifest["sample"] == trainings.SAMPLE) & (manifest["split"] == "train")).sum()
     width = manifest.set_index(own["path"])["original_width"]
     assert measured["aspect"].to_numpy() == pytest.approx(np.log(width[measured["path"]] / 1000).to_numpy())
 
-    shared = aspect.read_design().arms["unmatched"].sweep.recipes[0]
+    shared = trainings.read_design().arms["unmatched"].sweep.recipes[0]
     path = tmp_path / "design.yaml"
     path.write_text(f"""
 data: {dataset.content_hash}
@@ -170,8 +178,8 @@ arms:
   aspect: {{question: two, seeds: [0, 1], match: {{aspect: 0.3}}}}
   cropped: {{question: three, seeds: [0], common_aspect: 1.0}}
 """)
-    design = aspect.read_design(path)
-    plan = list(aspect.planned(design, dataset, measured))
+    design = trainings.read_design(path)
+    plan = list(trainings.planned(design, dataset, measured))
     assert [(name, trial.seed) for name, trial, _ in plan] == [
         ("unmatched", 0), ("aspect", 0), ("cropped", 0), ("unmatched", 1), ("aspect", 1)]
     assert len({trial.key for _, trial, _ in plan}) == 5
@@ -183,23 +191,28 @@ arms:
     assert judged[0] == judged[1] == judged[2] != judged[3]
 
     monkeypatch.setattr("covidcnn.trials.store.train_trial", chance)
-    monkeypatch.setattr(aspect, "DESIGN", path)
-    monkeypatch.setattr(aspect.read_design, "__defaults__", (path,))
-    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "dry"), dry_run=True)
-    results, problems = aspect.TrialStore(tmp_path / "dry").read_all()
+    monkeypatch.setattr(experiment, "FOLDER", tmp_path)
+    monkeypatch.setattr(experiment, "read_design", lambda: design)
+    code, out, err = run("run", "--data", dataset.root, "--dry-run", main=command)
+    assert (code, out) == (0, "")
+    assert "cropped, replicate 0: " in err
+    results, problems = TrialStore(tmp_path / "dry").read_all()
     assert (len(results), problems) == (3, [])
     for result in results:
         assert set(result.scores["split"]) == {"validation"}
         assert len(result.history) == 1
     with pytest.raises(DataError):
-        aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "dry"))
-    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "store"), "1/2")
-    aspect.run_design(dataset, aspect.TrialStore(tmp_path / "store"), "2/2")
-    found = aspect.read_scores(design, dataset, measured, aspect.TrialStore(tmp_path / "store"))
+        experiment.read_scores(design, dataset, measured, TrialStore(tmp_path / "dry"))
+    assert run("run", "--data", dataset.root, "--shard", "1/2", main=command)[0] == 0
+    code, out, err = run("tables", "--data", dataset.root, main=command)
+    assert (code, out) == (2, "")
+    assert re.search(r"^experiment.py: .*store: [1-4] trainings are not finished", err, re.MULTILINE)
+    assert run("run", "--data", dataset.root, "--shard", "2/2", main=command)[0] == 0
+    found = experiment.read_scores(design, dataset, measured, TrialStore(tmp_path / "store"))
     assert [len(tables) for tables in found.values()] == [2, 2, 1]
-    assert aspect_tables.verdict(found) in ("supported", "refuted", "open")
+    assert contrasts.verdict(found) in ("supported", "refuted", "open")
     of_two = {arm: tables for arm, tables in found.items() if len(tables) > 1}
-    table = aspect_tables.response_table(of_two).set_index(["arm", "measure"])
+    table = contrasts.response_table(of_two).set_index(["arm", "measure"])
     assert set(table.index.get_level_values("arm")) == {"unmatched", "aspect"}
 
 
@@ -211,7 +224,7 @@ def test_groups_are_of_normal_images_by_aspect_and_by_registered_height(tmp_path
     chest = np.zeros((32, 32), np.uint8)
     chest[8:24, 6:26] = 200
     pixels = np.stack([warp(chest, height=1 / generator.uniform(0.9, 1.1)) for _ in range(len(images))])
-    found = aspect_tables.groups(images, pixels)
+    found = contrasts.groups(images, pixels)
     normal = set(images.loc[images["label"] == "NORMAL", "path"])
     assert set(found["wide"]) | set(found["narrow"]) == normal
     assert not set(found["wide"]) & set(found["narrow"])
@@ -220,13 +233,35 @@ def test_groups_are_of_normal_images_by_aspect_and_by_registered_height(tmp_path
     assert rows > np.median(pixels[images["path"].isin(found["not tight"]).to_numpy()].sum(axis=(1, 2)))
 
 
-def test_other_images_are_refused(tmp_path):
-    with pytest.raises(UserError, match="not the images"):
-        aspect.run_design(open_dataset(make_tree(tmp_path / "data")), aspect.TrialStore(tmp_path / "store"))
+@pytest.mark.parametrize("name", ["run", "tables", "framing"])
+def test_other_images_are_refused(tiny_tree, run, name):
+    code, out, err = run(name, "--data", tiny_tree, main=command)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"experiment.py: {tiny_tree}: not the images that ")
+
+
+@pytest.mark.parametrize("content", [None, "", "split,class\ntrain,NORMAL\n"])
+def test_images_without_the_sizes_of_their_originals_are_refused(small_tree, refused, content):
+    if content is not None:
+        (small_tree / "manifest.csv").write_text(content)
+    with refused(small_tree / "manifest.csv", "experiment.py images", error=DataError):
+        trainings.measured_images(open_dataset(small_tree))
+
+
+@pytest.mark.slow
+def test_tables_are_those_of_the_store(shared_aspect, tmp_path):
+    """The results that are published come out again from scores and images."""
+    found = experiment.write_tables(trainings.read_design(), open_dataset(shared_aspect),
+                                    TrialStore(experiment.FOLDER / "store"), tmp_path)
+    assert found == "open"
+    for name in ("responses", "contrasts", "groups", "training_images"):
+        # But for the last digit: registration is in 32 bits, and not the same to the bit on every processor.
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / f"{name}.csv"),
+                                      pd.read_csv(experiment.FOLDER / f"{name}.csv"))
 
 
 def test_damaged_design(tmp_path):
     path = tmp_path / "design.yaml"
     path.write_text("data: x\npairs: 3\narms: {}\n")
     with pytest.raises(UserError, match="no design"):
-        aspect.read_design(path)
+        trainings.read_design(path)

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from covidcnn.data.matching import matched_pairs
+from matching import matched_pairs
 
 
 def test_nearest_of_all_and_not_nearest_one_by_one():

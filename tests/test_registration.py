@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from framing import align_averages, averages_table, distribution, reference_image
 
 from covidcnn.augment import warp
-from covidcnn.evaluation import framing
+from covidcnn.evaluation.framing import align_each
 from covidcnn.imaging.registration import align
 
 
@@ -73,8 +74,8 @@ def test_each_image_and_the_reference():
                           "label": ["NORMAL", "NORMAL", "PNEUMONIA", "NORMAL"]})
     pixels = np.stack([np.full((96, 96), level, np.uint8) for level in (0, 20, 100, 255)])
     # Each class counts the same, test not at all.
-    assert framing.reference_image(images, pixels) == pytest.approx(np.full((96, 96), 55.0))
-    table = framing.align_each(np.stack([chest(height=1.1), pixels[2]]), chest())
+    assert reference_image(images, pixels) == pytest.approx(np.full((96, 96), 55.0))
+    table = align_each(np.stack([chest(height=1.1), pixels[2]]), chest())
     assert table["height"].to_list() == [pytest.approx(1.1, abs=0.02), pytest.approx(np.nan, nan_ok=True)]
 
 
@@ -83,7 +84,7 @@ def test_averages_with_their_interval():
         heights = np.random.default_rng(seed).normal(height, 0.05, 40)
         return np.stack([chest(height=each) for each in heights]), pd.Series([f"p{i // 2}" for i in range(40)])
 
-    table = framing.align_averages(group(1.08, 0), group(1.0, 1), samples=60)
+    table = align_averages(group(1.08, 0), group(1.0, 1), samples=60)
     found = table.loc["height"]
     assert found["low"] < found["value"] < found["high"]
     assert found["value"] == pytest.approx(1.08, abs=0.03)
@@ -95,7 +96,7 @@ def test_averages_with_their_interval():
 def test_distribution_by_split_and_label():
     images = pd.DataFrame({"split": ["train"] * 4 + ["test"], "label": ["NORMAL"] * 4 + ["PNEUMONIA"]})
     alignments = pd.DataFrame({"height": [1.0, 1.2, 1.4, np.nan, 0.9], "width": [1.0, 1.0, 0.7, np.nan, 0.9]})
-    table = framing.distribution(images, alignments)
+    table = distribution(images, alignments)
     assert table.loc[("train", "NORMAL", "height"), ["images", "converged", "50 %"]].to_list() == [4, 0.75, 1.2]
     assert table.loc[("train", "NORMAL", "height by width"), "95 %"] == pytest.approx(1.2 + 0.9 * 0.8)
     assert table.loc[("test", "PNEUMONIA", "height by width"), "50 %"] == 1.0
@@ -107,7 +108,7 @@ def test_averages_of_all_pairs():
     tall = {("test", "NORMAL"): 1.1, ("train", "PNEUMONIA"): 1.05}
     pixels = np.stack([chest(height=tall.get((split, label), 1.0))
                        for split, label in zip(images["split"], images["label"], strict=True)])
-    table = framing.averages_table(images, pixels, samples=3)
+    table = averages_table(images, pixels, samples=3)
     assert table.loc[("test NORMAL", "train NORMAL", "height"), "value"] == pytest.approx(1.1, abs=0.02)
     assert table.loc[("test PNEUMONIA", "train PNEUMONIA", "height"), "value"] == pytest.approx(1 / 1.05, abs=0.02)
     assert table.loc[("train PNEUMONIA", "train NORMAL", "width"), "value"] == pytest.approx(1.0, abs=0.01)

@@ -30,8 +30,7 @@ for _group, _commands in (
     (data_app, (data.check, data.resize, data.phantom)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
-                    evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete, evidence.framing,
-                    evidence.aspect)),
+                    evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete)),
 ):
     for _command in _commands:
         _group.command()(_command)
@@ -54,9 +53,9 @@ def _common(version: Annotated[bool, typer.Option(
     pass
 
 
-def main() -> None:
-    """Run the command line: bad input, or output that cannot be written, is one line on stderr and exit code 2; a
-    reader that goes away, as ``head`` does, is no error."""
+def main(commands: typer.Typer = app, name: str = "covidcnn") -> None:
+    """Run a command line, the library's or that of a script: bad input, or output that cannot be written, is one line
+    on stderr, which begins with ``name``, and exit code 2; a reader that goes away, as ``head`` does, is no error."""
     # A stream that was closed before is replaced: else messages for the one would go to the other.
     is_closed = sys.stdout is None
     sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w")  # noqa: SIM115
@@ -66,15 +65,15 @@ def main() -> None:
             # What the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
     if is_closed:
-        _refuse("standard output is closed, so that results would be lost; send it to a file or to /dev/null")
+        _refuse(name, "standard output is closed, so that results would be lost; send it to a file or to /dev/null")
     try:
         try:
-            app()
+            commands()
         finally:
             # Here, and not when Python ends, where an error could no longer be told.
             sys.stdout.flush()
     except UserError as error:
-        _refuse(str(error))
+        _refuse(name, str(error))
     except OSError as error:
         if error.errno not in (*_FULL, errno.EPIPE):
             raise
@@ -82,11 +81,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if error.errno == errno.EPIPE:
             sys.exit(1)
-        _refuse(f"{error.filename or 'the output'} cannot be written ({error.strerror}); make room or write elsewhere")
+        _refuse(name, f"{error.filename or 'the output'} cannot be written ({error.strerror}); make room or write "
+                      "elsewhere")
 
 
-def _refuse(message: str) -> None:
+def _refuse(name: str, message: str) -> None:
     # Standard error may be what cannot be written.
     with suppress(OSError):
-        print(f"covidcnn: {printable(message)}", file=sys.stderr, flush=True)
+        print(f"{name}: {printable(message)}", file=sys.stderr, flush=True)
     sys.exit(2)

@@ -10,8 +10,6 @@ from covidcnn.cli.trials import ProcessesOption, run_and_watch
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from covidcnn.data.dataset import DataSet
     from covidcnn.study.protocol import Protocol
     from covidcnn.trials.store import TrialStore
@@ -91,47 +89,6 @@ def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> No
     if originals:
         compute_sizes(open_data(originals), store.folder)
     say(f"baseline: {store.folder / 'floor'}")
-
-
-def framing(data: ImagesOption = None) -> None:
-    """Measure how chests stand in the frame, by registration, into reports/aspect: no model has a part in it."""
-    from covidcnn.data.cache import load_images
-    from covidcnn.evaluation.framing import align_each, averages_table, distribution, reference_image
-    from covidcnn.imaging.transforms import ImageSettings
-    from covidcnn.paper.natural_experiment import DESIGN
-
-    dataset = _open_protocols_data(_open_study()[0], data)
-    images = dataset.images
-    pixels = load_images(dataset.root, images, ImageSettings(96))
-    _write_tables(DESIGN.parent, "%.4f", {
-        "framing_averages": averages_table(images, pixels),
-        "framing_images": distribution(images, align_each(pixels, reference_image(images, pixels)))})
-
-
-def aspect(data: ImagesOption = None, share: ShardOption = "1/1", dry_run: Annotated[bool, typer.Option(
-        "--dry-run", help="One epoch of each arm's first replicate; nothing is judged.")] = False) -> None:
-    """Run the natural experiment inside train, reports/aspect, and make its tables once it is finished."""
-    from covidcnn.data.cache import load_images
-    from covidcnn.imaging.transforms import ImageSettings
-    from covidcnn.paper import natural_experiment as natural
-    from covidcnn.paper import natural_experiment_tables as found
-    from covidcnn.trials.store import TrialStore
-
-    dataset, folder = open_data(data), natural.DESIGN.parent
-    store = TrialStore(folder / "store")
-    natural.run_design(dataset, TrialStore(folder / "dry") if dry_run else store, share, dry_run, say)
-    design, images = natural.read_design(), natural.measured_images(dataset)
-    missing = [trial for _, trial, _ in natural.planned(design, dataset, images) if not store.is_finished(trial)]
-    if missing:
-        say(f"{len(missing)} trainings are not finished; the tables wait for them")
-        return
-    scores = natural.read_scores(design, dataset, images, store)
-    paths = found.groups(images, load_images(dataset.root, images, ImageSettings(96)))
-    _write_tables(folder, "%.6g", {
-        "responses": found.response_table(scores), "contrasts": found.contrast_table(scores),
-        "groups": found.group_table(scores, paths)}, index=False)
-    _write_tables(folder, "%.6g", {"training_images": natural.facts(images, design)})
-    say(f"hypothesis A: {found.verdict(scores)}")
 
 
 def ledger() -> None:
@@ -216,12 +173,3 @@ def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
         raise UserError(f"{dataset.root}: not the images that {protocol.path} is about; give the published data set at "
                         "224 px with --data ('covidcnn data resize' makes it of the originals)")
     return dataset
-
-
-def _write_tables(folder: Path, digits: str, tables: "dict[str, pd.DataFrame]", index: bool = True) -> None:
-    from covidcnn.paths import replacing
-
-    for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, float_format=digits, index=index)
-        say(f"table: {folder / name}.csv")

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from covidcnn.data import phantom
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.sources import PHANTOM
-from covidcnn.errors import DataError, UserError
+from covidcnn.errors import DataError
 from covidcnn.imaging.files import is_dicom
 from covidcnn.imaging.reading import Progress, damaged, in_threads, open_image
 from covidcnn.paths import replacing_folder, require_new_folder
@@ -28,9 +28,7 @@ def write_resized(dataset: DataSet, folder: Path, progress: Progress | None = No
         DataError: an image is no JPEG file, or can no longer be read.
         UserError: there is something in ``folder``, it lies among the images, or it cannot be written.
     """
-    if folder.resolve().is_relative_to(dataset.root.resolve()):
-        raise UserError(f"{folder}: lies among the images that are copied; choose a folder outside {dataset.root}")
-    require_new_folder(folder)
+    require_new_folder(folder, copied=dataset.root)
     paths = dataset.images["path"].tolist()
     with replacing_folder(folder) as draft:
         small = in_threads(lambda path: _resized(dataset.root / path), paths, progress)

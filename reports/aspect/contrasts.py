@@ -1,15 +1,17 @@
-"""What the natural experiment of ``reports/aspect`` measures: responses to stretches, its contrasts and its verdict."""
+"""What the natural experiment measures: responses to stretches, its contrasts and its verdict."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from framing import reference_image
 
-from covidcnn.evaluation.framing import align_each, reference_image
+from covidcnn.evaluation.framing import align_each
 from covidcnn.evaluation.statistics import Difference, over_seeds, patient_draws
-from covidcnn.paper.natural_experiment import Scores
 from covidcnn.task import PNEUMONIA
 
+Scores = Mapping[str, Sequence[pd.DataFrame]]
+"""Of each arm a table a replicate, in their order, with the columns of ``Training.scores``."""
 OPERATING_POINT = 0.9
 """Share of the NORMAL images, as they are, that every training is made to predict NORMAL: a threshold of its own, so
 that arms whose scores lie higher or lower compare."""
@@ -83,8 +85,8 @@ def _heights(scores: Scores, *terms: tuple[float, str]) -> Difference:
 
 
 def groups(images: pd.DataFrame, pixels: np.ndarray) -> dict[str, list[str]]:
-    """The NORMAL images of the design's groups, by path. ``images`` are from ``measured_images``; ``pixels`` are
-    theirs, uint8 (n, size, size), squeezed to squares."""
+    """The NORMAL images of the design's groups, by path. ``images`` are the experiment's ``measured_images``;
+    ``pixels`` are theirs, uint8 (n, size, size), squeezed to squares."""
     normal = (images["label"] == PNEUMONIA.classes[0]).to_numpy()
     own = images[normal]
     height = align_each(pixels[normal], reference_image(images, pixels))["height"].to_numpy()

@@ -1,41 +1,32 @@
-"""The natural experiment of ``reports/aspect``: does a network that is shown squeezed images learn their aspect ratio?
-
-Trains on subsets of training images whose original sizes are known, and judges on the other half of their patients; no
-image of the published val or test folder has a part in it. ``reports/aspect/design.yaml`` says what, and what each
-hypothesis predicts.
-
-    covidcnn evidence aspect --data chest_xray_aspect_320 [--shard 1/2] [--dry-run]
-"""
+"""What ``design.yaml`` lays down: its arms, the images from which each learns and on which it is judged, and so the
+plan of all trainings."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from matching import matched_pairs
+from small_images import MANIFEST
 
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.index import content_hash
-from covidcnn.data.matching import matched_pairs
 from covidcnn.data.splits import hash_fraction
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.imaging.transforms import resize
-from covidcnn.paths import REPORTS, cache_folder, replacing_folder
+from covidcnn.paths import cache_folder, replacing_folder
 from covidcnn.task import PNEUMONIA
 from covidcnn.trials.spec import Sweep, parse_sweep
-from covidcnn.trials.store import TrialStore
-from covidcnn.trials.sweep import shard as shard_of
 from covidcnn.trials.trial import Trial
 from covidcnn.yaml_files import read_yaml
 
-DESIGN = REPORTS / "aspect" / "design.yaml"
+DESIGN = Path(__file__).resolve().with_name("design.yaml")
 SAMPLE = "random 30 %"
 """Of the manifest's column ``sample``: the images that no hand has picked."""
-Scores = Mapping[str, Sequence[pd.DataFrame]]
-"""Of each arm a table a replicate, in their order, with the columns of ``Training.scores``."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +72,15 @@ def read_design(path: Path = DESIGN) -> Design:
 def measured_images(dataset: DataSet) -> pd.DataFrame:
     """The images of the random sample of chest_xray_aspect_320, whose manifest.csv has the originals' sizes, with the
     logarithms of ``aspect`` (width / height) and ``area`` (pixels) of the original, and of ``sharpness``: the variance
-    of the Laplacian at 96 x 96 px by that of the grey levels."""
-    manifest = pd.read_csv(dataset.root / "manifest.csv")
-    manifest["path"] = manifest["split"] + "/" + manifest["class"] + "/" + manifest["file"]
-    known = manifest[(manifest["sample"] == SAMPLE) & (manifest["split"] == "train")]
-    images = dataset.images.merge(known[["path", "original_width", "original_height"]], on="path")
+    of the Laplacian at 96 x 96 px by that of the grey levels. DataError if the manifest is missing or damaged."""
+    try:
+        manifest = pd.read_csv(dataset.root / MANIFEST)
+        manifest["path"] = manifest["split"] + "/" + manifest["class"] + "/" + manifest["file"]
+        known = manifest[(manifest["sample"] == SAMPLE) & (manifest["split"] == "train")]
+        images = dataset.images.merge(known[["path", "original_width", "original_height"]], on="path")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{dataset.root / MANIFEST}: no table of the originals' sizes ({error}); make the images anew: "
+                        "experiment.py images") from error
     images["aspect"] = np.log(images["original_width"] / images["original_height"])
     images["area"] = np.log(images["original_width"] * images["original_height"])
     images["sharpness"] = [_sharpness(read_grey(dataset.root / path)) for path in images["path"]]
@@ -176,44 +171,6 @@ def planned(design: Design, dataset: DataSet, images: pd.DataFrame) -> Iterator[
         chosen = replace(source, images=own, content_hash=content_hash(own))
         [trial] = Sweep(arm.sweep.recipes, (replicate,), score_test=True).trials(chosen.content_hash)
         yield name, trial, chosen
-
-
-def read_scores(design: Design, dataset: DataSet, images: pd.DataFrame, store: TrialStore
-                ) -> dict[str, list[pd.DataFrame]]:
-    """The scores of every arm, a table a replicate; DataError if a training is not finished."""
-    scores: dict[str, list[pd.DataFrame]] = {name: [] for name in design.arms}
-    for name, trial, _ in planned(design, dataset, images):
-        scores[name].append(store.read(trial.key).scores)
-    return scores
-
-
-def run_design(dataset: DataSet, store: TrialStore, shard: str = "1/1", dry_run: bool = False,
-               watch: Callable[[str], None] = print) -> None:
-    """Run what the store lacks; a killed training goes on after its last epoch.
-
-    Args:
-        dataset: chest_xray_aspect_320.
-        store: receives the trials.
-        shard: '1/2' for the first of two shares.
-        dry_run: one epoch of each arm's first replicate, which scores nothing but its two images of validation.
-        watch: is told of every training that ends.
-
-    Raises:
-        UserError: these are not the design's images.
-    """
-    design = read_design()
-    if dataset.content_hash != design.data:
-        raise UserError(f"{dataset.root}: not the images that {DESIGN} is about")
-    store.prepare()
-    trainings = list(planned(design, dataset, measured_images(dataset)))
-    chosen = {trial.key for trial in shard_of([trial for _, trial, _ in trainings], shard)}
-    for name, planned_trial, own in trainings:
-        if planned_trial.key not in chosen or (dry_run and planned_trial.seed > 0):
-            continue
-        trial = planned_trial
-        if dry_run:
-            trial = replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
-        watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(own, trial)}")
 
 
 def facts(images: pd.DataFrame, design: Design) -> pd.DataFrame:
