@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report paper check test coverage lab audit
+.PHONY: report paper docs check test coverage lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -11,6 +11,10 @@ report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=s
 paper: $(READY)  ## train what reports/paper still lacks, then ledger and report: make paper DATA=chest_xray_224
 	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
 	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
+
+docs: $(READY)  ## make the numbers in prose, and the page of commands, anew
+	$(VENV)/bin/covidcnn evidence numbers
+	$(VENV)/bin/python -m typer covidcnn.cli utils docs --name covidcnn --title "Command line" > docs/command-line.md
 
 check: $(READY)  ## style, types and the fast tests
 	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not browser"

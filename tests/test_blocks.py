@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 from covidcnn.paper.study_folders import LEDGER
@@ -38,6 +39,19 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
     assert not refresh(page)
 
 
+def test_a_sentence_takes_its_numbers_from_the_cells_it_names(tmp_path):
+    page = tmp_path / "page.md"
+    mark = ("<!-- from sentence Nadam has {1-as-published / Nadam / new run, low / .1%}, by the ledger "
+            "{claims / nadam-accuracy / value / .3f}, not 50 %. -->\n")
+    page.write_text(f"{mark}<!-- end -->\n")
+    assert refresh(page)
+    low = pd.read_csv(LEDGER.parent / "tables/1-as-published.csv").set_index("optimizer").at["Nadam", "new run, low"]
+    value = read_ledger(LEDGER).at["nadam-accuracy", "value"]
+    said = f"Nadam has {100 * low:.1f} %, by the ledger {value:.3f}, not 50 %."
+    assert page.read_text() == f"{mark}{said}\n<!-- end -->\n"
+    assert not refresh(page)
+
+
 def test_a_block_in_a_notebook_is_made_in_its_text_and_not_in_its_code(tmp_path):
     page = tmp_path / "01.ipynb"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"{SENTENCE}<!-- end -->"),
@@ -60,7 +74,9 @@ def test_a_mark_without_its_other_is_refused_and_swallows_nothing(tmp_path, refu
     assert page.read_text() == text
 
 
-@pytest.mark.parametrize("mark", ["<!-- from nowhere | a -->", "<!-- from 8-floor | colour -->"])
+@pytest.mark.parametrize("mark", [
+    "<!-- from nowhere | a -->", "<!-- from 8-floor | colour -->",
+    "<!-- from sentence {claims / nobody / value / .1f} -->", "<!-- from sentence {claims / ct / value / q} -->"])
 def test_a_block_of_what_is_not_there_is_refused(tmp_path, refused, mark):
     page = tmp_path / "page.md"
     page.write_text(f"{mark}\n<!-- end -->\n")

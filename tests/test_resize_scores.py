@@ -26,7 +26,7 @@ def test_table_is_that_of_the_result(row):
 
 
 def test_sentence_is_that_of_the_result():
-    row, page = ROWS[224, "cv2, linear"], (PROJECT / "README.md").read_text(encoding="utf-8")
+    row, page = ROWS[224, "cv2, linear"], (PROJECT / "docs/data.md").read_text(encoding="utf-8")
     assert f"by {row['mean absolute change']:.3f} in the mean and by {row['largest']:.3f} at most. " in page
     assert (f"{row['predictions that flip at 0.5']} of {row['predictions']} predictions flip, fewer than by another "
             "seed") in page

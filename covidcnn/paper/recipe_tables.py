@@ -132,4 +132,4 @@ def _stretches(px: str, arm: ArmResults) -> Named:
     axes[1].set_ylabel("")
     return (f"stretch-{px.replace(' ', '-')}", legend_below(figure, 3), f"Specificity at {px} when images are "
             "stretched in height before they are scored: validation images and test images, mean over seeds with 95 % "
-            "intervals; crosses are stretched in width, or in both, instead.")
+            "intervals; other marks are stretched in width, or in both, or only cropped.")

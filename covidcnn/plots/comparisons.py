@@ -151,10 +151,11 @@ def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Ax
 
 
 def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses and
-    pluses where they are stretched in width, or in both; of ``covidcnn.paper.recipe_probes.stretch_table``."""
+    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses where
+    they are stretched in width, pluses in both, stars where they are cropped as a stretch does it and not stretched; of
+    ``covidcnn.paper.recipe_probes.stretch_table``."""
     ax = ax or plt.gca()
-    parts = table["perturbation"].str.extract(r"^(height|width|size) ([\d.]+)$")
+    parts = table["perturbation"].str.extract(r"^(height|width|size|cropped height) ([\d.]+)$")
     named = table.assign(axis=parts[0], factor=parts[1].astype(float), specificity=1 - table["false alarms"])
     plain = named["perturbation"] == "none"
     named.loc[plain, ["axis", "factor"]] = ["height", 1.0]
@@ -164,14 +165,15 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.errorbar(height["factor"], height["specificity"], yerr=np.maximum(
             0, [height["high"] - height["false alarms"], height["false alarms"] - height["low"]]),
                     fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
-        for axis, words, cross in (("width", "width", "x"), ("size", "both", "+")):
+        for axis, words, cross in (("width", "in width", "x"), ("size", "in both", "+"),
+                                   ("cropped height", "only cropped", "*")):
             others = own[own["axis"] == axis]
             if others.empty:
                 continue
             ax.plot(others["factor"], others["specificity"], cross, color=colour, ms=8, mew=1.8,
-                    label=f"{split}, in {words}")
+                    label=f"{split}, {words}")
     ax.axvline(1, ls=":", color="0.5")
-    ax.set(xlabel="times as tall (crosses: as wide)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
+    ax.set(xlabel="times as tall (marks: see the legend)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
     ax.grid(color="0.9")
     return ax
 

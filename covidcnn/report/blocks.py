@@ -2,6 +2,7 @@
 
     <!-- from claims -->                                       the ledger's summary, in a sentence
     <!-- from 1-as-published | optimizer | new run, low -->    columns of tables/1-as-published.csv
+    <!-- from sentence Nadam reaches {1-as-published / Nadam / accuracy / .1%}. -->    a cell, by its row's first entry
     ...
     <!-- end -->
 
@@ -19,6 +20,7 @@ from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.study.ledger import read_ledger, summary_sentence
 
+_CELL = re.compile(r"\{([^{}/]+) / ([^{}/]+) / ([^{}/]+) / ([^{}/]+)\}")
 _BLOCK = re.compile(r"(<!-- from ([^\n]+?) -->\n)(?:(?!<!-- from ).)*?(\n?<!-- end -->)", re.DOTALL)
 
 
@@ -54,7 +56,7 @@ def _fresh(text: str, path: Path) -> str:
     def made(block: re.Match[str]) -> str:
         try:
             return block[1] + _content(block[2]) + "\n" + block[3].lstrip()
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no block can be made from '{block[2]}' ({error}); mend its first mark") from error
 
     fresh, blocks = _BLOCK.subn(made, text)
@@ -66,7 +68,22 @@ def _fresh(text: str, path: Path) -> str:
 
 
 def _content(source: str) -> str:
+    if source.startswith("sentence "):
+        # Percent signs stand apart, as everywhere here.
+        return _CELL.sub(_cell, source.removeprefix("sentence ")).replace("%", " %").replace("  %", " %")
     name, *columns = source.split(" | ")
     if name == "claims":
         return f"**{summary_sentence(read_ledger(LEDGER))}**"
-    return pd.read_csv(LEDGER.parent / "tables" / f"{name}.csv")[columns].to_markdown(index=False, floatfmt=".3f")
+    return _table(name)[columns].to_markdown(index=False, floatfmt=".3f")
+
+
+def _cell(place: re.Match[str]) -> str:
+    """A number of a table, found by the first entry of its row and by its column, in a format as Python's."""
+    name, row, column, form = place.groups()
+    table = _table(name)
+    return f"{float(table.set_index(table.columns[0]).at[row, column]):{form}}"
+
+
+def _table(name: str) -> pd.DataFrame:
+    """A table of ``reports/paper``, or the ledger, which is called claims."""
+    return pd.read_csv(LEDGER if name == "claims" else LEDGER.parent / "tables" / f"{name}.csv")
