@@ -69,6 +69,8 @@ AUGMENTATIONS = {
     "paper and strong intensity": replace(_PAPER, contrast=0.6, brightness=0.25, gamma=0.8),
     # 'Pneumonia Detection using CNN (92.6 % Accuracy)', madz2000 on Kaggle, 2020, as its copies describe it.
     "public recipe": replace(_PAPER, rotation=30.0, height_zoom=0.2, width_zoom=0.2),
+    "geometry and intensity": replace(_PAPER, rotation=10.0, height_zoom=0.2, width_zoom=0.2, contrast=0.4,
+                                      brightness=0.15, gamma=0.4),
     "paper and rotation": replace(_PAPER, rotation=30.0),
     "paper and height zoom": replace(_PAPER, height_zoom=0.2),
     "paper and width zoom": replace(_PAPER, width_zoom=0.2),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from covidcnn.augment import change_intensity, crop, warp
+from covidcnn.augment import change_intensity, crop, flip, warp
 
 SIMULATED_SHIFTS = {
     "contrast 0.7": {"contrast": 0.7}, "contrast 1.3": {"contrast": 1.3},
@@ -23,11 +23,16 @@ STRETCHES: dict[str, dict[str, Any]] = {
 CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if factor > 1}
 """A control: shares of the height that stay, as the stretch of that factor leaves them, and nothing is stretched."""
 
-PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS)
+MIRRORED = "mirrored"
+"""Left for right."""
+
+PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS, MIRRORED)
 
 
 def perturbed(image: np.ndarray, name: str) -> np.ndarray:
     """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""
     if name in SIMULATED_SHIFTS:
         return change_intensity(image, **SIMULATED_SHIFTS[name])
+    if name == MIRRORED:
+        return flip(image)
     return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)

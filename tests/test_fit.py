@@ -358,6 +358,7 @@ def test_interruption_in_the_first_epoch_is_passed_on(data, tmp_path, monkeypatc
 @pytest.mark.parametrize("changes", [
     {"optimizer": "Nadam"}, {"optimizer": "AdaGrad"}, {"precision": "bfloat16"},
     {"schedule": "cosine", "weight_average": 0.9, "choose_by": "shifted validation"},
+    {"optimizer": "AdamW", "schedule": "warm cosine", "augmentation": "geometry and intensity"},
     {"optimizer": "SGD with momentum", "schedule": "decay", "augmentation": "public recipe", "choose_by": "last"},
     {"optimizer": "RMSprop with momentum", "choose_by": "validation accuracy",
      "score_every_epoch": ("validation", "test")}],
@@ -397,6 +398,16 @@ def test_plateau_goes_on_where_an_interrupted_training_left_it(data, tmp_path, m
     resumed = train(data, recipe, 0, tmp_path)
     pd.testing.assert_frame_equal(resumed.history, undisturbed.history, check_exact=True)
     assert_same_weights(resumed.model, undisturbed.model)
+
+
+def test_warm_cosine_rises_over_the_first_epoch_and_falls_to_zero():
+    rate = learning_rate(SCHEDULES["warm cosine"], 0.001, steps=10, epochs=4)
+    rates = [float(rate(step)) for step in range(41)]
+    assert rates[:11] == pytest.approx([0.0001 * step for step in range(11)])
+    assert all(np.diff(rates[10:]) < 0)
+    assert rates[40] == pytest.approx(0, abs=1e-9)
+    # Of a single epoch all of it is warm-up.
+    assert float(learning_rate(SCHEDULES["warm cosine"], 0.001, steps=10, epochs=1)(10)) == pytest.approx(0.001)
 
 
 def test_decay_lowers_the_rate_every_third_epoch_whatever_the_run():

@@ -34,6 +34,12 @@ def test_momentum_is_had_by_name_and_changes_nothing_else(name):
     assert default_learning_rate(f"{name} with momentum") == default_learning_rate(name)
 
 
+def test_adamw_is_kerass_with_its_weight_decay():
+    assert make_optimizer("adamw", 0.5).get_config() | {"name": ""} == keras.optimizers.AdamW(0.5).get_config() | {
+        "name": ""}
+    assert make_optimizer("AdamW").weight_decay > 0
+
+
 @pytest.mark.parametrize("spelling", ["adagrad", "ADAGRAD", "AdaGrad", "Adagrad"])
 def test_case_of_the_name_does_not_matter(spelling):
     assert optimizer_name(spelling) == "AdaGrad"

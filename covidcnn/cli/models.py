@@ -18,11 +18,12 @@ def train(
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=(
         "An option of the model, for example dropout=0.3; may be repeated."))] = None,
     optimizer: Annotated[str, typer.Option(help=(
-        "nadam, rmsprop, adam, sgd, adagrad, adadelta, sgd with momentum or rmsprop with momentum."))] = "nadam",
+        "nadam, rmsprop, adam, sgd, adagrad, adadelta, sgd with momentum, rmsprop with momentum or adamw."))] = "nadam",
     learning_rate: Annotated[float | None, typer.Option(help="Without it: Keras's default.")] = None,
     schedule: Annotated[str, typer.Option(help=(
-        "Of the learning rate: constant, cosine, plateau (lowered when accuracy on validation stands still), loss "
-        "plateau, or decay (lowered every third epoch, the same for every run)."))] = "constant",
+        "Of the learning rate: constant, cosine, warm cosine (after an epoch in which it rises), plateau (lowered when "
+        "accuracy on validation stands still), loss plateau, or decay (lowered every third epoch, the same for every "
+        "run)."))] = "constant",
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the model's input.")] = 224,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
@@ -32,10 +33,9 @@ def train(
     pad: Annotated[bool, typer.Option("--pad", help="Keep the aspect ratio, black at the sides.")] = False,
     augment: Annotated[str, typer.Option(help=(
         "none, 'paper' (flips and shifts), 'public recipe' (rotation and zoom besides), 'intensity' (grey levels), "
-        "'paper and intensity', 'paper and strong intensity'; flips and shifts with one thing added: 'paper and "
-        "rotation', 'paper and height zoom', 'paper and width zoom', 'paper and zoom', 'paper and zoom alike', 'paper "
-        "and crop'."
-        ))] = "none",
+        "'paper and intensity', 'paper and strong intensity', 'geometry and intensity'; flips and shifts with one "
+        "thing added: 'paper and rotation', 'paper and height zoom', 'paper and width zoom', 'paper and zoom', 'paper "
+        "and zoom alike', 'paper and crop'."))] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: Annotated[str, typer.Option(help=(
         "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))] = "auto",

@@ -20,6 +20,15 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class WarmCosine:
+    """Up from zero in equal steps over the first epochs, then down to zero along half a cosine: for weights that come
+    from other images, which large first steps would spoil."""
+
+    warm_up: int = 1
+    """Epochs."""
+
+
+@dataclass(frozen=True)
 class Plateau:
     """Multiplied by ``factor`` whenever 'val_accuracy' or 'val_loss' has not improved, by Keras's default of more than
     0.0001, for ``patience`` epochs: Keras's ``ReduceLROnPlateau``. Each run takes a path of its own, a random one where
@@ -40,11 +49,12 @@ class Decay:
     every: int = 3
 
 
-Schedule = Constant | Cosine | Plateau | Decay
+Schedule = Constant | Cosine | WarmCosine | Plateau | Decay
 
 SCHEDULES: dict[str, Schedule] = {
     "constant": Constant(),
     "cosine": Cosine(),
+    "warm cosine": WarmCosine(),
     # Of the public recipe (see ``covidcnn.augment.AUGMENTATIONS``).
     "plateau": Plateau("val_accuracy"),
     "loss plateau": Plateau("val_loss"),
@@ -65,6 +75,10 @@ def learning_rate(schedule: Schedule, rate: float, steps: int, epochs: int
     match schedule:
         case Cosine():
             return keras.optimizers.schedules.CosineDecay(rate, steps * epochs)
+        case WarmCosine():
+            first = steps * min(schedule.warm_up, epochs)
+            return keras.optimizers.schedules.CosineDecay(0.0, max(steps * epochs - first, 1), warmup_target=rate,
+                                                          warmup_steps=first)
         case Decay():
             return keras.optimizers.schedules.ExponentialDecay(rate, steps * schedule.every, schedule.factor,
                                                                staircase=True)
