@@ -153,6 +153,7 @@ def test_tables_and_figures_say_what_is_finished(world, tmp_path):
     tables = recipe_tables(evidence, text_recipe(evidence))
     assert {"contrasts", "values", "choosing", "jumps", "ingredients-128-px", "predictions-64-px",
             "stretches-128-px-zoom", "imbalance-128-px"} <= set(tables)
+    assert all("exploratory" in tables[name][1] for name in ("values-64-px", "choosing-64-px"))
     values = tables["values"][0].set_index("optimizer")
     assert values["median"].idxmin() == "Adadelta"
     assert (values["verdict"] == "not reproduced").any()
@@ -163,7 +164,9 @@ def test_tables_and_figures_say_what_is_finished(world, tmp_path):
         assert caption.endswith(".")
         figure.savefig(tmp_path / f"{name}.png")
         names.append(name)
-    assert names == ["both-recipes", "ladder-128-px", "stretch-128-px", "ladder-64-px", "stretch-64-px"]
+        assert ("exploratory" in caption) == (name == "both-recipes-64-px")
+    assert names == ["both-recipes", "both-recipes-64-px", "ladder-128-px", "stretch-128-px", "ladder-64-px",
+                     "stretch-64-px"]
 
 
 def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):

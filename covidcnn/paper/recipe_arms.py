@@ -8,6 +8,8 @@ from covidcnn.study.conditions import ArmResults, Condition
 PUBLIC_RECIPE, CAUSES, INGREDIENTS, RATES, SMALL = ("1-public-recipe", "4-causes", "2-ingredients", "2b-rates",
                                                     "8-small-images")
 NO_ZOOM, ZOOM, HEIGHT_ZOOM = "paper", "paper and zoom", "paper and height zoom"
+PUBLIC_RECIPE_ARMS = {"224 px": PUBLIC_RECIPE, "64 px": "9-small-public-recipe"}
+"""Where questions 1 and 3 are asked; at 64 px exploratory, and no contrast is made of it."""
 INGREDIENT_NAMES = {
     NO_ZOOM: "flips and shifts", "paper and rotation": "+ rotation", HEIGHT_ZOOM: "+ zoom in height",
     "paper and width zoom": "+ zoom in width", ZOOM: "+ zoom in height and in width",

@@ -10,7 +10,7 @@ from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity
 from covidcnn.paper import causes, recipe_arms, recipe_contrasts, recipe_probes, reported
 from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure
-from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, PUBLIC_RECIPE, ZOOM, ingredients_of
+from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, ZOOM, ingredients_of
 from covidcnn.paper.tables import evidence_tables, spread
 from covidcnn.plots.comparisons import by_stretch, two_recipes
 from covidcnn.plots.style import legend_below
@@ -25,18 +25,19 @@ ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (re
 def recipe_tables(second: Evidence, first: Evidence) -> Tables:
     """Every table that the finished arms of the second study allow, beside the first's arm 1, the text's recipe."""
     tables = evidence_tables(second)
-    found, public = recipe_contrasts.contrasts(second), second.arms.get(PUBLIC_RECIPE)
+    found = recipe_contrasts.contrasts(second)
     if found:
         tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
             "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients; "
             "secondary p by Holm within a question and arm; 'above 0' is the verdict by p."))
-    if public:
-        tables["values"] = (value_table(public, first.arms[PUBLISHED]), (
-            "Question 1: test accuracy by optimizer at 224 px, threshold 0.5: the paper's one run; the median over "
-            "seeds, the 95 % prediction interval for a new run, and the verdict on the paper's value; under the text's "
-            "recipe (first study), and the difference of the means with its 95 % interval."))
-        tables["choosing"] = (recipe_contrasts.best_of_table(public), (
-            "Question 3, descriptive: what looking at test buys, under the public recipe at 224 px."))
+    for px, public in _of_public_recipe(second):
+        ending = _ending(px)
+        tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (
+            f"{public.title}. Question 1: test accuracy by optimizer at {px}, threshold 0.5: the paper's one run; the "
+            "median over seeds, the 95 % prediction interval for a new run, and the verdict on the paper's value; "
+            "under the text's recipe (first study, 224 px), and the difference of the means with its 95 % interval."))
+        tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
+            f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
     jumps = recipe_contrasts.jump_table(second)
     if len(jumps):
         tables["jumps"] = (jumps, "Question 2, descriptive: how far test accuracy moves from one epoch to the next, "
@@ -58,6 +59,17 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
             f"Question 4 at {px}: the first study's rule on imbalance as the cause, without and with zoom."))
     return tables
+
+
+def _of_public_recipe(second: Evidence) -> Iterator[tuple[str, ArmResults]]:
+    for px, name in recipe_arms.PUBLIC_RECIPE_ARMS.items():
+        if name in second.arms:
+            yield px, second.arms[name]
+
+
+def _ending(px: str) -> str:
+    """Of file names: nothing where the paper's own size is."""
+    return "" if px == "224 px" else f"-{px.replace(' ', '-')}"
 
 
 def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
@@ -99,20 +111,21 @@ def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
 
 def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
     """Every figure that the finished arms of the second study allow; arguments as in ``recipe_tables``."""
-    if PUBLIC_RECIPE in second.arms:
-        yield _both_recipes(second.arms[PUBLIC_RECIPE], first.arms[PUBLISHED])
+    for px, public in _of_public_recipe(second):
+        yield _both_recipes(px, public, first.arms[PUBLISHED])
     for px, probes, ingredients in _asked(second):
         yield _ladder(px, ingredients)
         yield _stretches(px, probes)
 
 
-def _both_recipes(public: ArmResults, text: ArmResults) -> Named:
+def _both_recipes(px: str, public: ArmResults, text: ArmResults) -> Named:
     figure, ax = plt.subplots(figsize=(7.5, 4.6))
     two_recipes({name: {condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions}
-                 for name, arm in (("public recipe", public), ("the paper's text", text))},
+                 for name, arm in ((f"public recipe, {px}", public), ("the paper's text, 224 px", text))},
                 reported.OPTIMIZER_TABLE["test accuracy"].to_dict(), "accuracy on test, threshold 0.5", ax)
-    return ("both-recipes", legend_below(figure, 3), "Six optimizers at 224 px under the public recipe and under the "
-            "paper's text: every seed, and the 95 % prediction interval for a new run, beside the paper's one run.")
+    return (f"both-recipes{_ending(px)}", legend_below(figure, 3), f"{public.title}. Six optimizers under the public "
+            f"recipe at {px} and under the paper's text at 224 px: every seed, and the 95 % prediction interval for a "
+            "new run, beside the paper's one run.")
 
 
 def _ladder(px: str, arm: ArmResults) -> Named:
