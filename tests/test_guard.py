@@ -15,7 +15,7 @@ from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.allow_list import ALLOWED, CONFIG, require_known_parts
 from covidcnn.models.model_file import ModelFacts, load_model, save_model
-from covidcnn.models.registry import NETWORKS
+from covidcnn.models.registry import NETWORKS, untrained
 from covidcnn.task import PNEUMONIA, SUBTYPE
 
 IMAGE = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
@@ -26,7 +26,7 @@ def test_every_registered_model_passes_and_together_they_need_all_that_is_allowe
     for options in NETWORKS.values():
         for task in (PNEUMONIA, SUBTYPE):
             facts = ModelFacts(ImageSettings(32), 0.5, "0.5", {}, task)
-            save_model(tmp_path / "m.keras", options().build(task, 32, 0), facts)
+            save_model(tmp_path / "m.keras", untrained(options()).build(task, 32, 0), facts)
             assert load_model(tmp_path / "m.keras")[1].task == task
             with zipfile.ZipFile(tmp_path / "m.keras") as archive:
                 texts += archive.read(CONFIG).decode()

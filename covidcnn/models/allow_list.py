@@ -24,7 +24,8 @@ LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 ALLOWED = [
     ("keras.src.models.functional", "Functional"), ("keras", "DTypePolicy"), (None, "__keras_tensor__"),
     *(("keras.layers", name) for name in ("InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout",
-                                          "Flatten", "Dense", "ReLU", "Add", "GlobalAveragePooling2D")),
+                                          "Flatten", "Dense", "ReLU", "Add", "GlobalAveragePooling2D",
+                                          "DepthwiseConv2D", "Rescaling")),
     *(("keras.initializers", name) for name in ("GlorotUniform", "Zeros", "Ones")),
 ]
 """(module, class) of everything that the networks of :mod:`covidcnn.models.registry` are made of."""

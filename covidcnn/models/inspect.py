@@ -9,7 +9,7 @@ import pandas as pd
 
 from covidcnn.backend import keras
 from covidcnn.models.classical import ClassicalModel
-from covidcnn.models.registry import MODELS
+from covidcnn.models.registry import MODELS, untrained
 from covidcnn.task import PNEUMONIA, Task
 
 
@@ -147,7 +147,7 @@ def model_table(task: Task, image_size: int) -> pd.DataFrame:
             "model": name, "what it is": (getdoc(kind) or "").splitlines()[0],
             "options": "\n".join(f"{option}={value}" for option, value in asdict(options).items())}
         if not isinstance(options, ClassicalModel) and image_size >= options.smallest_image:
-            network = options.build(task, image_size, 0)
+            network = untrained(options).build(task, image_size, 0)
             row |= {"parameters": network.count_params(), "multiply-adds": multiply_adds(network)}
         rows.append(row)
     return pd.DataFrame(rows).astype({"parameters": "Int64", "multiply-adds": "Int64"})
@@ -159,7 +159,7 @@ def multiply_adds(model: keras.Model) -> int:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             total += multiply_adds(layer)
-        elif isinstance(layer, keras.layers.Conv2D):
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             # Each weight of the kernel is used once at every place of the output.
             total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
         elif isinstance(layer, keras.layers.Dense):

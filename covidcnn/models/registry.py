@@ -1,9 +1,11 @@
 """The models that can be trained: each one a small file, a dataclass of options, an entry here."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from covidcnn.errors import named
 from covidcnn.models.classical import CLASSICAL, ClassicalModel
+from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.five_block import FiveBlockCnn
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
@@ -29,7 +31,8 @@ class Model(Protocol):
         dropout, and of nothing else."""
 
 
-NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn}
+NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn,
+                                    "lite0": EfficientNetLite0}
 MODELS: dict[str, type[Model] | type[ClassicalModel]] = {**NETWORKS, **CLASSICAL}
 """By name, as for ``--model``."""
 DEFAULT_MODEL = "paper"
@@ -38,6 +41,11 @@ DEFAULT_MODEL = "paper"
 def model_named(name: str) -> type[Model] | type[ClassicalModel]:
     """The options of the model of that name; a UserError if there is none."""
     return named(MODELS, name, "model")
+
+
+def untrained(model: Model) -> Model:
+    """The model with its option ``pretrained``, if it has one, set to false: such weights may not be installed."""
+    return replace(model, pretrained=False) if "pretrained" in model.__dataclass_fields__ else model
 
 
 def name_of(model: Model | ClassicalModel) -> str:
