@@ -299,5 +299,7 @@ def test_classical_models_go_through_sweep_train_evaluate_and_predict(tiny_tree,
     assert (code, len(json.loads(out)["images"])) == (0, 32), err
     code, _, err = run("predict", model, tiny_tree / "test", "--explain", tmp_path / "maps")
     assert (code, "there is no heat map" in err) == (2, True)
+    code, _, err = run("export", model, "--out", tmp_path / "no.tflite")
+    assert (code, err.count("\n"), "no network in Keras" in err) == (2, 1, True)
     code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--augment", "paper", "--out", tmp_path / "no")
     assert (code, "augmentation paper: a model of scikit-learn is fitted at once" in err) == (2, True)
