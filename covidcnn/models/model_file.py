@@ -238,8 +238,10 @@ def _litert(path: Path, facts: ModelFacts, network: bytes) -> LiteRTPredictor:
     except ImportError as error:
         raise UserError(f"{path}: LiteRT, which runs it, is not installed; pip install ai-edge-litert, the extra "
                         "'edge' of this project") from error
+    # A thread a core that the process may use: a second one on the same core would be in its way.
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with _damaged(path, "LiteRT cannot load it; export the model again"), quiet():
-        interpreter = Interpreter(model_content=network, num_threads=os.cpu_count())
+        interpreter = Interpreter(model_content=network, num_threads=threads)
         interpreter.allocate_tensors()
         (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
         if ([*entry["shape"]] != [1, facts.images.size, facts.images.size, 1] or [*end["shape"]] != [1,
