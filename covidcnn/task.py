@@ -77,6 +77,14 @@ class Task:
         """A probability for each class, float (n, classes), from a network's outputs, float (n, outputs)."""
         return np.hstack([1 - outputs, outputs]) if self.is_binary else outputs
 
+    def probabilities_of_logits(self, logits: np.ndarray) -> np.ndarray:
+        """A probability for each class, float (n, classes), from logits, float (n, outputs): what a network gives
+        without its last layer's activation."""
+        # The sigmoid is the softmax of 0 and the logit.
+        logits = np.hstack([np.zeros_like(logits), logits]) if self.is_binary else logits
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
     def predict(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         """The predicted class as its place in ``classes``, int (n,), from probabilities, float (n, classes): of two
         classes the positive one from the threshold on, of more the most probable."""

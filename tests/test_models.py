@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from model_files import FEW_STAGES
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -36,8 +37,6 @@ from covidcnn.trials.trial import pin_trial
 
 SMALL = {"paper": {"filters": (4, 8)}, "five-block": {}, "residual": {"widths": (4, 8)},
          "lite0": {"pretrained": False}}
-# Of EfficientNet-Lite0, which no option makes small: all of its layers take a quarter of a minute to trace.
-FEW_STAGES = ((1, 3, 1, 1, 8), (2, 5, 2, 6, 8))
 IMAGES = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
 
 
@@ -326,5 +325,7 @@ def test_classical_models_go_through_sweep_train_evaluate_and_predict(tiny_tree,
     assert (code, len(json.loads(out)["images"])) == (0, 32), err
     code, _, err = run("predict", model, tiny_tree / "test", "--explain", tmp_path / "maps")
     assert (code, "there is no heat map" in err) == (2, True)
+    code, _, err = run("export", model, "--out", tmp_path / "no.tflite")
+    assert (code, err.count("\n"), "no network in Keras" in err) == (2, 1, True)
     code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--augment", "paper", "--out", tmp_path / "no")
     assert (code, "augmentation paper: a model of scikit-learn is fitted at once" in err) == (2, True)

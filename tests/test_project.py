@@ -43,14 +43,15 @@ def test_every_import_is_of_a_declared_package():
     imported |= {node.module for tree in trees for node in ast.walk(tree)
                  if isinstance(node, ast.ImportFrom) and node.level == 0}
     packages = packages_distributions()
+    optional = {re.match(r"[A-Za-z0-9_-]+", one)[0].replace("-", "_")
+                for extra in PYPROJECT["project"]["optional-dependencies"].values() for one in extra}
     needed = {packages[name][0].lower() for name in {name.split(".")[0] for name in imported}
-              - set(sys.stdlib_module_names) - {"covidcnn", *(path.stem for path in SCRIPTS)}
-              - set(PYPROJECT["project"]["optional-dependencies"])}
+              - set(sys.stdlib_module_names) - {"covidcnn", *(path.stem for path in SCRIPTS)} - optional}
     assert needed <= {re.match(r"[A-Za-z0-9_-]+", one)[0].lower() for one in PYPROJECT["project"]["dependencies"]}
 
 
-LAYERS = ("errors paths yaml_files backend config task", "imaging", "data augment perturbations provenance", "models",
-          "evaluation", "training", "trials", "prediction plots", "study", "paper", "report", "cli")
+LAYERS = ("errors paths yaml_files quiet backend config task", "imaging", "data augment perturbations provenance",
+          "models", "evaluation", "training", "trials", "prediction plots", "study", "paper", "report", "cli")
 """Packages, and modules beside them, from the ground up: each imports from its own layer and from lower ones."""
 
 

@@ -25,8 +25,8 @@ evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol 
 data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, copy one at 224 px, or draw one.")
 fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
 for _group, _commands in (
-    (app, (report.report, models.train, models.evaluate, models.models, predict.predict, trials.sweep, trials.trials,
-           report.lab)),
+    (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, trials.sweep,
+           trials.trials, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
@@ -74,6 +74,10 @@ def main(commands: typer.Typer = app, name: str = "covidcnn") -> None:
             sys.stdout.flush()
     except UserError as error:
         _refuse(name, str(error))
+    except ModuleNotFoundError as error:
+        # A small device has what runs LiteRT files, and no more.
+        _refuse(name, f"this needs the package {error.name}, which is not installed; docs/edge.md says what runs "
+                      "without it")
     except OSError as error:
         if error.errno not in (*_FULL, errno.EPIPE):
             raise

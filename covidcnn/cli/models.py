@@ -1,4 +1,4 @@
-"""``covidcnn train`` and ``covidcnn evaluate``: one model."""
+"""``covidcnn train``, ``covidcnn evaluate`` and ``covidcnn export``: one model."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from covidcnn.cli import options
 from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, say_epoch, task_of
+from covidcnn.errors import UserError
 
 
 def train(
@@ -81,7 +82,7 @@ def train(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train left.")],
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train or export left.")],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the model's classes, split or not.")],
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -117,6 +118,42 @@ def evaluate(
                  result["disclaimer"]):
         if line:
             print(line)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model.keras that covidcnn train left.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write, for example model.tflite.")],
+    to: Annotated[str, typer.Option(help="litert: LiteRT, once TensorFlow Lite, for phones and small computers.")]
+    = "litert",
+    int8: Annotated[bool, typer.Option("--int8", help=(
+        "In whole numbers of 8 bits, a quarter of the size; their ranges are those of training images in --data."))]
+    = False,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help=(
+        "With --int8: the images that the model was trained on. Without it: as for covidcnn train."))] = None,
+    images: Annotated[int, typer.Option(min=1, help="With --int8: how many of them, evenly over the classes.")] = 200,
+    labels: options.Labels = "",
+    skip_bad: options.SkipBad = False,
+) -> None:
+    """Write a network for a small device: a file that predict and evaluate take, also where there is no TensorFlow."""
+    from covidcnn.models.litert import calibration_images, save_litert
+    from covidcnn.models.model_file import load_predictor
+    from covidcnn.models.predictor import KerasPredictor
+    from covidcnn.paths import require_writable
+
+    if to != "litert":
+        raise UserError(f"--to {to}: choose litert")
+    if data and not int8:
+        raise UserError("--data: only --int8 takes images, to calibrate on; add it, or leave --data out")
+    require_writable(out)
+    predictor, facts = load_predictor(model)
+    if not isinstance(predictor, KerasPredictor):
+        raise UserError(f"{model}: no network in Keras, and only those are exported; take a model.keras")
+    chosen = None
+    if int8:
+        chosen = calibration_images(open_data(data, skip_bad, task=facts.task, labels=labels), facts, images)
+        say(f"calibrated on {len(chosen)} training images")
+    save_litert(out, predictor.model, facts, chosen)
+    say(f"{'int8' if int8 else 'float32'}, {out.stat().st_size / 1e6:.1f} MB: {out}")
 
 
 def _interval(ends: dict[str, Any], digits: str) -> str:

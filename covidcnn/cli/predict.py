@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train left.")],
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train or export left.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help=(
         "Image files (JPEG, PNG, TIFF, DICOM and others), folders of them at any depth, or - for a list of paths "
         "on standard input, one a line."))],
@@ -46,7 +46,6 @@ def predict(
     from covidcnn.models.model_file import load_predictor
     from covidcnn.models.predictor import KerasPredictor
     from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
-    from covidcnn.prediction.explain import write_overlays
     from covidcnn.prediction.score import predict_images
 
     if out and explain and out.resolve().is_relative_to(explain.resolve()):
@@ -62,7 +61,7 @@ def predict(
     predictor, facts = load_predictor(model)
     network = predictor.model if isinstance(predictor, KerasPredictor) else None
     if explain and not network:
-        raise UserError(f"{model}: no network, so there is no heat map of it; leave --explain out")
+        raise UserError(f"{model}: no network in Keras, so there is no heat map of it; leave --explain out")
     spelt = {name.upper(): name for name in ("", *facts.task.classes)}
     if explain_class.upper() not in spelt:
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
@@ -76,6 +75,9 @@ def predict(
     # The folder is moved into place last: one that is there would keep the same command from being run again.
     with replacing_folder(explain) if explain else nullcontext() as folder:
         if folder:
+            # Here and not above: what runs LiteRT files alone has no TensorFlow.
+            from covidcnn.prediction.explain import write_overlays
+
             predictions.images["overlay"] = write_overlays(folder, network, facts, predictions.images,
                                                            spelt[explain_class.upper()])
         text = _as_json(predictions, facts.task) if form == "json" else _as_csv(predictions, facts.task)

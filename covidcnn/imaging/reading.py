@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import ExifTags, Image, ImageOps
 
 from covidcnn.errors import DataError
@@ -142,6 +141,9 @@ def in_threads(function: Callable[[Item], Result], items: Collection[Item], prog
     Items are handed out sixteen at a time: one by one, handing small images from thread to thread takes as long as
     decoding them.
     """
+    # Here and not above: images one by one need no threads.
+    from joblib import Parallel, delayed
+
     results = Parallel(os.cpu_count() or 1, prefer="threads", batch_size=16, return_as="generator")(
         delayed(function)(item) for item in items)
     for done, result in enumerate(results, start=1):

@@ -18,6 +18,9 @@ SKOPS, TREE = "schema.json", "sklearn.tree._tree.Tree"
 """The member by which a file of skops is known; and the one part of a model that skops does not trust, because damaged
 trees make scikit-learn read beyond its memory: ``require_kind`` looks at them."""
 
+LITERT = b"TFL3"
+"""From byte 4 on in a LiteRT file. LiteRT looks at the rest itself; before, nothing but its SHA-256 is looked at."""
+
 LARGEST_TEXT, LARGEST_WEIGHTS = 10_000_000, 2_000_000_000
 """Bytes, unpacked. The paper's network at 224 px has 25 MB of weights; more is a mistake or a decompression bomb."""
 

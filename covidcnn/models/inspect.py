@@ -26,11 +26,15 @@ def layer_output(model: keras.Model, name: str, images: np.ndarray, batch_size: 
 
 def pre_activations(model: keras.Model, name: str, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Like ``layer_output``: what a convolution or dense layer computes before its activation function is applied."""
-    layer = model.get_layer(name)
+    return _in_batches(keras.Model(model.input, without_activation(model.get_layer(name))), images, batch_size)
+
+
+def without_activation(layer: keras.layers.Layer) -> keras.KerasTensor:
+    """What a convolution or dense layer of a Functional model computes before its activation function is applied."""
     linear = type(layer).from_config(layer.get_config() | {"activation": "linear"})
-    part = keras.Model(model.input, linear(layer.input))
+    output = linear(layer.input)
     linear.set_weights(layer.get_weights())
-    return _in_batches(part, images, batch_size)
+    return output
 
 
 def _in_batches(part: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""The file a trained model travels in: a plain .keras archive, or .skops of a model of scikit-learn, that also holds
-``covidcnn.json``.
+"""The file a trained model travels in: a plain .keras archive, .skops of a model of scikit-learn, or .tflite of an
+exported network, that also holds ``covidcnn.json``.
 
 What a later user must not guess stands there: how an image is prepared, the names of the classes, the threshold, and
-what the model was trained on. Keras and skops pass over the extra member.
+what the model was trained on. Keras, skops and LiteRT pass over the extra member.
 """
 
+import hashlib
 import io
 import json
+import os
 import tempfile
 import warnings
 import zipfile
@@ -19,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from covidcnn.backend import keras
 from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import Appearance
 from covidcnn.errors import DataError, UserError
@@ -27,6 +28,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.allow_list import (
     CONFIG,
     LARGEST_WEIGHTS,
+    LITERT,
     MEMBERS,
     SKOPS,
     TREE,
@@ -35,17 +37,22 @@ from covidcnn.models.allow_list import (
     require_known_parts,
 )
 from covidcnn.models.classical import CLASSICAL, ClassicalModel
-from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
+from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, LiteRTPredictor, Predictor
 from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
+from covidcnn.quiet import quiet
 from covidcnn.task import PNEUMONIA, Task
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+    from covidcnn.backend import keras
+
 MEMBER = "covidcnn.json"
 FILE_NAMES = ("model.keras", "model.skops")
 """What ``covidcnn train`` leaves: of a network, of a model of scikit-learn."""
+NETWORK = "model.tflite"
+"""What stands before the archive in a LiteRT file."""
 KNOWN_AS = {"train": "trained on", "validation": "validated on"}
 """What was done with the images whose hashes a model file holds."""
 _HASH = 16
@@ -74,6 +81,8 @@ class ModelFacts:
     """The model's name and options; None in older files, which hold networks."""
     image_hashes: dict[str, str] | None = None
     """Of 'train' and 'validation', a short hash of each image file; None in files of version 0.1."""
+    export: dict[str, Any] | None = None
+    """Of an exported network: ``sha256`` of its bytes, its numbers and on how many images it was calibrated."""
 
     def known_as(self, sha256: Iterable[str]) -> list[str]:
         """For each SHA-256 of a file whether the model knows it: 'train', 'validation' or '' where it does not. A copy
@@ -96,8 +105,11 @@ def file_name(model: Model | ClassicalModel) -> str:
 def save_model(path: Path, model: "keras.Model | ClassifierMixin", facts: ModelFacts) -> None:
     """Write a network, or an estimator of scikit-learn, and its facts as one archive, whole or not at all; a UserError
     if the file, or a temporary copy, cannot be written."""
+    # Here and not above: what runs LiteRT files alone has no TensorFlow.
+    from covidcnn.backend import keras
+
     # Keras insists on an ending of its own, which the name of a file in the making need not have.
-    with _temporary_archive(path) as archive:
+    with temporary_archive(path) as archive:
         if isinstance(model, keras.Model):
             model.save(archive)
         else:
@@ -112,14 +124,18 @@ def save_model(path: Path, model: "keras.Model | ClassifierMixin", facts: ModelF
 
 
 def load_predictor(path: Path) -> tuple[Predictor, ModelFacts]:
-    """Read a model that ``covidcnn train`` saved, of whatever kind: see :func:`load_model`."""
+    """Read a model that ``covidcnn train`` saved or ``covidcnn export`` wrote, of whatever kind: see
+    :func:`load_model`. A LiteRT file is to come from someone who is trusted: its SHA-256 says that it is whole, and not
+    who made it. A UserError if LiteRT is not installed."""
     facts, content = _read(path)
+    if NETWORK in content:
+        return _litert(path, facts, content[NETWORK]), facts
     if SKOPS in content:
         return _classical(path, facts, content), facts
     return KerasPredictor(_network(path, facts, content), facts.task), facts
 
 
-def load_model(path: Path) -> tuple[keras.Model, ModelFacts]:
+def load_model(path: Path) -> tuple["keras.Model", ModelFacts]:
     """Read a network that ``covidcnn train`` saved.
 
     No code from the file is run and nothing of it is unpacked but what Keras reads: see ``covidcnn.models.allow_list``.
@@ -146,7 +162,7 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
     """The facts of a model file, and the members of its archive that are handed on."""
     if not path.is_file():
         raise DataError(f"{path}: no such model file; covidcnn train leaves one called {' or '.join(FILE_NAMES)}")
-    with _damaged(path, "not a model file, or damaged; use a model.keras that covidcnn train saved"), \
+    with _damaged(path, "not a model file, or damaged; use one that covidcnn train or export left"), \
             zipfile.ZipFile(path) as members:
         names = members.namelist()
         if MEMBER not in names:
@@ -156,6 +172,9 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
             facts = _read_facts(read_member(members, MEMBER))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        with path.open("rb") as file:
+            if file.read(8)[4:] == LITERT:
+                return facts, {NETWORK: _whole(path, facts, members)}
         kept = [name for name in names if name.endswith((".npy", ".npz"))] + [SKOPS] if SKOPS in names else MEMBERS
         content: dict[str, bytes] = {}
         for name in filter(names.__contains__, kept):
@@ -165,11 +184,13 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
         return facts, content
 
 
-def _network(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> keras.Model:
+def _network(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> "keras.Model":
+    from covidcnn.backend import keras
+
     with _damaged(path, "its network is not one that covidcnn train saves, so Keras cannot load it safely; "
                         "train the model again"):
         require_known_parts(content.get(CONFIG, b"{}"))
-    with _temporary_archive(path) as archive, warnings.catch_warnings():
+    with temporary_archive(path) as archive, warnings.catch_warnings():
         archive.write_bytes(_packed(content))
         # Keras warns of what is odd in a damaged file before it gives up.
         warnings.simplefilter("ignore")
@@ -199,6 +220,37 @@ def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> Clas
         return predictor
 
 
+def _whole(path: Path, facts: ModelFacts, members: zipfile.ZipFile) -> bytes:
+    """What stands before the archive in a LiteRT file, if its SHA-256 is that of the facts."""
+    size = min(member.header_offset for member in members.infolist())
+    if not 0 < size <= LARGEST_WEIGHTS:
+        raise ValueError("nothing, or too much")
+    with path.open("rb") as file:
+        network = file.read(size)
+    if not facts.export or hashlib.sha256(network).hexdigest() != facts.export["sha256"]:
+        raise DataError(f"{path}: its {MEMBER} is that of another network, or the network is damaged; export it again")
+    return network
+
+
+def _litert(path: Path, facts: ModelFacts, network: bytes) -> LiteRTPredictor:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UserError(f"{path}: LiteRT, which runs it, is not installed; pip install ai-edge-litert, the extra "
+                        "'edge' of this project") from error
+    # A thread a core that the process may use: a second one on the same core would be in its way.
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with _damaged(path, "LiteRT cannot load it; export the model again"), quiet():
+        interpreter = Interpreter(model_content=network, num_threads=threads)
+        interpreter.allocate_tensors()
+        (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
+        if ([*entry["shape"]] != [1, facts.images.size, facts.images.size, 1] or [*end["shape"]] != [1,
+                facts.task.outputs] or end["dtype"] is not np.float32 or not (entry["dtype"] is np.float32 or (
+                entry["dtype"] is np.uint8 and np.allclose(entry["quantization"], (1 / 255, 0), atol=1e-9)))):
+            raise ValueError("another size of images, or other classes")
+        return LiteRTPredictor(interpreter, facts.task)
+
+
 def _read_facts(text: bytes) -> ModelFacts:
     """The facts of a model file; anything but a DataError means that they are damaged."""
     values = json.loads(text)
@@ -212,6 +264,7 @@ def _read_facts(text: bytes) -> ModelFacts:
             or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
             or type(facts.images.pad) is not bool or not all(isinstance(name, str) for name in facts.task.classes)
             or not isinstance(facts.training, dict) or not isinstance(facts.model, dict | None)
+            or not isinstance(facts.export, dict | None)
             or not (facts.image_hashes is None or all(isinstance(facts.image_hashes[role], str) for role in KNOWN_AS))):
         raise ValueError("facts out of range")
     # What a file says of itself is no reason to leave out what has to be said.
@@ -228,7 +281,7 @@ def _packed(content: dict[str, bytes]) -> bytes:
 
 
 @contextmanager
-def _temporary_archive(path: Path) -> Iterator[Path]:
+def temporary_archive(path: Path) -> Iterator[Path]:
     """A place for Keras to write or read a copy of ``path`` in."""
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from covidcnn.backend import keras, tf
 from covidcnn.config import DISCLAIMER
 from covidcnn.errors import DataError
-from covidcnn.models.inspect import as_input
+from covidcnn.models.inspect import as_input, without_activation
 from covidcnn.models.model_file import ModelFacts
 from covidcnn.paths import slug
 from covidcnn.prediction.images import Unreadable, read_images
@@ -32,11 +32,8 @@ class GradCam:
         # In a residual network, where the last convolution's maps are added to others: the ReLU of the sum.
         convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.ReLU)
                        and len(layer.output.shape) == 4][-1]
-        output = model.layers[-1]
         # Before the sigmoid, whose slope vanishes where the network is sure.
-        linear = type(output).from_config(output.get_config() | {"activation": "linear"})
-        self._part = keras.Model(model.input, [convolution.output, linear(output.input)])
-        linear.set_weights(output.get_weights())
+        self._part = keras.Model(model.input, [convolution.output, without_activation(model.layers[-1])])
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
         """Where each image speaks for a class: float32 (n, size, size), 0 to 1 within each image; 0 throughout where
