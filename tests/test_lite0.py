@@ -1,17 +1,21 @@
 """EfficientNet-Lite0: the network that its authors published, with their weights."""
 
 import importlib.metadata
+import shutil
 import types
+from dataclasses import asdict
 
 import keras
 import numpy as np
 import pytest
 
-from covidcnn.errors import DataError
-from covidcnn.models import efficientnet_lite0
+from covidcnn.errors import DataError, UserError
+from covidcnn.imaging.transforms import ImageSettings, coarse_pixels
+from covidcnn.models import classical, efficientnet_lite0
+from covidcnn.models.classical import CLASSICAL, features_of
 from covidcnn.models.efficientnet_lite0 import FILE, PACKAGE, EfficientNetLite0, imagenet_weights, network
 from covidcnn.models.inspect import multiply_adds
-from covidcnn.models.model_file import load_model
+from covidcnn.models.model_file import ModelFacts, load_model, load_predictor, save_model
 from covidcnn.prediction.explain import GradCam
 from covidcnn.task import PNEUMONIA, SUBTYPE
 
@@ -142,3 +146,29 @@ def test_last_layer_alone_is_trained_where_the_option_says_so(imagenet, tiny_tre
     before = EfficientNetLite0().build(PNEUMONIA, 32, 0).get_weights()
     after = load_model(tmp_path / "m/model.keras")[0].get_weights()
     assert differing(before, after) == [len(before) - 2, len(before) - 1]
+
+
+def test_features_for_scikit_learn_are_what_the_last_layer_reads(imagenet):
+    images = np.random.default_rng(0).integers(0, 256, (70, 40, 50), np.uint8)
+    found = features_of(iter(images), "lite0", 32)
+    model = EfficientNetLite0().build(PNEUMONIA, 32, 0)
+    seen = coarse_pixels(images, 32).reshape(-1, 32, 32, 1)
+    expected = keras.Model(model.input, model.get_layer("average").output)(seen)
+    assert found.shape == (70, 1280)
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), rtol=0, atol=1e-4)
+
+
+def test_model_on_these_features_is_read_back_and_asks_for_the_weights(imagenet, tmp_path, monkeypatch, empty_cache):
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)
+    images[6:] //= 4
+    options = CLASSICAL["logistic"](features="lite0", side=32)
+    fitted = options.estimator(0, True).fit(features_of(images, "lite0", 32), np.repeat([0, 1], 6))
+    path = tmp_path / "model.skops"
+    save_model(path, fitted, ModelFacts(ImageSettings(32), 0.5, "0.5", {},
+                                        model={"model": "logistic", **asdict(options)}))
+    np.testing.assert_array_equal(load_predictor(path)[0](images).argmax(axis=1), np.repeat([0, 1], 6))
+    classical._lite0.cache_clear()
+    monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "not-installed-here")
+    shutil.rmtree(empty_cache, ignore_errors=True)
+    with pytest.raises(UserError, match="lite0"):
+        load_predictor(path)

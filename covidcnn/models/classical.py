@@ -1,9 +1,12 @@
-"""Models of scikit-learn on small pixels or on histograms of gradients: fitted at once, without epochs.
+"""Models of scikit-learn on small pixels, on histograms of gradients, or on what a network learnt from other images
+finds in them: fitted at once, without epochs.
 
 Histograms of oriented gradients: Dalal and Triggs (2005), in cells of 8 x 8 pixels with 9 directions.
 """
 
+import itertools
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -12,12 +15,16 @@ from pydantic.dataclasses import dataclass
 
 from covidcnn.errors import UserError
 from covidcnn.models.options import Checked, one_of
+from covidcnn.task import PNEUMONIA
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-FEATURES = ("pixels", "hog")
+    from covidcnn.backend import keras
+
+FEATURES = ("pixels", "hog", "lite0")
 _CELL = 8
+_BATCH = 64
 _Count = Annotated[int, Field(ge=1, le=1e6)]
 _Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
 
@@ -25,17 +32,33 @@ _Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
 def features_of(images: Iterable[np.ndarray], kind: str, side: int) -> np.ndarray:
     """What a model of scikit-learn sees of images, uint8 (height, width) each, shrunk to ``side`` pixels: float32 (n,
     features). For 'pixels' these are greys, 0 to 1; for 'hog', whose side is a multiple of 8 and at least 16,
-    histograms of gradients."""
+    histograms of gradients; for 'lite0' the 1,280 averages before the last layer of EfficientNet-Lite0 with the weights
+    of ImageNet, which raises what ``efficientnet_lite0.imagenet_weights`` does."""
     # Here and not above: recipes take the options, and need not wait for these.
     from skimage.feature import hog
 
     from covidcnn.imaging.transforms import coarse_pixels
 
+    if kind == "lite0":
+        network, waiting = _lite0(side), iter(images)
+        batches = iter(lambda: list(itertools.islice(waiting, _BATCH)), [])
+        return np.concatenate([network.predict_on_batch(coarse_pixels(batch, side).reshape(-1, side, side, 1))
+                               for batch in batches])
     pixels = coarse_pixels(images, side)
     if kind == "pixels":
         return pixels
     return np.stack([hog(image, orientations=9, pixels_per_cell=(_CELL, _CELL), cells_per_block=(2, 2))
                      for image in pixels.reshape(-1, side, side)]).astype(np.float32)
+
+
+# Built once: its layers take seconds, and images are scored in several turns.
+@lru_cache(maxsize=1)
+def _lite0(side: int) -> "keras.Model":
+    from covidcnn.backend import keras
+    from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
+
+    network = EfficientNetLite0().build(PNEUMONIA, side, 0)
+    return keras.Model(network.input, network.get_layer("average").output)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def _damaged(path: Path, problem: str) -> Iterator[None]:
     """A file can be damaged, or tampered with, in as many ways as there are errors; all mean the same to the user."""
     try:
         yield
-    except DataError:
+    except UserError:
         raise
     except Exception as error:
         raise DataError(f"{path}: {problem}") from error
