@@ -28,6 +28,12 @@ MIRRORED = "mirrored"
 
 PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS, MIRRORED)
 
+CHOSEN_UNDER = {
+    "shifted validation": tuple(SIMULATED_SHIFTS),
+    "perturbed validation": ("contrast 0.7", "contrast 1.3", "height 0.90", "height 1.10", "width 0.90", "width 1.10")}
+"""By a recipe's ``choose_by``, under what validation images are scored to choose the epoch: grey levels alone, or grey
+levels and geometry. As far to one side as to the other, so that none is tuned to what sets the test images apart."""
+
 
 def perturbed(image: np.ndarray, name: str) -> np.ndarray:
     """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""

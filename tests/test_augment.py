@@ -4,6 +4,7 @@ import itertools
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
@@ -24,7 +25,7 @@ from covidcnn.augment import (
     warp,
 )
 from covidcnn.backend import tf
-from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
+from covidcnn.perturbations import CHOSEN_UNDER, PERTURBATIONS, SIMULATED_SHIFTS, perturbed
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
 # Left half dark, right half bright: shows flips, and survives them.
@@ -311,6 +312,15 @@ def test_cropped_height_shows_what_the_stretch_of_its_factor_leaves():
     assert abs(int(cropped.min()) - int(stretched.min())) <= 1
     assert abs(int(cropped.max()) - int(stretched.max())) <= 1
     np.testing.assert_array_equal(cropped[20:180], image[20:180])
+
+
+def test_validation_is_perturbed_as_far_to_one_side_as_to_the_other():
+    for names in CHOSEN_UNDER.values():
+        assert set(names) <= set(PERTURBATIONS)
+    factors = [name.rsplit(" ", 1) for name in CHOSEN_UNDER["perturbed validation"]]
+    by_kind = pd.DataFrame(factors, columns=["kind", "factor"]).astype({"factor": float}).groupby("kind")["factor"]
+    assert (by_kind.size() == 2).all()
+    assert by_kind.mean().tolist() == pytest.approx([1] * 3)
 
 
 def test_perturbation_of_grey_levels_is_the_simulated_shift_of_that_name():

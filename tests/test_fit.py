@@ -19,7 +19,7 @@ from covidcnn.errors import DataError
 from covidcnn.evaluation.scores import epoch_columns, unperturbed
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
-from covidcnn.perturbations import SIMULATED_SHIFTS, perturbed
+from covidcnn.perturbations import CHOSEN_UNDER, perturbed
 from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_images, train
 from covidcnn.training.optimizers import OPTIMIZERS
@@ -235,7 +235,7 @@ HISTORY = pd.DataFrame({"val_loss": [3, 1, 2, 1], "shifted_val_loss": [1, 2, 3, 
                         "val_accuracy": [0.5, 0.6, 0.9, 0.9]}, index=pd.RangeIndex(1, 5, name="epoch"))
 
 
-@pytest.mark.parametrize(("choose_by", "epoch"), [("validation", 2), ("shifted validation", 1),
+@pytest.mark.parametrize(("choose_by", "epoch"), [("validation", 2), *((under, 1) for under in CHOSEN_UNDER),
                                                   ("validation accuracy", 3), ("last", 4)])
 def test_epoch_is_chosen_as_the_recipe_says(choose_by, epoch):
     assert chosen_epoch(HISTORY, choose_by) == epoch
@@ -249,10 +249,11 @@ def test_last_epoch_is_kept_where_the_recipe_says_so(data):
     pd.testing.assert_frame_equal(first.history, last.history)
 
 
-def test_shifted_validation_is_the_mean_loss_over_simulated_shifts_of_the_validation_images(data):
-    trained = train(data, changed(choose_by="shifted validation"), 0)
+@pytest.mark.parametrize(("choose_by", "perturbations"), CHOSEN_UNDER.items())
+def test_loss_that_chooses_is_the_mean_over_perturbed_validation_images(data, choose_by, perturbations):
+    trained = train(data, changed(choose_by=choose_by), 0)
     losses, as_they_are = [], unperturbed(trained.scores, "validation")
-    for shift in SIMULATED_SHIFTS:
+    for shift in perturbations:
         scores = trained.scores[trained.scores["perturbation"] == shift]
         assert set(scores["split"]) == {"validation"}
         assert scores["path"].tolist() == as_they_are["path"].tolist()

@@ -45,7 +45,8 @@ def train(
     = "patient",
     keep: Annotated[str, typer.Option(help=(
         "Which epoch: validation (lowest loss there), validation accuracy (highest), shifted validation (lowest loss "
-        "on changed copies of it), or last, which is what Keras's ModelCheckpoint keeps by default."))] = "validation",
+        "on copies of it with other grey levels), perturbed validation (with other grey levels, heights and widths), "
+        "or last, which is what Keras's ModelCheckpoint keeps by default."))] = "validation",
     score_every_epoch: Annotated[list[str] | None, typer.Option(metavar="ROLE", help=(
         "Score the images of train, validation or test after every epoch, too; may be repeated. Of the published test "
         "set that is exploratory, and no choice may rest on it."))] = None,

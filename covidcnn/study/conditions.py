@@ -13,7 +13,7 @@ from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import Difference, Untestable, contrast, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy
-from covidcnn.perturbations import SIMULATED_SHIFTS
+from covidcnn.perturbations import CHOSEN_UNDER, SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
 from covidcnn.study.baseline_scores import read_baseline, read_sizes
 from covidcnn.study.protocol import Protocol, whole_seeds
@@ -87,9 +87,11 @@ class Condition:
     @cached_property
     def thresholds(self) -> np.ndarray:
         """float (seeds,): Youden's threshold, fixed on the validation images of the same training."""
-        # Simulated shifts, where there are some, are pooled with the images as they are: so the protocol has it.
+        # As the protocols have it: with what the epoch is chosen under, or shifted grey levels where there are some,
+        # and the images as they are.
+        pooled = ["", *CHOSEN_UNDER.get(self.recipe.choose_by, SIMULATED_SHIFTS)]
         found = {result.trial.seed: fix_threshold(result.scores[
-            (result.scores["split"] == "validation") & result.scores["perturbation"].isin(["", *SIMULATED_SHIFTS])],
+            (result.scores["split"] == "validation") & result.scores["perturbation"].isin(pooled)],
             "youden") for result in self.results if not result.diverged}
         return np.array([found.get(seed, 0.5) for seed in self.seeds])
 

@@ -17,6 +17,7 @@ import yaml
 
 from covidcnn.errors import UserError
 from covidcnn.paths import REPORTS, replacing
+from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task, task_named
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.spec import Sweep, parse_sweep, variants_of
@@ -179,7 +180,7 @@ def selection_loss(result: TrialResult) -> float:
     epoch so) of the chosen epoch; infinite if the training diverged."""
     if result.diverged:
         return float("inf")
-    column = SHIFTED_LOSS if result.trial.recipe.choose_by == "shifted validation" else "val_loss"
+    column = SHIFTED_LOSS if result.trial.recipe.choose_by in CHOSEN_UNDER else "val_loss"
     return float(result.history.loc[result.best_epoch, column])
 
 

@@ -19,7 +19,7 @@ from covidcnn.evaluation.scores import score_table
 from covidcnn.models.classical import ClassicalModel, features_of
 from covidcnn.models.fused import training_form
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
-from covidcnn.perturbations import SIMULATED_SHIFTS
+from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
@@ -101,10 +101,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     network, in_training = KerasPredictor(plain, task), KerasPredictor(model, task)
 
     def shifted_loss() -> float:
-        """The mean loss over simulated shifts of the validation images."""
+        """The mean loss over the validation images under the perturbations by which the epoch is chosen."""
         rows = prepared.of(["validation"])
         return float(np.mean([cross_entropy(prepared.labels[rows], task.scores(in_training(
-            prepared.pixels, rows, shift))) for shift in SIMULATED_SHIFTS]))
+            prepared.pixels, rows, shift))) for shift in CHOSEN_UNDER[recipe.choose_by]]))
 
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
         """The scores of what is scored after every epoch: float (images,)."""
@@ -231,8 +231,7 @@ def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Seq
     if epoch_scores is not None and len(every_epoch):
         scores[0] = scores[0].join(pd.DataFrame(epoch_scores.T, prepared.table.index[every_epoch],
                                                 [f"epoch {epoch}" for epoch in range(1, len(epoch_scores) + 1)]))
-    further = dict.fromkeys(recipe.perturbations, scored)
-    if recipe.choose_by == "shifted validation":
-        further = dict.fromkeys(SIMULATED_SHIFTS, prepared.of(["validation"])) | further
+    further = dict.fromkeys(CHOSEN_UNDER.get(recipe.choose_by, ()), prepared.of(["validation"]))
+    further |= dict.fromkeys(recipe.perturbations, scored)
     return pd.concat([*scores, *(table(chosen, perturbation) for perturbation, chosen in further.items())],
                      ignore_index=True)

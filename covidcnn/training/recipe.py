@@ -16,7 +16,7 @@ from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.options import Checked, checked, one_of, some_of
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.registry import DEFAULT_MODEL, Model, model_named, name_of
-from covidcnn.perturbations import PERTURBATIONS
+from covidcnn.perturbations import CHOSEN_UNDER, PERTURBATIONS
 from covidcnn.training.optimizers import optimizer_name
 from covidcnn.training.precision import PRECISIONS
 from covidcnn.training.schedules import SCHEDULES
@@ -24,10 +24,10 @@ from covidcnn.training.schedules import SCHEDULES
 if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
 
-CHOICES = ("validation", "validation accuracy", "shifted validation", "last")
+CHOICES = ("validation", "validation accuracy", *CHOSEN_UNDER, "last")
 """Which epoch is kept: the first with the lowest loss on validation, with the highest accuracy there, or with the
-lowest mean loss over ``SIMULATED_SHIFTS`` of validation; or the last. Keras's ``ModelCheckpoint``, which the paper
-names, keeps the last by default: it overwrites its file after every epoch."""
+lowest mean loss over validation under the perturbations of ``CHOSEN_UNDER``; or the last. Keras's ``ModelCheckpoint``,
+which the paper names, keeps the last by default: it overwrites its file after every epoch."""
 _PARTS = ("images", "model")
 """Fields of ``Recipe`` that are settings of their own."""
 ROLES = ("train", "validation", "test")

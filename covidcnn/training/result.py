@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from covidcnn.errors import UserError
+from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from covidcnn.models.predictor import Predictor
 
 SHIFTED_LOSS = "shifted_val_loss"
-"""Column of a history: the mean loss over simulated shifts of the validation images."""
+"""Column of a history: the mean loss over validation under the perturbations by which the epoch is chosen."""
 
 
 class Diverged(UserError):
@@ -62,4 +63,4 @@ def chosen_epoch(history: pd.DataFrame, choose_by: str) -> int:
         return int(history.index[-1])
     if choose_by == "validation accuracy":
         return int(history["val_accuracy"].idxmax())
-    return int(history[SHIFTED_LOSS if choose_by == "shifted validation" else "val_loss"].idxmin())
+    return int(history[SHIFTED_LOSS if choose_by in CHOSEN_UNDER else "val_loss"].idxmin())

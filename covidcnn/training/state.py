@@ -15,6 +15,7 @@ import pandas as pd
 from covidcnn.backend import keras
 from covidcnn.errors import UserError
 from covidcnn.paths import replacing
+from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.training.result import SHIFTED_LOSS, Diverged, chosen_epoch
 
 _log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Keeper(keras.callbacks.Callback):
     def on_test_end(self, logs: dict | None = None) -> None:
         # Averaged weights stand in the model only while it is validated.
         self._validated = self.model.get_weights()
-        if self._choose_by == "shifted validation":
+        if self._choose_by in CHOSEN_UNDER:
             self._shifted = self._shifted_loss() if np.isfinite((logs or {})["loss"]) else np.inf
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -116,7 +117,7 @@ class Keeper(keras.callbacks.Callback):
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
             raise Diverged(f"{self.model.optimizer.name}: the loss is no number any more in epoch {epoch + 1}; "
                            "take a lower learning rate")
-        if self._choose_by == "shifted validation":
+        if self._choose_by in CHOSEN_UNDER:
             logs[SHIFTED_LOSS] = self._shifted
         row = pd.DataFrame([logs], index=pd.RangeIndex(epoch + 1, epoch + 2, name="epoch"))
         history = pd.concat([self.state.history, row])
