@@ -13,7 +13,7 @@ from typing import Any
 
 from covidcnn.evaluation.weighted_metrics import accuracy, log_loss, specificity
 from covidcnn.paper import causes, findings, reported
-from covidcnn.study.baseline_scores import BASELINE
+from covidcnn.paper.baseline_scores import BASELINE
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import Claim
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, Finding
@@ -89,14 +89,14 @@ _OPTIMIZERS = tuple(
           "05_optimizer_comparison#tables-2-3",
           partial(findings.value_of_one_run, PUBLISHED, value, optimizer, quantity), (PUBLISHED,),
           _ACCURACY if quantity == "accuracy" else "test loss (Eq. 5)",
-          _OPTIMIZERS_CELL if quantity == "accuracy" else "", optimizer)
+          _OPTIMIZERS_CELL if quantity == "accuracy" else "", {"optimizer": optimizer})
     for quantity in ("accuracy", "loss") for optimizer, value in reported.OPTIMIZER_TABLE[f"test {quantity}"].items())
 
 _FINAL = tuple(
     Claim(f"final-{metric}", "Results" if metric != "f1" else "Confusion matrix", f"{metric} of the final model",
           f"{100 * value:.2f} %" if metric != "f1" else str(value), "06_evaluation#intervals-table",
           partial(findings.value_of_one_run, PUBLISHED, value, "Nadam", metric), (PUBLISHED,),
-          f"test {metric} at 0.5, with Nadam", _OPTIMIZERS_CELL if metric == "accuracy" else "", "Nadam")
+          f"test {metric} at 0.5, with Nadam", _OPTIMIZERS_CELL if metric == "accuracy" else "", {"optimizer": "Nadam"})
     for metric, value in reported.FINAL_METRICS.items())
 
 
@@ -215,7 +215,7 @@ _CAUSES = (
           "they begin)", "", "06_evaluation#fig-12-figure",
           partial(causes.training_converges, PUBLISHED), (PUBLISHED,),
           "on training images, with Nadam: from the first epoch to the last, which can hardly fail",
-          optimizer="Nadam"),
+          settings={"optimizer": "Nadam"}),
     Claim("fluctuation", "Evaluation, Fig. 12", "validation accuracy fluctuates because validation is small "
           "(so a larger one halves it)", "", "06_evaluation#fig-12",
           partial(causes.small_validation_fluctuates, DESIGNS), (DESIGNS,),
@@ -225,7 +225,7 @@ _CAUSES = (
           "validation, within two percentage points)", "", "06_evaluation#thresholds-table",
           partial(causes.generalises, PUBLISHED), (PUBLISHED,),
           "accuracy at 0.5, with Nadam: test - validation, both with the class shares of test",
-          "06_evaluation#learnt", "Nadam"),
+          "06_evaluation#learnt", {"optimizer": "Nadam"}),
 )
 
 _TRIVIAL = ("images", "training-counts", "training-shares", "test-counts", "test-shares", "input-shape", "layer-list",

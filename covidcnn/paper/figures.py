@@ -13,12 +13,12 @@ from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy, accuracy_at, specificity
 from covidcnn.paper import reported, tables
+from covidcnn.paper.baseline_scores import BASELINE, RIDGE
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, paper_lead
 from covidcnn.paper.tables import AS_PUBLISHED, OPTIMIZER_ARMS, compares_validations, setting_in_words
 from covidcnn.plots import comparisons
 from covidcnn.plots.style import legend_below
 from covidcnn.study import verdicts
-from covidcnn.study.baseline_scores import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.ledger import summary
 from covidcnn.study.pages import Named
@@ -47,13 +47,14 @@ _PHRASES = {
 def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named]:
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
+    baseline = evidence.further.get(BASELINE)
     for name, arm in evidence.arms.items():
         if tables.predicts_at_own_threshold(arm):
             yield _recipe(arm)
             continue
-        yield (f"{arm.name}-accuracy", accuracy_figure(arm, evidence.baseline),
+        yield (f"{arm.name}-accuracy", accuracy_figure(arm, baseline),
                f"{arm.title}: test accuracy of every seed, and the 95 % prediction interval for a new run"
-               + ("." if evidence.baseline is None else "; dashed, a linear model."))
+               + ("." if baseline is None else "; dashed, a linear model."))
         # Validation results of a training that diverged are not known.
         with suppress(Untestable):
             yield (f"{arm.name}-validation-and-test", validation_figure(arm),

@@ -16,8 +16,8 @@ from covidcnn.data.facts import COUNTS
 from covidcnn.evaluation.statistics import Difference, over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy, log_loss
 from covidcnn.paper import reported
+from covidcnn.paper.baseline_scores import BASELINE, RIDGE
 from covidcnn.study import verdicts
-from covidcnn.study.baseline_scores import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import Finding
 
@@ -175,7 +175,7 @@ def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
 
 def beats_the_baseline(arm: str, evidence: Evidence) -> Finding:
     """Test accuracy with Nadam against that of a ridge classifier on 16 x 16 pixels."""
-    results, baseline = evidence.arms[arm], pd.DataFrame(evidence.baseline)
+    results, baseline = evidence.arms[arm], pd.DataFrame(evidence.further[BASELINE])
     nadam = results.condition(optimizer="Nadam").test_scores
     scores = baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")].set_index("path")["score"]
     ridge = scores.loc[results.images["path"]].to_numpy(float)
