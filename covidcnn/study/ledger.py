@@ -1,7 +1,7 @@
 """The claims ledger: every statement of a paper with what was found, and its verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +9,9 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
+from covidcnn.study.claims import Claim
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a paper."""
-
-    name: str
-    """Short, in words joined by hyphens; stays the same from report to report."""
-    where: str
-    """In the paper."""
-    statement: str
-    value: str
-    """What the paper gives, as it prints it; empty where it gives no number."""
-    cell: str
-    """The notebook cell that shows it: 'NN_notebook#cell-id'."""
-    find: Callable[[Evidence], Finding]
-    arms: tuple[str, ...] = ()
-    """Of the protocol, on whose trials it rests; empty for what no training decides."""
-    measure: str = ""
-    """What is measured on these trials; of a difference, which minus which."""
-    evidence_cell: str = ""
-    """The notebook cell that shows these trials, where it is another than ``cell``."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Where it rests on the trials of one condition alone: the settings by which these are found, by name."""
-    counts_as: str = "a finding"
-    """What it adds to the others: 'a finding', 'trivial' if it could hardly fail, or 'repeats NAME'."""
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.study.access_log import read_access_log
+from covidcnn.study.claims import SETTINGS
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import summary, without_empty
 from covidcnn.study.protocol import Protocol
 from covidcnn.study.verdicts import MEANINGS
-from covidcnn.training.recipe import Recipe, fields_of
 from covidcnn.trials.pack import PACKED
 from covidcnn.trials.table import trial_table
 
@@ -94,7 +94,7 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
                "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "public_ours": "public recipe",
                "public_verdict": "verdict there", "holds": "holds for", "counts_as": "counts as",
                "trials": "trials of arm", "shown": "shown in"}
-    settings = [name for name in fields_of(Recipe) if name in rows]
+    settings = [name for name in SETTINGS if name in rows]
     # What stands by itself first.
     rows = rows.sort_values("counts_as", key=lambda column: column != "a finding", kind="stable")
     printed = rows.assign(
