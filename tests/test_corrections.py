@@ -12,10 +12,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.paper.corrections import UNMARKED, corrections
-from covidcnn.paper.study_folders import PROTOCOL, STORE
+from covidcnn.paper.study_folders import PROTOCOL, STORE, evidence_of
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.study.access_log import open_store
-from covidcnn.study.conditions import read_evidence
 from covidcnn.study.protocol import read_protocol
 
 pytestmark = pytest.mark.slow
@@ -26,7 +25,7 @@ LIST = PROTOCOL.parent / "tables" / "trials.csv"
 @pytest.fixture(scope="module")
 def found():
     protocol = read_protocol(PROTOCOL)
-    return corrections(read_evidence(protocol, open_store(STORE)), protocol)
+    return corrections(evidence_of(protocol, open_store(STORE)), protocol)
 
 
 def numbers(text):

@@ -19,11 +19,10 @@ from covidcnn.paper.causes import prevents_over_fitting, small_validation_fluctu
 from covidcnn.paper.claims import CLAIMS, SECTIONS
 from covidcnn.paper.figures import conditions_by_name, evidence_figures
 from covidcnn.paper.findings import optimizers_at_the_edge
-from covidcnn.paper.study_folders import LEDGER
+from covidcnn.paper.study_folders import LEDGER, evidence_of
 from covidcnn.paper.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.paper.write import write_evidence
 from covidcnn.study.access_log import log_access, open_store
-from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import ledger, read_ledger, rows_of, summary, summary_sentence
 from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
@@ -56,7 +55,7 @@ def only(*names, arm=""):
 
 @pytest.fixture(scope="module")
 def evidence(folder):
-    return read_evidence(*opened(folder))
+    return evidence_of(*opened(folder))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,7 @@ OF_IMBALANCE = ("imbalance", "imbalance-224", "imbalance-shares", "imbalance-bey
     ("imbalance", {OPEN}), ("imbalance and shift", {OPEN, REFUTED}), ("hard images", {SUPPORTED})])
 def test_where_imbalance_is_the_cause_it_is_found(tmp_path, cause, beyond):
     invented_store(tmp_path, cause, [0, 1, 2, 3, 4], arms="4")
-    rows = ledger(only(*OF_IMBALANCE), read_evidence(*opened(tmp_path)))["verdict"]
+    rows = ledger(only(*OF_IMBALANCE), evidence_of(*opened(tmp_path)))["verdict"]
     assert rows[["imbalance", "imbalance-224", "imbalance-shares"]].tolist() == [SUPPORTED] * 3
     assert set(rows[["imbalance-beyond-threshold", "shares-beyond-threshold"]]) <= beyond
 
@@ -145,7 +144,7 @@ def test_where_imbalance_is_the_cause_it_is_found(tmp_path, cause, beyond):
 def test_where_balancing_ends_false_alarms_and_other_predictions_fail_nothing_is_decided(tmp_path, cause):
     """By imbalance that does harm with a shift only, or by misses in their place."""
     invented_store(tmp_path, cause, [0, 1, 2, 3, 4], arms="4")
-    rows = ledger(only(*OF_IMBALANCE), read_evidence(*opened(tmp_path)))
+    rows = ledger(only(*OF_IMBALANCE), evidence_of(*opened(tmp_path)))
     names = ["imbalance", "imbalance-224", "imbalance-shares"]
     assert rows.loc[names, "verdict"].tolist() == [OPEN] * 3
     # Balancing alone says yes.
@@ -335,7 +334,7 @@ def test_unfinished_arm_has_no_verdict_and_no_table(copy):
     protocol, store = opened(copy)
     first = protocol.trials("1-as-published")[0]
     (store.folder / "trials" / f"{first.key}.json").unlink()
-    evidence = read_evidence(protocol, store)
+    evidence = evidence_of(protocol, store)
     assert "1-as-published" not in evidence.arms
     rows = ledger(SECTIONS, evidence)
     of_arm = rows[rows["arms"].str.split().map(lambda arms: "1-as-published" in arms)]
@@ -352,7 +351,7 @@ def test_without_selection_and_baseline_the_ledger_says_so(tmp_path):
     invented_store(tmp_path, arms="2")
     for name in ("selections.yaml", "frozen.json", "openings.csv"):
         (tmp_path / name).unlink()
-    rows = ledger(SECTIONS, read_evidence(*opened(tmp_path)))
+    rows = ledger(SECTIONS, evidence_of(*opened(tmp_path)))
     assert rows.loc["nadam-best-tuned", "ours"] == "arm 2b-fair: what it compares is not selected yet"
     assert "8-floor is not computed" in rows.loc["deep-against-simple", "ours"]
 
@@ -362,7 +361,7 @@ def test_diverged_training_predicts_pneumonia_for_everything(copy):
     trial = protocol.trials("4a-treatments")[0]
     store.write(replace(store.read(trial.key), diverged="the loss is no number", history=pd.DataFrame(),
                         scores=pd.DataFrame()))
-    evidence = read_evidence(protocol, store)
+    evidence = evidence_of(protocol, store)
     condition = evidence.arms["4a-treatments"].condition(balance="none", augmentation="none")
     assert condition.values(specificity)[0] == 0
     assert condition.values(accuracy)[0] == pytest.approx(2 / 3)
@@ -382,7 +381,7 @@ def test_scores_of_other_images_do_not_mix(copy, refused):
     result = store.read(trial.key)
     store.write(replace(result, scores=result.scores.assign(path=result.scores["path"].str.replace("image7", "other"))))
     with refused("3-preprocessing", trial.key, "other test images"):
-        read_evidence(protocol, store)
+        evidence_of(protocol, store)
 
 
 def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
@@ -393,7 +392,7 @@ def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
         del frozen["arms"][name]
         path.write_text(path.read_text().replace(f"  {name}:\n", f"  {name}:\n    exploratory: true\n"))
     (copy / "frozen.json").write_text(json.dumps(frozen))
-    evidence = read_evidence(*opened(copy))
+    evidence = evidence_of(*opened(copy))
     # Arms 9 to 11 are, in truth.
     late = ("2a-tuning", "3-preprocessing", "9-published-validation", "10-processor", "11-new-seeds")
     # Of the others one of each kind of table: each would take its time.

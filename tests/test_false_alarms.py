@@ -11,11 +11,10 @@ from scipy import stats
 from covidcnn.evaluation.statistics import paired_difference
 from covidcnn.evaluation.weighted_metrics import accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.paper.notebook_tables import difference_table, new_seeds_table
-from covidcnn.paper.study_folders import LEDGER
+from covidcnn.paper.study_folders import LEDGER, evidence_of
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.comparisons import by_share, moved_predictions
 from covidcnn.study.access_log import log_access
-from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import read_ledger
 
 pytestmark = pytest.mark.slow
@@ -51,7 +50,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     out = run_notebook(protocol, store)
     assert {path.stem for path in (out / "figures").glob("*.png")} == FIGURES
     assert "waits for the others" not in capsys.readouterr().out
-    evidence = read_evidence(protocol, store)
+    evidence = evidence_of(protocol, store)
     small, large = evidence.arms["4a-treatments"], evidence.arms["4c-treatments-224"]
     sizes = pd.read_csv(out / "tables" / "sizes_compared.csv")
     assert sizes["px"].tolist() == [64, 224] * 2
@@ -125,7 +124,7 @@ def test_the_bound_of_any_threshold_is_met_by_one_and_exceeded_by_none():
 
 
 def test_differences_of_pairs_and_of_samples_with_other_seeds(tmp_path):
-    evidence = read_evidence(*invented_store(tmp_path, arms=("1",)))
+    evidence = evidence_of(*invented_store(tmp_path, arms=("1",)))
     arm = evidence.arms["1-as-published"]
     nadam, sgd = arm.condition(optimizer="Nadam"), arm.condition(optimizer="SGD")
     table = difference_table({"Nadam - SGD": (nadam, sgd), "Nadam - itself": (nadam, nadam)}, arm)

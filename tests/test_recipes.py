@@ -177,7 +177,7 @@ def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):
 
 
 def test_claim_says_for_which_recipe_it_holds(world):
-    first = replace(text_recipe(world[1]), baseline=None)
+    first = replace(text_recipe(world[1]), further={})
     table = both_recipes(first, world[1])
     assert set(table.loc[["covid-19", "equalisation"], "public_verdict"]) == {""}
     # Both recipes are the same trainings here.

@@ -13,9 +13,9 @@ from covidcnn.paper import recipe_probes as probes
 from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.recipe_arms import NO_ZOOM, SMALL
 from covidcnn.paper.recipe_tables import ARMS_OF, imbalance_table, value_table
-from covidcnn.paper.study_folders import PROTOCOL, STORE
+from covidcnn.paper.study_folders import PROTOCOL, STORE, evidence_of
 from covidcnn.study.access_log import open_store
-from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.study.conditions import Evidence
 from covidcnn.study.protocol import read_protocol, read_study
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
 @pytest.mark.parametrize("world", ["A"])
 def test_both_programmes_agree_on_an_invented_store(world, tmp_path, first_study):
     write_invented_study(tmp_path, world)
-    first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+    first = evidence_of(read_protocol(PROTOCOL), open_store(STORE))
     evidence = invented_study(tmp_path, world)
     # The first study's test images are others: what is compared with them is left out.
     arms = {name: arm for name, arm in evidence.arms.items() if name != recipe_arms.PUBLIC_RECIPE}
@@ -108,8 +108,8 @@ def test_both_programmes_agree_on_an_invented_store(world, tmp_path, first_study
 
 def test_both_programmes_agree_on_the_real_store(first_study):
     protocol = read_study("recipe")
-    evidence = read_evidence(protocol, open_store(protocol.store))
-    first = read_evidence(read_protocol(PROTOCOL), open_store(STORE))
+    evidence = evidence_of(protocol, open_store(protocol.store))
+    first = evidence_of(read_protocol(PROTOCOL), open_store(STORE))
     rows = second_recipe(protocol.path.parent, first_study)
     compared = both_agree(evidence, first, rows)
     # Arms 1, 2 and 2b, and 8 have more than ten rows each.

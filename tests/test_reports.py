@@ -8,13 +8,13 @@ import pytest
 from second_analysis import second_ledger
 from test_second_analysis import assert_same
 
+from covidcnn.paper.baseline_scores import BASELINE
 from covidcnn.paper.claims import SECTIONS
-from covidcnn.paper.study_folders import LEDGER, PROTOCOL, STORE
+from covidcnn.paper.study_folders import LEDGER, PROTOCOL, STORE, evidence_of
 from covidcnn.paper.tables import evidence_tables
 from covidcnn.paper.write import FROZEN_CLAIMS, other_than_frozen
 from covidcnn.paths import MANIFEST
 from covidcnn.study.access_log import open_store, read_access_log
-from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import ledger, read_ledger
 from covidcnn.study.pages import manifest, write_tables
 from covidcnn.study.protocol import read_protocol
@@ -34,7 +34,7 @@ def protocol():
 
 @pytest.fixture(scope="module")
 def evidence(protocol):
-    return read_evidence(protocol, open_store(STORE))
+    return evidence_of(protocol, open_store(STORE))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,8 @@ def test_every_trial_of_the_store_stands_in_an_arm(evidence):
 def test_every_scoring_of_the_test_set_was_entered_and_none_is_kept_back(protocol, evidence):
     scored = {result.trial.key for results in evidence.finished.values() for result in results
               if result.trial.score_test and not result.diverged}
-    baseline = set() if evidence.baseline is None else set(evidence.baseline["model"])
+    scores = evidence.further[BASELINE]
+    baseline = set() if scores is None else set(scores["model"])
     assert set(read_access_log(protocol)["scored"]) == scored | baseline
 
 

@@ -11,7 +11,7 @@ from invented import invented_baseline, invented_store
 from second_analysis import second_ledger
 
 from covidcnn.paper.claims import SECTIONS
-from covidcnn.study.conditions import read_evidence
+from covidcnn.paper.study_folders import evidence_of
 from covidcnn.study.ledger import ledger
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_invented_store_is_judged_alike(tmp_path):
     imbalance moves the boundary."""
     protocol, store = invented_store(tmp_path, "imbalance")
     invented_baseline(tmp_path / "store")
-    claims = ledger(SECTIONS, read_evidence(protocol, store))
+    claims = ledger(SECTIONS, evidence_of(protocol, store))
     assert_same(claims, second_ledger(tmp_path, claims))
 
 

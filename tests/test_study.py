@@ -1,15 +1,16 @@
-"""A study of another paper, of another task, run through the general method: three claims, from protocol to pages."""
+"""A study of another paper, of another task, run through the general method: its claims, from protocol to pages."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from covidcnn.evaluation.statistics import paired_difference
+from covidcnn.evaluation.statistics import over_seeds
 from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.study.access_log import freeze, log_access, open_store
+from covidcnn.study.claims import Settings, read_claims
 from covidcnn.study.conditions import read_evidence
-from covidcnn.study.ledger import Claim, ledger, read_ledger
+from covidcnn.study.ledger import ledger, read_ledger
 from covidcnn.study.pages import manifest, manifest_table, write_ledger, write_tables
 from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import (
@@ -18,7 +19,6 @@ from covidcnn.study.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
     SUPPORTED,
-    Finding,
     direction,
     one_run,
 )
@@ -35,28 +35,72 @@ PROTOCOL = {
             "seeds": SEEDS, "score_test": True, "recipe": {"epochs": 9, "precision": "float32"}}}}}
 
 
-def conditions(evidence):
-    return [evidence.arms["balance"].condition(balance=name) for name in ("class-weight", "none")]
+def reached(arm: str, claimed: str, evidence):
+    return one_run(float(claimed), evidence.arms[arm].condition(balance="class-weight").values(accuracy))
 
 
-def reached(evidence):
-    return one_run(0.9, conditions(evidence)[0].values(accuracy))
+def higher_specificity(arm: str, first: Settings, second: Settings, evidence):
+    results = evidence.arms[arm]
+    one, other = (results.condition(**settings) for settings in (first, second))
+    return direction(results.difference(one, other, specificity))
 
 
-def weights_help(evidence):
-    weighted, plain = conditions(evidence)
-    arm = evidence.arms["balance"]
-    return direction(paired_difference(weighted.test_scores, plain.test_scores, arm.images, specificity, arm.draws))
+def beats(arm: str, simple: str, evidence):
+    plain, found = evidence.arms[arm].condition(balance="none"), evidence.further[simple]
+    return direction(over_seeds(plain.values(accuracy) - found["accuracy"].item()))
 
 
-TOY = {
-    "Values": (Claim("reached", "Table 1", "accuracy", "0.90", "01_toy#table", reached, ("balance",)),
-               Claim("weights", "p. 3", "class weights raise specificity", "", "01_toy#table", weights_help,
-                     ("balance",)),
-               Claim("later", "p. 4", "a claim whose trainings are not run", "", "01_toy#table", reached, ("later",))),
-    "By themselves": (Claim("counts", "p. 1", "its counts add up", "100", "01_toy#table",
-                            lambda _: Finding(CONTRADICTION, "they add up to 99")),),
-}
+RULES = {"reached": reached, "higher specificity": higher_specificity, "beats": beats}
+CLAIMS = """
+Values:
+  - name: reached
+    where: Table 1
+    statement: accuracy
+    value: "0.90"
+    cell: 01_toy#table
+    arms: [balance]
+    measure: &accuracy accuracy on test
+    settings: {balance: class-weight}
+    rule: reached
+  - name: weights
+    where: p. 3
+    statement: class weights raise specificity
+    cell: 01_toy#table
+    arms: [balance]
+    rule: higher specificity
+    with: {first: {balance: class-weight}, second: {balance: none}}
+  - name: later
+    where: p. 4
+    statement: a claim whose trainings are not run
+    value: "0.90"
+    cell: 01_toy#table
+    arms: [later]
+    measure: *accuracy
+    rule: reached
+    counts_as: repeats reached
+  - each: simple models
+    where: p. 5
+    cell: 01_toy#table
+    rule: beats
+By themselves:
+  - name: counts
+    where: p. 1
+    statement: its counts add up
+    value: "100"
+    cell: 01_toy#table
+    rule: contradicts itself
+    with: {because: they add up to 99}
+"""
+FAMILIES = {"simple models": [
+    {"name": f"beats-{name}", "statement": f"it beats {name}", "arms": ["balance", name], "with": {"simple": name}}
+    for name in ("linear", "neighbour")]}
+FURTHER = {"linear": pd.DataFrame({"accuracy": [0.5]}), "neighbour": None}
+"""Beside the trainings of the study; one of the two models is not computed yet."""
+
+
+def claims_of(folder, text=CLAIMS):
+    (folder / "claims.yaml").write_text(text)
+    return read_claims(folder / "claims.yaml", RULES, FAMILIES)
 
 
 def result(trial):
@@ -86,26 +130,32 @@ def study(tmp_path):
     for trial in protocol.trials("balance"):
         store.write(result(trial))
         log_access(protocol, trial.key, "balance", trial.recipe.precision)
-    return protocol, read_evidence(protocol, store)
+    return protocol, read_evidence(protocol, store, FURTHER)
 
 
-def test_three_claims_of_another_paper_get_their_verdicts(study):
+def test_claims_of_another_paper_get_their_verdicts(study, tmp_path):
     _, evidence = study
-    table = ledger(TOY, evidence)
-    assert table["verdict"].to_dict() == {"reached": NOT_REPRODUCED, "weights": SUPPORTED, "later": NOT_FINISHED,
-                                          "counts": CONTRADICTION}
+    table = ledger(claims_of(tmp_path), evidence)
+    assert table["verdict"].to_dict() == {
+        "reached": NOT_REPRODUCED, "weights": SUPPORTED, "later": NOT_FINISHED, "beats-linear": SUPPORTED,
+        "beats-neighbour": NOT_FINISHED, "counts": CONTRADICTION}
     # 19 of 20 are right with every seed; without weights 15 of 20 NonCOVID images.
     assert table.loc["reached", "value"] == pytest.approx(0.95)
     assert table.loc["weights", "value"] == pytest.approx(0.2)
     assert table.loc["weights", "low"] > 0.1
-    assert one_run(0.94, conditions(evidence)[0].values(accuracy) + np.array([0, 0.01, -0.01, 0])).verdict == REPRODUCED
+    assert table.loc["beats-linear", "value"] == pytest.approx(0.35)
+    assert table.loc["beats-neighbour", "ours"] == "arm neighbour is not computed"
+    assert table["balance"].to_dict() == dict.fromkeys(table.index, "") | {"reached": "class-weight"}
+    values = evidence.arms["balance"].condition(balance="class-weight").values(accuracy)
+    assert one_run(0.94, values + np.array([0, 0.01, -0.01, 0])).verdict == REPRODUCED
 
 
 def test_its_pages_name_its_own_classes_and_claims(study, tmp_path):
     protocol, evidence = study
-    table = ledger(TOY, evidence)
+    table = ledger(claims_of(tmp_path), evidence)
     arm = evidence.arms["balance"]
     tables = {"balance": (pd.DataFrame({"balance": [one.recipe.balance for one in arm.conditions]}), "A caption."),
+              "linear": (evidence.further["linear"], "No training."),
               "trials": (manifest_table(evidence), "All trials.")}
     write_tables(tables, tmp_path / "tables")
     write_ledger(table, tmp_path, ["A remark."], ["A correction."])
@@ -113,9 +163,43 @@ def test_its_pages_name_its_own_classes_and_claims(study, tmp_path):
     assert "A remark." in page
     assert "- A correction." in page
     assert "class weights raise specificity" in page
-    assert "[balance](tables/balance.md)" in page
+    # All trials of the arm, those of one condition, and what has none.
+    lines = {line.split("|")[2].strip(): line for line in page.splitlines() if "tables/balance.md" in line}
+    assert "[balance](tables/balance.md), [lines 2 to 9]" in lines["class weights raise specificity"]
+    assert "[balance](tables/balance.md), [lines 6 to 9]" in lines["accuracy"]
+    assert "[lines 2 to 9](tables/trials.csv#L2-L9), [linear](tables/linear.md) " in lines["it beats linear"]
     assert not {"PNEUMONIA", "Nadam"} & set(page.split())
     pd.testing.assert_frame_equal(read_ledger(tmp_path / "claims.csv")[["verdict"]], table[["verdict"]])
     made = manifest(protocol, evidence, tables, {})
     assert made["arms"]["later"] == {"finished": 0, "trials": 4, "exploratory": False}
     assert made["trials"] == 8
+    log_access(protocol, "a linear model", "linear")
+    assert manifest(protocol, evidence, tables, {})["accesses to the published test set"] == {
+        "trainings": 8, "models of the baseline": 1}
+
+
+@pytest.mark.parametrize(("right", "wrong", "named"), [
+    ("    where: p. 3\n", "    wher: p. 3\n", ("'weights'", "wher", "'p. 3'")),
+    ("    where: p. 3\n", "", ("'weights'", "where")),
+    ("value: \"100\"", "value: 100", ("'counts'", "value", "100")),
+    ("arms: [later]", "arms: later", ("'later'", "arms", "'later'")),
+    ("rule: reached", "rule: reaches", ("'reached'", "'reaches'", "higher specificity")),
+    ("rule: reached", "rule: reached\n    find: reached", ("'reached'", "find", "'reached'")),
+    ("second: {balance: none}}", "other: {balance: none}}", ("'weights'", "with, other", "{'balance': 'none'}")),
+    (", second: {balance: none}", "", ("'weights'", "with, second")),
+    ("second: {balance: none}", "second: none", ("'weights'", "with, second", "'none'")),
+    ("with: {because: they add up to 99}", "with: they add up to 99", ("'counts'", "with", "'they add up to 99'")),
+    ("settings: {balance: class-weight}", "settings: {balanced: class-weight}", ("'reached'", "'balanced'", "balance")),
+    ("    value: \"0.90\"\n", "", ("'reached'", "with, claimed")),
+    ("    arms: [later]\n", "", ("'later'", "with, arm")),
+    ("each: simple models", "each: models", ("'models'", "simple models")),
+    ("name: later", "name: reached", ("'reached'", "twice")),
+    ("name: counts", "name: its counts", ("'its counts'", "name")),
+    ("repeats reached", "repeats reach", ("'later'", "'repeats reach'")),
+    ("repeats reached", "beside the point", ("'later'", "counts_as", "'beside the point'")),
+    ("  - each: simple models", "  - simple models\n  - each: simple models", ("Values", "'simple models'")),
+], ids=str)
+def test_wrong_claim_is_refused_in_one_line(tmp_path, right, wrong, named, refused):
+    assert right in CLAIMS
+    with refused(tmp_path / "claims.yaml", *named):
+        claims_of(tmp_path, CLAIMS.replace(right, wrong, 1))

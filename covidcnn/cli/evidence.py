@@ -82,7 +82,7 @@ def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
 
 def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Score the baseline, simple models on 16 x 16 pixels, into the store."""
-    from covidcnn.study.baseline_scores import compute_baseline, compute_sizes
+    from covidcnn.paper.baseline_scores import compute_baseline, compute_sizes
 
     protocol, store = _open_study()
     compute_baseline(protocol, _open_protocols_data(protocol, data), store.folder)
@@ -94,16 +94,16 @@ def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> No
 def ledger() -> None:
     """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
     stores."""
+    from covidcnn.paper.study_folders import evidence_of
     from covidcnn.paper.write import write_evidence, write_recipes
-    from covidcnn.study.conditions import read_evidence
     from covidcnn.study.ledger import summary, summary_sentence
     from covidcnn.study.protocol import studies
 
     (first, store), evidence = _open_study(), None
     if "recipe" in studies():
         second, other_store = _open_study("recipe")
-        evidence = read_evidence(second, other_store)
-        write_recipes(second, evidence, read_evidence(first, store), second.path.parent)
+        evidence = evidence_of(second, other_store)
+        write_recipes(second, evidence, evidence_of(first, store), second.path.parent)
         say(f"second study: {second.path.parent / 'tables'}")
     claims = write_evidence(first, store, first.path.parent, evidence)
     print_table(summary(claims)["claims"].reset_index(), f"{len(claims)} claims of the paper")
@@ -122,7 +122,7 @@ def numbers() -> None:
 def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Run whatever the protocol still lacks, the arms that choose first, then make the ledger: hours from an empty
     store, minutes from a full one."""
-    from covidcnn.study.baseline_scores import read_baseline
+    from covidcnn.paper.baseline_scores import read_baseline
 
     protocol, store = _open_study()
     dataset = _open_protocols_data(protocol, data)

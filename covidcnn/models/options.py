@@ -41,11 +41,13 @@ def checked(adapter: TypeAdapter, fields: dict[str, Any]) -> Any:
 
 
 def _in_words(error: ValidationError) -> UserError:
-    first = error.errors()[0]
+    # What is misspelt before what is missing for that.
+    first = min(error.errors(), key=lambda one: one["type"] == "missing")
     given, place = first["input"], ", ".join(map(str, first["loc"]))
     remedy = ("; write true or false" if first["type"] == "bool_type" else "; write it without quotes"
               if isinstance(given, str) and NUMBER.fullmatch(given) else "")
-    return UserError(f"{place}: {first['msg'].split(' after validation')[0]}, not {given!r}{remedy}")
+    instead = "" if first["type"] == "missing" else f", not {given!r}{remedy}"
+    return UserError(f"{place}: {first['msg'].split(' after validation')[0]}{instead}")
 
 
 def one_of(known: Iterable[str], what: str) -> AfterValidator:

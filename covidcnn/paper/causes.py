@@ -11,7 +11,7 @@ import numpy as np
 from covidcnn.evaluation.statistics import Difference, Untestable, over_seeds
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy_at, specificity
 from covidcnn.paper import reported
-from covidcnn.paper.findings import Settings
+from covidcnn.study.claims import Settings
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import NEAR, OPEN, REFUTED, SUPPORTED, Finding, all_hold, direction, shown
 

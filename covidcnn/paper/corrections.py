@@ -6,6 +6,7 @@ the list of tables is computed from the protocol and the store. A recomputation 
 
 from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, accuracy_of_any_threshold
 from covidcnn.paper.causes import small_validation_fluctuates
+from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.notebook_tables import new_seeds_table
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.protocol import Protocol
@@ -21,7 +22,7 @@ def corrections(evidence: Evidence, protocol: Protocol) -> list[str]:
     """A paragraph each, in Markdown; none of an arm that is not finished."""
     needed = {_captions: ("9-published-validation", "10-processor", "11-new-seeds"),
               _augmentation: ("4a-treatments",), _fluctuation: ("5-validation-designs",),
-              _new_seeds: ("1-as-published", "10-processor", "11-new-seeds")}
+              _new_seeds: (PUBLISHED, "10-processor", "11-new-seeds")}
     found = [say(evidence) for say, arms in needed.items() if set(arms) <= set(evidence.arms)]
     return [_budget(protocol), *found] if found else []
 
@@ -62,7 +63,7 @@ def _fluctuation(evidence: Evidence) -> str:
 
 def _new_seeds(evidence: Evidence) -> str:
     first, again, new = (evidence.arms[name].condition(**settings) for name, settings in (
-        ("1-as-published", {"optimizer": "Nadam"}), ("10-processor", {"max_training_images": 5216}),
+        (PUBLISHED, {"optimizer": "Nadam"}), ("10-processor", {"max_training_images": 5216}),
         ("11-new-seeds", {})))
     low, high = new_seeds_table(new, {"arm 1": first}).loc["arm 1", ["low", "high"]]
     above = again.values(accuracy).mean() - first.values(accuracy).mean()

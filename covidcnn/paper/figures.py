@@ -13,12 +13,13 @@ from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy, accuracy_at, specificity
 from covidcnn.paper import reported, tables
+from covidcnn.paper.baseline_scores import BASELINE, RIDGE
+from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, paper_lead
-from covidcnn.paper.tables import AS_PUBLISHED, OPTIMIZER_ARMS, compares_validations, setting_in_words
+from covidcnn.paper.tables import OPTIMIZER_ARMS, compares_validations, setting_in_words
 from covidcnn.plots import comparisons
 from covidcnn.plots.style import legend_below
 from covidcnn.study import verdicts
-from covidcnn.study.baseline_scores import RIDGE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.ledger import summary
 from covidcnn.study.pages import Named
@@ -47,13 +48,14 @@ _PHRASES = {
 def evidence_figures(evidence: Evidence, claims: pd.DataFrame) -> Iterator[Named]:
     """Every figure that the finished arms and the claims ledger allow, one after the other."""
     yield _verdicts(claims)
+    baseline = evidence.further.get(BASELINE)
     for name, arm in evidence.arms.items():
         if tables.predicts_at_own_threshold(arm):
             yield _recipe(arm)
             continue
-        yield (f"{arm.name}-accuracy", accuracy_figure(arm, evidence.baseline),
+        yield (f"{arm.name}-accuracy", accuracy_figure(arm, baseline),
                f"{arm.title}: test accuracy of every seed, and the 95 % prediction interval for a new run"
-               + ("." if evidence.baseline is None else "; dashed, a linear model."))
+               + ("." if baseline is None else "; dashed, a linear model."))
         # Validation results of a training that diverged are not known.
         with suppress(Untestable):
             yield (f"{arm.name}-validation-and-test", validation_figure(arm),
@@ -94,7 +96,7 @@ def accuracy_figure(arm: ArmResults, baseline: pd.DataFrame | None = None) -> Fi
     """Test accuracy at 0.5 of every seed, and the prediction interval for a new run, a row a condition; of scores of
     simple models, those of ridge on test become a dashed line."""
     values = {label: condition.values(accuracy) for label, condition in conditions_by_name(arm).items()}
-    published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == AS_PUBLISHED else None
+    published = reported.OPTIMIZER_TABLE["test accuracy"].to_dict() if arm.name == PUBLISHED else None
     if compares_validations(arm):
         # By which images the paper chose its epoch it does not say: its model may belong to any row.
         published = dict.fromkeys(values, reported.FINAL_METRICS["accuracy"])
@@ -132,7 +134,7 @@ def _compared(arm: ArmResults) -> tuple[str, Metric]:
 def _nadam(arm: ArmResults) -> Named:
     found, (nadam, rivals) = nadam_differences(arm, "accuracy"), nadam_and_rivals(arm)
     # The paper tuned nothing, so that its leads belong beside those of learning rates as they come.
-    published = {f"Nadam - {rival}": paper_lead(rival) for rival in found} if arm.name == AS_PUBLISHED else None
+    published = {f"Nadam - {rival}": paper_lead(rival) for rival in found} if arm.name == PUBLISHED else None
     pairs = {f"Nadam - {name}": tables.new_pair(nadam.values(accuracy), rival.values(accuracy))[0]
              for name, rival in rivals.items()}
     figure, ax = plt.subplots(figsize=(7, 3.2))

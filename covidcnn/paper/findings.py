@@ -14,40 +14,36 @@ import pandas as pd
 
 from covidcnn.data.facts import COUNTS
 from covidcnn.evaluation.statistics import Difference, over_seeds
-from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy, log_loss
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, log_loss
 from covidcnn.paper import reported
+from covidcnn.paper.baseline_scores import BASELINE, RIDGE
 from covidcnn.study import verdicts
-from covidcnn.study.baseline_scores import RIDGE
+from covidcnn.study.claims import Settings
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import Finding
 
-Settings = Mapping[str, Any]
-"""Of a recipe, by name: those that tell a condition from the others of its arm."""
 
-
-def image_count(_: Evidence) -> Finding:
+def image_count(claimed: str, _: Evidence) -> Finding:
     """How many images the published set has."""
-    total = sum(COUNTS.values())
-    return _sums_up(total == reported.IMAGES_IN_TEXT, f"{total:,} in the published set")
+    total = f"{sum(COUNTS.values()):,}"
+    return _sums_up(total == claimed, f"{total} in the published set")
 
 
-def counts(split: str, claimed: Mapping[str, int], _: Evidence) -> Finding:
+def counts(split: str, claimed: str, _: Evidence) -> Finding:
     """Images of each class in a split of the published set."""
-    found = _class_counts(split)
-    return _equal(found == dict(claimed), ", ".join(map(str, found.values())))
+    return _equal(claimed, ", ".join(map(str, _class_counts(split))))
 
 
-def shares(split: str, claimed: tuple[float, float], _: Evidence) -> Finding:
+def shares(split: str, claimed: str, _: Evidence) -> Finding:
     """Shares of the classes in a split of the published set, in percent to one decimal as the paper gives them."""
     found = _class_counts(split)
-    rounded = tuple(round(100 * count / sum(found.values()), 1) for count in found.values())
-    return _equal(rounded == claimed, ", ".join(f"{share} %" for share in rounded))
+    return _equal(claimed, ", ".join(f"{100 * count / sum(found):.1f} %" for count in found))
 
 
-def layer_total(_: Evidence) -> Finding:
+def layer_total(claimed: str, _: Evidence) -> Finding:
     """What the paper's own list of layers adds up to."""
-    total = sum(reported.LAYER_LIST.values())
-    return _sums_up(total == reported.LAYERS_IN_TEXT, f"its own list adds up to {total}, without input and Flatten")
+    total = str(sum(reported.LAYER_LIST.values()))
+    return _sums_up(total == claimed, f"its own list adds up to {total}, without input and Flatten")
 
 
 def described(layer: str, claimed: str, _: Evidence) -> Finding:
@@ -58,11 +54,10 @@ def described(layer: str, claimed: str, _: Evidence) -> Finding:
     return Finding(verdicts.AS_DESCRIBED, found)
 
 
-def f1_follows(_: Evidence) -> Finding:
+def f1_follows(claimed: str, _: Evidence) -> Finding:
     """F1 from the paper's precision and recall by Eq. 10."""
     precision, recall = reported.FINAL_METRICS["precision"], reported.FINAL_METRICS["sensitivity"]
-    f1 = 2 * precision * recall / (precision + recall)
-    return _equal(round(f1, 4) == reported.FINAL_METRICS["f1"], f"{f1:.4f}")
+    return _equal(claimed, f"{2 * precision * recall / (precision + recall):.4f}")
 
 
 def one_matrix(_: Evidence) -> Finding:
@@ -73,12 +68,13 @@ def one_matrix(_: Evidence) -> Finding:
     return _sums_up(len(fitting) == 1, f"{len(fitting)} fits: {text}")
 
 
-def _class_counts(split: str) -> dict[str, int]:
-    return {"NORMAL": COUNTS[split, "normal"], "PNEUMONIA": COUNTS[split, "bacteria"] + COUNTS[split, "virus"]}
+def _class_counts(split: str) -> tuple[int, int]:
+    """Of NORMAL and of PNEUMONIA."""
+    return COUNTS[split, "normal"], COUNTS[split, "bacteria"] + COUNTS[split, "virus"]
 
 
-def _equal(equal: bool, ours: str) -> Finding:
-    return Finding(verdicts.REPRODUCED if equal else verdicts.NOT_REPRODUCED, ours)
+def _equal(claimed: str, ours: str) -> Finding:
+    return Finding(verdicts.REPRODUCED if ours == claimed else verdicts.NOT_REPRODUCED, ours)
 
 
 def _sums_up(equal: bool, ours: str) -> Finding:
@@ -102,23 +98,26 @@ def _built() -> dict[str, str]:
             "output": f"{output.units}, {output.activation.__name__}"}
 
 
-def value_of_one_run(arm: str, claimed: float, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
-    """A value that the paper gives against our runs with an optimizer: a name in ``MEASURES``."""
+def value_of_one_run(arm: str, claimed: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
+    """A value that the paper prints, a number or in percent, against our runs with an optimizer: a name in
+    ``MEASURES``."""
+    value = float(claimed.removesuffix(" %")) / (100 if claimed.endswith(" %") else 1)
     condition, is_loss = evidence.arms[arm].condition(optimizer=optimizer), quantity == "loss"
     if is_loss:
         # The loss of a diverged training is none, and one would rule the mean of all.
         condition.require_all()
-    return verdicts.one_run(claimed, condition.values(MEASURES[quantity]), logarithmic=is_loss)
+    return verdicts.one_run(value, condition.values(MEASURES[quantity]), logarithmic=is_loss)
 
 
-def better(arm: str, first: Settings, second: Settings, metric: Metric, evidence: Evidence) -> Finding:
-    """A metric on test of one condition against that of another; without settings: the arm's first condition."""
+def better(arm: str, first: Settings, second: Settings, quantity: str, evidence: Evidence) -> Finding:
+    """A quantity on test of one condition - that of another, a name in ``MEASURES``; of 'loss' that of its logarithm.
+    Without settings: the arm's first condition."""
     results = evidence.arms[arm]
     one, other = (results.condition(**settings) if settings else results.conditions[0] for settings in (first, second))
-    if metric is log_loss:
+    if quantity == "loss":
         one.require_all()
         other.require_all()
-    return verdicts.direction(results.difference(one, other, metric))
+    return verdicts.direction(results.difference(one, other, log_loss if quantity == "loss" else MEASURES[quantity]))
 
 
 def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
@@ -175,7 +174,7 @@ def nadam_converges_faster(arm: str, evidence: Evidence) -> Finding:
 
 def beats_the_baseline(arm: str, evidence: Evidence) -> Finding:
     """Test accuracy with Nadam against that of a ridge classifier on 16 x 16 pixels."""
-    results, baseline = evidence.arms[arm], pd.DataFrame(evidence.baseline)
+    results, baseline = evidence.arms[arm], pd.DataFrame(evidence.further[BASELINE])
     nadam = results.condition(optimizer="Nadam").test_scores
     scores = baseline[(baseline["model"] == RIDGE) & (baseline["split"] == "test")].set_index("path")["score"]
     ridge = scores.loc[results.images["path"]].to_numpy(float)

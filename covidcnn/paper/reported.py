@@ -9,8 +9,6 @@ from covidcnn.evaluation.metrics import Confusion
 TEST_NORMAL, TEST_PNEUMONIA = 234, 390
 TRAIN_COUNTS = {"NORMAL": 1341, "PNEUMONIA": 3875}
 TEST_COUNTS = {"NORMAL": TEST_NORMAL, "PNEUMONIA": TEST_PNEUMONIA}
-IMAGES_IN_TEXT = 5863
-"""The text's count; the published set holds 5,856."""
 
 OPTIMIZER_TABLE = pd.DataFrame(
     {"test accuracy": [0.9263, 0.9103, 0.899, 0.8974, 0.859, 0.774],

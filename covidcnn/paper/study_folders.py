@@ -1,9 +1,11 @@
 """The studies about this paper: where they lie, and what their stores hold."""
 
+from covidcnn.paper.baseline_scores import further_tables
 from covidcnn.paths import REPORTS
 from covidcnn.study import protocol as study
 from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.trials.store import TrialStore
 
 PROTOCOL = REPORTS / "paper" / study.PROTOCOL
 """The first study's; the second's lies in reports/recipe."""
@@ -11,12 +13,18 @@ STORE = PROTOCOL.with_name(study.STORE)
 LEDGER = PROTOCOL.with_name("claims.csv")
 
 
+def evidence_of(protocol: study.Protocol, store: TrialStore) -> Evidence:
+    """What is finished of a study about this paper, trainings and baseline; DataError if a stored result is damaged,
+    otherwise raises as ``read_evidence``."""
+    return read_evidence(protocol, store, further_tables(store.folder))
+
+
 def paper_evidence() -> Evidence:
-    """What the store of ``reports/paper`` holds; raises as ``read_evidence``."""
-    return read_evidence(study.read_protocol(PROTOCOL), open_store(STORE))
+    """What the store of ``reports/paper`` holds; raises as ``evidence_of``."""
+    return evidence_of(study.read_protocol(PROTOCOL), open_store(STORE))
 
 
 def recipe_evidence() -> Evidence:
-    """What the store of ``reports/recipe``, the second study, holds; raises as ``read_evidence``."""
+    """What the store of ``reports/recipe``, the second study, holds; raises as ``evidence_of``."""
     protocol = study.read_study("recipe")
-    return read_evidence(protocol, open_store(protocol.store))
+    return evidence_of(protocol, open_store(protocol.store))

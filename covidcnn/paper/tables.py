@@ -21,17 +21,17 @@ from covidcnn.evaluation.weighted_metrics import (
     specificity,
 )
 from covidcnn.paper import reported
+from covidcnn.paper.baseline_scores import BASELINE, SIZES
 from covidcnn.paper.causes import gain_on_test
+from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimizers_at_the_edge, paper_lead
 from covidcnn.paper.recipe_arms import PUBLIC_RECIPE_ARMS
-from covidcnn.study.baseline_scores import BASELINE
 from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
 from covidcnn.study.verdicts import new_run
 from covidcnn.task import PNEUMONIA
 
-AS_PUBLISHED = "1-as-published"
-OPTIMIZER_ARMS = (AS_PUBLISHED, "2b-fair")
+OPTIMIZER_ARMS = (PUBLISHED, "2b-fair")
 
 
 def evidence_tables(evidence: Evidence) -> Tables:
@@ -42,11 +42,11 @@ def evidence_tables(evidence: Evidence) -> Tables:
     for name, selection in evidence.selections.items():
         tables[name] = (selection_losses(selection), f"{arm_title(name, name in evidence.exploratory)}, validation "
                         "only: mean loss over tuning seeds of every setting that was tried, and what was chosen.")
-    if evidence.baseline is not None:
-        tables[BASELINE] = (baseline_table(evidence.baseline), "Simple models on 16 x 16 pixels; no seeds.")
-    if evidence.sizes is not None:
-        tables[f"{BASELINE}-sizes"] = (evidence.sizes, "What a property of the file alone tells of training "
-                                   "images at their original sizes; AUC with a 95 % interval by patient.")
+    if (scores := evidence.further.get(BASELINE)) is not None:
+        tables[BASELINE] = (baseline_table(scores), "Simple models on 16 x 16 pixels; no seeds.")
+    if (sizes := evidence.further.get(SIZES)) is not None:
+        tables[SIZES] = (sizes, "What a property of the file alone tells of training images at their original sizes; "
+                                "AUC with a 95 % interval by patient.")
     if evidence.finished:
         tables["trials"] = (manifest_table(evidence), "Every finished trial, a row an arm that it stands in.")
     return tables

@@ -13,8 +13,9 @@ from covidcnn.paper.corrections import corrections
 from covidcnn.paper.figures import evidence_figures
 from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
 from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
+from covidcnn.paper.study_folders import evidence_of
 from covidcnn.paper.tables import evidence_tables
-from covidcnn.study.conditions import Evidence, read_evidence
+from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import ledger, verdict_on
 from covidcnn.study.pages import Tables, write_figures, write_ledger, write_tables
 from covidcnn.study.protocol import Protocol
@@ -29,7 +30,7 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
     """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger, which has a column on the
     public recipe if there is a second study. The same store, which is only read, gives the same files. DataError if a
     result is damaged, UserError if the folder cannot be written."""
-    evidence = read_evidence(protocol, store)
+    evidence = evidence_of(protocol, store)
     claims = ledger(SECTIONS, evidence)
     if second and second.arms:
         claims = claims.join(both_recipes(evidence, second))
@@ -77,7 +78,7 @@ def both_recipes(first: Evidence, second: Evidence) -> pd.DataFrame:
     ledger. The second study's arms stand in for those of the first. Indexed by claim: ``public_verdict`` and
     ``public_ours``, and ``holds``, the recipes for which the claim does; all empty where there is one recipe alone."""
     public = second.arms.get(PUBLIC_RECIPE)
-    stand_in = replace(second, baseline=first.baseline, arms={
+    stand_in = replace(second, further=first.further, arms={
         **second.arms, **({PUBLISHED: replace(public, name=PUBLISHED)} if public else {})})
     zoomed = {"imbalance": causes.imbalance, "imbalance-beyond-threshold": causes.imbalance_beyond_threshold}
     rows = []

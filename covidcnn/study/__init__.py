@@ -1,1 +1,1 @@
-"""A study, whatever paper it is about: protocol, test-set access log, results by condition, verdicts, ledger."""
+"""A study of any paper: protocol, test-set access log, results by condition, claims, verdicts, ledger."""

@@ -15,7 +15,6 @@ from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy
 from covidcnn.perturbations import CHOSEN_UNDER, SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
-from covidcnn.study.baseline_scores import read_baseline, read_sizes
 from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
 from covidcnn.trials.store import TrialResult, TrialStore
@@ -169,10 +168,8 @@ class Evidence:
 
     arms: Mapping[str, ArmResults]
     """Those that score test images, by name."""
-    baseline: pd.DataFrame | None
-    """From ``covidcnn.study.baseline_scores``; None where it is not computed."""
-    sizes: pd.DataFrame | None
-    """What size and aspect of original files tell, from the same place."""
+    further: Mapping[str, pd.DataFrame | None]
+    """What belongs to no sweep, such as scores of simple models, by name of its arm; None where it is not computed."""
     selections: Mapping[str, Any]
     """What was chosen on validation, by arm."""
     progress: pd.DataFrame
@@ -183,9 +180,11 @@ class Evidence:
     """The arms that were added after test scores were known."""
 
 
-def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
-    """Read what is finished of a protocol; DataError if a result is damaged, or trials of an arm were scored on
-    different test images, UserError if the protocol is not what it was when the first test image was scored."""
+def read_evidence(protocol: Protocol, store: TrialStore, further: Mapping[str, pd.DataFrame | None] | None = None
+                  ) -> Evidence:
+    """Read what is finished of a protocol; ``further`` as ``Evidence`` has it. DataError if a result is damaged, or
+    trials of an arm were scored on different test images, UserError if the protocol is not what it was when the first
+    test image was scored."""
     require_as_frozen(protocol, store)
     trials = protocol.known_trials()
     # A trial that stands in two arms is read once.
@@ -200,7 +199,7 @@ def read_evidence(protocol: Protocol, store: TrialStore) -> Evidence:
              if protocol.arm(name).value.get("score_test")}
     arms = {name: _arm_results(protocol, name, [one for one in finished[name] if one.trial.seed in seeds])
             for name, seeds in whole.items() if seeds}
-    return Evidence(arms, read_baseline(store.folder), read_sizes(store.folder), protocol.selections(), progress,
+    return Evidence(arms, further or {}, protocol.selections(), progress,
                     {name: found for name, found in finished.items() if found},
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
 

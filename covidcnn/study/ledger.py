@@ -1,7 +1,7 @@
 """The claims ledger: every statement of a paper with what was found, and its verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,35 +9,9 @@ import pandas as pd
 
 from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.study.baseline_scores import BASELINE
+from covidcnn.study.claims import Claim
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a paper."""
-
-    name: str
-    """Short, in words joined by hyphens; stays the same from report to report."""
-    where: str
-    """In the paper."""
-    statement: str
-    value: str
-    """What the paper gives, as it prints it; empty where it gives no number."""
-    cell: str
-    """The notebook cell that shows it: 'NN_notebook#cell-id'."""
-    find: Callable[[Evidence], Finding]
-    arms: tuple[str, ...] = ()
-    """Of the protocol, on whose trials it rests; empty for what no training decides."""
-    measure: str = ""
-    """What is measured on these trials; of a difference, which minus which."""
-    evidence_cell: str = ""
-    """The notebook cell that shows these trials, where it is another than ``cell``."""
-    optimizer: str = ""
-    """Where it rests on the trials of one optimizer alone, which."""
-    counts_as: str = "a finding"
-    """What it adds to the others: 'a finding', 'trivial' if it could hardly fail, or 'repeats NAME'."""
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
@@ -45,10 +19,12 @@ def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.Da
 
     Returns:
         A row a claim, indexed by its name: what ``Claim`` and ``Finding`` hold, and ``section``, ``px`` (size of the
-        images) and ``exploratory`` (whether an arm that it rests on was added after test scores were known).
+        images) and ``exploratory`` (whether an arm that it rests on was added after test scores were known). A setting
+        by which a claim finds its trials has a column of its name.
     """
-    rows = []
-    for section, claim in ((section, claim) for section, claims in sections.items() for claim in claims):
+    rows, of_sections = [], [(section, claim) for section, claims in sections.items() for claim in claims]
+    settings = dict.fromkeys(name for _, claim in of_sections for name in claim.settings)
+    for section, claim in of_sections:
         found = verdict_on(claim, evidence)
         px = {condition.recipe.images.size for arm in claim.arms if arm in evidence.arms
               for condition in evidence.arms[arm].conditions}
@@ -57,7 +33,8 @@ def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.Da
             "paper": claim.value, "measure": claim.measure, "ours": found.ours, "value": found.value, "low": found.low,
             "high": found.high, "seeds": found.seeds or np.nan, "px": " ".join(map(str, sorted(px))),
             "verdict": found.verdict, "cell": claim.cell, "evidence_cell": claim.evidence_cell,
-            "arms": " ".join(claim.arms), "optimizer": claim.optimizer, "says_little": found.says_little,
+            "arms": " ".join(claim.arms), **{name: claim.settings.get(name, "") for name in settings},
+            "says_little": found.says_little,
             "exploratory": not evidence.exploratory.isdisjoint(claim.arms), "counts_as": claim.counts_as})
     return pd.DataFrame(rows).set_index("name").astype({"seeds": "Int64"})
 
@@ -76,10 +53,10 @@ def verdict_on(claim: Claim, evidence: Evidence) -> Finding:
 
 def _lacks(arm: str, evidence: Evidence) -> str:
     """What is not finished of an arm, in words; empty if it is finished."""
-    if arm == BASELINE:
-        return "" if evidence.baseline is not None else f"arm {arm} is not computed"
-    if arm in evidence.arms:
+    if arm in evidence.arms or evidence.further.get(arm) is not None:
         return ""
+    if arm in evidence.further:
+        return f"arm {arm} is not computed"
     if arm not in evidence.progress.index:
         return f"arm {arm} is not in the protocol"
     trials, finished = evidence.progress.loc[arm]
@@ -99,7 +76,7 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
         # Of such seeds the effect of a condition and that of the processor cannot be told apart.
         processors = pd.DataFrame([(result.trial.seed, result.facts.get("processor")) for result in results],
                                   columns=["seed", "processor"]).groupby("seed")["processor"].nunique()
-        if not claim.optimizer and (processors > 1).any():
+        if not claim.settings and (processors > 1).any():
             notes.append(f"arm {name}: of {(processors > 1).sum()} of {len(processors)} seeds, trainings that are "
                          "compared ran on two kinds of processor")
         if name in evidence.exploratory:

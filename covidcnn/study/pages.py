@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from covidcnn.paths import MANIFEST, replacing, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.study.access_log import read_access_log
-from covidcnn.study.baseline_scores import BASELINE
+from covidcnn.study.claims import SETTINGS
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import summary, without_empty
 from covidcnn.study.protocol import Protocol
@@ -65,7 +65,7 @@ def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (),
     after the study was closed."""
     with replacing(folder / "claims.csv") as temporary:
         table.to_csv(temporary, float_format="%.6g")
-    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame()
+    trials = pd.read_csv(folder / TRIALS) if (folder / TRIALS).is_file() else pd.DataFrame(columns=["arm"])
     with replacing(folder / "claims.md") as temporary:
         temporary.write_text("\n\n".join([
             "# The claims ledger",
@@ -94,6 +94,7 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
                "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "public_ours": "public recipe",
                "public_verdict": "verdict there", "holds": "holds for", "counts_as": "counts as",
                "trials": "trials of arm", "shown": "shown in"}
+    settings = [name for name in SETTINGS if name in rows]
     # What stands by itself first.
     rows = rows.sort_values("counts_as", key=lambda column: column != "a finding", kind="stable")
     printed = rows.assign(
@@ -102,30 +103,33 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
         shown=[", ".join(f"[{cell[:2]}, {cell.split('#')[1]}](../../notebooks/{cell.replace('#', '.ipynb#cell-id=')})"
                          for cell in dict.fromkeys(cells) if cell)
                for cells in zip(rows["evidence_cell"], rows["cell"], strict=True)],
-        trials=[", ".join(_arm_links(arm, optimizer, trials, folder) for arm in arms.split())
-                for arms, optimizer in zip(rows["arms"], rows["optimizer"], strict=True)])
+        trials=[", ".join(_arm_links(arm, dict(row[settings]), trials, folder) for arm in row["arms"].split())
+                for _, row in rows.iterrows()])
     shown = without_empty(printed[[column for column in columns if column in printed]])
     return shown.rename(columns=columns).to_markdown(index=False)
 
 
-def _arm_links(arm: str, optimizer: str, trials: pd.DataFrame, folder: Path) -> str:
-    """To the table of an arm, and to its lines, or those of one optimizer, in the list of trials; its name alone as
-    long as it has no table."""
+def _arm_links(arm: str, settings: dict[Any, str], trials: pd.DataFrame, folder: Path) -> str:
+    """To the table of an arm, and to its lines in the list of trials, of those with some settings alone unless these
+    are empty; its name alone as long as it has no table."""
     if not (folder / "tables" / f"{arm}.md").is_file():
         return arm
     table = f"[{arm}](tables/{arm}.md)"
-    if arm == BASELINE:
+    rows = trials[trials["arm"] == arm]
+    for name, value in settings.items():
+        rows = rows[rows[name].astype(str) == value] if value else rows
+    # What belongs to no sweep has no trials.
+    if rows.empty:
         return table
-    rows = trials.index[(trials["arm"] == arm) & (trials["optimizer"].eq(optimizer) | (optimizer == ""))]
     # Lines are counted from 1, and the first is the header.
-    first, last = rows[0] + 2, rows[-1] + 2
+    first, last = rows.index[0] + 2, rows.index[-1] + 2
     return f"{table}, [lines {first} to {last}]({TRIALS}#L{first}-L{last})"
 
 
 def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: dict[str, str]) -> dict[str, Any]:
     """What all tables, figures and verdicts of the folder were made from."""
     digests = {result.trial.key: result.digest for found in evidence.finished.values() for result in found}
-    of_baseline = read_access_log(protocol)["arm"] == BASELINE
+    of_trainings = read_access_log(protocol)["arm"].isin(protocol.arms)
     pack = protocol.store / PACKED
     return {
         "data": protocol.data,
@@ -133,8 +137,8 @@ def manifest(protocol: Protocol, evidence: Evidence, tables: Tables, figures: di
         "trials": len(digests),
         # A published store is packed; the working store's files have their digests beside them.
         **({"pack sha256": hashlib.sha256(pack.read_bytes()).hexdigest()} if pack.is_file() else {}),
-        "accesses to the published test set": {"trainings": int((~of_baseline).sum()),
-                                               "models of the baseline": int(of_baseline.sum())},
+        "accesses to the published test set": {"trainings": int(of_trainings.sum()),
+                                               "models of the baseline": int((~of_trainings).sum())},
         "arms": {name: {"finished": int(row.finished), "trials": None if pd.isna(row.trials) else int(row.trials),
                         "exploratory": protocol.arm(name).exploratory}
                  for name, row in zip(evidence.progress.index, evidence.progress.itertuples(index=False), strict=True)},

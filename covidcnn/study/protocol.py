@@ -67,8 +67,6 @@ class Protocol:
     arms: dict[str, Arm]
     rules: dict[str, Any]
     """All other parts of the file that are to stay as they are once test scores are known."""
-    has_baseline: bool = False
-    """Whether the baseline (``covidcnn.study.baseline_scores``), which is no sweep, may be scored on test images."""
     task: Task = PNEUMONIA
     """The classes to tell apart."""
     enough_seeds: int | None = None
@@ -156,7 +154,7 @@ def read_protocol(path: Path) -> Protocol:
                           bool(arm.get("exploratory", False)))
                 for name, arm in value["arms"].items()}
         rules = {name: part for name, part in value.items() if name not in _FREE_PARTS}
-        protocol = Protocol(path, value["data"], arms, rules, "floor" in value,
+        protocol = Protocol(path, value["data"], arms, rules,
                             task_named(value.get("task", str(PNEUMONIA))), value.get("enough seeds"))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error

@@ -20,7 +20,7 @@ from covidcnn.study.access_log import log_access, permit
 from covidcnn.study.protocol import Protocol
 from covidcnn.trials.store import TrialStore
 
-BASELINE = "8-floor"
+BASELINE, SIZES = "8-floor", "8-floor-sizes"
 RIDGE, NEIGHBOUR = "ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels"
 _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
@@ -28,7 +28,7 @@ _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
     """Score train (cross-validated by patient) and test images with both models into the store, and give the table
     that ``read_baseline`` reads. UserError if the protocol has no baseline, or test images may not be scored yet."""
-    if not protocol.has_baseline:
+    if "floor" not in protocol.rules:
         raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))
     for model in (RIDGE, NEIGHBOUR):
@@ -67,6 +67,11 @@ def read_sizes(store: Path) -> pd.DataFrame | None:
     found = _read(store / _SIZES)
     # As the stored file of the first study has it.
     return None if found is None else found.rename(columns={"films": "images"})
+
+
+def further_tables(store: Path) -> dict[str, pd.DataFrame | None]:
+    """What the store has beside trainings, as ``Evidence.further``; raises as ``read_baseline``."""
+    return {BASELINE: read_baseline(store), SIZES: read_sizes(store)}
 
 
 def _read(path: Path) -> pd.DataFrame | None:
