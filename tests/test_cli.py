@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from covidcnn import __version__
 from covidcnn.cli import app
+from covidcnn.data.dataset import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,7 @@ def test_data_check_passes_sound_images(tiny_tree, run):
     result = json.loads(out)
     assert result["counts"]["train"] == {"NORMAL": 24, "PNEUMONIA": 40, "total": 64}
     assert result["errors"] == []
+    assert result["content hash"] == open_dataset(tiny_tree).content_hash
 
 
 def test_data_check_lists_errors_and_exits_with_2(small_tree, run):

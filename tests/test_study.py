@@ -1,14 +1,15 @@
 """A study of another paper, of another task, run through the general method: its claims, from protocol to pages."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from covidcnn.evaluation.statistics import over_seeds
-from covidcnn.evaluation.weighted_metrics import accuracy, specificity
+from covidcnn.evaluation.weighted_metrics import accuracy
+from covidcnn.paths import PROJECT
 from covidcnn.study.access_log import freeze, log_access, open_store
-from covidcnn.study.claims import Settings, read_claims
+from covidcnn.study.claims import read_claims
 from covidcnn.study.conditions import read_evidence
 from covidcnn.study.ledger import ledger, read_ledger
 from covidcnn.study.pages import manifest, manifest_table, write_ledger, write_tables
@@ -19,81 +20,16 @@ from covidcnn.study.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
     SUPPORTED,
-    direction,
     one_run,
 )
 from covidcnn.trials.store import TrialResult
 
-IMAGES, SEEDS = 400, [0, 1, 2, 3]
-PROTOCOL = {
-    "data": "c" * 64, "task": "NonCOVID,COVID", "verdicts": "the usual",
-    "arms": {
-        "balance": {"question": "Do class weights help?", "sweep": {
-            "seeds": SEEDS, "score_test": True, "recipe": {"epochs": 2, "precision": "float32"},
-            "grid": {"balance": ["none", "class-weight"]}}},
-        "later": {"question": "Not yet run.", "sweep": {
-            "seeds": SEEDS, "score_test": True, "recipe": {"epochs": 9, "precision": "float32"}}}}}
-
-
-def reached(arm: str, claimed: str, evidence):
-    return one_run(float(claimed), evidence.arms[arm].condition(balance="class-weight").values(accuracy))
-
-
-def higher_specificity(arm: str, first: Settings, second: Settings, evidence):
-    results = evidence.arms[arm]
-    one, other = (results.condition(**settings) for settings in (first, second))
-    return direction(results.difference(one, other, specificity))
-
-
-def beats(arm: str, simple: str, evidence):
-    plain, found = evidence.arms[arm].condition(balance="none"), evidence.further[simple]
-    return direction(over_seeds(plain.values(accuracy) - found["accuracy"].item()))
-
-
-RULES = {"reached": reached, "higher specificity": higher_specificity, "beats": beats}
-CLAIMS = """
-Values:
-  - name: reached
-    where: Table 1
-    statement: accuracy
-    value: "0.90"
-    cell: 01_toy#table
-    arms: [balance]
-    measure: &accuracy accuracy on test
-    settings: {balance: class-weight}
-    rule: reached
-  - name: weights
-    where: p. 3
-    statement: class weights raise specificity
-    cell: 01_toy#table
-    arms: [balance]
-    rule: higher specificity
-    with: {first: {balance: class-weight}, second: {balance: none}}
-  - name: later
-    where: p. 4
-    statement: a claim whose trainings are not run
-    value: "0.90"
-    cell: 01_toy#table
-    arms: [later]
-    measure: *accuracy
-    rule: reached
-    counts_as: repeats reached
-  - each: simple models
-    where: p. 5
-    cell: 01_toy#table
-    rule: beats
-By themselves:
-  - name: counts
-    where: p. 1
-    statement: its counts add up
-    value: "100"
-    cell: 01_toy#table
-    rule: contradicts itself
-    with: {because: they add up to 99}
-"""
-FAMILIES = {"simple models": [
-    {"name": f"beats-{name}", "statement": f"it beats {name}", "arms": ["balance", name], "with": {"simple": name}}
-    for name in ("linear", "neighbour")]}
+IMAGES = 400
+# The example of the page is the study that is run here.
+PAGE = (PROJECT / "docs" / "another-paper.md").read_text(encoding="utf-8")
+PROTOCOL, CLAIMS, CODE = re.findall(r"```(?:yaml|python)\n(.*?)```", PAGE, re.DOTALL)
+exec(CODE)
+RULES, FAMILIES = globals()["RULES"], globals()["FAMILIES"]
 FURTHER = {"linear": pd.DataFrame({"accuracy": [0.5]}), "neighbour": None}
 """Beside the trainings of the study; one of the two models is not computed yet."""
 
@@ -123,7 +59,7 @@ def result(trial):
 
 @pytest.fixture
 def study(tmp_path):
-    (tmp_path / "protocol.yaml").write_text(yaml.safe_dump(PROTOCOL, sort_keys=False))
+    (tmp_path / "protocol.yaml").write_text(PROTOCOL)
     protocol, store = read_protocol(tmp_path / "protocol.yaml"), open_store(tmp_path / "store")
     store.prepare()
     freeze(protocol, store)

@@ -30,20 +30,23 @@ def check(
 ) -> None:
     """Decode every image and print counts, warnings and errors; exit code 2 if there are errors."""
     from covidcnn.data.check import examine, shortcut_warnings
-    from covidcnn.data.index import index_folder
+    from covidcnn.data.index import content_hash, index_folder
 
     with progress_bar("reading images") as progress:
         catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
     findings = examine(catalogue)
     findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.images, catalogue.task))
     known = catalogue.task.positive if catalogue.task.is_binary and catalogue.positive_is_known else None
+    content = content_hash(catalogue.images)
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
-                          "positive class": known, "warnings": findings.warnings, "errors": findings.errors}, indent=2))
+                          "content hash": content, "positive class": known, "warnings": findings.warnings,
+                          "errors": findings.errors}, indent=2))
     else:
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
         if known:
             print(f"positive class: {printable(known)} (--positive chooses)")
+        print(f"content hash: {content}")
         for line in (*(f"warning: {one}" for one in findings.warnings), *(f"error: {one}" for one in findings.errors)):
             print(printable(line))
         print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
