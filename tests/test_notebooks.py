@@ -10,7 +10,7 @@ from covidcnn.paper.claims import CLAIMS
 from covidcnn.paths import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-TAUGHT = {"05_optimizer_comparison": ["gradient"]}
+TAUGHT = {"05_optimizer_comparison": ["gradient", "sgd", "momentum", "adagrad", "rmsprop", "adadelta", "adam"]}
 """Functions that a notebook defines because it teaches them."""
 PAPER_ITEMS = [f"fig_{number:02}" for number in range(1, 13)] + ["table_1", "tables_2_and_3"]
 
