@@ -117,7 +117,7 @@ def test_archive_downloaded_by_hand_is_taken_and_kept(tmp_path, run):
     code, out, err = run("data", "fetch", "chest-xray", "--from", tmp_path / "archive.zip",
                          "--out", tmp_path / "chest_xray")
     assert code == 0
-    assert "This is not the published set (12 images" in out
+    assert "These are 12 images of your own, not the published set." in out
     assert str(tmp_path / "chest_xray") in err
     assert names_in(tmp_path) == ["archive.zip", "chest_xray"]
 

@@ -178,7 +178,8 @@ def test_check_asks_for_the_positive_class_as_training_does(covid_tree, run):
     assert list(found["counts"]["train"]) == ["COVID", "NonCOVID", "total"]
     assert found["positive class"] is None
     assert found["errors"] == [
-        "which of COVID and NonCOVID is the positive class? Add --positive NonCOVID, for example"]
+        "which of COVID and NonCOVID is the positive class? Add --positive COVID or --positive NonCOVID, the one with "
+        "the finding"]
 
 
 def test_split_that_lacks_a_class_is_refused_in_one_line(covid_tree, tmp_path, run):

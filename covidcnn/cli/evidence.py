@@ -21,7 +21,7 @@ ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yam
 ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
     "As protocol.yaml names them; covidcnn evidence status."))]
 StudyOption = Annotated[str, typer.Option("--study", help=(
-    "Of reports/, the folder of the protocol: paper, the first study, recipe, the second, models or subtype."))]
+    "A folder of reports/ that holds a protocol.yaml: paper is the first study, recipe the second."))]
 ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
 MinutesOption = Annotated[float, typer.Option("--minutes", help=(
     "Begin no training that would probably end later."))]

@@ -62,10 +62,14 @@ def train(
 ) -> None:
     """Train a model once: the paper's network, or another one."""
     from covidcnn.models.model_file import file_name
+    from covidcnn.models.registry import model_named
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.trials.session import train_into
+    from covidcnn.training.recipe import fields_of
+    from covidcnn.trials.session import RUN, train_into
     from covidcnn.trials.spec import checked_recipe, settings_from
 
+    if batch_norm_momentum is not None and "batch_norm_momentum" not in fields_of(model_named(model)):
+        raise UserError(f"--batch-norm-momentum: the model {model} has no such option; leave it out")
     recipe = checked_recipe({
         "model": model, "epochs": epochs, "size": size, "preprocess": preprocess, "interpolation": interpolation,
         "pad": pad, "optimizer": optimizer, "learning_rate": learning_rate, "augmentation": augment,
@@ -76,7 +80,10 @@ def train(
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision(precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
+    left = json.loads((out / RUN).read_text(encoding="utf-8"))
     say(f"model of epoch {training.best_epoch}: {out / file_name(recipe.model)}")
+    say(f"threshold {left['threshold']:.3f} ({left['threshold rule']})" if dataset.task.is_binary else
+        f"predicted is {left['threshold rule']}")
     if training.interrupted:
         say("interrupted: the model is that of the best epoch so far")
         raise typer.Exit(INTERRUPTED)

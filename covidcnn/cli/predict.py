@@ -89,7 +89,7 @@ def predict(
     if out:
         say(f"{len(predictions.images)} images: {out}")
     elif form == "table":
-        _print_table(predictions)
+        _print_table(predictions, facts.task)
     else:
         print(text, end="")
 
@@ -124,11 +124,12 @@ def _named(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(os.fsdecode(line)) for line in lines if line)
 
 
-def _print_table(predictions: "Predictions") -> None:
+def _print_table(predictions: "Predictions", task: "Task") -> None:
     # As text, because a name in square brackets would be taken for a colour.
     paths = [Text(printable(path)) for path in predictions.images["path"]]
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
-    shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore")
+    shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore").rename(
+        columns={"probability": f"probability {task.positive}"})
     table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
     for path, row in zip(paths, shown.itertuples(index=False), strict=True):
         table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else

@@ -62,8 +62,8 @@ def examine(catalogue: Catalogue) -> Findings:
     task, images = catalogue.task, catalogue.images
     errors = [f"{path}: {problem}" for path, problem in catalogue.unreadable.itertuples(index=False)]
     if task.is_binary and not catalogue.positive_is_known:
-        errors.append(f"which of {names_of(task.classes)} is the positive class? Add --positive {task.positive}, for "
-                      "example")
+        errors.append(f"which of {names_of(task.classes)} is the positive class? Add "
+                      f"--positive {' or --positive '.join(task.classes)}, the one with the finding")
     of_task, (source, identity), warnings = images, identify(images), []
     try:
         of_task = labelled(images, task)

@@ -58,7 +58,8 @@ def identify(images: pd.DataFrame) -> tuple[Source, str]:
     total = sum(facts.COUNTS.values())
     # What differs is worth telling where the folder is nearly the published set.
     reason = f": {', '.join(differing) or 'names differ'}" if abs(len(images) - total) < total / 10 else ""
-    sentence = f"This is not the published set ({len(images):,} images, {total:,} published{reason})."
+    sentence = (f"This is not the published set ({len(images):,} images, {total:,} published{reason})." if reason else
+                f"These are {len(images):,} images of your own, not the published set.")
     return PUBLISHED_TEST if _names_digest(of_test) == facts.TEST_NAMES_SHA256 else OWN, sentence
 
 

@@ -91,15 +91,21 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_sentence(table: pd.DataFrame) -> str:
-    """The summary in words, as the README has it: 'N claims of the paper: M reproduced, ...'."""
+    """The summary in words, as the README has it: of the claims that are findings, not of those that could hardly fail
+    or repeat another."""
+    own = table[table["counts_as"] == "a finding"]
     others = {CONTRADICTION: "contradicted by the paper itself or its data",
               NOT_FINISHED: "not finished, because their trainings are not"}
-    counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(table)["claims"].items()]
-    wide, exploratory = int(table["says_little"].sum()), int(table["exploratory"].sum())
-    said = (f" Of those reproduced or compatible {wide} lie in an interval so wide that it excludes little."
+    counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(own)["claims"].items()]
+    wide, exploratory = int(own["says_little"].sum()), int(table["exploratory"].sum())
+    said = (f" For {wide} of those reproduced or compatible the interval is so wide that agreement means little."
              if wide else "")
+    if further := len(table) - len(own):
+        trivial = int((table["counts_as"] == "trivial").sum())
+        said += (f" The ledger has {len(table)} rows: {trivial} more could hardly fail, {further - trivial} repeat one "
+                 "of these.")
     said += f" {exploratory} of all rest on arms added after test scores were known." if exploratory else ""
-    return f"{len(table)} claims of the paper: {', '.join(counts)}.{said}"
+    return f"{len(own)} claims of the paper: {', '.join(counts)}.{said}"
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
