@@ -12,7 +12,7 @@ from covidcnn.errors import UserError
 
 
 def report(
-    profile: Annotated[str, typer.Option(help="smoke (a minute, for tests), quick, or paper (224 px, hours).")]
+    profile: Annotated[str, typer.Option(help="smoke (minutes, for tests), quick, or paper (224 px, hours).")]
     = "quick",
     data: options.Data = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help=(
