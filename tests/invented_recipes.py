@@ -1,6 +1,7 @@
 """An invented store of the second study, with effects that are known."""
 
-from functools import cache
+from collections.abc import Callable, Collection
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,12 @@ def invented_result(trial: Trial, world: str) -> TrialResult:
 class InventedStore:
     """Results that stand in no file: made when they are asked for."""
 
-    def __init__(self, folder: Path, protocol: Protocol, world: str) -> None:
-        self.folder, self._world = folder, world
-        self._trials = {trial.key: trial for name in protocol.arms
-                        for trial in protocol.trials(name)}
+    def __init__(self, folder: Path, protocol: Protocol, make: Callable[[Trial], TrialResult],
+                 arms: Collection[str] = ()) -> None:
+        """``arms`` are those that are finished; none given means all whose trials are known."""
+        self.folder, self._make = folder, make
+        self._trials = {trial.key: trial for name, trials in protocol.known_trials().items()
+                        for trial in trials or () if name in (arms or protocol.arms)}
 
     def is_finished(self, trial: Trial) -> bool:
         return trial.key in self._trials
@@ -87,18 +90,18 @@ class InventedStore:
         return False
 
     def read(self, key: str) -> TrialResult:
-        return invented_result(self._trials[key], self._world)
+        return self._make(self._trials[key])
 
 
 def invented_study(folder: Path, world: str, seeds: int = 5) -> Evidence:
     """The second study's protocol with the first seeds of each arm, all of them finished."""
-    protocol = _protocol(folder, seeds)
-    return read_evidence(protocol, InventedStore(folder, protocol, world))
+    protocol = protocol_of("recipe", folder, seeds)
+    return read_evidence(protocol, InventedStore(folder, protocol, partial(invented_result, world=world)))
 
 
 def write_invented_study(folder: Path, world: str, seeds: int = 5) -> None:
     """The same as files."""
-    protocol = _protocol(folder, seeds)
+    protocol = protocol_of("recipe", folder, seeds)
     store = TrialStore(folder / "store")
     store.prepare()
     for name in protocol.arms:
@@ -106,8 +109,9 @@ def write_invented_study(folder: Path, world: str, seeds: int = 5) -> None:
             store.write(invented_result(trial, world))
 
 
-def _protocol(folder: Path, seeds: int) -> Protocol:
-    value = yaml.safe_load(read_study("recipe").path.read_text(encoding="utf-8"))
+def protocol_of(study: str, folder: Path, seeds: int) -> Protocol:
+    """A study's protocol with the first seeds of each arm."""
+    value = yaml.safe_load(read_study(study).path.read_text(encoding="utf-8"))
     for arm in value["arms"].values():
         arm["sweep"]["seeds"] = arm["sweep"]["seeds"][:seeds]
     (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))

@@ -39,6 +39,18 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
     assert not refresh(page)
 
 
+def test_a_block_can_name_a_table_of_another_study(tmp_path, monkeypatch):
+    monkeypatch.setattr("covidcnn.report.blocks.LEDGER", tmp_path / "reports/paper/claims.csv")
+    (tmp_path / "reports/models/tables").mkdir(parents=True)
+    (tmp_path / "reports/models/tables/results.csv").write_text("model,accuracy\nforest,0.5\n")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- from models/results | model | accuracy -->\n<!-- end -->\n\n"
+                    "<!-- from sentence It reaches {models/results / forest / accuracy / .1%}. -->\n<!-- end -->\n")
+    assert refresh(page)
+    assert "| forest  |      0.500 |" in page.read_text()
+    assert "It reaches 50.0 %." in page.read_text()
+
+
 def test_a_sentence_takes_its_numbers_from_the_cells_it_names(tmp_path):
     page = tmp_path / "page.md"
     mark = ("<!-- from sentence Nadam has {1-as-published / Nadam / new run, low / .1%}, by the ledger "

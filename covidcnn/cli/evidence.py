@@ -92,20 +92,20 @@ def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> No
 
 
 def ledger() -> None:
-    """Make tables, figures and the claims ledger of reports/paper, and tables and figures of reports/recipe, from their
-    stores."""
+    """Make tables, figures and the claims ledger of reports/paper, and tables and figures of the other studies of which
+    something is finished, from their stores."""
     from covidcnn.paper.study_folders import evidence_of
-    from covidcnn.paper.write import write_evidence, write_recipes
+    from covidcnn.paper.write import FURTHER, write_evidence, write_further
     from covidcnn.study.ledger import summary, summary_sentence
     from covidcnn.study.protocol import studies
 
-    (first, store), evidence = _open_study(), None
-    if "recipe" in studies():
-        second, other_store = _open_study("recipe")
-        evidence = evidence_of(second, other_store)
-        write_recipes(second, evidence, evidence_of(first, store), second.path.parent)
-        say(f"second study: {second.path.parent / 'tables'}")
-    claims = write_evidence(first, store, first.path.parent, evidence)
+    (first, store), others = _open_study(), {}
+    for name in [name for name in FURTHER if name in studies()]:
+        protocol, other_store = _open_study(name)
+        others[name] = evidence_of(protocol, other_store)
+        if others[name].finished:
+            say(f"study '{name}': {write_further(protocol, others[name], evidence_of(first, store))}")
+    claims = write_evidence(first, store, first.path.parent, others.get("recipe"))
     print_table(summary(claims)["claims"].reset_index(), f"{len(claims)} claims of the paper")
     say(summary_sentence(claims))
     say(f"ledger: {first.path.with_name('claims.md')}")

@@ -5,7 +5,6 @@ Of two classes the second is positive, and predicted from the threshold on; of m
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import sklearn
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from covidcnn.evaluation.weighted_metrics import expected_calibration_error, f1
+from covidcnn.evaluation.weighted_metrics import against_rest, expected_calibration_error, f1, macro_auc, weighted_auc
 from covidcnn.task import PNEUMONIA, Task
 
 CONFIDENCE = 0.95
@@ -170,17 +169,9 @@ def evaluate_classes(scores: pd.DataFrame, task: Task, samples: int = 1000, seed
         of_class, others = counts[place], np.delete(counts, place, axis=0)
         estimates[f"sensitivity, {name}"] = wilson(int(of_class[place]), int(of_class.sum()))
         estimates[f"specificity, {name}"] = wilson(int(others.sum() - others[:, place].sum()), int(others.sum()))
-    aucs = {f"auc, {name}": partial(_auc_of, place) for place, name in enumerate(task.classes)}
+    aucs = {f"auc, {name}": against_rest(place, weighted_auc, of_predictions=False)
+            for place, name in enumerate(task.classes)}
     return estimates | bootstrap_by_patient(scores, {"macro auc": macro_auc, **aucs}, samples, seed, task)
-
-
-def macro_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
-    """The mean of the AUCs of each class against the rest: labels int (n,), scores float (n, classes)."""
-    return float(np.mean([_auc_of(place, labels, scores, sample_weight) for place in range(scores.shape[1])]))
-
-
-def _auc_of(place: int, labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
-    return float(roc_auc_score(labels == place, scores[:, place], sample_weight=sample_weight))
 
 
 def draw_patients(patients: pd.Series, labels: np.ndarray, samples: int, seed: int, at_once: int) -> np.ndarray:

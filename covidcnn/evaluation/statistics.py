@@ -10,7 +10,7 @@ image.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -93,6 +93,19 @@ def patient_error(scores: np.ndarray, images: pd.DataFrame, metric: Metric = acc
     """Standard error of a metric, averaged over seeds, from the choice of test patients; scores are float (seeds,
     images)."""
     return _patient_error([(1, scores)], images, metric, draws)
+
+
+def mean_over_seeds(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
+                    ) -> Difference:
+    """The mean of a metric in 0..1 over seeds with its interval over seeds and patients, which ends there too; scores
+    are float (seeds, images). Of one seed, or where all give the same scores, patients alone are left to chance: the
+    quantile is that of a normal distribution. There is no p."""
+    error = patient_error(scores, images, metric, draws)
+    values = _by_seed([(1, scores)], images["positive"].to_numpy(), metric, np.ones(len(images)))
+    mean, reach = float(values.mean()), float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
+    found = (Difference(mean, mean - reach, mean + reach, np.nan, len(scores), 0.0, error)
+             if np.allclose(scores, scores[0]) else over_seeds(values, error))
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0), p_value=np.nan)
 
 
 def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Difference:

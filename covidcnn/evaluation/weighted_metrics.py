@@ -83,6 +83,29 @@ def weighted_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarr
     return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
 
 
+def accuracy_of_classes(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of more than two classes the weighted share of images whose class is the most probable one; ``labels`` are the
+    places of their classes, ``scores`` float (images, classes)."""
+    return _share(scores.argmax(axis=1) == labels, np.ones(len(labels), bool), weights)
+
+
+def against_rest(place: int, metric: Metric, of_predictions: bool = True) -> Metric:
+    """A metric of one of several classes, the others together the negative one; arrays as in ``accuracy_of_classes``.
+    It is given predictions, 1 where the class is the most probable one, or else the class's scores."""
+    def measured(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+        own = (scores.argmax(axis=1) == place).astype(float) if of_predictions else scores[:, place]
+        return metric((labels == place).astype(int), own, sample_weight)
+
+    return measured
+
+
+def macro_auc(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
+    """The mean of the AUCs of each class against the rest; arrays as in ``accuracy_of_classes``."""
+    weight = np.ones(len(labels)) if sample_weight is None else sample_weight
+    return np.mean([against_rest(place, weighted_auc, of_predictions=False)(labels, scores, weight)
+                    for place in range(scores.shape[1])], axis=0)
+
+
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, sample_weight: np.ndarray | None = None,
                                bins: int = 10) -> Any:
     """Mean distance between score and share of the positive class over equal-width bins of the score, weighted by

@@ -125,12 +125,8 @@ def _rates(decaying: ArmResults, others: ArmResults) -> Iterator[Contrast]:
         decay = ingredients_of(decaying)[augmentation]
         for schedule in ("constant", "plateau"):
             other = others.condition(augmentation=augmentation, schedule=schedule)
-            # Of different arms: of the seeds that both have.
-            shared = sorted(set(decay.seeds) & set(other.seeds))
-            terms = [(factor, one.test_scores[[one.seeds.index(seed) for seed in shared]])
-                     for factor, one in ((1, decay), (-1, other))]
             yield Contrast("2 ingredient", "secondary", others.name, f"decay - {schedule} rate, {words}", "accuracy",
-                           decaying.contrast(terms))
+                           decaying.difference(decay, other))
 
 
 def jump_table(evidence: Evidence) -> pd.DataFrame:

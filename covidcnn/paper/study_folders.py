@@ -26,5 +26,11 @@ def paper_evidence() -> Evidence:
 
 def recipe_evidence() -> Evidence:
     """What the store of ``reports/recipe``, the second study, holds; raises as ``evidence_of``."""
-    protocol = study.read_study("recipe")
+    return study_evidence("recipe")
+
+
+def study_evidence(name: str) -> Evidence:
+    """What the store of a study holds, by its folder in reports/; raises as ``evidence_of``, and a UserError if there
+    is none of that name."""
+    protocol = study.read_study(name)
     return evidence_of(protocol, open_store(protocol.store))

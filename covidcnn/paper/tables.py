@@ -39,14 +39,20 @@ def evidence_tables(evidence: Evidence) -> Tables:
     tables: Tables = {}
     for arm in evidence.arms.values():
         tables |= _arm_tables(arm)
-    for name, selection in evidence.selections.items():
-        tables[name] = (selection_losses(selection), f"{arm_title(name, name in evidence.exploratory)}, validation "
-                        "only: mean loss over tuning seeds of every setting that was tried, and what was chosen.")
     if (scores := evidence.further.get(BASELINE)) is not None:
         tables[BASELINE] = (baseline_table(scores), "Simple models on 16 x 16 pixels; no seeds.")
     if (sizes := evidence.further.get(SIZES)) is not None:
         tables[SIZES] = (sizes, "What a property of the file alone tells of training images at their original sizes; "
                                 "AUC with a 95 % interval by patient.")
+    return tables | store_tables(evidence)
+
+
+def store_tables(evidence: Evidence) -> Tables:
+    """What every study has: what was chosen on validation, and the list of all trials."""
+    tables: Tables = {
+        name: (selection_losses(selection), f"{arm_title(name, name in evidence.exploratory)}, validation only: mean "
+               "loss over tuning seeds of every setting that was tried, and what was chosen.")
+        for name, selection in evidence.selections.items()}
     if evidence.finished:
         tables["trials"] = (manifest_table(evidence), "Every finished trial, a row an arm that it stands in.")
     return tables

@@ -1,5 +1,6 @@
-"""What follows from the trial stores of ``reports/paper`` and ``reports/recipe``: tables, figures, ledger, manifest."""
+"""What follows from the trial stores of the studies about the paper: tables, figures, ledger, manifest."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,15 @@ from covidcnn.paper import causes
 from covidcnn.paper.claims import CLAIMS, PUBLISHED, SECTIONS, weights
 from covidcnn.paper.corrections import corrections
 from covidcnn.paper.figures import evidence_figures
+from covidcnn.paper.model_tables import model_figures, model_tables
 from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
 from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
 from covidcnn.paper.study_folders import evidence_of
+from covidcnn.paper.subtype_tables import subtype_figures, subtype_tables
 from covidcnn.paper.tables import evidence_tables
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import ledger, verdict_on
-from covidcnn.study.pages import Tables, write_figures, write_ledger, write_tables
+from covidcnn.study.pages import Named, Tables, write_figures, write_ledger, write_tables
 from covidcnn.study.protocol import Protocol
 from covidcnn.study.verdicts import COMPATIBLE, NOT_FINISHED, NOT_REPRODUCED, REFUTED, REPRODUCED, SUPPORTED, Finding
 from covidcnn.trials.store import TrialStore
@@ -42,13 +45,22 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
     return claims
 
 
-def write_recipes(protocol: Protocol, second: Evidence, first: Evidence, folder: Path) -> Tables:
-    """Make tables, figures and manifest of the second study anew, from what its store and the first study's hold;
-    UserError if the folder cannot be written."""
-    tables = recipe_tables(second, first)
+FURTHER: dict[str, tuple[Callable[[Evidence, Evidence], Tables], Callable[[Evidence, Evidence], Iterator[Named]]]] = {
+    "recipe": (recipe_tables, recipe_figures),
+    "models": (lambda own, first: model_tables(own), lambda own, first: model_figures(own)),
+    "subtype": (lambda own, first: subtype_tables(own), lambda own, first: subtype_figures(own))}
+"""The other studies by the name of their folder: their tables and figures, of their evidence and the first study's."""
+
+
+def write_further(protocol: Protocol, evidence: Evidence, first: Evidence) -> Path:
+    """Make tables, figures and manifest of one of ``FURTHER`` anew, from what its store and the first study's hold, and
+    give the folder of the tables; UserError if it cannot be written."""
+    folder = protocol.path.parent
+    tables_of, figures_of = FURTHER[folder.name]
+    tables = tables_of(evidence, first)
     write_tables(tables, folder / "tables")
-    write_figures(protocol, second, tables, recipe_figures(second, first), folder)
-    return tables
+    write_figures(protocol, evidence, tables, figures_of(evidence, first), folder)
+    return folder / "tables"
 
 
 def _said_of_frozen(table: pd.DataFrame, folder: Path) -> str:

@@ -24,23 +24,25 @@ Values = Mapping[str, np.ndarray]
 
 def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float] | None = None,
                         ax: Axes | None = None, baseline: tuple[str, float] | None = None,
-                        intervals: bool = True) -> Axes:
+                        intervals: bool = True, source: str = "paper, one run") -> Axes:
     """Each seed's value and their median, and unless left out the 95 % prediction intervals for a new run, of shares in
-    0..1; beside them the paper's value of a condition, where it gives one, and the name and value of a simple model as
-    a dashed line. ``quantity``, here and below, is the axis label."""
+    0..1; beside them the paper's value of a condition, where it gives one, or another ``source``'s, which may have rows
+    of its own below, and the name and value of a simple model as a dashed line. ``quantity``, here and below, is the
+    axis label."""
     ax = ax or plt.gca()
-    rows = rows_from_above(values)
+    rows = rows_from_above(dict.fromkeys([*values, *(paper or {})]))
     if baseline is not None:
         ax.axvline(baseline[1], ls="--", lw=1.2, color=BASELINE, label=baseline[0])
-    for name, row in rows.items():
+    for name in values:
+        row, first = rows[name], name == next(iter(values))
         if intervals:
-            _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if row == 0 else None)
+            _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if first else None)
         ax.plot(values[name], row + 0.15 * _equals_before(values[name]), "o", color=HERE, alpha=0.7, ms=5,
-                label="here, a point a seed" if row == 0 else None)
+                label="here, a point a seed" if first else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
     # In the legend as high as a line of text.
     ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="here, median")
-    _diamonds(ax, paper, rows, "paper, one run")
+    _diamonds(ax, paper, rows, source)
     return label_rows(ax, rows, quantity)
 
 

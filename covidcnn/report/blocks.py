@@ -2,6 +2,7 @@
 
     <!-- from claims -->                                       the ledger's summary, in a sentence
     <!-- from 1-as-published | optimizer | new run, low -->    columns of tables/1-as-published.csv
+    <!-- from models/results | model | accuracy -->            the same of another study's, here of reports/models
     <!-- from sentence Nadam reaches {1-as-published / Nadam / accuracy / .1%}. -->    a cell, by its row's first entry
     ...
     <!-- end -->
@@ -20,7 +21,7 @@ from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
 from covidcnn.study.ledger import read_ledger, summary_sentence
 
-_CELL = re.compile(r"\{([^{}/]+) / ([^{}/]+) / ([^{}/]+) / ([^{}/]+)\}")
+_CELL = re.compile(r"\{((?:\w+/)?[^{}/]+) / ([^{}/]+) / ([^{}/]+) / ([^{}/]+)\}")
 _BLOCK = re.compile(r"(<!-- from ([^\n]+?) -->\n)(?:(?!<!-- from ).)*?(\n?<!-- end -->)", re.DOTALL)
 
 
@@ -85,5 +86,7 @@ def _cell(place: re.Match[str]) -> str:
 
 
 def _table(name: str) -> pd.DataFrame:
-    """A table of ``reports/paper``, or the ledger, which is called claims."""
-    return pd.read_csv(LEDGER if name == "claims" else LEDGER.parent / "tables" / f"{name}.csv")
+    """A table of ``reports/paper``, or of the study that stands before it, or the ledger, which is called claims."""
+    study, _, table = name.rpartition("/")
+    folder = LEDGER.parents[1] / study if study else LEDGER.parent
+    return pd.read_csv(LEDGER if name == "claims" else folder / "tables" / f"{table}.csv")

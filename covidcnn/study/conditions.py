@@ -34,8 +34,8 @@ class Condition:
     results: tuple[TrialResult, ...]
     """In the order of their seeds."""
     images: pd.DataFrame
-    """The test images: ``path``, ``label``, ``subtype``, ``patient`` and ``positive``, 1 for the positive class; a row
-    each, the same in all conditions."""
+    """The test images: ``path``, ``label``, ``subtype``, ``patient`` and ``positive``, 1 for the positive class, or of
+    more than two the place of the image's class; a row each, the same in all conditions."""
 
     @property
     def seeds(self) -> list[int]:
@@ -71,28 +71,37 @@ class Condition:
 
     def scores_of(self, split: str, perturbation: str = "", epoch: int | None = None) -> np.ndarray:
         """Scores of the images of 'test' or 'validation', in the order of ``images`` or ``validation_images``: float
-        (seeds, images); under a perturbation, or after an epoch, where the recipe scores them so. A training that
-        diverged predicts the positive class of every test image, with certainty."""
+        (seeds, images), of more than two classes (seeds, images, classes); under a perturbation, or after an epoch,
+        where the recipe scores them so. A training that diverged predicts the positive class of every test image, with
+        certainty; of more than two it tells no class from another."""
         paths = (self.images if split == "test" else self.validation_images)["path"]
-        column = "score" if epoch is None else f"epoch {epoch}"
-        return np.stack([tables[split, perturbation].loc[paths, column].to_numpy(float) if tables
-                         else np.ones(len(paths)) for tables in self._tables])
+        columns = self.results[0].task.score_columns if epoch is None else [f"epoch {epoch}"]
+        scores = np.stack([tables[split, perturbation].loc[paths, columns].to_numpy(float) if tables
+                           else np.ones((len(paths), len(columns))) for tables in self._tables])
+        return scores[..., 0] if len(columns) == 1 else scores
 
     @cached_property
     def test_scores(self) -> np.ndarray:
-        """float (seeds, test images)."""
+        """float (seeds, test images), as ``scores_of``."""
         return self.scores_of("test")
+
+    @cached_property
+    def has_chance(self) -> bool:
+        """False where every seed gives the same scores, as a model does in which nothing is random."""
+        return not np.allclose(self.test_scores, self.test_scores[0])
+
+    def threshold_images(self, result: TrialResult) -> pd.DataFrame:
+        """The scores by which the threshold of a training is fixed: of its validation images as they are and, as the
+        protocols have it, of the same under what the epoch is chosen under, or shifted grey levels if there are some.
+        """
+        pooled = ["", *CHOSEN_UNDER.get(self.recipe.choose_by, SIMULATED_SHIFTS)]
+        return result.scores[(result.scores["split"] == "validation") & result.scores["perturbation"].isin(pooled)]
 
     @cached_property
     def thresholds(self) -> np.ndarray:
         """float (seeds,): Youden's threshold, fixed on the validation images of the same training."""
-        # As the protocols have it: with what the epoch is chosen under, or shifted grey levels where there are some,
-        # and the images as they are.
-        pooled = ["", *CHOSEN_UNDER.get(self.recipe.choose_by, SIMULATED_SHIFTS)]
-        found = {result.trial.seed: fix_threshold(result.scores[
-            (result.scores["split"] == "validation") & result.scores["perturbation"].isin(pooled)],
-            "youden") for result in self.results if not result.diverged}
-        return np.array([found.get(seed, 0.5) for seed in self.seeds])
+        return np.array([0.5 if result.diverged else fix_threshold(self.threshold_images(result), "youden")
+                         for result in self.results])
 
     def scores(self, at_validation_threshold: bool = False, split: str = "test") -> np.ndarray:
         """``scores_of`` a split, or the predictions, 1 or 0, at each training's own threshold."""
@@ -157,9 +166,14 @@ class ArmResults:
 
     def difference(self, first: Condition, second: Condition, metric: Metric = accuracy,
                    at_validation_threshold: bool = False) -> Difference:
-        """A metric of the first condition on test - that of the second, paired by seed."""
-        return self.contrast([(1, first.scores(at_validation_threshold)),
-                              (-1, second.scores(at_validation_threshold))], metric)
+        """A metric of the first condition on test - that of the second, which may be of another arm, paired by the
+        seeds that both have. One in which nothing is random gives the same for every seed, and pairs with each."""
+        random = [set(one.seeds) for one in (first, second) if one.has_chance]
+        shared = sorted(set.intersection(*random or [set(first.seeds)]))
+        return self.contrast([
+            (factor, one.scores(at_validation_threshold)[[one.seeds.index(seed) if one.has_chance else 0
+                                                          for seed in shared]])
+            for factor, one in ((1, first), (-1, second))], metric)
 
 
 @dataclass(frozen=True)
@@ -226,8 +240,9 @@ def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) 
             raise DataError(f"arm '{name}', trial {key}: scored on other test images than the trials before it; remove "
                             "it and it is run again")
     return ArmResults(name, tuple(
-        Condition({one: settings_of(recipe)[one] for one in names}, recipe, tuple(of_recipe), images)
-        for recipe, of_recipe in by_recipe.items()), protocol.arm(name).exploratory)
+        # Of a model those settings that it has.
+        Condition({one: own[one] for one in names if one in own}, recipe, tuple(of_recipe), images)
+        for recipe, of_recipe in by_recipe.items() for own in [settings_of(recipe)]), protocol.arm(name).exploratory)
 
 
 def _images(result: TrialResult, split: str) -> pd.DataFrame:

@@ -139,11 +139,12 @@ def read_study(name: str) -> Protocol:
 
 def whole_seeds(trials: Sequence[Trial], finished: Collection[str], enough: int | None) -> list[int]:
     """The seeds of an arm that is complete: all, or the first ones of which all trials are finished (their keys in
-    ``finished``), if these are ``enough``, as in ``Protocol.enough_seeds``; none if it is not."""
+    ``finished``), if these are ``enough``, as in ``Protocol.enough_seeds``, or all that an arm with fewer has; none if
+    it is not."""
     seeds = list(dict.fromkeys(trial.seed for trial in trials))
     whole = list(itertools.takewhile(
         lambda seed: all(trial.key in finished for trial in trials if trial.seed == seed), seeds))
-    return whole if len(whole) >= (enough or len(seeds)) else []
+    return whole if len(whole) >= min(enough or len(seeds), len(seeds)) else []
 
 
 def read_protocol(path: Path) -> Protocol:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from covidcnn.evaluation.metrics import confusion, counts_of, cross_entropy, macro_auc
+from covidcnn.evaluation.metrics import confusion, counts_of, cross_entropy
 from covidcnn.evaluation.statistics import over_seeds
+from covidcnn.evaluation.weighted_metrics import macro_auc
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 
@@ -62,7 +63,7 @@ def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA
     loss = {"loss": cross_entropy(labels, values)}
     if not task.is_binary:
         counts = counts_of(scores, task)
-        return {"accuracy": float(counts.trace() / counts.sum()), **loss, "AUC": macro_auc(labels, values)}
+        return {"accuracy": float(counts.trace() / counts.sum()), **loss, "AUC": float(macro_auc(labels, values))}
     matrix = confusion(scores, threshold, task)
     return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}

@@ -1,0 +1,105 @@
+"""The fourth study: are bacterial and viral pneumonia told apart? Tables and figure of what is finished of it.
+
+The rules stand in ``reports/subtype/protocol.yaml``: the most probable of three classes is predicted.
+"""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from covidcnn.evaluation.metrics import counts_of
+from covidcnn.evaluation.scores import unperturbed
+from covidcnn.evaluation.statistics import mean_over_seeds
+from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy_of_classes, against_rest, macro_auc
+from covidcnn.paper.model_tables import INFORMED, Models, models_of
+from covidcnn.paper.recipe_arms import Contrast
+from covidcnn.paper.recipe_contrasts import contrast_table
+from covidcnn.paper.tables import store_tables
+from covidcnn.plots.comparisons import validation_and_test
+from covidcnn.plots.style import legend_below
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
+from covidcnn.study.pages import Named, Tables
+from covidcnn.task import SUBTYPE
+
+AIM: dict[str, tuple[float, Metric]] = {"accuracy": (0.92, accuracy_of_classes), "macro AUC": (0.975, macro_auc)}
+"""Of the protocol."""
+_WORDS = f"means over seeds with 95 % intervals over seeds and patients. {INFORMED}"
+
+
+def subtype_tables(evidence: Evidence) -> Tables:
+    """Every table of the fourth study that its finished arms allow."""
+    tables, models = store_tables(evidence), models_of(evidence)
+    if models:
+        tables["results"] = (result_table(models), f"Three classes, test images, and the aim of the protocol: {_WORDS}")
+        tables["classes"] = (class_table(models), f"Each class against the other two, test images: {_WORDS}")
+        tables["confusion"] = (confusion_table(models), (
+            f"Of the test images of a class, how many are predicted which: {_WORDS} An interval of one point says that "
+            "nothing varied, not that nothing could."))
+        tables["contrasts"] = (contrast_table(subtype_contrasts(models)), (
+            "Macro AUC: one model - the other (primary), and of each model test - validation, which below 0 is a loss; "
+            f"p by Holm over the latter that are finished. {INFORMED}"))
+    return tables
+
+
+def _mean(arm: ArmResults, condition: Condition, metric: Metric) -> dict[str, float]:
+    found = mean_over_seeds(condition.test_scores, arm.images, metric, arm.draws)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": found.seeds}
+
+
+def result_table(models: Models) -> pd.DataFrame:
+    """A row a model and measure, beside the aim."""
+    return pd.DataFrame([
+        {"model": name, "measure": measure} | found | {"aim": aim, "reached": found["mean"] >= aim}
+        for name, (arm, one) in models.items() for measure, (aim, metric) in AIM.items()
+        for found in [_mean(arm, one, metric)]])
+
+
+def class_table(models: Models) -> pd.DataFrame:
+    """A row a model, class and measure."""
+    return pd.DataFrame([
+        {"model": name, "class": of, "measure": measure} | _mean(
+            arm, one, against_rest(place, MEASURES[measure], of_predictions))
+        for name, (arm, one) in models.items() for place, of in enumerate(SUBTYPE.classes)
+        for measure, of_predictions in (("sensitivity", True), ("specificity", True), ("AUC", False))])
+
+
+def confusion_table(models: Models) -> pd.DataFrame:
+    """A row a model, class and prediction: images, mean over seeds, and their share of the class, ``mean`` with its
+    interval."""
+    rows = []
+    for name, (arm, one) in models.items():
+        counts = np.mean([counts_of(unperturbed(result.scores, "test"), SUBTYPE)
+                          for result in one.results if not result.diverged], axis=0)
+        rows += [{"model": name, "class": of, "predicted": predicted, "images": counts[row, column]}
+                 | _mean(arm, one, _share(row, column)) for row, of in enumerate(SUBTYPE.classes)
+                 for column, predicted in enumerate(SUBTYPE.classes)]
+    return pd.DataFrame(rows)
+
+
+def _share(row: int, column: int) -> Metric:
+    """The share of the images of a class that are predicted to be of another."""
+    return lambda labels, scores, weights: MEASURES["sensitivity"](
+        (labels == row).astype(int), (scores.argmax(axis=1) == column).astype(float), weights)
+
+
+def subtype_contrasts(models: Models) -> list[Contrast]:
+    """The primary contrast once both models are finished, and of each that is the shift."""
+    (first, (_, one)), *second = models.items()
+    found = [Contrast("which model", "primary", "all", f"{name} - {first}", "macro AUC",
+                      of.difference(other, one, macro_auc)) for name, (of, other) in second]
+    return found + [Contrast("shift", "secondary", "all", f"{name}: test - validation", "macro AUC", arm.contrast(
+        [(1, one.test_scores)], macro_auc, -one.validation_values(macro_auc), one.validation_error(macro_auc)))
+        for name, (arm, one) in models.items() if not one.diverged]
+
+
+def subtype_figures(evidence: Evidence) -> Iterator[Named]:
+    """The figure of the fourth study, once a model is finished."""
+    models = {name: one for name, (_, one) in models_of(evidence).items() if not one.diverged}
+    if models:
+        figure, ax = plt.subplots(figsize=(7, 0.6 * len(models) + 1.4))
+        validation_and_test({name: one.validation_values(macro_auc) for name, one in models.items()},
+                            {name: one.values(macro_auc) for name, one in models.items()}, "macro AUC", ax)
+        yield ("shift", legend_below(figure, 2), (
+            f"Macro AUC of three classes on validation and on test: every seed, and the medians. {INFORMED}"))
