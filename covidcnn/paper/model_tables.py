@@ -184,7 +184,7 @@ def model_contrasts(evidence: Evidence) -> list[Contrast]:
 
 def model_figures(evidence: Evidence) -> Iterator[Named]:
     """The figure of the third study, once a model is finished."""
-    values = {f"{name}, {one.recipe.images.size} px": one.values(accuracy, at_validation_threshold=True)
+    values = {name if " px" in name else f"{name}, {one.recipe.images.size} px": one.values(accuracy, None, True)
               for name, (_, one) in models_of(evidence).items()}
     if values:
         others = published_results()

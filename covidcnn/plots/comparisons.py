@@ -37,7 +37,8 @@ def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float
         row, first = rows[name], name == next(iter(values))
         if intervals:
             _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if first else None)
-        ax.plot(values[name], row + 0.15 * _equals_before(values[name]), "o", color=HERE, alpha=0.7, ms=5,
+        equals = _equals_before(values[name])
+        ax.plot(values[name], row + min(0.15, 0.45 / max(1, equals.max())) * equals, "o", color=HERE, alpha=0.7, ms=5,
                 label="here, a point a seed" if first else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
     # In the legend as high as a line of text.

@@ -15,10 +15,12 @@ from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION, label_rows, 
 from covidcnn.task import PNEUMONIA, Task
 
 
-def confusion_matrix(matrix: Confusion, title: str, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
-    """A confusion matrix: images in each cell, and their share of the row's images (Fig. 5 and 11)."""
+def confusion_matrix(matrix: Confusion | pd.DataFrame, title: str, ax: Axes | None = None, task: Task = PNEUMONIA
+                     ) -> Axes:
+    """A confusion matrix, of more than two classes a table as ``Confusion.as_table`` makes it: images in each cell, and
+    their share of the row's images (Fig. 5 and 11)."""
     ax = ax or plt.gca()
-    table = matrix.as_table(task)
+    table = matrix if isinstance(matrix, pd.DataFrame) else matrix.as_table(task)
     shares = table.div(table.sum(axis=1), axis=0)
     sns.heatmap(shares, annot=table.astype(str) + "\n" + shares.map("{:.1%}".format), fmt="", cmap="Blues", vmin=0,
                 vmax=1, cbar=False, square=True, linewidths=1, linecolor="white", ax=ax)
