@@ -182,3 +182,10 @@ def test_reports_are_ignored_but_for_the_paper_profile_without_images_and_pages(
     assert ignored("reports/paper/figures/images/fig_01.png")
     assert ignored("reports/paper/notebooks/01_data_inspection.ipynb")
     assert ignored("reports/paper/index.html")
+
+
+def test_every_protocol_is_committed():
+    """One that git ignores would count as unchanged, though no history says when it was written."""
+    protocols = set((PROJECT / "reports").glob("*/protocol.yaml"))
+    assert {path.parent.name for path in protocols} >= {"paper", "recipe", "models", "subtype"}
+    assert protocols <= set(tracked_files())
