@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report paper docs check test coverage lab audit
+.PHONY: report paper docs check test test-all coverage lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -17,9 +17,12 @@ docs: $(READY)  ## make the numbers in prose, and the page of commands, anew
 	$(VENV)/bin/python -m typer covidcnn.cli utils docs --name covidcnn --title "Command line" > docs/command-line.md
 
 check: $(READY)  ## style, types and the fast tests
-	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not browser"
+	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not long and not browser"
 
-test: $(READY)  ## style, types, every test
+test: $(READY)  ## style, types, all tests but the longest
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+
+test-all: $(READY)  ## style, types, every test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 coverage: $(READY)  ## every test, and which lines none of them runs
