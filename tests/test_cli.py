@@ -213,7 +213,7 @@ def test_phantom_draws_as_many_as_asked(tmp_path, run):
     (["report", "--only", "77"], ["unknown notebook '77'"]),
     (["report", "--data", "nowhere"], ["nowhere: no such folder"]),
     (["report", "--only", "05", "--from", "03"], ["--only and --from exclude each other"]),
-    (["train", "--out", "o", "--optimizer", "adamw"], ["unknown optimizer 'adamw'", "Nadam"]),
+    (["train", "--out", "o", "--optimizer", "lion"], ["unknown optimizer 'lion'", "Nadam"]),
     (["train", "--out", "o", "--augment", "mixup"], ["unknown augmentation 'mixup'"]),
     (["train", "--out", "o", "--preprocess", "blur"], ["unknown preprocessing 'blur'"]),
     (["train", "--out", "o", "--size", "8"], ["image size 8"]),

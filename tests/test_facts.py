@@ -57,4 +57,4 @@ def test_set_with_one_image_renamed_or_moved_is_not_the_published_one(published)
 def test_tiny_tree_is_not_the_published_set_and_the_counts_are_said(tiny_tree):
     source, sentence = identify(index_folder(tiny_tree).images)
     assert source is OWN
-    assert "(104 images, 5,856 published)" in sentence
+    assert sentence == "These are 104 images of your own, not the published set."

@@ -26,6 +26,7 @@ def images(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_balancing_leaves_most_of_the_planted_gap_and_zoom_closes_most_of_it(images, precision):
     if precision == "bfloat16" and resolve_precision("auto") != precision:

@@ -18,7 +18,7 @@ from covidcnn.paper.write import both_recipes
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
 
 # 120 invented trainings a world, whose patients are drawn a thousand times for every contrast.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module", params=["A", "B", "neither"])

@@ -18,7 +18,7 @@ from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.protocol import read_protocol, read_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 _NAMES = {"zoom in height": "height zoom", "zoom in width": "width zoom", "zoom in height and in width": "zoom",
           "zoom of both alike": "zoom alike", "crop without stretch": "crop",

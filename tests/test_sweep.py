@@ -329,6 +329,7 @@ def sweep_command(tmp_path, store, data):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_real_sweep_interrupted_and_killed_ends_as_an_undisturbed_one(tmp_path, tiny_tree):
     """With a rate that falls on a plateau, one that decays, momentum, and scores after every epoch."""
     subprocess.run(sweep_command(tmp_path, "undisturbed", tiny_tree), check=True, capture_output=True)

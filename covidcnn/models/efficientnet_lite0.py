@@ -115,7 +115,8 @@ def imagenet_weights() -> list[np.ndarray]:
     """
     path = cache_folder() / "weights" / f"efficientnet-lite0-{SHA256[:16]}.npz"
     # A damaged file is as good as none.
-    with suppress(OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile), np.load(path) as arrays:
+    with (suppress(OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile),
+          np.load(path, allow_pickle=False) as arrays):
         return [arrays[name] for name in arrays.files]
     try:
         source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)

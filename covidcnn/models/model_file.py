@@ -36,7 +36,7 @@ from covidcnn.models.allow_list import (
     require_kind,
     require_known_parts,
 )
-from covidcnn.models.classical import CLASSICAL, ClassicalModel
+from covidcnn.models.classical import CLASSICAL, ClassicalModel, features_of
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, LiteRTPredictor, Predictor
 from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
@@ -152,7 +152,7 @@ def _damaged(path: Path, problem: str) -> Iterator[None]:
     """A file can be damaged, or tampered with, in as many ways as there are errors; all mean the same to the user."""
     try:
         yield
-    except UserError:
+    except DataError:
         raise
     except Exception as error:
         raise DataError(f"{path}: {problem}") from error
@@ -213,8 +213,12 @@ def _classical(path: Path, facts: ModelFacts, content: dict[str, bytes]) -> Clas
         options = CLASSICAL[settings.pop("model")](**settings)
         estimator = skops.io.loads(_packed(content), trusted=[TREE])
         require_kind(estimator, options.estimator(0, False), len(facts.task.classes))
+    nothing = np.zeros((1, facts.images.size, facts.images.size), np.uint8)
+    # By itself: the weights that its features take may not be installed, which is no fault of the file.
+    features_of(nothing, options.features, options.side)
+    with _damaged(path, "not a model that covidcnn train saves, or damaged; train the model again"):
         predictor = ClassicalPredictor(options, estimator, facts.task)
-        probe = predictor(np.zeros((1, facts.images.size, facts.images.size), np.uint8))
+        probe = predictor(nothing)
         if probe.shape != (1, len(facts.task.classes)) or not np.isfinite(probe).all():
             raise ValueError("other classes, or other features")
         return predictor
