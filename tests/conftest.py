@@ -78,6 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if asked & {"smoke_report", "phantom_images"}:
             item.add_marker("slow")
+        if "smoke_report" in asked:
+            item.add_marker("long")
 
 
 @pytest.fixture

@@ -53,7 +53,6 @@ def tiny(tiny_tree):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_whole_series_succeeds(smoke_report):
     _, outcomes = smoke_report
     assert [(outcome.notebook, outcome.status, outcome.message) for outcome in outcomes] == [
@@ -111,7 +110,6 @@ def test_run_record_tells_what_was_run(smoke_report):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_images, tmp_path):
     """nbval executes every cell again and compares: a test that results are repeatable to the digit. Of a notebook that
     trains a model in plain sight and one that reads trials from the store; the first of the series is compared byte by
