@@ -239,7 +239,7 @@ CASES |= {
 }
 
 PARAMETERS = {
-    "no value": "SEED", "nothing": "", "unknown": "COLOUR=red", "nearly known": "SEEDS=3", "of another case": "seed=3",
+    "no value": "SEED", "nothing": "", "unknown": "COLOUR=red", "nearly known": "SEEED=3", "of another case": "seed=3",
     "a word for a number": "SEED=three", "a float for a whole number": "SEED=1.5", "a number for a list": "PATCH=0.1",
     "a list of words": "PATCH=['a', 'b']", "a list of lists": "PATCH=[[0.1]]", "an empty list": "CONTENDERS=[]",
     "no literal": "SEED=__import__('os').system('touch ran')", "a call": "PATCH=[print(1)]", "open": "PATCH=[0.1",

@@ -15,6 +15,7 @@ from model_files import FEW_STAGES
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from tensorflow.python.framework.config import disable_op_determinism
 
 from covidcnn.backend import tf
 from covidcnn.data.dataset import open_dataset
@@ -84,6 +85,9 @@ def test_training_form_in_bfloat16_gives_its_output_in_float32():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_those_of_another_implementation(name, monkeypatch):
+    # A training of an earlier test has switched it on for the whole process, and XLA cannot pool so; every training
+    # switches it on again.
+    disable_op_determinism()
     monkeypatch.setattr(efficientnet_lite0, "_STAGES", FEW_STAGES)
     model = training_form(model_named(name)(**SMALL[name]).build(PNEUMONIA, 32, 0), "float32")
     for layer in model.layers:
