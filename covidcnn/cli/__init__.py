@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from covidcnn import __version__
-from covidcnn.cli import data, evidence, models, predict, report, trials
+from covidcnn.cli import course, data, evidence, models, predict, report, trials
 from covidcnn.cli.common import printable
 from covidcnn.errors import UserError
 
@@ -23,11 +23,13 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
                        "not a medical device.")
 evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol behind the verdicts on the paper.")
 data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, copy one at 224 px, or draw one.")
+course_app = typer.Typer(no_args_is_help=True, help="The exercises that belong to the notebooks.")
 fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
 for _group, _commands in (
     (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, trials.sweep,
-           trials.trials, report.lab)),
+           trials.trials, report.publish, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
+    (course_app, (course.build,)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
                     evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete)),
@@ -37,6 +39,7 @@ for _group, _commands in (
 data_app.add_typer(fetch_app, name="fetch")
 app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
+app.add_typer(course_app, name="course")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
