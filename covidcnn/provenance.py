@@ -15,22 +15,24 @@ from covidcnn import __version__
 from covidcnn.data.dataset import DataSet
 from covidcnn.paths import PROJECT, REPORTS
 
-RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
-                     "statsmodels", "matplotlib", "papermill")
+RECORDED_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pandas", "opencv-python-headless",
+                     "scikit-learn", "scipy", "statsmodels", "matplotlib", "papermill")
 CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
 
 def data_facts(dataset: DataSet) -> dict[str, Any]:
     """Which images a result was made from."""
-    return {"name": dataset.name, "identity": dataset.identity, "content hash": dataset.content_hash,
-            "images": len(dataset.images), "classes": list(dataset.task.classes),
+    return {"name": dataset.name, "source": dataset.source.name, "identity": dataset.identity,
+            "content hash": dataset.content_hash, "images": len(dataset.images), "classes": list(dataset.task.classes),
             "left out": dataset.left_out.to_dict("records")}
 
 
 def training_versions() -> str:
     """What a training may not change half-way: the versions of the packages that compute it."""
-    return " ".join(f"{package} {found}" for package, found in _versions(_backend(), "keras", "numpy").items())
+    # TensorFlow has a second, smaller package: docs/elsewhere.md.
+    packages = _versions(_backend(), f"{_backend()}-cpu", "keras", "numpy")
+    return " ".join(f"{package} {found}" for package, found in packages.items())
 
 
 def software_facts() -> dict[str, Any]:

@@ -60,6 +60,17 @@ def report(
         raise typer.Exit(1)
 
 
+def publish(
+    report: Annotated[Path, typer.Argument(metavar="REPORT", help="A finished report on phantom images.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its notebooks go; those there are replaced.")],
+) -> None:
+    """Copy the executed notebooks of a report on phantom images to where a repository shows them, in small files."""
+    from covidcnn.report.publish import publish as copy_notebooks
+
+    copy_notebooks(report, folder)
+    say(f"{folder / 'README.md'}: lists the notebooks")
+
+
 def lab() -> None:
     """Open JupyterLab on the notebooks."""
     from jupyterlab.labapp import main as jupyterlab

@@ -1,0 +1,59 @@
+"""A report to be read where nothing is run: executed notebooks, small enough for a repository that shows them."""
+
+from base64 import b64decode, b64encode
+from io import BytesIO
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+from covidcnn.config import DISCLAIMER
+from covidcnn.data.sources import PHANTOM
+from covidcnn.errors import UserError
+from covidcnn.paths import replacing
+from covidcnn.report.record import read_record
+
+_COLOURS = 64
+"""Enough for the figures and for grey images; a picture then takes half of the space."""
+
+
+def publish(report: Path, folder: Path) -> None:
+    """Copy the executed notebooks of a report on phantom images, with pictures of few colours, and a page that lists
+    them.
+
+    Args:
+        report: a report folder whose notebooks are all done.
+        folder: where to; notebooks and ``README.md`` there are replaced.
+
+    Raises:
+        UserError: it is no finished report, or it is on other images, which may not be given away.
+    """
+    record = read_record(report)
+    unfinished = [name for name, entry in record["notebooks"].items() if entry["status"] != "done"]
+    if unfinished or not record["notebooks"]:
+        raise UserError(f"{report}: not a finished report{''.join(f', {name} is not done' for name in unfinished[:1])}; "
+                        "make it with covidcnn report")
+    if record["data"].get("source") != PHANTOM.name:
+        raise UserError(f"{report}: a report on {record['data']['name']}; only one on phantom images may be given away")
+    lines = ["# A report to read", "", f"{record['data']['identity']} {DISCLAIMER}", "",
+             f"Made by `make publish` in the profile '{record['profile']['name']}': {record['profile']['image size']} px, "
+             f"{len(record['profile']['seeds'])} seeds. Pictures have {_COLOURS} colours to keep the files small. "
+             "`make report` makes it anew, in full, with an index of all figures and tables.", ""]
+    for name, entry in sorted(record["notebooks"].items()):
+        notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
+        for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+            if picture := output.get("data", {}).get("image/png"):
+                output["data"]["image/png"] = _with_few_colours(picture)
+        with replacing(folder / f"{name}.ipynb") as draft:
+            nbformat.write(notebook, draft)
+        lines.append(f"- [{entry['title']}]({name}.ipynb). {entry['question']}")
+    with replacing(folder / "README.md") as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _with_few_colours(picture: str) -> str:
+    """A PNG in base64, likewise, with as few colours as ``_COLOURS`` and no dither, which would be noise."""
+    small = BytesIO()
+    image = Image.open(BytesIO(b64decode(picture))).convert("RGB")
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return b64encode(small.getvalue()).decode()
