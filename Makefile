@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: report paper docs check test test-all coverage lab audit
+.PHONY: report paper publish docs wheels check test test-all coverage lab audit
 
 report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=smoke|quick|paper]
 	$(VENV)/bin/covidcnn report $(if $(PROFILE),--profile "$(PROFILE)") $(if $(DATA),--data "$(DATA)")
@@ -12,9 +12,16 @@ paper: $(READY)  ## train what reports/paper still lacks, then ledger and report
 	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
 	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
 
+publish: $(READY)  ## the phantom report's notebooks, executed, to be read in docs/report
+	$(VENV)/bin/covidcnn report --out reports/quick-phantom
+	$(VENV)/bin/covidcnn publish reports/quick-phantom docs/report
+
 docs: $(READY)  ## make the numbers in prose, and the page of commands, anew
 	$(VENV)/bin/covidcnn evidence numbers
 	$(VENV)/bin/python -m typer covidcnn.cli utils docs --name covidcnn --title "Command line" > docs/command-line.md
+
+wheels: $(READY)  ## every package as a file in wheels/, for computers without a network: docs/elsewhere.md
+	$(VENV)/bin/pip download --quiet --no-deps --require-hashes --requirement requirements.lock --dest wheels
 
 check: $(READY)  ## style, types and the fast tests
 	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not long and not browser"
