@@ -10,6 +10,7 @@ import pytest
 from covidcnn.paths import NOTEBOOKS, PROJECT
 
 PAGES = [PROJECT / "README.md", *PROJECT.glob("docs/*.md"), NOTEBOOKS / "README.md", *NOTEBOOKS.glob("0*.ipynb"),
+         *NOTEBOOKS.glob("exercises/*.ipynb"), PROJECT / "docs/report/README.md",
          PROJECT / "benchmarks/README.md", PROJECT / "reports/paper/claims.md", PROJECT / "reports/paper/checklist.md"]
 
 
@@ -22,9 +23,11 @@ def text_of(page):
 
 
 def anchors_of(page):
-    """As GitHub makes them of headings."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """As GitHub makes them of headings, and those that stand in the text."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return ({re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            | set(re.findall(r'<a id="([^"]+)"', text)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())

@@ -90,7 +90,7 @@ def write_ledger(table: pd.DataFrame, folder: Path, remarks: Sequence[str] = (),
 
 def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
     """Claims as a table in Markdown."""
-    columns = {"where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
+    columns = {"id": "claim", "where": "in the paper", "claim": "it says", "paper": "its value", "verdict": "verdict",
                "measure": "measured", "ours": "here", "seeds": "seeds", "px": "px", "public_ours": "public recipe",
                "public_verdict": "verdict there", "holds": "holds for", "counts_as": "counts as",
                "trials": "trials of arm", "shown": "shown in"}
@@ -98,6 +98,7 @@ def _page_of(rows: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> str:
     # What stands by itself first.
     rows = rows.sort_values("counts_as", key=lambda column: column != "a finding", kind="stable")
     printed = rows.assign(
+        id=[f'<a id="{name}"></a>{name}' for name in rows.index],
         seeds=rows["seeds"].astype(object).where(rows["seeds"].notna(), ""),
         verdict="**" + rows["verdict"] + "**",
         shown=[", ".join(f"[{cell[:2]}, {cell.split('#')[1]}](../../notebooks/{cell.replace('#', '.ipynb#cell-id=')})"
