@@ -20,6 +20,7 @@ from covidcnn.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
+GLOSSARY = PROJECT / "docs" / "glossary.md"
 REPORTS = PROJECT / "reports"
 MANIFEST = "manifest.json"
 """Of ``reports/paper``: from which trials its tables, figures and verdicts are made."""

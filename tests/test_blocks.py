@@ -99,4 +99,4 @@ def test_a_block_of_what_is_not_there_is_refused(tmp_path, refused, mark):
 
 def test_notebooks_and_readme_are_among_the_pages():
     names = {page.name for page in pages()}
-    assert {"README.md", *(path.name for path in NOTEBOOKS.glob("0*.ipynb"))} <= names
+    assert {"README.md", *(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))} <= names

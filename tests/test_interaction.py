@@ -40,7 +40,8 @@ def bars_of(figure):
 
 
 def test_precision_follows_the_prevalence_and_sensitivity_does_not():
-    scores = pd.DataFrame({"label": ["NORMAL"] * 4 + ["PNEUMONIA"] * 4, "score": [0.1, 0.2, 0.3, 0.8, 0.4, 0.6, 0.7, 0.9]})
+    scores = pd.DataFrame({"label": ["NORMAL"] * 4 + ["PNEUMONIA"] * 4,
+                           "score": [0.1, 0.2, 0.3, 0.8, 0.4, 0.6, 0.7, 0.9]})
     values = bars_of(at_threshold(scores, 0.5, 0.1))
     assert values["sensitivity"] == values["specificity"] == 0.75
     assert values["precision, 10% PNEUMONIA"] == pytest.approx(0.075 / (0.075 + 0.225))

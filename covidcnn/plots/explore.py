@@ -22,8 +22,8 @@ def at_threshold(scores: pd.DataFrame, threshold: float, prevalence: float, task
     Args:
         scores: an image a row, with ``label`` and ``score``.
         threshold: the positive class is predicted from this score on.
-        prevalence: share of the positive class, within 0 and 1, for which precision and accuracy are given; sensitivity and
-            specificity are those of the scores.
+        prevalence: share of the positive class, within 0 and 1, for which precision and accuracy are given; sensitivity
+            and specificity are those of the scores.
     """
     matrix = confusion(scores, threshold, task)
     found, alarms = prevalence * matrix.sensitivity, (1 - prevalence) * (1 - matrix.specificity)
@@ -39,7 +39,8 @@ def at_threshold(scores: pd.DataFrame, threshold: float, prevalence: float, task
     return figure
 
 
-def under_stretch(image: np.ndarray, predictors: Mapping[str, Predictor], stretch: str, task: Task = PNEUMONIA) -> Figure:
+def under_stretch(image: np.ndarray, predictors: Mapping[str, Predictor], stretch: str,
+                  task: Task = PNEUMONIA) -> Figure:
     """One image, uint8 (size, size), stretched as an entry of ``PERTURBATIONS`` says ('none': as it is), and what each
     network makes of it."""
     changed = image if stretch == "none" else perturbed(image, stretch)

@@ -9,6 +9,10 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
+from covidcnn.report.notebooks import with_links_to
+
+GLOSSARY_PAGE = "glossary.html"
+
 # Code is left as it is; `$$…$$` before `$…$`. Pandoc's rule for the latter keeps prices text: no blank after the
 # opening dollar, none before the closing one and no digit after it.
 _FORMULA = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<display>.+?)\$\$"
@@ -21,7 +25,7 @@ def notebook_html(executed: Path) -> str:
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = formulas_to_mathml(cell.source)
+            cell.source = with_links_to(formulas_to_mathml(cell.source), GLOSSARY_PAGE, ".html")
     return _exporter().from_notebook_node(notebook)[0]
 
 

@@ -1,13 +1,12 @@
 """The exercises as a course: nbgrader's two editions of them, beside the lessons that they belong to."""
 
 import os
-import shutil
 import sysconfig
 from pathlib import Path
 
 from covidcnn.errors import UserError
-from covidcnn.paths import NOTEBOOKS, replacing_folder
-from covidcnn.report.notebooks import find_notebooks
+from covidcnn.paths import GLOSSARY, NOTEBOOKS, replacing_folder
+from covidcnn.report.notebooks import find_notebooks, glossary_text, with_links_to
 
 EXERCISES = NOTEBOOKS / "exercises"
 SOURCE, RELEASE = "source", "release"
@@ -25,20 +24,20 @@ def build_course(folder: Path) -> list[str]:
 
     Args:
         folder: new or empty. Then in it: ``source`` and ``release`` with the lessons and a folder of exercises a
-            lesson, ``nbgrader_config.py``, and the database ``gradebook.db``, which knows every exercise and its points.
+            lesson, ``nbgrader_config.py``, and ``gradebook.db``, a database that knows every exercise and its points.
 
     Returns:
         The names of the lessons that have exercises.
 
     Raises:
-        UserError: nbgrader is not installed, it refuses an exercise, there are no notebooks, or the folder is not empty.
+        UserError: nbgrader is missing or refuses an exercise, there are no notebooks, or the folder is not empty.
     """
     try:
         from nbgrader.apps import NbGraderAPI
         from traitlets.config import Config
     except ModuleNotFoundError as error:
-        raise UserError("a course is built by nbgrader, which is not installed; pip install 'covidcnn[course]', or "
-                        "see docs/teaching.md") from error
+        raise UserError("a course is built by nbgrader, which is not installed; pip install 'covidcnn[course]', from a "
+                        "clone --editable '.[course]'") from error
     lessons = find_notebooks()
     names = [notebook.name for notebook in find_notebooks(EXERCISES)]
     # It starts a command, alembic, that lies where Python's own do.
@@ -47,12 +46,19 @@ def build_course(folder: Path) -> list[str]:
         (course / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")
         api = NbGraderAPI(config=Config(CourseDirectory={"root": str(course), "course_id": "covidcnn"}))
         for name in names:
-            (course / SOURCE / name).mkdir(parents=True)
-            shutil.copy(EXERCISES / f"{name}.ipynb", course / SOURCE / name)
+            _copy(EXERCISES / f"{name}.ipynb", course / SOURCE / name, f"../{GLOSSARY.name}")
             made = api.generate_assignment(name)
             if not made["success"]:
-                raise UserError(f"{name}: nbgrader makes no students' edition of it: {made['log'].strip().splitlines()[-1]}")
+                reason = made["log"].strip().splitlines()[-1]
+                raise UserError(f"{name}: nbgrader makes no students' edition of it: {reason}")
         for edition in (SOURCE, RELEASE):
+            (course / edition / GLOSSARY.name).write_text(glossary_text(), encoding="utf-8")
             for lesson in lessons:
-                shutil.copy(lesson.path, course / edition)
+                _copy(lesson.path, course / edition, GLOSSARY.name)
     return names
+
+
+def _copy(notebook: Path, folder: Path, glossary: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = notebook.read_text(encoding="utf-8")
+    (folder / notebook.name).write_text(with_links_to(text, glossary), encoding="utf-8")

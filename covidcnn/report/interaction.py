@@ -23,13 +23,14 @@ def answer(guess: float | str | Collection[str] | None, found: float | str | Col
     if isinstance(guess, bool) or not isinstance(guess, int | float):
         return f"It is {result}. ({guess!r} is no number: give one in the cell above.)"
     difference = guess - found
-    how = "on the spot" if abs(difference) < 0.005 else f"{abs(difference):.2f} too {'high' if difference > 0 else 'low'}"
+    direction = "high" if difference > 0 else "low"
+    how = "on the spot" if abs(difference) < 0.005 else f"{abs(difference):.2f} too {direction}"
     return f"You guessed {_told(guess)}; it is {result}: {how}."
 
 
 def sliders(show: Callable[..., Any], **values: Sequence[Any]) -> None:
-    """Let the reader call ``show`` with other values: in JupyterLab by a slider an argument, each beginning in the middle
-    of its values. A report has no kernel to answer them, and says so."""
+    """Let the reader call ``show`` with other values: in JupyterLab by a slider an argument, each beginning in the
+    middle of its values. A report has no kernel to answer them, and says so."""
     if os.environ.get(OUT_VARIABLE):
         print("Sliders need a kernel: open this notebook in JupyterLab (make lab).")
         return
@@ -40,10 +41,13 @@ def sliders(show: Callable[..., Any], **values: Sequence[Any]) -> None:
 
 
 def _words(given: Any) -> set[str]:
-    return {str(word).lower() for word in ([given] if isinstance(given, str) or not isinstance(given, Collection) else given)}
+    words = [given] if isinstance(given, str) or not isinstance(given, Collection) else given
+    return {str(word).lower() for word in words}
 
 
 def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
-    return value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, Collection) else str(value)
+    if isinstance(value, Collection) and not isinstance(value, str):
+        return ", ".join(map(str, value))
+    return str(value)

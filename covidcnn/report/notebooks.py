@@ -15,7 +15,7 @@ from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError, named
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.registry import NETWORKS
-from covidcnn.paths import NOTEBOOKS
+from covidcnn.paths import GLOSSARY, NOTEBOOKS
 from covidcnn.training.optimizers import optimizer_name
 
 PARAMETERS_TAG = "parameters"
@@ -54,6 +54,18 @@ def find_notebooks(folder: Path = NOTEBOOKS) -> list[Notebook]:
         raise UserError(f"{folder}: no notebooks here; run from a clone of the project, installed with "
                         "pip install --editable")
     return [Notebook(path, *_head(path)) for path in paths]
+
+
+def with_links_to(text: str, glossary: str, ending: str = ".ipynb") -> str:
+    """A notebook's text, or that of its file, with links that hold in another place: to the glossary as it is reached
+    from there, and to other notebooks, which have this ending there."""
+    text = re.sub(r"\]\((?:\.\./)+docs/glossary\.md", f"]({glossary}", text)
+    return re.sub(r"(\]\([\w./-]+)\.ipynb", rf"\1{ending}", text)
+
+
+def glossary_text() -> str:
+    """docs/glossary.md without its links, which lead nowhere from a report or a course."""
+    return re.sub(r"\[(.+?)\]\(.+?\)", r"\1", GLOSSARY.read_text(encoding="utf-8"))
 
 
 def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "") -> list[Notebook]:

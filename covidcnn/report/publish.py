@@ -10,7 +10,8 @@ from PIL import Image
 from covidcnn.config import DISCLAIMER
 from covidcnn.data.sources import PHANTOM
 from covidcnn.errors import UserError
-from covidcnn.paths import replacing
+from covidcnn.paths import GLOSSARY, replacing
+from covidcnn.report.notebooks import with_links_to
 from covidcnn.report.record import read_record
 
 _COLOURS = 64
@@ -29,18 +30,21 @@ def publish(report: Path, folder: Path) -> None:
         UserError: it is no finished report, or it is on other images, which may not be given away.
     """
     record = read_record(report)
+    profile = record["profile"]
     unfinished = [name for name, entry in record["notebooks"].items() if entry["status"] != "done"]
     if unfinished or not record["notebooks"]:
-        raise UserError(f"{report}: not a finished report{''.join(f', {name} is not done' for name in unfinished[:1])}; "
-                        "make it with covidcnn report")
+        missing = unfinished[0] if unfinished else "its first notebook"
+        raise UserError(f"{report}: not a finished report, {missing} is not done; make it with covidcnn report")
     if record["data"].get("source") != PHANTOM.name:
-        raise UserError(f"{report}: a report on {record['data']['name']}; only one on phantom images may be given away")
+        raise UserError(f"{report}: a report on {record['data']['name']}; only one on phantom images is published")
     lines = ["# A report to read", "", f"{record['data']['identity']} {DISCLAIMER}", "",
-             f"Made by `make publish` in the profile '{record['profile']['name']}': {record['profile']['image size']} px, "
-             f"{len(record['profile']['seeds'])} seeds. Pictures have {_COLOURS} colours to keep the files small. "
+             f"Made by `make publish` in the profile '{profile['name']}': {profile['image size']} px, "
+             f"{len(profile['seeds'])} seeds. Pictures have {_COLOURS} colours to keep the files small. "
              "`make report` makes it anew, in full, with an index of all figures and tables.", ""]
     for name, entry in sorted(record["notebooks"].items()):
         notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            cell.source = with_links_to(cell.source, f"../{GLOSSARY.name}")
         for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
             if picture := output.get("data", {}).get("image/png"):
                 output["data"]["image/png"] = _with_few_colours(picture)

@@ -1,4 +1,4 @@
-"""Pages of a report: an index, each executed notebook, and a threshold explorer.
+"""Pages of a report: an index, each executed notebook, a threshold explorer, and the glossary.
 
 They work from disk, with no network: style, scripts and data stand in the page itself, and a content security
 policy lets a browser run those scripts and no other, whatever a file name or a notebook's output may hold.
@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
+from nbconvert.filters import markdown2html
 from PIL import Image
 
 from covidcnn.config import DISCLAIMER
 from covidcnn.paths import replacing
-from covidcnn.report.cells import code_colours, label, notebook_html
+from covidcnn.report.cells import GLOSSARY_PAGE, code_colours, label, notebook_html
 from covidcnn.report.explorer import explorer_choices
+from covidcnn.report.notebooks import glossary_text
 from covidcnn.report.record import MADE, entered
 
 INDEX, EXPLORER = "index.html", "explorer.html"
@@ -38,6 +40,7 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     if choices:
         captions = {entry["name"]: entry["caption"] for part in parts for entry in part["scores"]}
         _write(folder / EXPLORER, "explorer.html.j2", ["explorer.js"], **shared, choices=choices, captions=captions)
+    _write(folder / GLOSSARY_PAGE, "glossary.html.j2", [], **shared, body=markdown2html(glossary_text()))
     _write(folder / INDEX, "index.html.j2", ["tables.js", "fold.js"], **shared)
 
 
