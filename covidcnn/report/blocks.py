@@ -89,4 +89,5 @@ def _table(name: str) -> pd.DataFrame:
     """A table of ``reports/paper``, or of the study that stands before it, or the ledger, which is called claims."""
     study, _, table = name.rpartition("/")
     folder = LEDGER.parents[1] / study if study else LEDGER.parent
-    return pd.read_csv(LEDGER if name == "claims" else folder / "tables" / f"{table}.csv")
+    # The first column names the rows, as it is written: 'None' is a word, and 5 is no number.
+    return pd.read_csv(LEDGER if name == "claims" else folder / "tables" / f"{table}.csv", converters={0: str})

@@ -97,13 +97,11 @@ def summary_sentence(table: pd.DataFrame) -> str:
     others = {CONTRADICTION: "contradicted by the paper itself or its data",
               NOT_FINISHED: "not finished, because their trainings are not"}
     counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(own)["claims"].items()]
-    wide, exploratory = int(own["says_little"].sum()), int(table["exploratory"].sum())
-    said = (f" For {wide} of those reproduced or compatible the interval is so wide that agreement means little."
-             if wide else "")
-    if further := len(table) - len(own):
-        trivial = int((table["counts_as"] == "trivial").sum())
-        said += (f" The ledger has {len(table)} rows: {trivial} more could hardly fail, {further - trivial} repeat one "
-                 "of these.")
+    said, wide, exploratory = "", int(own["says_little"].sum()), int(table["exploratory"].sum())
+    if wide:
+        said += f" For {wide} that agree, the interval is so wide that this means little."
+    if len(table) > len(own):
+        said += f" {len(table) - len(own)} further rows of the ledger could hardly fail or repeat one of these."
     said += f" {exploratory} of all rest on arms added after test scores were known." if exploratory else ""
     return f"{len(own)} claims of the paper: {', '.join(counts)}.{said}"
 
