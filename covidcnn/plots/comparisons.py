@@ -176,7 +176,7 @@ def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             ax.plot(others["factor"], others["specificity"], cross, color=colour, ms=8, mew=1.8,
                     label=f"{split}, {words}")
     ax.axvline(1, ls=":", color="0.5")
-    ax.set(xlabel="times as tall (marks: see the legend)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
+    ax.set(xlabel="factor of the stretch (1: unchanged)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
     ax.grid(color="0.9")
     return ax
 

@@ -86,6 +86,8 @@ def training_curves(histories: Mapping[int, pd.DataFrame], axes: np.ndarray) -> 
                         label=label if number == 0 else None)
         epochs = max(history.index.max() for history in histories.values())
         ax.set(xlabel="epoch", ylabel=quantity, xticks=range(1, epochs + 1, max(1, epochs // 8)))
+    # A validation loss of the first epochs may be a hundred times the last ones.
+    axes[1].set_yscale("log")
     axes[1].legend()
     return axes
 
