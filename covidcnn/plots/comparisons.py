@@ -39,10 +39,10 @@ def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float
             _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if first else None)
         equals = _equals_before(values[name])
         ax.plot(values[name], row + min(0.15, 0.45 / max(1, equals.max())) * equals, "o", color=HERE, alpha=0.7, ms=5,
-                label="here, a point a seed" if first else None)
+                label="this project, one training per point" if first else None)
         ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
     # In the legend as high as a line of text.
-    ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="here, median")
+    ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="this project, median")
     _diamonds(ax, paper, rows, source)
     return label_rows(ax, rows, quantity)
 
@@ -59,7 +59,7 @@ def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quanti
             row, first = rows[name] + offset, rows[name] == 0
             _bar(ax, _new_run(seeds), row, f"{recipe}: one new run, 95 %" if first else None, colour, 6)
             ax.plot(seeds, row + 0.08 * _equals_before(seeds), marker, color=colour, alpha=0.7, ms=4.5,
-                    label=f"{recipe}: a point a seed" if first else None)
+                    label=f"{recipe}: one training per point" if first else None)
     _diamonds(ax, paper, rows, "paper, one run")
     return label_rows(ax, rows, quantity)
 
@@ -93,7 +93,7 @@ def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] 
         _bar(ax, interval, rows[name], "a new pair of runs, 95 %" if rows[name] == 0 else None)
     means, lows, highs = np.array([[one.mean, one.low, one.high] for one in found.values()]).T
     ax.errorbar(means, list(rows.values()), xerr=[means - lows, highs - means], fmt="o", color=HERE, capsize=4,
-                label="here, mean with 95 % interval")
+                label="this project, mean with 95 % interval")
     _diamonds(ax, claimed, rows, "paper, one pair of runs")
     return label_rows(ax, rows, f"difference in {quantity}")
 

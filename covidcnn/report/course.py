@@ -16,6 +16,8 @@ c = get_config()
 c.CourseDirectory.course_id = "covidcnn"
 # Seconds a cell: the first one loads Keras.
 c.Execute.timeout = 300
+# A check that a student has deleted is put back.
+c.OverwriteCells.add_missing_cells = True
 """
 
 
