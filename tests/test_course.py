@@ -61,7 +61,7 @@ def test_links_of_a_course_hold_where_it_lies(course):
     notebooks = sorted(course.rglob("*.ipynb"))
     assert len(notebooks) == 4 * len(PATHS)
     for path in notebooks:
-        for target in re.findall(r"\]\(([\w./-]+)", path.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(([\w./-]+\.(?:md|ipynb))", path.read_text(encoding="utf-8")):
             assert (path.parent / target).is_file(), f"{path}: {target}"
 
 

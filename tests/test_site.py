@@ -8,12 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from flit_core.common import Module
+from nbconvert.filters import markdown2html
 from report_files import HOSTILE, RECORD, make_report
 
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.paths import PROJECT
-from covidcnn.report.cells import formulas_to_mathml, label
+from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.report.cells import GLOSSARY_PAGE, formulas_to_mathml, label
 from covidcnn.report.explorer import explorer_choices
+from covidcnn.report.notebooks import glossary_text, with_links_to
 from covidcnn.report.site import duration, four_digits, write_site
 
 
@@ -74,10 +76,21 @@ def test_notebook_pages_lead_to_each_other(report):
 
 def test_every_page_says_what_it_is_not(report):
     names = [path.name for path in report.glob("*.html")]
-    assert sorted(names) == ["01_first.html", "02_second.html", "explorer.html", "index.html"]
+    assert sorted(names) == ["01_first.html", "02_second.html", "explorer.html", "glossary.html", "index.html"]
     for name in names:
         assert "Not a medical device" in page(report, name)
         assert "These are test images." in page(report, name)
+
+
+def test_links_of_the_notebooks_lead_to_pages_of_the_report():
+    texts = [with_links_to(path.read_text(encoding="utf-8"), GLOSSARY_PAGE, ".html")
+             for path in NOTEBOOKS.glob("[0-9]*.ipynb")]
+    found = {target for text in texts for target in re.findall(r"\]\(([\w./-]+\.(?:html|md|ipynb)[#\w-]*)\)", text)}
+    words = set(re.findall(r'id="([^"]+)"', markdown2html(glossary_text())))
+    pages = {f"{path.stem}.html" for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    assert {target.removeprefix(f"{GLOSSARY_PAGE}#") for target in found} <= words | pages
+    assert f"{GLOSSARY_PAGE}#auc" in found
+    assert "04_model_building.html" in found
 
 
 def test_index_lists_what_was_made_with_the_headline_table_first(report):

@@ -87,7 +87,7 @@ def parameter_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def seen_by_one_unit(images: Mapping[str, np.ndarray], fields: pd.DataFrame) -> Figure:
     """How many pixels one unit of each ``layer`` sees (its ``receptive field``), as squares drawn around the middle of
     the same image at several sizes, uint8 (size, size) by title."""
-    figure, axes = plt.subplots(1, len(images), figsize=(9, 5))
+    figure, axes = plt.subplots(1, len(images), figsize=(9, 9 / len(images) + 0.8))
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         picture(image, ax, "gray", GREYS, title)
         middle = len(image) / 2 - 0.5

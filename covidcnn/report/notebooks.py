@@ -64,8 +64,9 @@ def with_links_to(text: str, glossary: str, ending: str = ".ipynb") -> str:
 
 
 def glossary_text() -> str:
-    """docs/glossary.md without its links, which lead nowhere from a report or a course."""
-    return re.sub(r"\[(.+?)\]\(.+?\)", r"\1", GLOSSARY.read_text(encoding="utf-8"))
+    """docs/glossary.md without what is of no use in a report or a course: links, and the column of places."""
+    text = re.sub(r"\[(.+?)\]\(.+?\)", r"\1", GLOSSARY.read_text(encoding="utf-8"))
+    return re.sub(r"^(\|[^|\n]*\|[^|\n]*\|)[^|\n]*\|$", r"\1", text, flags=re.MULTILINE)
 
 
 def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "") -> list[Notebook]:

@@ -30,13 +30,13 @@ def publish(report: Path, folder: Path) -> None:
         UserError: it is no finished report, or it is on other images, which may not be given away.
     """
     record = read_record(report)
-    profile = record["profile"]
     unfinished = [name for name, entry in record["notebooks"].items() if entry["status"] != "done"]
     if unfinished or not record["notebooks"]:
         missing = unfinished[0] if unfinished else "its first notebook"
         raise UserError(f"{report}: not a finished report, {missing} is not done; make it with covidcnn report")
     if record["data"].get("source") != PHANTOM.name:
         raise UserError(f"{report}: a report on {record['data']['name']}; only one on phantom images is published")
+    profile = record["profile"]
     lines = ["# A report to read", "", f"{record['data']['identity']} {DISCLAIMER}", "",
              f"Made by `make publish` in the profile '{profile['name']}': {profile['image size']} px, "
              f"{len(profile['seeds'])} seeds. Pictures have {_COLOURS} colours to keep the files small. "
