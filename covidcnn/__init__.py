@@ -6,7 +6,7 @@ for example ``from covidcnn.data.dataset import open_dataset``: nothing is loade
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # TensorFlow and Keras read these once, when they are first imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
