@@ -16,12 +16,12 @@ def answer(guess: float | str | Collection[str] | None, found: float | str | Col
     """
     result = _told(found)
     if guess is None:
-        return f"It is {result}. (No guess was made: give one in the cell above and run both again.)"
+        return f"It is {result}. (No guess was made: give one where it says guess = None, and run both again.)"
     if isinstance(found, str | Collection):
         is_right = _words(guess) == _words(found)
         return f"You guessed {_told(guess)}; " + ("so it is." if is_right else f"it is {result}.")
     if isinstance(guess, bool) or not isinstance(guess, int | float):
-        return f"It is {result}. ({guess!r} is no number: give one in the cell above.)"
+        return f"It is {result}. ({guess!r} is no number: give one where it says guess = None.)"
     difference = guess - found
     direction = "high" if difference > 0 else "low"
     how = "on the spot" if abs(difference) < 0.005 else f"{abs(difference):.2f} too {direction}"

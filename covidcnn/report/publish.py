@@ -45,9 +45,12 @@ def publish(report: Path, folder: Path) -> None:
         notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in notebook.cells:
             cell.source = with_links_to(cell.source, f"../{GLOSSARY.name}")
-        for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-            if picture := output.get("data", {}).get("image/png"):
-                output["data"]["image/png"] = _with_few_colours(picture)
+            if cell.cell_type == "code":
+                # What TensorFlow writes to stderr names processes and source files.
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+                for output in cell.outputs:
+                    if picture := output.get("data", {}).get("image/png"):
+                        output["data"]["image/png"] = _with_few_colours(picture)
         with replacing(folder / f"{name}.ipynb") as draft:
             nbformat.write(notebook, draft)
         lines.append(f"- [{entry['title']}]({name}.ipynb). {entry['question']}")
