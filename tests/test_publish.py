@@ -14,7 +14,7 @@ from report_files import RECORD, make_report
 
 from covidcnn.paths import NOTEBOOKS, PROJECT
 from covidcnn.report.notebooks import with_links_to
-from covidcnn.report.publish import publish
+from covidcnn.report.publish import _with_few_colours, publish
 
 PUBLISHED = PROJECT / "docs/report"
 DONE = deepcopy(RECORD)
@@ -45,6 +45,17 @@ def test_notebooks_are_copied_with_smaller_pictures_and_listed(tmp_path):
     assert len(after) < len(before) / 2
     assert Image.open(BytesIO(after)).size == (90, 60)
     assert "[01 · First](01_first.ipynb). What is first?" in (tmp_path / "published/README.md").read_text()
+
+
+def test_a_thin_line_keeps_its_colour():
+    # A grey image under noise, and one pixel's width of blue and of green: the usual method makes both the same.
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 1), np.uint8).repeat(3, axis=2)
+    pixels[10], pixels[70] = (0, 114, 178), (0, 158, 115)
+    picture = BytesIO()
+    Image.fromarray(pixels).save(picture, "PNG")
+    small = _with_few_colours(b64encode(picture.getvalue()).decode())
+    after = np.asarray(Image.open(BytesIO(b64decode(small))).convert("RGB")).astype(int)
+    assert np.abs(after[[10, 70]] - pixels[[10, 70]]).max() <= 16
 
 
 def test_only_a_finished_report_on_phantom_images_is_given_away(tmp_path, refused):

@@ -14,8 +14,8 @@ from covidcnn.paths import GLOSSARY, replacing
 from covidcnn.report.notebooks import with_links_to
 from covidcnn.report.record import read_record
 
-_COLOURS = 64
-"""Enough for the figures and for grey images; a picture then takes half of the space."""
+_COLOURS = 128
+"""Enough for figures and for grey images; a picture then takes half of the space."""
 
 
 def publish(report: Path, folder: Path) -> None:
@@ -59,8 +59,9 @@ def publish(report: Path, folder: Path) -> None:
 
 
 def _with_few_colours(picture: str) -> str:
-    """A PNG in base64, likewise, with as few colours as ``_COLOURS`` and no dither, which would be noise."""
+    """A PNG in base64, likewise, with as few colours as ``_COLOURS`` and no dither, which would be noise. The method is
+    the one that keeps a colour of few pixels, such as a thin line's."""
     small = BytesIO()
     image = Image.open(BytesIO(b64decode(picture))).convert("RGB")
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    image.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return b64encode(small.getvalue()).decode()
