@@ -48,14 +48,16 @@ def test_notebooks_are_copied_with_smaller_pictures_and_listed(tmp_path):
 
 
 def test_a_thin_line_keeps_its_colour():
-    # A grey image under noise, and one pixel's width of blue and of green: the usual method makes both the same.
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 1), np.uint8).repeat(3, axis=2)
-    pixels[10], pixels[70] = (0, 114, 178), (0, 158, 115)
+    # Noise above a colour map, and two short lines: the usual way of reducing colours makes both lines of one colour.
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 1), np.uint8).repeat(3, axis=2)
+    ramp = np.linspace(0, 1, 200)
+    pixels[100:] = (255 * np.stack([ramp, ramp**2, 1 - ramp], axis=-1)).astype(np.uint8)
+    pixels[5, :40], pixels[8, :40] = (0, 114, 178), (0, 158, 115)
     picture = BytesIO()
     Image.fromarray(pixels).save(picture, "PNG")
     small = _with_few_colours(b64encode(picture.getvalue()).decode())
     after = np.asarray(Image.open(BytesIO(b64decode(small))).convert("RGB")).astype(int)
-    assert np.abs(after[[10, 70]] - pixels[[10, 70]]).max() <= 16
+    assert np.abs(after[[5, 8], :40] - pixels[[5, 8], :40]).max() <= 16
 
 
 def test_only_a_finished_report_on_phantom_images_is_given_away(tmp_path, refused):
