@@ -1,9 +1,11 @@
 """Guesses that are answered, sliders, and the pictures that they draw."""
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from covidcnn.plots.explore import at_threshold, under_stretch
 from covidcnn.report.interaction import answer, sliders
@@ -29,6 +31,19 @@ def test_sliders_call_with_the_middle_value_and_stay_out_of_reports(monkeypatch,
     sliders(lambda threshold: called.append(threshold), threshold=[0.1, 0.5, 0.9])
     assert called == [0.5]
     assert "JupyterLab" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_sliders_show_a_figure_once(monkeypatch):
+    monkeypatch.delenv(OUT_VARIABLE, raising=False)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nfrom covidcnn.report.interaction import sliders\n"
+        "sliders(lambda number: plt.plot([0, number])[0].figure, number=[1, 2, 3])")])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    widgets = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"].values()
+    shown = [output for widget in widgets if widget["model_name"] == "OutputModel"
+             for output in widget["state"]["outputs"]]
+    assert ["image/png" in output["data"] for output in shown] == [True]
 
 
 def bars_of(figure):

@@ -100,7 +100,7 @@ def test_its_pages_name_its_own_classes_and_claims(study, tmp_path):
     assert "- A correction." in page
     assert "class weights raise specificity" in page
     # All trials of the arm, those of one condition, and what has none.
-    lines = {line.split("|")[2].strip(): line for line in page.splitlines() if "tables/balance.md" in line}
+    lines = {line.split("|")[3].strip(): line for line in page.splitlines() if "tables/balance.md" in line}
     assert "[balance](tables/balance.md), [lines 2 to 9]" in lines["class weights raise specificity"]
     assert "[balance](tables/balance.md), [lines 6 to 9]" in lines["accuracy"]
     assert "[lines 2 to 9](tables/trials.csv#L2-L9), [linear](tables/linear.md) " in lines["it beats linear"]

@@ -29,15 +29,17 @@ def answer(guess: float | str | Collection[str] | None, found: float | str | Col
 
 
 def sliders(show: Callable[..., Any], **values: Sequence[Any]) -> None:
-    """Let the reader call ``show`` with other values: in JupyterLab by a slider an argument, each beginning in the
-    middle of its values. A report has no kernel to answer them, and says so."""
+    """Let the reader call ``show``, a plain function that draws a figure, with other values: in JupyterLab by a slider
+    for each argument, which begins in the middle of its values. A report has no kernel to answer, and says so."""
     if os.environ.get(OUT_VARIABLE):
         print("Sliders need a kernel: open this notebook in JupyterLab (make lab).")
         return
     from ipywidgets import SelectionSlider, interact
 
-    interact(show, **{name: SelectionSlider(options=options, value=options[len(options) // 2], continuous_update=False)
-                      for name, options in values.items()})
+    choices = {name: SelectionSlider(options=options, value=options[len(options) // 2], continuous_update=False)
+               for name, options in values.items()}
+    # A figure of pyplot is shown by the notebook itself; displayed as a result, too, it would stand there twice.
+    interact.options(auto_display=False)(show, **choices)
 
 
 def _words(given: Any) -> set[str]:
