@@ -10,7 +10,7 @@ import pytest
 from covidcnn.paths import NOTEBOOKS, PROJECT
 
 PAGES = [PROJECT / "README.md", *PROJECT.glob("docs/*.md"), NOTEBOOKS / "README.md", *NOTEBOOKS.glob("[0-9]*.ipynb"),
-         *NOTEBOOKS.glob("exercises/*.ipynb"), PROJECT / "docs/report/README.md",
+         *NOTEBOOKS.glob("exercises/*.ipynb"), *PROJECT.glob("docs/report/*"),
          PROJECT / "benchmarks/README.md", PROJECT / "reports/paper/claims.md", PROJECT / "reports/paper/checklist.md"]
 
 

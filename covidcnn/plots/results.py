@@ -103,6 +103,7 @@ def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray
         ax.plot(means["val_loss"], color=PAPER, lw=2, label="validation, mean")
         ax.plot(means["loss"], "--", color=TRAINING, lw=2, label="training, mean")
         ax.set(title=optimizer, yscale="log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
     plt.setp(axes[-1], xlabel="epoch")
     plt.setp(axes[:, 0], ylabel="loss")
     return axes

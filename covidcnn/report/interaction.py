@@ -32,7 +32,7 @@ def sliders(show: Callable[..., Any], **values: Sequence[Any]) -> None:
     """Let the reader call ``show``, a plain function that draws a figure, with other values: in JupyterLab by a slider
     for each argument, which begins in the middle of its values. A report has no kernel to answer, and says so."""
     if os.environ.get(OUT_VARIABLE):
-        print("Sliders need a kernel: open this notebook in JupyterLab (make lab).")
+        print("Sliders need a kernel: open this notebook in JupyterLab (make lab). A report's explorer needs none.")
         return
     from ipywidgets import SelectionSlider, interact
 
