@@ -232,6 +232,30 @@ def test_intervals_are_those_of_statsmodels(visit):
         assert found == pytest.approx([expected.low, expected.high], abs=1e-12)
 
 
+def test_predictive_values_follow_the_share_of_positive_images(visit):
+    page = visit("explorer.html")
+    page.select_option("#scores", label="Trained: recipe plain, seed 0")
+    page.select_option("#split", "test")
+    images = image_scores().query("recipe == 'plain' and split == 'test'")
+    matrix = confusion(images, 0.5)
+    # Where the share is that of the images themselves, the positive predictive value is the precision.
+    page.fill("#number", "0.5")
+    share = matrix.true_positives + matrix.false_negatives
+    assert page.inner_text("#share") == f"{100 * share / len(images):.1f} %"
+    precision = matrix.true_positives / (matrix.true_positives + matrix.false_positives)
+    assert f"Of those predicted PNEUMONIA, {100 * precision:.1f} % are PNEUMONIA." in page.inner_text("#use")
+    sensitivity, specificity = matrix.true_positives / share, matrix.true_negatives / (len(images) - share)
+    page.fill("#prevalence", "0.1")
+    expected = 0.9 * specificity / (0.9 * specificity + 0.1 * (1 - sensitivity))
+    assert page.inner_text("#use").endswith(f"Of those predicted NORMAL, {100 * expected:.1f} % are NORMAL.")
+    assert page.inner_text("#share") == "10.0 %"
+    # Chosen once, it stays for other images; where none is predicted, nothing is said of it.
+    page.select_option("#split", "validation")
+    assert page.inner_text("#share") == "10.0 %"
+    page.fill("#number", "0")
+    assert page.inner_text("#use").endswith("None is predicted NORMAL.")
+
+
 def test_slider_moves_by_keyboard_and_takes_everything_along(visit):
     page = visit("explorer.html")
     slider = page.get_by_role("slider", name="Threshold")

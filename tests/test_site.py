@@ -93,6 +93,22 @@ def test_links_of_the_notebooks_lead_to_pages_of_the_report():
     assert "04_model_building.html" in found
 
 
+def test_claims_lead_to_their_row_of_the_ledger(tmp_path):
+    folder = make_report(tmp_path / "report")
+    write_site(folder, deepcopy(RECORD))
+    # Where no table holds a claim there is no page of claims.
+    assert not (folder / "claims.html").exists()
+    assert 'href="claims.html"' not in page(folder, "index.html")
+    pd.DataFrame([("ct", "the images are CT images", "contradicts itself")], columns=["name", "claim", "verdict"]).to_csv(
+        folder / "tables/numbers.csv", index=False)
+    write_site(folder, deepcopy(RECORD))
+    assert '<td><a href="claims.html#ct">ct</a></td>' in page(folder, "index.html")
+    ledger = page(folder, "claims.html")
+    assert 'id="ct"' in ledger
+    # Of its links only those are left that lead somewhere from here.
+    assert set(re.findall(r'href="([^"#]+)', ledger)) <= {path.name for path in folder.iterdir()}
+
+
 def test_index_lists_what_was_made_with_the_headline_table_first(report):
     text = page(report, "index.html")
     assert 'src="figures/fig_01.png"' in text

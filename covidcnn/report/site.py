@@ -1,9 +1,10 @@
-"""Pages of a report: an index, each executed notebook, a threshold explorer, and the glossary.
+"""Pages of a report: an index, each executed notebook, a threshold explorer, the claims ledger, and the glossary.
 
 They work from disk, with no network: style, scripts and data stand in the page itself, and a content security
 policy lets a browser run those scripts and no other, whatever a file name or a notebook's output may hold.
 """
 
+import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -15,13 +16,14 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 
 from covidcnn.config import DISCLAIMER
+from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import replacing
 from covidcnn.report.cells import GLOSSARY_PAGE, code_colours, label, notebook_html
 from covidcnn.report.explorer import explorer_choices
 from covidcnn.report.notebooks import glossary_text
 from covidcnn.report.record import MADE, entered
 
-INDEX, EXPLORER = "index.html", "explorer.html"
+INDEX, EXPLORER, LEDGER_PAGE = "index.html", "explorer.html", "claims.html"
 FIGURE_SCALE = 1.5
 """Pixels of a saved figure for each pixel of a page: ``savefig.dpi`` over the 100 that its size is meant for."""
 _STATIC = Path(__file__).parent / "static"
@@ -31,7 +33,9 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     """Write every page of a report folder from its run record and from what the notebooks left there."""
     parts = [_part(folder, name, entry) for name, entry in sorted(record["notebooks"].items())]
     choices = explorer_choices(folder, [entry for part in parts for entry in part["scores"]])
-    shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else ""}
+    has_claims = any("verdict" in table["columns"] for part in parts for table in part["tables"])
+    shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else "",
+              "ledger": LEDGER_PAGE if has_claims else ""}
     pages = [part for part in parts if part["page"]]
     for before, part, after in zip([None, *pages], pages, [*pages[1:], None], strict=False):
         _write(folder / part["page"], "notebook.html.j2", ["tables.js", "code.js"], **shared, part=part, before=before,
@@ -40,7 +44,11 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     if choices:
         captions = {entry["name"]: entry["caption"] for part in parts for entry in part["scores"]}
         _write(folder / EXPLORER, "explorer.html.j2", ["explorer.js"], **shared, choices=choices, captions=captions)
-    _write(folder / GLOSSARY_PAGE, "glossary.html.j2", [], **shared, body=markdown2html(glossary_text()))
+    if has_claims:
+        _write(folder / LEDGER_PAGE, "text.html.j2", [], **shared, here="ledger", title="Claims ledger",
+               body=_ledger_html({part["page"] for part in pages}))
+    _write(folder / GLOSSARY_PAGE, "text.html.j2", [], **shared, here="glossary", title="Glossary",
+           body=markdown2html(glossary_text()))
     _write(folder / INDEX, "index.html.j2", ["tables.js", "fold.js"], **shared)
 
 
@@ -70,10 +78,25 @@ def _columns_and_rows(path: Path) -> dict[str, Any]:
     """A table as text for people; numbers keep their exact value beside it, to be sorted by."""
     # Only an empty field is missing: 'None' and 'NA' are words. Whole numbers stay whole beside missing ones.
     table = pd.read_csv(path, keep_default_na=False, na_values=[""]).convert_dtypes()
-    return {"columns": list(table.columns), "rows": [
-        [{"text": ""} if pd.isna(value) else
-         {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
-         for value in row] for row in table.itertuples(index=False)]}
+    rows = [[{"text": ""} if pd.isna(value) else
+             {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
+             for value in row] for row in table.itertuples(index=False)]
+    if "verdict" in table and table.columns[0] == "name":
+        for name, *_ in rows:
+            name["link"] = f"{LEDGER_PAGE}#{name['text']}"
+    return {"columns": list(table.columns), "rows": rows}
+
+
+def _ledger_html(pages: set[str]) -> str:
+    """The committed ledger; of its links those that lead to pages of the report."""
+    def linked(match: re.Match[str]) -> str:
+        page = f"{Path(match['target'].partition('#')[0]).stem}.html"
+        return f"[{match['text']}]({page})" if page in pages else match["text"]
+
+    text = LEDGER.with_suffix(".md").read_text(encoding="utf-8")
+    html = markdown2html(re.sub(r"\[(?P<text>[^]]+)\]\((?P<target>[^)#][^)]*)\)", linked, text))
+    return (html.replace("<table>", '<div class="scroll" role="group" tabindex="0" aria-label="Claims"><table>')
+            .replace("</table>", "</table></div>"))
 
 
 def four_digits(value: float) -> str:

@@ -6,9 +6,10 @@ const Z = 1.959963984540054; // two-sided 95 % of the normal distribution
 const BINS = 25;
 const CURVE_POINTS = 400;
 const choices = JSON.parse(document.getElementById("data").textContent);
-const [scoresSelect, splitSelect, numberField, slider, marksGroup, axis, distribution, roc, rocNote, statusLine] =
-  ["scores", "split", "number", "slider", "marks", "axis", "distribution", "roc", "roc-note", "status"]
-    .map((id) => document.getElementById(id));
+const [scoresSelect, splitSelect, numberField, slider, marksGroup, axis, distribution, roc, rocNote, statusLine,
+       prevalenceSlider, shareOutput, useLine] =
+  ["scores", "split", "number", "slider", "marks", "axis", "distribution", "roc", "roc-note", "status",
+   "prevalence", "share", "use"].map((id) => document.getElementById(id));
 
 /** How many of an ascending array's values lie below x. */
 function countBelow(sorted, x) {
@@ -45,6 +46,18 @@ function wilson(successes, trials) {
   const centre = (share + weight / 2) / (1 + weight);
   const half = Math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight);
   return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
+/**
+ * Positive and negative predictive value where this share of the images is positive, by Bayes' theorem: NaN where no
+ * image gets that prediction.
+ */
+function predictiveValues({ sensitivity, specificity }, prevalence) {
+  const hits = sensitivity * prevalence;
+  const falseAlarms = (1 - specificity) * (1 - prevalence);
+  const rightlyNegative = specificity * (1 - prevalence);
+  const misses = (1 - sensitivity) * prevalence;
+  return [hits / (hits + falseAlarms), rightlyNegative / (rightlyNegative + misses)];
 }
 
 function draw(parent, element, attributes) {
@@ -136,9 +149,26 @@ function showThreshold(images, choice, threshold) {
   line.setAttribute("x2", x);
   const dot = document.getElementById("dot");
   if (dot) [dot.cx.baseVal.value, dot.cy.baseVal.value] = rocPoint(images, threshold);
+  showUse(images, choice);
+}
+
+/** Which predictions hold where the model is used: there the share of positive images is another one. */
+function showUse(images, choice) {
+  shareOutput.textContent = `${(100 * prevalenceSlider.valueAsNumber).toFixed(1)} %`;
+  prevalenceSlider.setAttribute("aria-valuetext", shareOutput.textContent);
+  if (!images.negative.length || !images.positive.length) {
+    useLine.textContent = "Not known: these images are all of one class.";
+    return;
+  }
+  const { sensitivity, specificity } = Object.fromEntries(Object.entries(proportions(confusion(images, threshold)))
+    .map(([name, [successes, trials]]) => [name, successes / trials]));
+  const values = predictiveValues({ sensitivity, specificity }, prevalenceSlider.valueAsNumber);
+  useLine.textContent = choice.classes.toReversed().map((name, i) => Number.isNaN(values[i])
+    ? `None is predicted ${name}.` : `Of those predicted ${name}, ${(100 * values[i]).toFixed(1)} % are ${name}.`).join(" ");
 }
 
 let threshold;
+let prevalenceIsChosen = false; // until then it is that of the images shown
 let announcement = 0;
 
 function shown() {
@@ -179,6 +209,7 @@ function showSplit() {
   const { choice, images } = shown();
   drawDistribution(images, choice);
   drawRoc(images);
+  if (!prevalenceIsChosen) prevalenceSlider.value = images.positive.length / (images.negative.length + images.positive.length);
   setBoth(threshold);
 }
 
@@ -214,6 +245,10 @@ function showChoice() {
   showSplit();
 }
 
+prevalenceSlider.addEventListener("input", () => {
+  prevalenceIsChosen = true;
+  showUse(shown().images, shown().choice);
+});
 scoresSelect.addEventListener("change", showChoice);
 splitSelect.addEventListener("change", showSplit);
 slider.addEventListener("input", () => setBoth(slider.valueAsNumber));
