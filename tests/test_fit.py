@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import log_loss
+from training_steps import assert_same_weights, interrupt_at
 
 from covidcnn.augment import AUGMENTATIONS
 from covidcnn.data.cache import load_images
@@ -20,7 +21,6 @@ from covidcnn.evaluation.scores import epoch_columns, unperturbed
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.perturbations import CHOSEN_UNDER, perturbed
-from covidcnn.training import fit
 from covidcnn.training.fit import UNFINISHED, select_images, train
 from covidcnn.training.optimizers import OPTIMIZERS
 from covidcnn.training.recipe import Recipe, recipe_of, settings_of
@@ -31,11 +31,6 @@ pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(2, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
                 augmentation="paper", validation_fraction=0.3, precision="float32")
-
-
-def assert_same_weights(one, two):
-    for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
-        np.testing.assert_array_equal(first, second)
 
 
 @pytest.fixture(scope="module")
@@ -325,20 +320,6 @@ def test_image_lost_after_opening_is_refused(small_tree, refused):
 
 
 # ---------------------------------------------------------------- interruption
-
-def interrupt_at(monkeypatch, at):
-    """Ctrl-C at the end of batch ``at`` = (epoch, batch), counted from 0 and over all trainings from now on."""
-    class Interrupting(fit.Keeper):
-        def on_epoch_begin(self, epoch, logs=None):
-            super().on_epoch_begin(epoch, logs)
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch, logs=None):
-            if (self.epoch, batch) == at:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(fit, "Keeper", Interrupting)
-
 
 def test_interruption_in_the_second_epoch_leaves_the_first(trained, data, monkeypatch):
     interrupt_at(monkeypatch, (1, 1))

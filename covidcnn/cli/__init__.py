@@ -26,7 +26,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, 
 course_app = typer.Typer(no_args_is_help=True, help="The exercises that belong to the notebooks.")
 fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
 for _group, _commands in (
-    (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, trials.sweep,
+    (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, predict.label,
+           trials.sweep,
            trials.trials, report.publish, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (course_app, (course.build,)),

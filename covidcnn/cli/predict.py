@@ -1,4 +1,4 @@
-"""``covidcnn predict``: what a model says of images that nobody has labelled."""
+"""``covidcnn predict`` and ``covidcnn label``: what a model says of images that nobody has labelled."""
 
 import json
 import os
@@ -92,6 +92,44 @@ def predict(
         _print_table(predictions, facts.task)
     else:
         print(text, end="")
+
+
+def label(
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train or export left.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images, at any depth.")],
+    out: Annotated[Path, typer.Option(metavar="CSV", help="A new table.")],
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help=(
+        "From this score of the predicted class on its label is entered; the others are left to you."))] = 0.95,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+) -> None:
+    """Suggest labels for images without any, in a table to be corrected and read back by train --labels.
+
+    The images of which the model is least sure stand first.
+    """
+    from covidcnn.models.model_file import load_predictor
+    from covidcnn.paths import replacing, require_writable
+    from covidcnn.prediction.label import label_table
+    from covidcnn.prediction.score import predict_images
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no folder; give the one that holds the images")
+    if out.exists():
+        raise UserError(f"{out}: there is one already, and what was corrected in it would be lost; choose another name")
+    require_writable(out)
+    predictor, facts = load_predictor(model)
+    with progress_bar("scoring images") as progress:
+        predictions = predict_images(predictor, facts, [folder], skip_bad, progress)
+    _say_left_out(predictions)
+    for note in predictions.notes:
+        say(f"warning: {note}")
+    table = label_table(predictions, facts.task, folder, min_confidence)
+    with replacing(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+    found = table.loc[table["label"] != "", "label"].value_counts()
+    counts = ", ".join(f"{number:,} {name}" for name, number in found.items()) or "none"
+    say(f"labelled: {counts}; left to you: {len(table) - found.sum():,}, first in {out}")
+    say("A model's labels are guesses: look at them, correct the column label, and then: covidcnn train "
+        f"--data {folder} --labels {out}")
 
 
 def _say_left_out(predictions: "Predictions") -> None:

@@ -79,7 +79,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
     listed, ignored, masks = [], [], []
     for split, label, class_folder in layout.folders:
         for path in files_under(class_folder):
-            _require_text(path)
+            require_text(path)
             relative = path.relative_to(layout.root).as_posix()
             if not is_image_file(path):
                 ignored.append(relative)
@@ -117,7 +117,8 @@ def content_hash(images: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(sorted(map("\t".join, columns.to_numpy().tolist()))).encode()).hexdigest()
 
 
-def _require_text(path: Path) -> None:
+def require_text(path: Path) -> None:
+    """Raise a DataError unless the path is text on one line, as tables need it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:

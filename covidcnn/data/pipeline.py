@@ -21,8 +21,10 @@ _ORDER, _AUGMENTATION = 1, 2
 
 def steps_per_epoch(labels: np.ndarray, batch_size: int, balance: str) -> int:
     """Batches that show every training image once (the rarer classes' more often when oversampling)."""
-    counts = np.bincount(labels)
-    return math.ceil((len(counts) * counts.max() if balance == "oversample" else len(labels)) / batch_size)
+    if balance != "oversample":
+        return math.ceil(len(labels) / batch_size)
+    counts = np.bincount(labels.astype(int))
+    return math.ceil(len(counts) * counts.max() / batch_size)
 
 
 def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, batch_size: int, seed: int,
@@ -32,7 +34,7 @@ def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
 
     Args:
         pixels: uint8 (n, size, size), usually a memory map.
-        labels: int (n,), the place of each image's class.
+        labels: (n,), the place of each image's class; without balancing, of two classes a score instead.
         rows: int (m,), the images to train on.
         batch_size: images a batch; an epoch's last batch may be smaller.
         seed: of order and augmentation.
@@ -48,7 +50,7 @@ def training_batches(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, *
     @lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
         generator = np.random.default_rng([seed, _ORDER, epoch])
-        shown = rows[oversampled(labels[rows], generator)] if balance == "oversample" else rows
+        shown = rows[oversampled(labels[rows].astype(int), generator)] if balance == "oversample" else rows
         return generator.permutation(shown)
 
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:

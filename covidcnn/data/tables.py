@@ -97,13 +97,24 @@ def file_and_column(table: str | Path) -> tuple[str, str]:
     return (file, column) if file else (str(table), "")
 
 
+def as_cell(text: str) -> str:
+    """A text as a cell of a CSV that no spreadsheet takes for a formula: one that begins like a formula gets an
+    apostrophe before it, which tables that are read here lose again."""
+    return f"'{text}" if re.match(r"'*[=+\-@\t\r]", text) else text
+
+
+def _of_cell(text: str) -> str:
+    return text[1:] if re.match(r"'+[=+\-@\t\r]", text) else text
+
+
 def _read(file: Path) -> pd.DataFrame:
     try:
         text = file.read_text(encoding="utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)
         # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
         text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
-        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).map(
+            _of_cell, na_action="ignore")
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a readable CSV ({error}); give one in UTF-8 that names images in one column"
                         ) from error

@@ -1,7 +1,7 @@
 """Train a model once: one recipe, one seed, one model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, req
 from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import cross_entropy
 from covidcnn.evaluation.scores import score_table
+from covidcnn.evaluation.weighted_metrics import THRESHOLD
 from covidcnn.models.classical import ClassicalModel, features_of
 from covidcnn.models.fused import training_form
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
@@ -23,23 +24,25 @@ from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
-from covidcnn.training.recipe import Recipe, settings_of
+from covidcnn.training.recipe import UNLABELLED, Recipe, settings_of
 from covidcnn.training.result import Training
 from covidcnn.training.schedules import SCHEDULES, learning_rate, plateau_callbacks
 from covidcnn.training.state import Keeper
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
+TEACHER = "teacher"
+"""The folder beside it, of the same kind, of the teacher's training."""
 
 # What models that are fitted at once take of a recipe, besides their options, the images and the choice of images.
 _AT_ONCE = ("epochs", "balance", "validation", "validation_fraction", "split_seed", "max_training_images",
-            "training_draw", "perturbations", "precision", "learning_rate")
+            "training_draw", "label_share", "perturbations", "precision", "learning_rate")
 
 
 def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Task = PNEUMONIA) -> pd.DataFrame:
     """A catalogue's images with their ``role``, training images and validation drawn down to the recipe's number. With
-    each seed another ``training_draw`` is drawn, since which images it has is chance too; a UserError where there are
-    more than two classes to draw from."""
+    each seed another ``training_draw`` is drawn, since which images it has is chance too, and others have the labels
+    that are known; a UserError where there are more than two classes to draw from."""
     with_roles = assign_roles(images, recipe.validation, recipe.validation_fraction, recipe.split_seed, task)
     learnt = with_roles["role"].isin(["train", "validation"]) & (with_roles["split"] != "val")
     drawn = draw_by_patient(with_roles[learnt], recipe.max_training_images, recipe.split_seed)
@@ -51,6 +54,10 @@ def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Tas
         chosen = draw_shares(with_roles[is_training], *recipe.training_draw, seed=seed, task=task)
         kept &= ~is_training | with_roles.index.isin(chosen.index)
     selected = with_roles.loc[kept].reset_index(drop=True)
+    if recipe.label_share < 1:
+        training = selected[selected["role"] == "train"]
+        known = draw_by_patient(training, round(recipe.label_share * len(training)), seed)
+        selected.loc[training.index.difference(known.index), "role"] = UNLABELLED
     require_all_classes(selected, recipe.validation, task)
     return selected
 
@@ -73,10 +80,13 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     after its last finished epoch if it is called again with the same ``folder``, and ends with the same bits as an
     undisturbed one on the same machine.
 
+    Where the labels of some training images are not known, these are scored besides. With a teacher, which is trained
+    first, they are learnt from with its labels.
+
     Args:
         seed: of initial weights, order, augmentation and dropout.
         folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
-        score_roles: which images to score: 'train', 'validation', 'test'.
+        score_roles: which images to score: 'train' (those whose labels are known), 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
         keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with ``interrupted`` set.
             Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
@@ -93,6 +103,12 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     make_repeatable(seed)
     task, images = dataset.task, select_images(dataset.images, recipe, seed, dataset.task)
     prepared = _Prepared(images, load_images(dataset.root, images, recipe.images), task.encode(images["label"]), task)
+    if recipe.teacher != "none":
+        teacher = train(dataset, replace(recipe, teacher="none", min_confidence=0.5, perturbations=(),
+                                         score_every_epoch=()), seed, folder and folder / TEACHER, ("validation",),
+                        keep_interrupted=False, identity=identity and f"{identity} teacher")
+        make_repeatable(seed)
+        prepared = _labelled_by(teacher.scores, prepared, recipe)
     if isinstance(recipe.model, ClassicalModel):
         predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
         return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)
@@ -137,13 +153,40 @@ class _Prepared:
     pixels: np.ndarray
     labels: np.ndarray
     task: Task
+    targets: np.ndarray | None = None
+    """What is learnt: the labels, or of two classes the teacher's scores, float (n,), NaN of images that are left out;
+    None where there is no teacher, and it is the labels of the role 'train'."""
+
+    def learnt(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the images that are learnt from, int (m,), and what of each image: int or float (n,)."""
+        if self.targets is None:
+            return self.of(["train"]), self.labels
+        return np.flatnonzero(~np.isnan(self.targets)), self.targets
 
     def of(self, roles: Sequence[str]) -> np.ndarray:
         """The rows of the images of some roles: int (n,)."""
         return np.flatnonzero(self.table["role"].isin(roles))
 
 
+def _labelled_by(scores: pd.DataFrame, prepared: _Prepared, recipe: Recipe) -> _Prepared:
+    """The images with what a teacher's scores say of those whose labels are not known."""
+    of_teacher = scores[scores["split"] == UNLABELLED].set_index("path")["score"].reindex(
+        prepared.table["path"]).to_numpy()
+    sure = np.maximum(of_teacher, 1 - of_teacher) >= recipe.min_confidence
+    told = of_teacher if recipe.teacher == "soft" else (of_teacher >= THRESHOLD).astype(float)
+    known = (prepared.table["role"] == "train").to_numpy()
+    return replace(prepared, targets=np.where(known, prepared.labels, np.where(sure, told, np.nan)))
+
+
 def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
+    if recipe.teacher != "none":
+        if not task.is_binary or recipe.label_share == 1:
+            raise UserError(f"teacher {recipe.teacher}: it labels images of two classes, those that label_share leaves "
+                            f"without a label; here are {len(task.classes)} classes, and label_share is "
+                            f"{recipe.label_share:g}")
+        if recipe.teacher == "soft" and recipe.balance != "none":
+            raise UserError(f"balance {recipe.balance}: classes are counted by labels, and a soft teacher gives "
+                            "scores; leave one of them out")
     if recipe.score_every_epoch and not task.is_binary:
         raise UserError(f"score_every_epoch is of two classes, and there are {len(task.classes)}; leave it out")
     if not set(recipe.score_every_epoch) <= set(score_roles):
@@ -159,7 +202,8 @@ def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) ->
 def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.Model:
     """The training form of a network, with optimizer, loss and metrics."""
     model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
-    steps = steps_per_epoch(prepared.labels[prepared.of(["train"])], recipe.batch_size, recipe.balance)
+    rows, targets = prepared.learnt()
+    steps = steps_per_epoch(targets[rows], recipe.batch_size, recipe.balance)
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
     schedule = learning_rate(SCHEDULES[recipe.schedule], rate, steps, recipe.epochs)
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
@@ -184,16 +228,15 @@ def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe
         callbacks.append(keras.callbacks.SwapEMAWeights())
     if events:
         callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
-    rows = prepared.of(["train"])
-    labels = prepared.labels[rows]
+    rows, targets = prepared.learnt()
     model.fit(
-        training_batches(prepared.pixels, prepared.labels, rows, batch_size=recipe.batch_size, seed=seed,
+        training_batches(prepared.pixels, targets, rows, batch_size=recipe.batch_size, seed=seed,
                          epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
                          augmentation=augmentation_named(recipe.augmentation)),
         initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
-        steps_per_epoch=steps_per_epoch(labels, recipe.batch_size, recipe.balance),
+        steps_per_epoch=steps_per_epoch(targets[rows], recipe.batch_size, recipe.balance),
         validation_data=scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])),
-        class_weight=class_weights(labels) if recipe.balance == "class-weight" else None,
+        class_weight=class_weights(targets[rows].astype(int)) if recipe.balance == "class-weight" else None,
         callbacks=callbacks, shuffle=False, verbose=0)
 
 
@@ -226,7 +269,7 @@ def _score(predictor: Predictor, prepared: _Prepared, recipe: Recipe, roles: Seq
         rows = prepared.table.iloc[chosen].assign(split=prepared.table["role"])
         return score_table(rows, predictor(prepared.pixels, chosen, perturbation), prepared.task, perturbation)
 
-    scored, every_epoch = prepared.of(roles), prepared.of(recipe.score_every_epoch)
+    scored, every_epoch = prepared.of([*roles, UNLABELLED]), prepared.of(recipe.score_every_epoch)
     scores = [table(scored)]
     if epoch_scores is not None and len(every_epoch):
         scores[0] = scores[0].join(pd.DataFrame(epoch_scores.T, prepared.table.index[every_epoch],

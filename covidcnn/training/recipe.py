@@ -28,6 +28,11 @@ CHOICES = ("validation", "validation accuracy", *CHOSEN_UNDER, "last")
 """Which epoch is kept: the first with the lowest loss on validation, with the highest accuracy there, or with the
 lowest mean loss over validation under the perturbations of ``CHOSEN_UNDER``; or the last. Keras's ``ModelCheckpoint``,
 which the paper names, keeps the last by default: it overwrites its file after every epoch."""
+TEACHERS = ("none", "hard", "soft")
+"""What becomes of training images whose labels are not known: left out, or labelled by a teacher, which is trained by
+the same recipe on the others; with the class that it predicts ('hard') or with its score ('soft')."""
+UNLABELLED = "unlabelled"
+"""The role of training images whose labels are not known, beside ``ROLES``."""
 _PARTS = ("images", "model")
 """Fields of ``Recipe`` that are settings of their own."""
 ROLES = ("train", "validation", "test")
@@ -64,6 +69,11 @@ class Recipe(Checked):
     training_draw: Annotated[tuple[Annotated[int, Field(ge=2)], Annotated[float, Field(gt=0, lt=1)]],
                              Field(strict=False)] | None = None
     """(number, share of NORMAL): so many training images, drawn by patient after validation was split off."""
+    label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the training images so many have a label that is known; drawn by patient, with each seed others."""
+    teacher: Annotated[str, one_of(TEACHERS, "use of a teacher")] = "none"
+    min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
+    """Teacher's labels count from this score of the predicted class on."""
     precision: Annotated[str, one_of(PRECISIONS, "precision")] = "auto"
     """'auto' takes bfloat16 where the machine has it."""
     score_every_epoch: Annotated[tuple[str, ...], Field(strict=False), some_of(ROLES, "role")] = ()

@@ -25,9 +25,9 @@ from covidcnn.models.predictor import ClassicalPredictor
 from covidcnn.models.registry import name_of
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
-from covidcnn.training.fit import UNFINISHED, select_images, train
+from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
 from covidcnn.training.optimizers import make_optimizer
-from covidcnn.training.recipe import Recipe, recipe_for
+from covidcnn.training.recipe import UNLABELLED, Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
 from covidcnn.training.schedules import schedule_values
 from covidcnn.trials.trial import Trial, pin_trial
@@ -98,7 +98,7 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
                          events=folder / EVENTS, identity=f"{trial.key} {training_versions()}")
     except Diverged:
         # Nothing worth going on from: what was begun is taken away again.
-        (folder / UNFINISHED).unlink(missing_ok=True)
+        _remove_unfinished(folder)
         raise
     scores, facts = training.scores, training_facts(dataset, trial, training)
     threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule, task=dataset.task)
@@ -117,8 +117,13 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
         "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
     # Last: a folder with a model is complete.
     save_trained(folder / file_name(recipe.model), dataset, trial, training, facts, threshold, rule)
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    _remove_unfinished(folder)
     return training
+
+
+def _remove_unfinished(folder: Path) -> None:
+    (folder / UNFINISHED).unlink(missing_ok=True)
+    shutil.rmtree(folder / TEACHER, ignore_errors=True)
 
 
 def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[str, Any]:
@@ -144,6 +149,9 @@ def save_trained(path: Path, dataset: DataSet, trial: Trial, training: Training,
     """Write the model file of a training, with its facts and how the images looked that the model learnt from."""
     recipe, predictor = trial.recipe, training.predictor
     images = select_images(dataset.images, recipe, trial.seed, dataset.task)
+    if recipe.teacher != "none":
+        # Some of them with labels that nobody checked, but the network has seen them.
+        images["role"] = images["role"].replace(UNLABELLED, "train")
     measures = measure(images, load_images(dataset.root, images, recipe.images))
     model = predictor.estimator if isinstance(predictor, ClassicalPredictor) else training.model
     save_model(path, model, ModelFacts(
