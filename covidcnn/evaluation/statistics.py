@@ -22,6 +22,9 @@ from statsmodels.stats.power import TTestPower
 from covidcnn.evaluation.metrics import CONFIDENCE, draw_patients
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy
 
+Terms = Sequence[tuple[float, np.ndarray]]
+"""A factor and the scores, float (seeds, images), of each condition."""
+
 
 class Untestable(Exception):
     """A training did not leave what a finding needs; the message says what is missing."""
@@ -62,7 +65,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, images: pd.DataFram
     return contrast([(1, first), (-1, second)], images, metric, draws)
 
 
-def contrast(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, metric: Metric = accuracy,
+def contrast(terms: Terms, images: pd.DataFrame, metric: Metric = accuracy,
              draws: np.ndarray | None = None, fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0) -> Difference:
     """A weighted sum of several conditions' metrics, paired by seed; otherwise like ``paired_difference``.
 
@@ -75,14 +78,44 @@ def contrast(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, me
     return over_seeds(per_seed, float(np.hypot(_patient_error(terms, images, metric, draws), fixed_error)))
 
 
-def _by_seed(terms: Sequence[tuple[float, np.ndarray]], labels: np.ndarray, metric: Metric, weights: np.ndarray
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two mean differences over the same seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Metric = accuracy,
+          draws: np.ndarray | None = None) -> Ratio:
+    """The mean of one weighted sum of metrics over that of another, with Fieller's 95 % interval over seeds and
+    patients: all ratios r for which numerator - r denominator may be 0.
+
+    Raises:
+        Untestable: the denominator may be 0, so that the ratio may be anything.
+    """
+    labels, draws = images["positive"].to_numpy(), patient_draws(images) if draws is None else draws
+    over, under = (_by_seed(terms, labels, metric, np.ones(len(images))) for terms in (numerator, denominator))
+    drawn = [_by_seed(terms, labels, metric, draws).mean(axis=0) for terms in (numerator, denominator)]
+    seeds, quantile = len(over), stats.t.ppf((1 + CONFIDENCE) / 2, len(over) - 1)
+    (over_error, shared), (_, under_error) = quantile**2 * (np.cov(over, under) / seeds + np.cov(*drawn))
+    square = under.mean() ** 2 - under_error
+    if square <= 0:
+        raise Untestable("the difference that it is a share of may be 0")
+    middle = over.mean() * under.mean() - shared
+    reach = np.sqrt(middle**2 - square * (over.mean() ** 2 - over_error))
+    return Ratio(float(over.mean() / under.mean()), float((middle - reach) / square), float((middle + reach) / square))
+
+
+def _by_seed(terms: Terms, labels: np.ndarray, metric: Metric, weights: np.ndarray
              ) -> np.ndarray:
     """float (seeds,), or (seeds, samples) if the weights are those of samples."""
     return np.sum([factor * np.array([metric(labels, row, weights) for row in scores]) for factor, scores in terms],
                   axis=0)
 
 
-def _patient_error(terms: Sequence[tuple[float, np.ndarray]], images: pd.DataFrame, metric: Metric,
+def _patient_error(terms: Terms, images: pd.DataFrame, metric: Metric,
                    draws: np.ndarray | None) -> float:
     draws = patient_draws(images) if draws is None else draws
     return float(np.std(_by_seed(terms, images["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))

@@ -18,6 +18,7 @@ from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
 from covidcnn.paper.study_folders import evidence_of
 from covidcnn.paper.subtype_tables import subtype_figures, subtype_tables
 from covidcnn.paper.tables import evidence_tables
+from covidcnn.paper.teacher_tables import teacher_figures, teacher_tables
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.ledger import ledger, verdict_on
 from covidcnn.study.pages import Named, Tables, write_figures, write_ledger, write_tables
@@ -48,7 +49,8 @@ def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: 
 FURTHER: dict[str, tuple[Callable[[Evidence, Evidence], Tables], Callable[[Evidence, Evidence], Iterator[Named]]]] = {
     "recipe": (recipe_tables, recipe_figures),
     "models": (lambda own, first: model_tables(own), lambda own, first: model_figures(own)),
-    "subtype": (lambda own, first: subtype_tables(own), lambda own, first: subtype_figures(own))}
+    "subtype": (lambda own, first: subtype_tables(own), lambda own, first: subtype_figures(own)),
+    "teacher": (lambda own, first: teacher_tables(own), lambda own, first: teacher_figures(own))}
 """The other studies by the name of their folder: their tables and figures, of their evidence and the first study's."""
 
 

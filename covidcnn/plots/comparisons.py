@@ -14,12 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from covidcnn.evaluation.statistics import prediction_interval
-from covidcnn.plots.style import BASELINE, HERE, PAPER, VALIDATION, label_rows, rows_from_above
+from covidcnn.plots.style import BASELINE, HERE, PAPER, TRAINING, VALIDATION, label_rows, rows_from_above
 
 if TYPE_CHECKING:
     from covidcnn.evaluation.statistics import Difference
 
 Values = Mapping[str, np.ndarray]
+_LEARNERS = ((HERE, "o"), (VALIDATION, "s"), (TRAINING, "D"), (BASELINE, "^"))
 
 
 def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float] | None = None,
@@ -121,6 +122,26 @@ def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, 
         ax.plot(percent + offset, np.median(values, axis=1), style, marker=marker, color=colour, ms=8, mec="white",
                 label=f"{label}, median (small: seeds)")
     ax.set(xlabel="NORMAL images in training [%]", ylabel=quantity, xticks=percent)
+    ax.grid(axis="y", color="0.9")
+    return ax
+
+
+def by_labels(found: Mapping[str, pd.DataFrame], quantity: str, ax: Axes | None = None) -> Axes:
+    """A quantity by the share of labels that are known, a line a learner: means (``mean``) with an interval (``low``,
+    ``high``), a row a share. A learner of one share, all labels, is drawn across."""
+    ax = ax or plt.gca()
+    shares = sorted({share for own in found.values() for share in own.index})
+    places = {share: place for place, share in enumerate(shares)}
+    # Intervals of several learners stand beside each other.
+    for number, (name, own) in enumerate(found.items()):
+        colour, marker = _LEARNERS[number % len(_LEARNERS)]
+        at = np.array([places[share] for share in own.index]) + 0.08 * (number - (len(found) - 1) / 2)
+        ax.errorbar(at, own["mean"], [own["mean"] - own["low"], own["high"] - own["mean"]], fmt=f"{marker}-",
+                    color=colour, capsize=4, label=name)
+        if len(own) == 1 and len(shares) > 1:
+            ax.axhline(own["mean"].iloc[0], color=colour, ls="--", lw=1)
+    ax.set(xticks=list(places.values()), xticklabels=[f"{share:.0%}" for share in places],
+           xlabel="share of the training labels that are known", ylabel=quantity)
     ax.grid(axis="y", color="0.9")
     return ax
 

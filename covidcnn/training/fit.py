@@ -104,8 +104,10 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     task, images = dataset.task, select_images(dataset.images, recipe, seed, dataset.task)
     prepared = _Prepared(images, load_images(dataset.root, images, recipe.images), task.encode(images["label"]), task)
     if recipe.teacher != "none":
-        teacher = train(dataset, replace(recipe, teacher="none", min_confidence=0.5, perturbations=(),
-                                         score_every_epoch=()), seed, folder and folder / TEACHER, ("validation",),
+        # On few images an epoch has few steps: a student that is better only because it took more would show nothing.
+        of_teacher = replace(recipe, teacher="none", min_confidence=0.5, perturbations=(), score_every_epoch=(),
+                             epochs=round(recipe.epochs / recipe.label_share))
+        teacher = train(dataset, of_teacher, seed, folder and folder / TEACHER, ("validation",),
                         keep_interrupted=False, identity=identity and f"{identity} teacher")
         make_repeatable(seed)
         prepared = _labelled_by(teacher.scores, prepared, recipe)

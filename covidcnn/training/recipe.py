@@ -30,7 +30,8 @@ lowest mean loss over validation under the perturbations of ``CHOSEN_UNDER``; or
 which the paper names, keeps the last by default: it overwrites its file after every epoch."""
 TEACHERS = ("none", "hard", "soft")
 """What becomes of training images whose labels are not known: left out, or labelled by a teacher, which is trained by
-the same recipe on the others; with the class that it predicts ('hard') or with its score ('soft')."""
+the same recipe on the others, for about as many steps; with the class that it predicts ('hard') or its score ('soft').
+"""
 UNLABELLED = "unlabelled"
 """The role of training images whose labels are not known, beside ``ROLES``."""
 _PARTS = ("images", "model")
@@ -73,7 +74,7 @@ class Recipe(Checked):
     """Of the training images so many have a label that is known; drawn by patient, with each seed others."""
     teacher: Annotated[str, one_of(TEACHERS, "use of a teacher")] = "none"
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
-    """Teacher's labels count from this score of the predicted class on."""
+    """From this score of the predicted class on a teacher's label is learnt."""
     precision: Annotated[str, one_of(PRECISIONS, "precision")] = "auto"
     """'auto' takes bfloat16 where the machine has it."""
     score_every_epoch: Annotated[tuple[str, ...], Field(strict=False), some_of(ROLES, "role")] = ()

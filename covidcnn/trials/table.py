@@ -39,7 +39,7 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
         if not result.diverged:
             row["best epoch"] = result.best_epoch
             row |= {f"{split} {name}": value for split, figures in summaries(result.scores, result.task).items()
-                    if split != "train" for name, value in figures.items()}
+                    if split in ("validation", "test") for name, value in figures.items()}
         rows.append(row | {"key": result.trial.key})
     if not rows:
         return pd.DataFrame(columns=list(RESULT_COLUMNS))

@@ -1,0 +1,139 @@
+"""The fifth study: what are labels from a teacher worth? Tables and figure of what is finished of it.
+
+The rules stand in ``reports/teacher/protocol.yaml``.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from covidcnn.evaluation.scores import unperturbed
+from covidcnn.evaluation.statistics import Ratio, Untestable, over_seeds, ratio
+from covidcnn.evaluation.weighted_metrics import MEASURES, THRESHOLD
+from covidcnn.paper.model_tables import INFORMED, measured
+from covidcnn.paper.recipe_arms import Contrast
+from covidcnn.paper.recipe_contrasts import contrast_table
+from covidcnn.paper.tables import store_tables
+from covidcnn.plots.comparisons import by_labels
+from covidcnn.plots.style import legend_below
+from covidcnn.study.conditions import ArmResults, Condition, Evidence
+from covidcnn.study.pages import Named, Tables
+from covidcnn.task import PNEUMONIA, Task
+from covidcnn.training.recipe import UNLABELLED
+
+SELECTION, TEACHER, STUDENT, ALL, RIDGE = "1-which-labels", "2-teachers", "3-students", "4-all-labels", "5-ridge"
+PRIMARY_SHARE = 0.1
+_NAMES = {TEACHER: "known labels alone", STUDENT: "known labels and a teacher's", ALL: "all labels", RIDGE: "ridge, known labels"}
+_AUC = MEASURES["AUC"]
+
+Learners = dict[tuple[str, float], tuple[ArmResults, Condition]]
+"""By arm and share of known labels."""
+
+
+def learners_of(evidence: Evidence) -> Learners:
+    """The conditions of all finished arms."""
+    return {(name, one.recipe.label_share): (arm, one) for name, arm in evidence.arms.items() for one in arm.conditions}
+
+
+def teacher_tables(evidence: Evidence) -> Tables:
+    """Every table of the fifth study that its finished arms allow."""
+    tables, learners = store_tables(evidence), learners_of(evidence)
+    if learners:
+        tables["results"] = (result_table(learners), (
+            "Test images, by share of the training labels that are known: means over seeds, each with a draw of its "
+            f"own, with 95 % intervals over seeds and patients; thresholds from validation. {INFORMED}"))
+    if found := teacher_contrasts(learners):
+        tables["contrasts"] = (contrast_table(found), (
+            "AUC on test: a student - its teacher (primary at a share of 10 %), and - ridge regression on the same "
+            f"labels, paired by seed; p by Holm over the secondary ones that are finished. {INFORMED}"))
+    if (gaps := gap_table(learners)) is not None:
+        tables["gap"] = (gaps, (
+            "Share of the gap in AUC between a teacher and all labels that the student closes, with Fieller's 95 % "
+            "interval over seeds and patients; empty where there may be no gap to close. "
+            f"{INFORMED}"))
+    if TEACHER in evidence.arms and SELECTION in evidence.selections:
+        confidence = evidence.selections[SELECTION]["variants"][0]["min_confidence"]
+        tables["labels"] = (label_table(evidence.arms[TEACHER], confidence), (
+            f"Training images without a label: how many a teacher labels from a confidence of {confidence:g} on, and "
+            "how many of these rightly; means over seeds with 95 % intervals over seeds."))
+    return tables
+
+
+def result_table(learners: Learners) -> pd.DataFrame:
+    """A row a learner and share: ``measured``."""
+    return pd.DataFrame([
+        {"learns from": _NAMES[name], "share of labels": share, "seeds": len(one.seeds)}
+        | measured(one.test_scores, one.thresholds, arm.images, arm.draws)
+        for (name, share), (arm, one) in learners.items()])
+
+
+def teacher_contrasts(learners: Learners) -> list[Contrast]:
+    """The primary contrast, then those of one family, of what is finished."""
+    return sorted((Contrast(
+        "a teacher's labels", "primary" if (share, other) == (PRIMARY_SHARE, TEACHER) else "secondary", "all",
+        f"{share:.0%} of labels: student - {'teacher' if other == TEACHER else 'ridge'}", "AUC",
+        arm.difference(student, learners[other, share][1], _AUC))
+        for (name, share), (arm, student) in learners.items() if name == STUDENT
+        for other in (TEACHER, RIDGE) if (other, share) in learners), key=lambda contrast: contrast.rank)
+
+
+def gap_table(learners: Learners) -> pd.DataFrame | None:
+    """A row a share: ``closed`` with its interval; None before teachers, students and all labels are finished."""
+    if not {STUDENT, TEACHER, ALL} <= {name for name, _ in learners}:
+        return None
+    (every, whole), rows = learners[ALL, 1.0], []
+    for (name, share), (_, student) in learners.items():
+        if name == STUDENT:
+            of_student, of_teacher, of_all = (one.test_scores for one in (
+                student, learners[TEACHER, share][1], whole))
+            try:
+                closed = ratio([(1, of_student), (-1, of_teacher)], [(1, of_all), (-1, of_teacher)], every.images, _AUC,
+                               every.draws)
+            except Untestable:
+                closed = Ratio(np.nan, np.nan, np.nan)
+            rows.append({"share of labels": share, "closed": closed.value, "low": closed.low, "high": closed.high,
+                         "seeds": len(student.seeds)})
+    return pd.DataFrame(rows)
+
+
+def automatic_labels(scores: pd.DataFrame, min_confidence: float, task: Task = PNEUMONIA) -> dict[str, float]:
+    """How right a teacher's labels are, from its scores of images whose true label it did not know: the share that it
+    ``labelled``, of these the share ``right``, and of those that are of a class; and the calibration error of all."""
+    labels, values = task.encode(scores["label"]), scores["score"].to_numpy(float)
+    sure = np.maximum(values, 1 - values) >= min_confidence
+    # As a series, whose mean of nothing is NaN without a warning.
+    right = pd.Series((values >= THRESHOLD) == labels)
+    found = {"labelled": sure.mean(), "right": right[sure].mean()} | {
+        f"right, {name}": right[sure & (labels == place)].mean() for place, name in enumerate(task.classes)}
+    return {name: float(value) for name, value in found.items()} | {
+        "calibration error": float(MEASURES["calibration error"](labels, values, np.ones(len(values))))}
+
+
+def label_table(arm: ArmResults, min_confidence: float) -> pd.DataFrame:
+    """A row a share and measure of ``automatic_labels``; none where a seed gives no number."""
+    rows = []
+    for one in arm.conditions:
+        by_seed = pd.DataFrame([automatic_labels(unperturbed(result.scores, UNLABELLED), min_confidence)
+                                for result in one.results])
+        for measure, values in by_seed.dropna(axis=1).items():
+            found = over_seeds(values.to_numpy())
+            rows.append({"share of labels": one.recipe.label_share, "measure": measure, "mean": found.mean,
+                         "low": found.low, "high": found.high, "seeds": found.seeds})
+    return pd.DataFrame(rows)
+
+
+def teacher_figures(evidence: Evidence) -> Iterator[Named]:
+    """The figure of the fifth study, once teachers are finished."""
+    if TEACHER in evidence.arms:
+        figure, ax = plt.subplots(figsize=(7, 4.2))
+        by_labels(_auc_by_learner(result_table(learners_of(evidence))), "AUC on test", ax)
+        yield ("labels", legend_below(figure, 2), (
+            "AUC on test by the share of training labels that are known: means over seeds and 95 % intervals over "
+            f"seeds and patients. {INFORMED}"))
+
+
+def _auc_by_learner(results: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    return {str(name): own.set_index("share of labels")[["AUC", "AUC, low", "AUC, high"]].set_axis(
+        ["mean", "low", "high"], axis=1) for name, own in results.groupby("learns from", sort=False)}
