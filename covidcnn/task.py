@@ -108,7 +108,9 @@ PNEUMONIA = Task(("NORMAL", "PNEUMONIA"))
 """The paper's."""
 SUBTYPE = Task(("NORMAL", "BACTERIA", "VIRUS"), "subtype")
 """Read from the published file names."""
-TASKS = {"pneumonia": PNEUMONIA, "subtype": SUBTYPE}
+COVID = Task(("NonCOVID", "COVID"))
+"""Of the public sets of CT slices."""
+TASKS = {"pneumonia": PNEUMONIA, "subtype": SUBTYPE, "covid": COVID}
 """By name, as for ``--task``."""
 
 

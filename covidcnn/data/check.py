@@ -8,7 +8,15 @@ from covidcnn.data import pneumoniamnist
 from covidcnn.data.facts import DUPLICATE_GROUPS
 from covidcnn.data.folders import SPLITS
 from covidcnn.data.index import Catalogue
-from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, Source, identify, phantom_identity
+from covidcnn.data.sources import (
+    CHEST_XRAY,
+    PHANTOM,
+    PNEUMONIAMNIST,
+    Source,
+    identify,
+    marked_source,
+    phantom_identity,
+)
 from covidcnn.data.splits import TRAINING_SPLITS
 from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import COLOUR_MODES
@@ -73,6 +81,8 @@ def examine(catalogue: Catalogue) -> Findings:
     try:
         if origin := pneumoniamnist.origin_of(catalogue.root, images):
             source, identity, warnings = PNEUMONIAMNIST, origin.sentence, list(origin.warnings)
+        if marked := marked_source(catalogue.root):
+            source, identity = marked, marked.identity
         if sentence := phantom_identity(catalogue.root):
             source, identity = PHANTOM, sentence
     except DataError as error:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from covidcnn.data.facts import parse_name, subtype_of
 from covidcnn.data.folders import files_under, find_layout, is_litter, is_mask, readable
+from covidcnn.data.sources import PATIENTS, marked_source
 from covidcnn.data.tables import assign_labels, assign_patients, classes_of
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import is_image_file
@@ -66,12 +67,15 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         task: what is to be told apart; without it what the folder, or the table of labels, holds.
         positive: of two classes the positive one; empty for the second.
         labels: a table that says each image's class, in the place of class folders (see ``tables.column_of``).
-        patients: likewise of each image's patient.
+        patients: likewise of each image's patient. Of some sources that ``data fetch`` brings, task and patients are
+            known without it.
 
     Raises:
         DataError: see :func:`find_layout` and the tables; or the name of an image is no text.
         UserError: ``positive`` is none of two classes.
     """
+    if marked := marked_source(folder):
+        task, patients = task or marked.task, patients or (folder / PATIENTS if (folder / PATIENTS).is_file() else None)
     if task and labels:
         # The table says it, not the file names.
         task = replace(task, column="label")

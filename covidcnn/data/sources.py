@@ -12,6 +12,10 @@ import pandas as pd
 
 from covidcnn.data import facts, phantom, pneumoniamnist
 from covidcnn.errors import DataError
+from covidcnn.task import COVID, Task
+
+MARKER, PATIENTS = "source.json", "patients.csv"
+"""Files beside the images of a source: which it is, and who is on which image (as ``--patients`` reads it)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Source:
     """What every figure and caption made from it says."""
     validation: str = "patient"
     """The design of ``covidcnn.data.splits`` that stands for 'patient', the default, in it."""
+    task: Task | None = None
+    """What its labels tell apart, where that is not read from its folders."""
+    identity: str = ""
+    """A sentence on it, where nothing has to be counted for one."""
     protects_test: bool = False
     """Whether its test split is the published one: scoring it outside a protocol is exploratory, and logged."""
 
@@ -40,6 +48,19 @@ CHEST_XRAY = Source("chest-xray", facts.LICENCE, facts.CITATION, "Kermany, Zhang
 PNEUMONIAMNIST = Source(
     "pneumoniamnist", facts.LICENCE, f"{pneumoniamnist.CITATION}. Derived from: {facts.CITATION}",
     f"PneumoniaMNIST, Yang et al. 2023, from {CHEST_XRAY.credit}", validation="published", protects_test=True)
+COVID_CT = Source(
+    "covid-ct", "none that is open: for research, not to be passed on",
+    "Zhao J, Zhang Y, He X, Xie P (2020): COVID-CT-Dataset: a CT scan dataset about COVID-19. arXiv 2003.13865",
+    "COVID-CT, Zhao et al. 2020", validation="published", task=COVID,
+    identity="These are CT slices of COVID-CT (Zhao et al. 2020), cut from the figures of articles, with the official "
+             "split. They have no open licence: do not pass them on. Who is on a slice is read from its file name.")
+SARS_COV_2_CT = Source(
+    "sars-cov-2-ct", "CC BY-NC-SA 4.0",
+    "Soares E, Angelov P, Biaso S, Froes MH, Abe DK (2020): SARS-CoV-2 CT-scan dataset. medRxiv 2020.04.24.20078584",
+    "SARS-CoV-2 CT, Soares et al. 2020, CC BY-NC-SA 4.0", task=COVID,
+    identity="These are the slices of the SARS-CoV-2 CT set (Soares et al. 2020). It has no official split, and does "
+             "not say who is on which slice: slices of one patient may be learnt from and judged by.")
+_MARKED = {source.name: source for source in (COVID_CT, SARS_COV_2_CT)}
 PUBLISHED_TEST = Source("published test set", credit=CHEST_XRAY.credit, protects_test=True)
 """Its test split is the published one, or all of it where there are no splits; its other images are anybody's."""
 
@@ -61,6 +82,22 @@ def identify(images: pd.DataFrame) -> tuple[Source, str]:
     sentence = (f"This is not the published set ({len(images):,} images, {total:,} published{reason})." if reason else
                 f"These are {len(images):,} images of your own, not the published set.")
     return PUBLISHED_TEST if _names_digest(of_test) == facts.TEST_NAMES_SHA256 else OWN, sentence
+
+
+def marked_source(root: Path) -> Source | None:
+    """The source that the marker in a folder names; None without one.
+
+    Raises:
+        DataError: the marker is damaged, or names none that is known.
+    """
+    marker = root / MARKER
+    if not marker.is_file():
+        return None
+    try:
+        return _MARKED[json.loads(marker.read_text(encoding="utf-8"))["source"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{marker}: damaged; fetch the images again, or remove it to use them as images of your own"
+                        ) from error
 
 
 def phantom_identity(root: Path) -> str:

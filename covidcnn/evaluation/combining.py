@@ -1,4 +1,4 @@
-"""One score of several, and scores that mean what they say: test-time augmentation, ensembles, temperature.
+"""One score of several, and scores that mean what they say: test-time augmentation, patients, temperature.
 
 All of it is made of stored scores: nothing is trained or scored again.
 """
@@ -10,8 +10,11 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
+from covidcnn.errors import DataError
 from covidcnn.evaluation.weighted_metrics import loss
 
+PER_PATIENT = ("mean", "max")
+"""How the scores of a patient's images become one."""
 _LARGEST_LOGARITHM = 3.0
 """Of the temperature, either way: a factor of 20, beyond which scores say nothing or everything."""
 
@@ -36,6 +39,24 @@ def averaged_over(scores: pd.DataFrame, perturbations: Sequence[str]) -> pd.Data
     if np.isnan(means).any():
         raise ValueError(f"not all images are scored under {', '.join(perturbations)}")
     return own.assign(score=means)
+
+
+def by_patient(scores: pd.DataFrame, how: str) -> pd.DataFrame:
+    """One row a patient in the place of one an image: ``score`` is the mean, or the maximum, of those of the patient's
+    images.
+
+    Args:
+        scores: of a binary task, as of ``Training``, of one split.
+        how: one of ``PER_PATIENT``.
+
+    Raises:
+        DataError: images of one patient have different labels.
+    """
+    groups = scores.groupby("patient")
+    if (mixed := groups["label"].nunique() > 1).any():
+        raise DataError(f"patient {mixed.idxmax()}: images under different labels, so that there is no label of the "
+                        "patient; evaluate images, or mend the table of patients")
+    return groups.first().assign(score=groups["score"].agg(how)).reset_index()[list(scores.columns)]
 
 
 def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:

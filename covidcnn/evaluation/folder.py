@@ -7,7 +7,8 @@ from typing import Any
 from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
-from covidcnn.errors import DataError
+from covidcnn.errors import DataError, UserError, named
+from covidcnn.evaluation.combining import PER_PATIENT, by_patient
 from covidcnn.evaluation.metrics import confusion_rows, evaluate_classes, evaluate_scores
 from covidcnn.evaluation.scores import score_table
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
@@ -15,22 +16,26 @@ from covidcnn.models.predictor import Predictor
 from covidcnn.provenance import EXPLORATORY
 
 
-def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000
-                   ) -> dict[str, Any]:
+def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000,
+                   per_patient: str = "") -> dict[str, Any]:
     """Score images with a model as its file says, and compute every metric with its interval.
 
     Args:
         predictor, facts: from ``load_predictor``.
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
         samples: of the bootstrap.
+        per_patient: 'mean' or 'max' of a patient's scores, where patients and not images are judged.
 
     Returns:
         What ``--json`` prints, and under 'scores' the per-image table.
 
     Raises:
-        DataError: no such split, or a class of the model's task is missing.
+        DataError: no such split, or a class of the model's task is missing, or a patient has two labels.
+        UserError: one score a patient is asked for, and there are more than two classes.
     """
     task = facts.task
+    if per_patient:
+        named(dict.fromkeys(PER_PATIENT), per_patient, "score of a patient")
     splits = set(dataset.images["split"])
     chosen = split or ("test" if "test" in splits else "all")
     images = dataset.images if chosen == "all" else dataset.images[dataset.images["split"] == chosen]
@@ -42,13 +47,17 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
                         "class")
     pixels = load_images(dataset.root, images, facts.images)
     scores = score_table(images, predictor(pixels), task)
+    if per_patient:
+        if not task.is_binary:
+            raise UserError(f"one score a patient: of two classes, and the model has {len(task.classes)}; leave it out")
+        scores = by_patient(scores, per_patient)
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
     uses_test = dataset.source.protects_test and chosen in ("test", "all")
     return {
-        "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(images), "classes": task.classes,
-        "threshold": facts.threshold, "threshold rule": facts.threshold_rule,
+        "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(scores), "classes": task.classes,
+        "per patient": per_patient, "threshold": facts.threshold, "threshold rule": facts.threshold_rule,
         "confusion matrix": confusion_rows(scores, task, facts.threshold).to_dict("records"),
         "metrics": {name: asdict(estimate) for name, estimate in metrics.items()},
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),

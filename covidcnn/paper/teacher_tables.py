@@ -25,7 +25,8 @@ from covidcnn.training.recipe import UNLABELLED
 
 SELECTION, TEACHER, STUDENT, ALL, RIDGE = "1-which-labels", "2-teachers", "3-students", "4-all-labels", "5-ridge"
 PRIMARY_SHARE = 0.1
-_NAMES = {TEACHER: "known labels alone", STUDENT: "known labels and a teacher's", ALL: "all labels", RIDGE: "ridge, known labels"}
+_NAMES = {TEACHER: "known labels alone", STUDENT: "known labels and a teacher's", ALL: "all labels",
+          RIDGE: "ridge, known labels"}
 _AUC = MEASURES["AUC"]
 
 Learners = dict[tuple[str, float], tuple[ArmResults, Condition]]

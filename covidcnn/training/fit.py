@@ -13,7 +13,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import scoring_batches, steps_per_epoch, training_batches
 from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, require_all_classes
-from covidcnn.errors import UserError
+from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.metrics import cross_entropy
 from covidcnn.evaluation.scores import score_table
 from covidcnn.evaluation.weighted_metrics import THRESHOLD
@@ -57,6 +57,9 @@ def select_images(images: pd.DataFrame, recipe: Recipe, seed: int = 0, task: Tas
     if recipe.label_share < 1:
         training = selected[selected["role"] == "train"]
         known = draw_by_patient(training, round(recipe.label_share * len(training)), seed)
+        if missing := set(task.classes) - set(known["label"]):
+            raise DataError(f"label_share {recipe.label_share:g}: of {len(training)} training images no {min(missing)} "
+                            "image keeps its label; give a larger share")
         selected.loc[training.index.difference(known.index), "role"] = UNLABELLED
     require_all_classes(selected, recipe.validation, task)
     return selected

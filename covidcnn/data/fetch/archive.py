@@ -22,7 +22,7 @@ MOST_MEMBERS = 100_000
 """Kaggle's archive has under 20,000."""
 LARGEST_SET = 3_000_000_000
 """Bytes of all images; the published ones have 1.2 billion."""
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of bytes that no honest archive has: versions, methods and names that it cannot read too."""
 
 
@@ -40,7 +40,7 @@ def unpack_images(archive: Path, folder: Path) -> None:
         opened = zipfile.ZipFile(archive)
     except OSError as error:
         raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(f"{archive}: no ZIP archive ({error}); download it again") from error
     with opened:
         try:
@@ -55,7 +55,7 @@ def unpack_images(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file)
         except DataError as error:
             raise DataError(f"{archive}: {error}; nothing was unpacked, download the published archive") from error
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{archive}: damaged ({error}); download it again") from error
 
 
@@ -65,7 +65,7 @@ def _images(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         raise DataError(f"{len(members):,} members, far more than the published archive has")
     copies: dict[tuple[str, ...], dict[str, zipfile.ZipInfo]] = defaultdict(dict)
     for member in members:
-        _require_harmless(member)
+        require_harmless(member)
         parts = PurePosixPath(member.filename).parts
         if member.is_dir() or len(parts) < 3 or any(map(is_litter, parts)):
             continue
@@ -86,7 +86,8 @@ def _images(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     return images
 
 
-def _require_harmless(member: zipfile.ZipInfo) -> None:
+def require_harmless(member: zipfile.ZipInfo) -> None:
+    """Raise a DataError for a member that no honest archive has."""
     # As it is written in the archive: zipfile cuts names at a zero byte.
     name = member.orig_filename
     if "\0" in name or "\\" in name or name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):

@@ -1,11 +1,12 @@
 """Where the published data come from, and how each becomes a folder that works everywhere."""
 
 import base64
+import shutil
 from pathlib import Path
 
 import requests
 
-from covidcnn.data import pneumoniamnist
+from covidcnn.data import ct, pneumoniamnist
 from covidcnn.data.fetch.archive import unpack_images
 from covidcnn.data.fetch.transfer import OTHER_FOLDER, Progress, Remote, download, md5_of, reserved, unreachable
 from covidcnn.errors import DataError, UserError
@@ -59,6 +60,40 @@ def fetch_pneumoniamnist(target: Path, size: int, file: Path | None = None, unof
         require_space(target.resolve().parent, pneumoniamnist.folder_bytes(size), OTHER_FOLDER)
         with replacing_folder(target) as folder:
             pneumoniamnist.write_folder(file or partial, size, found if file else official, folder)
+
+
+def fetch_covid_ct(target: Path, copy: Path | None = None, progress: Progress | None = None) -> None:
+    """Put COVID-CT into the new or empty folder ``target``, whole or not at all; from a ``copy`` of its repository, or
+    without one from GitHub. Raises as ``fetch_chest_xray``."""
+    with reserved(target) as partial:
+        fetched = partial.with_suffix(".files")
+        if copy is None:
+            for place in (*(f"{images}.zip" for images in ct.IMAGES.values()), *ct.LISTS.values()):
+                if not (fetched / place).exists():
+                    part = fetched / f"{place}.part"
+                    part.parent.mkdir(parents=True, exist_ok=True)
+                    download(_covid_ct_file(place), part, progress)
+                    part.rename(fetched / place)
+        try:
+            with replacing_folder(target) as folder:
+                ct.arrange_covid_ct(copy or fetched, folder)
+        except DataError:
+            shutil.rmtree(fetched, ignore_errors=True)
+            raise
+        shutil.rmtree(fetched, ignore_errors=True)
+
+
+def arrange_sars_cov_2_ct(target: Path, copy: Path) -> None:
+    """Put SARS-CoV-2 CT, from its unpacked archive, into the new or empty folder ``target``, whole or not at all;
+    raises as ``fetch_chest_xray``."""
+    with reserved(target), replacing_folder(target) as folder:
+        ct.arrange_sars_cov_2_ct(copy, folder)
+
+
+def _covid_ct_file(place: str) -> Remote:
+    return Remote(
+        name=f"{place} of COVID-CT", url=f"{ct.REPOSITORY}/{place}", md5=None, largest=ct.LARGEST_SET, unpacked=0,
+        by_hand="clone https://github.com/UCSD-AI4H/COVID-CT, then covidcnn data fetch covid-ct --from COVID-CT")
 
 
 def _pneumoniamnist_file(size: int) -> Remote:

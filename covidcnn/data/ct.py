@@ -1,0 +1,135 @@
+"""Two public sets of CT slices of COVID-19: their facts, and the folder of images that each becomes.
+
+Neither set's images are part of this project. COVID-CT has no open licence: who fetches it may look at it, and may not
+pass it on.
+"""
+
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from covidcnn.data.fetch.archive import DAMAGED, require_harmless
+from covidcnn.data.folders import files_under
+from covidcnn.data.sources import COVID_CT, MARKER, PATIENTS, SARS_COV_2_CT
+from covidcnn.errors import DataError
+from covidcnn.imaging.files import IMAGE_ENDINGS
+from covidcnn.paths import require_space
+from covidcnn.task import COVID
+
+REPOSITORY = "https://raw.githubusercontent.com/UCSD-AI4H/COVID-CT/master"
+LISTS = {(split, label): f"Data-split/{label}/{split}CT_{label}.txt"
+         for split in ("train", "val", "test") for label in COVID.classes}
+"""Of COVID-CT: the list of the images of each split and class."""
+IMAGES = {label: f"Images-processed/CT_{label}" for label in COVID.classes}
+"""Of COVID-CT: the folder with the images of a class, or with .zip its archive."""
+COUNTS = {"train": (234, 191), "val": (58, 60), "test": (105, 98)}
+"""Of COVID-CT: slices of NonCOVID and of COVID in each official split, 746 in all (Zhao and others 2020)."""
+LARGEST_SET = 2_000_000_000
+"""Bytes that the images of a set may take."""
+
+
+def arrange_covid_ct(source: Path, folder: Path) -> None:
+    """Lay the images of COVID-CT into the empty ``folder``, by split and class, with a table of patients.
+
+    Args:
+        source: a copy of its repository; the images of a class in a folder, or in the archive that it comes with.
+
+    Raises:
+        DataError: a list or an image is missing, or an archive is damaged or not to be trusted.
+        UserError: the disk is too full.
+        OSError: ``folder`` cannot be written.
+    """
+    for label, place in IMAGES.items():
+        with _images(source / place) as image:
+            for split in COUNTS:
+                for name in _listed(source / LISTS[split, label]):
+                    path = folder / split / label / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(image(name))
+    _mark(folder, COVID_CT.name)
+
+
+def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
+    """Lay the images of SARS-CoV-2 CT, of its unpacked archive (``COVID`` and ``non-COVID``), into the empty
+    ``folder``, by class; raises as ``arrange_covid_ct``. Who is on which slice is not published."""
+    for label, name in (("COVID", "COVID"), ("NonCOVID", "non-COVID")):
+        images = [path for path in files_under(source / name) if path.suffix.lower() in IMAGE_ENDINGS] if (
+            source / name).is_dir() else []
+        if not images:
+            raise DataError(f"{source / name}: no images; give the unpacked archive, which has COVID and non-COVID")
+        require_space(folder.parent, sum(path.stat().st_size for path in images), "choose another folder with --out")
+        (folder / label).mkdir()
+        for path in images:
+            shutil.copyfile(path, folder / label / path.name)
+    _mark(folder, SARS_COV_2_CT.name)
+
+
+def patient_of(name: str) -> str:
+    """Which patient a slice of COVID-CT is taken to be of, by its file name: slices of NonCOVID are numbered
+    PATIENT%SLICE; those of COVID are cut from the pages of articles (ARTICLE-pPAGE-FIGURE%PART), and all of an article
+    count as one patient, for several of its figures may show the same."""
+    stem = Path(name).stem
+    return re.split(r"-p\d+|%", stem, maxsplit=1)[0]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); give a whole copy of the repository of COVID-CT"
+                        ) from error
+    for name in names:
+        if Path(name).name != name or "\\" in name or not name.isprintable():
+            raise DataError(f"{path}: '{name}' is no name of a file; give the published copy")
+    return names
+
+
+@contextmanager
+def _images(place: Path) -> Iterator[Callable[[str], bytes]]:
+    """A function that gives the bytes of an image by its name, from a folder or from the archive of that name."""
+    archive = place.with_name(f"{place.name}.zip")
+    if place.is_dir() or not archive.is_file():
+        yield lambda name: _read(place / name)
+        return
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = {member.filename.rpartition("/")[2]: member for member in opened.infolist()
+                       if not member.is_dir() and not member.filename.startswith("__MACOSX")}
+            for member in members.values():
+                require_harmless(member)
+            if sum(member.file_size for member in members.values()) > LARGEST_SET:
+                raise DataError("it unpacks to far more than the published images have")
+
+            def image(name: str) -> bytes:
+                if name not in members:
+                    raise DataError(f"the image '{name}' is not in it")
+                return opened.read(members[name])
+
+            yield image
+    except DataError as error:
+        raise DataError(f"{archive}: {error}; download it again") from error
+    except DAMAGED as error:
+        raise DataError(f"{archive}: damaged ({error}); download it again") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a whole copy of the repository of COVID-CT"
+                        ) from error
+
+
+def _mark(folder: Path, name: str) -> None:
+    """Write beside the images what they are, and of COVID-CT whose."""
+    (folder / MARKER).write_text(json.dumps({"source": name}) + "\n", encoding="utf-8")
+    if name == COVID_CT.name:
+        paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/*"))
+        pd.DataFrame({"path": paths, "patient": [patient_of(path.rpartition("/")[2]) for path in paths]}).to_csv(
+            folder / PATIENTS, index=False)

@@ -1,0 +1,214 @@
+"""Public sets of CT slices, on drawn stand-ins of their layout: from what is published to a report's data set."""
+
+import io
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from covidcnn.data import ct
+from covidcnn.data.dataset import open_dataset
+from covidcnn.data.fetch import downloads
+from covidcnn.data.fetch.downloads import fetch_covid_ct
+from covidcnn.data.sources import COVID_CT, SARS_COV_2_CT
+from covidcnn.evaluation.combining import by_patient
+from covidcnn.evaluation.scores import score_columns
+
+NAMES = {"COVID": ["2020.01.24.919183-p27-{n}%0.png", "2020.01.24.919183-p28-{n}%1.png", "kjr-21 e{n} (l).png",
+                   "PIIS01406736{n}%0.png"],
+         "NonCOVID": ["{n}%0.jpg", "{n}%1.jpg", "{n}.png", "1{n} [a].png"]}
+"""As the published files are named: an article's pages, a patient's slices, blanks and brackets."""
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A stand-in of COVID-CT's repository: RGBA and grey PNG and JPEG of several sizes, in its archives."""
+    folder, generator = tmp_path_factory.mktemp("repository"), np.random.default_rng(0)
+    for label, patterns in NAMES.items():
+        archive = folder / f"{ct.IMAGES[label]}.zip"
+        archive.parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(archive, "w") as members:
+            for number, split in enumerate(ct.COUNTS):
+                names = [pattern.format(n=10 * number + repeat) for repeat in range(3) for pattern in patterns]
+                listed = folder / ct.LISTS[split, label]
+                listed.parent.mkdir(parents=True, exist_ok=True)
+                # As they are published: Windows' line ends in some, an empty line at the end.
+                listed.write_bytes("\r\n".join([*names, ""]).encode())
+                for place, name in enumerate(names):
+                    height, width = 40 + place, 60 - place
+                    pixels = generator.integers(0, 200, (height, width), np.uint8) + 50 * (label == "COVID")
+                    image = Image.fromarray(pixels.astype(np.uint8))
+                    if name.endswith(".png") and place % 2:
+                        image = image.convert("RGBA")
+                    buffer = io.BytesIO()
+                    image.save(buffer, "JPEG" if name.endswith("jpg") else "PNG")
+                    members.writestr(f"CT_{label}/{name}", buffer.getvalue())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arranged(repository, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arranged") / "covid_ct"
+    fetch_covid_ct(folder, repository)
+    return folder
+
+
+def test_copy_of_the_repository_becomes_a_data_set_with_its_split_classes_and_patients(arranged):
+    dataset = open_dataset(arranged)
+    assert dataset.source == COVID_CT
+    assert dataset.task.classes == ("NonCOVID", "COVID")
+    assert "no open licence" in dataset.identity
+    counts = pd.crosstab(dataset.images["split"], dataset.images["label"])
+    assert (counts == 12).all().all()
+    assert not dataset.images["patient"].str.startswith("file-").any()
+    assert {path.name for path in arranged.parent.iterdir()} == {"covid_ct"}
+
+
+@pytest.mark.parametrize(("name", "patient"), [
+    ("2020.01.24.919183-p27-132%0.png", "2020.01.24.919183"), ("2020.01.24.919183-p28-133.png", "2020.01.24.919183"),
+    ("93%1.jpg", "93"), ("93.jpg", "93"), ("kjr-21-e24-g001-l-a.jpg", "kjr-21-e24-g001-l-a"),
+    ("PIIS0140673620301549%0%1.png", "PIIS0140673620301549")])
+def test_patient_is_read_from_the_name(name, patient):
+    assert ct.patient_of(name) == patient
+
+
+def test_images_may_lie_in_folders_as_well(repository, arranged, tmp_path):
+    copy = shutil.copytree(repository, tmp_path / "copy")
+    for label in NAMES:
+        with zipfile.ZipFile(copy / f"{ct.IMAGES[label]}.zip") as archive:
+            archive.extractall(copy / "Images-processed")
+        (copy / f"{ct.IMAGES[label]}.zip").unlink()
+    fetch_covid_ct(tmp_path / "out", copy)
+    assert open_dataset(tmp_path / "out").content_hash == open_dataset(arranged).content_hash
+
+
+def test_it_is_fetched_file_by_file_and_goes_on_where_it_broke_off(repository, arranged, tmp_path, monkeypatch):
+    asked = []
+
+    def download(remote, path, progress):
+        place = remote.url.removeprefix(f"{ct.REPOSITORY}/")
+        asked.append(place)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        shutil.copyfile(repository / place, path)
+
+    monkeypatch.setattr(downloads, "download", download)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_covid_ct(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    fetch_covid_ct(tmp_path / "out")
+    assert len(asked) == 2 + 6 + 1
+    assert asked[3] == asked[4]
+    assert open_dataset(tmp_path / "out").content_hash == open_dataset(arranged).content_hash
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def wrong_lists(copy, text):
+    (copy / ct.LISTS["val", "COVID"]).write_text(text, encoding="utf-8")
+
+
+def wrong_archive(copy, member):
+    with zipfile.ZipFile(copy / f"{ct.IMAGES['COVID']}.zip", "a") as archive:
+        archive.writestr(member, b"no image")
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (lambda copy: (copy / ct.LISTS["val", "COVID"]).unlink(), ("valCT_COVID.txt", "whole copy")),
+    (lambda copy: wrong_lists(copy, "absent.png\n"), ("CT_COVID.zip", "absent.png")),
+    (lambda copy: wrong_lists(copy, "../escaped.png\n"), ("valCT_COVID.txt", "../escaped.png")),
+    (lambda copy: wrong_archive(copy, "../escaped.png"), ("CT_COVID.zip", "leads outside")),
+    (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").write_bytes(b"PK no zip"), ("CT_COVID.zip", "damaged")),
+    (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").unlink(), ("CT_COVID", "whole copy"))],
+    ids=["no list", "no image", "list leads outside", "archive leads outside", "no archive", "no images"])
+def test_copy_that_is_not_whole_is_refused_and_leaves_nothing(repository, tmp_path, refused, damage, words):
+    copy = shutil.copytree(repository, tmp_path / "copy")
+    damage(copy)
+    with refused(*words):
+        fetch_covid_ct(tmp_path / "out", copy)
+    assert {path.name for path in tmp_path.iterdir()} <= {"copy", ".out.lock"}
+
+
+def test_check_finds_the_known_faults(repository, tmp_path, run):
+    """One image under two labels and in two splits, slices of one patient on both sides, colour that tells the class."""
+    copy = shutil.copytree(repository, tmp_path / "copy")
+    fetch_covid_ct(tmp_path / "out", copy)
+    out = tmp_path / "out"
+    shutil.copy(out / "train/COVID/2020.01.24.919183-p27-0%0.png", out / "test/NonCOVID/same.png")
+    patients = pd.read_csv(out / "patients.csv", dtype=str)
+    pd.concat([patients, pd.DataFrame([("test/NonCOVID/same.png", "same")], columns=patients.columns)]).to_csv(
+        out / "patients.csv", index=False)
+    code, text, _ = run("data", "check", out)
+    assert code == 2
+    assert "under two labels" in text
+    assert "2020.01.24.919183" in text
+    assert "stand in more than one split" in text
+    assert "positive class: COVID" in text
+
+
+def test_sars_cov_2_ct_has_classes_and_neither_split_nor_patients(tmp_path, run):
+    generator, archive = np.random.default_rng(0), tmp_path / "archive"
+    for label, name in (("COVID", "Covid ({n}).png"), ("non-COVID", "Non-Covid ({n}).png")):
+        (archive / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = generator.integers(0, 255, (40, 50), np.uint8)
+            Image.fromarray(pixels).save(archive / label / name.format(n=number))
+    code, text, err = run("data", "fetch", "sars-cov-2-ct", "--from", archive, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "does not say who is on which slice" in text
+    dataset = open_dataset(tmp_path / "out")
+    assert (dataset.source, dataset.task.positive) == (SARS_COV_2_CT, "COVID")
+    assert dataset.images["label"].value_counts().to_dict() == {"COVID": 6, "NonCOVID": 6}
+    code, _, err = run("data", "fetch", "sars-cov-2-ct", "--from", tmp_path, "--out", tmp_path / "other")
+    assert code == 2
+    assert "COVID and non-COVID" in err
+
+
+def test_damaged_marker_is_refused(arranged, tmp_path, refused):
+    folder = shutil.copytree(arranged, tmp_path / "copy")
+    (folder / "source.json").write_text(json.dumps({"source": "unheard-of"}))
+    with refused("source.json", "fetch the images again"):
+        open_dataset(folder)
+
+
+# ---------------------------------------------------------------- one prediction a patient
+
+def scores_of(patients, labels, scores):
+    return pd.DataFrame({"split": "test", "path": [f"{number}.png" for number in range(len(scores))], "label": labels,
+                         "score": scores, "subtype": "", "patient": patients, "perturbation": ""})[score_columns()]
+
+
+def test_scores_of_a_patient_become_one():
+    scores = scores_of(["a", "b", "a", "b"], ["COVID", "NonCOVID", "COVID", "NonCOVID"], [0.9, 0.2, 0.1, 0.4])
+    assert by_patient(scores, "mean")[["patient", "label", "score"]].to_numpy().tolist() == [
+        ["a", "COVID", 0.5], ["b", "NonCOVID", pytest.approx(0.3)]]
+    assert by_patient(scores, "max")["score"].tolist() == [0.9, 0.4]
+    assert by_patient(scores, "max").columns.tolist() == score_columns()
+
+
+def test_patient_with_two_labels_has_no_prediction(refused):
+    with refused("patient a", "different labels"):
+        by_patient(scores_of(["a", "a"], ["COVID", "NonCOVID"], [0.9, 0.2]), "mean")
+
+
+@pytest.mark.slow
+def test_set_goes_through_training_evaluation_by_patient_and_explanation(arranged, tmp_path, run):
+    model = tmp_path / "model"
+    code, _, err = run("train", "--data", arranged, "--size", 16, "--epochs", 1, "--validation", "published", "--out",
+                       model)
+    assert code == 0, err
+    images, patients = (json.loads(run("evaluate", model / "model.keras", "--data", arranged, "--json",
+                                       "--bootstrap-samples", 10, *more)[1])
+                        for more in ((), ("--per-patient", "mean")))
+    assert (images["n"], images["per patient"]) == (24, "")
+    assert patients["n"] == open_dataset(arranged).images.query("split == 'test'")["patient"].nunique() < 24
+    assert images["classes"] == ["NonCOVID", "COVID"]
+    code, _, err = run("evaluate", model / "model.keras", "--data", arranged, "--per-patient", "median")
+    assert code == 2
+    assert "mean, max" in err
+    code, out, _ = run("predict", model / "model.keras", arranged / "test/COVID", "--explain", tmp_path / "overlays")
+    assert code == 0
+    assert "COVID" in out
