@@ -1,7 +1,10 @@
 """Changes that are made to images before they are scored, to see what a model makes of them; never in training."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 
 from covidcnn.augment import change_intensity, crop, flip, warp
@@ -26,7 +29,50 @@ CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if fa
 MIRRORED = "mirrored"
 """Left for right."""
 
-PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS, MIRRORED)
+LUNGS_BLACK, REST_BLACK = "central lungs black", "all but the central lungs black"
+"""What is blacked out: where the lungs of a centred chest lie, or everything else."""
+
+
+def central_lungs(height: int, width: int) -> np.ndarray:
+    """Where the lungs of a centred chest lie, roughly: bool (height, width), an ellipse in the middle, 0.64 of the
+    height and 0.76 of the width."""
+    rows, columns = np.mgrid[:height, :width]
+    return ((rows / (height - 1) - 0.47) / 0.32) ** 2 + ((columns / (width - 1) - 0.5) / 0.38) ** 2 <= 1
+
+
+def _noisy(image: np.ndarray, deviation: float) -> np.ndarray:
+    # The same noise for every image: what is compared differs in nothing else.
+    noise = np.random.default_rng(0).normal(0, deviation, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
+
+
+def _lettered(image: np.ndarray) -> np.ndarray:
+    """With an L in the upper right corner, as radiographers burn it in."""
+    height, width = image.shape
+    return cv2.putText(image.copy(), "L", (round(0.86 * width), round(0.14 * height)), cv2.FONT_HERSHEY_SIMPLEX,
+                       height / 220, 255, max(1, height // 64), cv2.LINE_AA)
+
+
+def _blackened(image: np.ndarray, inside: bool) -> np.ndarray:
+    return np.where(central_lungs(*image.shape) == inside, 0, image).astype(np.uint8)
+
+
+MISHAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rotated 5 degrees": lambda image: warp(image, angle=5), "rotated 15 degrees": lambda image: warp(image, angle=15),
+    "cropped to 0.85": lambda image: warp(image, height=0.85, width=0.85),
+    "noise 10": partial(_noisy, deviation=10), "noise 25": partial(_noisy, deviation=25),
+    "blurred": lambda image: cv2.GaussianBlur(image, (0, 0), len(image) / 100),
+    "JPEG of quality 10": partial(_compressed, quality=10), "inverted": lambda image: 255 - image,
+    "a letter": _lettered, LUNGS_BLACK: partial(_blackened, inside=True), REST_BLACK: partial(_blackened, inside=False)}
+"""What happens to radiographs on their way (noise in grey levels, the blur a hundredth of the height), and two
+questions of where a model looks: functions of an image, uint8 (height, width)."""
+
+PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS, MIRRORED, *MISHAPS)
 
 CHOSEN_UNDER = {
     "shifted validation": tuple(SIMULATED_SHIFTS),
@@ -39,6 +85,8 @@ def perturbed(image: np.ndarray, name: str) -> np.ndarray:
     """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""
     if name in SIMULATED_SHIFTS:
         return change_intensity(image, **SIMULATED_SHIFTS[name])
+    if name in MISHAPS:
+        return MISHAPS[name](image)
     if name == MIRRORED:
         return flip(image)
     return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)

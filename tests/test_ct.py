@@ -133,7 +133,7 @@ def test_copy_that_is_not_whole_is_refused_and_leaves_nothing(repository, tmp_pa
 
 
 def test_check_finds_the_known_faults(repository, tmp_path, run):
-    """One image under two labels and in two splits, slices of one patient on both sides, colour that tells the class."""
+    """One image under two labels and in two splits, and slices of one patient on both sides."""
     copy = shutil.copytree(repository, tmp_path / "copy")
     fetch_covid_ct(tmp_path / "out", copy)
     out = tmp_path / "out"

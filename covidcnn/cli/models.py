@@ -94,6 +94,12 @@ def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the model's classes, split or not.")],
     split: Annotated[str, typer.Option(help="train, val, test or all. Without it: test if there is one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    perturbed: Annotated[bool, typer.Option("--perturbed", help=(
+        "Also score the images stretched, rotated, cropped, in other grey levels, blurred, inverted and so on."))]
+    = False,
+    local_images: Annotated[list[int] | None, typer.Option(min=2, metavar="K", help=(
+        "Also set the threshold anew on K of these images, drawn many times, and judge it on the others; may be "
+        "repeated."))] = None,
     per_patient: Annotated[str, typer.Option(metavar="mean|max", help=(
         "Judge patients: by the mean, or the highest, of the scores of a patient's images."))] = "",
     bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
@@ -109,7 +115,8 @@ def evaluate(
 
     predictor, facts = load_predictor(model)
     dataset = open_data(data, skip_bad, patients, facts.task, labels=labels)
-    result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples, per_patient)
+    result = evaluate_model(predictor, facts, dataset, split, bootstrap_samples, per_patient, perturbed,
+                            local_images or [])
     del result["scores"]
     if as_json:
         # NaN, of a precision where nothing was predicted positive for example, is no JSON.
@@ -124,6 +131,13 @@ def evaluate(
     print_table(pd.DataFrame([(row["class"], row["predicted"], row["images"], row["share"], _interval(row, ".3f"))
                               for row in result["confusion matrix"]],
                              columns=["class", "predicted", "images", "share of the class", "95 % interval"]))
+    for name, words in (
+            ("perturbed", "Images perturbed, the worst first: 'lost' is accuracy, with its 95 % interval over patients, "
+                          "'changed' the share of other predictions"),
+            ("local threshold", "The threshold set anew on so many of these images, judged on the others: medians over "
+                                "draws, and the range of 95 % of them")):
+        if name in result:
+            print_table(pd.DataFrame(result[name]), words)
     _print_distance(result["distance from the training images"])
     for line in (*(f"warning: {warning}" for warning in result["warnings"]), result["identity"], result["note"],
                  result["disclaimer"]):

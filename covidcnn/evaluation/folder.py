@@ -1,6 +1,7 @@
 """``covidcnn evaluate``: a model file on a folder of labelled images."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError, named
 from covidcnn.evaluation.combining import PER_PATIENT, by_patient
+from covidcnn.evaluation.elsewhere import local_thresholds, perturbation_table
 from covidcnn.evaluation.metrics import confusion_rows, evaluate_classes, evaluate_scores
 from covidcnn.evaluation.scores import score_table
 from covidcnn.models.model_file import KNOWN_AS, ModelFacts
@@ -17,7 +19,7 @@ from covidcnn.provenance import EXPLORATORY
 
 
 def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, split: str = "", samples: int = 1000,
-                   per_patient: str = "") -> dict[str, Any]:
+                   per_patient: str = "", perturbed: bool = False, local_images: Sequence[int] = ()) -> dict[str, Any]:
     """Score images with a model as its file says, and compute every metric with its interval.
 
     Args:
@@ -25,15 +27,20 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         split: 'train', 'val', 'test' or 'all'; empty takes 'test' where there is one, else everything.
         samples: of the bootstrap.
         per_patient: 'mean' or 'max' of a patient's scores, where patients and not images are judged.
+        perturbed: whether the images are scored under perturbations, too (``elsewhere.perturbation_table``).
+        local_images: on how many of the images the threshold is set anew (``elsewhere.local_thresholds``).
 
     Returns:
         What ``--json`` prints, and under 'scores' the per-image table.
 
     Raises:
         DataError: no such split, or a class of the model's task is missing, or a patient has two labels.
-        UserError: one score a patient is asked for, and there are more than two classes.
+        UserError: one of these three is asked for, and there are more than two classes, or too few images.
     """
     task = facts.task
+    if (per_patient or perturbed or local_images) and not task.is_binary:
+        raise UserError("scores by patient, perturbed images and a local threshold are of two classes, and the model "
+                        f"has {len(task.classes)}; leave them out")
     if per_patient:
         named(dict.fromkeys(PER_PATIENT), per_patient, "score of a patient")
     splits = set(dataset.images["split"])
@@ -48,9 +55,15 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     pixels = load_images(dataset.root, images, facts.images)
     scores = score_table(images, predictor(pixels), task)
     if per_patient:
-        if not task.is_binary:
-            raise UserError(f"one score a patient: of two classes, and the model has {len(task.classes)}; leave it out")
         scores = by_patient(scores, per_patient)
+    if max(local_images, default=0) > len(scores) / 2:
+        raise UserError(f"local images {max(local_images)}: there are {len(scores)}, and at least half have to be left "
+                        "to judge the threshold by; take fewer")
+    tables = {}
+    if perturbed:
+        tables["perturbed"] = perturbation_table(predictor, pixels, images, facts.threshold, samples=samples)
+    if local_images:
+        tables["local threshold"] = local_thresholds(predictor, scores, facts.threshold, local_images)
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
@@ -65,7 +78,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
         "warnings": _of_known(known, len(images)), "note": EXPLORATORY if uses_test else "",
         "disclaimer": facts.disclaimer, "scores": scores,
-    }
+    } | {name: table.reset_index().to_dict("records") for name, table in tables.items()}
 
 
 def _of_known(known: Counter[str] | None, images: int) -> list[str]:

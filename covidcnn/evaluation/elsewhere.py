@@ -1,0 +1,86 @@
+"""Whether a model holds on images unlike those that it learnt from: perturbed ones, and a threshold set anew on a few
+local ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from covidcnn.evaluation.metrics import confusion, draw_patients
+from covidcnn.evaluation.scores import score_table
+from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy
+from covidcnn.models.predictor import Predictor
+from covidcnn.perturbations import PERTURBATIONS
+
+
+def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.DataFrame, threshold: float,
+                       names: Sequence[str] = PERTURBATIONS, samples: int = 1000) -> pd.DataFrame:
+    """What becomes of a model's predictions under perturbations, the worst first, below the images as they are.
+
+    Args:
+        predictor: of two classes.
+        pixels: uint8 (n, size, size), as the model sees the ``images``, a table with a row each.
+        threshold: from which score on the positive class is predicted.
+        names: of ``PERTURBATIONS``.
+        samples: of the bootstrap over patients.
+
+    Returns:
+        Indexed by perturbation ('as they are' first): ``accuracy``, ``sensitivity``, ``specificity``, ``AUC``,
+        ``lost`` (accuracy, against the images as they are) with its 95 % interval over patients ``low``, ``high``, and
+        ``changed``, the share of predictions that are others.
+    """
+    task, rows, before = predictor.task, {}, np.empty(0)
+    labels = task.encode(images["label"])
+    draws = draw_patients(images["patient"], labels, samples, seed=0, at_once=samples)
+    for name in ("", *names):
+        scores = score_table(images, predictor(pixels, perturbation=name), task)
+        predicted = (scores["score"] >= threshold).to_numpy(float)
+        before, matrix = predicted if not name else before, confusion(scores, threshold, task)
+        lost = accuracy(labels, before, draws) - accuracy(labels, predicted, draws)
+        low, high = np.percentile(lost, [2.5, 97.5])
+        rows[name or "as they are"] = {
+            "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
+            "AUC": float(MEASURES["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),
+            "lost": float((before == labels).mean()) - matrix.accuracy, "low": low, "high": high,
+            "changed": float((before != predicted).mean())}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("perturbation")
+    return pd.concat([table[:1], table[1:].sort_values("lost", ascending=False, kind="stable")])
+
+
+def local_thresholds(predictor: Predictor, scores: pd.DataFrame, threshold: float, counts: Sequence[int],
+                     draws: int = 200, seed: int = 0) -> pd.DataFrame:
+    """What a threshold is worth that is set anew on a few local images (Youden's), judged on the others.
+
+    Args:
+        predictor: of two classes.
+        scores: of the local images, as ``score_table``.
+        threshold: the model's own, for a draw that lacks a class too.
+        counts: how many images are drawn, whole patients at random until there are so many.
+        draws: how often.
+
+    Returns:
+        Indexed by ``images``, 0 first: medians over the draws, and the range of 95 % of them, of ``threshold``,
+        ``accuracy``, ``sensitivity`` and ``specificity`` on the images that were not drawn, and ``better``, the share
+        of draws whose accuracy there is higher than with the model's own threshold.
+    """
+    task, generator = predictor.task, np.random.default_rng(seed)
+    patients, rows = scores["patient"].to_numpy(), []
+    for count in (0, *counts):
+        for _ in range(draws if count else 1):
+            order = pd.unique(generator.permutation(patients))
+            sizes = scores["patient"].value_counts()[order].cumsum()
+            drawn = np.isin(patients, order[: int(np.searchsorted(sizes, count)) + 1]) if count else np.zeros(
+                len(patients), bool)
+            local, others = scores[drawn], scores[~drawn]
+            own = fix_threshold(local, "youden", task=task) if local["label"].nunique() == 2 else threshold
+            with_own, with_models = confusion(others, own, task), confusion(others, threshold, task)
+            rows.append({"images": count, "threshold": own, "accuracy": with_own.accuracy,
+                         "sensitivity": with_own.sensitivity, "specificity": with_own.specificity,
+                         "better": with_own.accuracy > with_models.accuracy})
+    found = pd.DataFrame(rows).groupby("images")
+    table = found[["better"]].mean()
+    for name in ("threshold", "accuracy", "sensitivity", "specificity"):
+        low, middle, high = (found[name].quantile(share) for share in (0.025, 0.5, 0.975))
+        table = table.assign(**{name: middle, f"{name}, low": low, f"{name}, high": high})
+    return table[[*table.columns[1:], "better"]]

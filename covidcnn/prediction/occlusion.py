@@ -1,0 +1,40 @@
+"""Where a model looks: what its score loses when a part of the image is covered, over a whole set of images.
+
+Zeiler and Fergus (2014), Visualizing and Understanding Convolutional Networks. Unlike a heat map of gradients it needs
+no network, and it is in units of the score.
+"""
+
+import numpy as np
+
+from covidcnn.models.predictor import Predictor
+from covidcnn.perturbations import central_lungs
+
+
+def occlusion(predictor: Predictor, pixels: np.ndarray, cells: int = 8) -> np.ndarray:
+    """How much the score of the positive class falls when a cell of the image is covered with the image's mean grey:
+    float (n, cells, cells), negative where it rises.
+
+    Args:
+        predictor: of two classes.
+        pixels: uint8 (n, size, size), as the model sees the images.
+        cells: a side is cut into so many; at most size.
+    """
+    n, size, _ = pixels.shape
+    before, edges = predictor(pixels)[:, 1], np.linspace(0, size, cells + 1).round().astype(int)
+    means = np.rint(pixels.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
+    falls = np.empty((n, cells, cells))
+    for row in range(cells):
+        for column in range(cells):
+            covered = pixels.copy()
+            covered[:, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = means
+            falls[:, row, column] = before - predictor(covered)[:, 1]
+    return falls
+
+
+def inside_lungs(maps: np.ndarray) -> np.ndarray:
+    """The share of each map's weight, in absolute value, that lies where the lungs of a centred chest are: float (n,)
+    of maps float (n, rows, columns); NaN of a map that is 0 throughout."""
+    weights = np.abs(maps)
+    total = weights.sum(axis=(1, 2))
+    inside = (weights * central_lungs(*maps.shape[1:])).sum(axis=(1, 2))
+    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
