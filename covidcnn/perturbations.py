@@ -34,10 +34,10 @@ LUNGS_BLACK, REST_BLACK = "central lungs black", "all but the central lungs blac
 
 
 def central_lungs(height: int, width: int) -> np.ndarray:
-    """Where the lungs of a centred chest lie, roughly: bool (height, width), an ellipse in the middle, 0.64 of the
-    height and 0.76 of the width."""
+    """Where the lungs of a centred chest lie, roughly: bool (height, width), an ellipse in the middle, 0.76 of the
+    height and of the width."""
     rows, columns = np.mgrid[:height, :width]
-    return ((rows / (height - 1) - 0.47) / 0.32) ** 2 + ((columns / (width - 1) - 0.5) / 0.38) ** 2 <= 1
+    return (rows / (height - 1) - 0.5) ** 2 + (columns / (width - 1) - 0.5) ** 2 <= 0.38**2
 
 
 def _noisy(image: np.ndarray, deviation: float) -> np.ndarray:
