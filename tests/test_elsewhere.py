@@ -82,8 +82,8 @@ def test_table_of_perturbations_has_the_worst_first_and_what_was_lost():
     assert table.index[0] == "as they are"
     assert table["lost"].iloc[1:].is_monotonic_decreasing
     assert table.loc["inverted", ["accuracy", "AUC", "lost", "changed"]].tolist() == [0, 0, 1, 1]
-    assert table.loc["inverted", ["low", "high"]].tolist() == [1, 1]
-    assert table.loc["mirrored", ["accuracy", "lost", "low", "high", "changed"]].tolist() == [1, 0, 0, 0, 0]
+    assert table.loc["inverted", ["lost, low", "lost, high"]].tolist() == [1, 1]
+    assert table.loc["mirrored", ["accuracy", "lost", "lost, low", "lost, high", "changed"]].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_interval_of_what_is_lost_is_over_patients():
@@ -92,7 +92,7 @@ def test_interval_of_what_is_lost_is_over_patients():
     pixels, images = images_of(greys + [200, 200], ["NORMAL"] * 80 + ["PNEUMONIA"] * 2)
     row = perturbation_table(Mean(), pixels, images, 0.5, ["brightness +0.1"], samples=2000).iloc[1]
     assert row["lost"] == pytest.approx(20 / 82)
-    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.25 * 0.75 / 40), rel=0.12)
+    assert row["lost, high"] - row["lost, low"] == pytest.approx(2 * 1.96 * np.sqrt(0.25 * 0.75 / 40), rel=0.12)
 
 
 def test_threshold_set_on_local_images_mends_a_shift_and_more_images_mend_it_better():

@@ -132,12 +132,17 @@ def evaluate(
                               for row in result["confusion matrix"]],
                              columns=["class", "predicted", "images", "share of the class", "95 % interval"]))
     for name, words in (
-            ("perturbed", "Images perturbed, the worst first: 'lost' is accuracy, with its 95 % interval over patients, "
+            ("perturbed", "Images perturbed, the worst first: 'lost' is accuracy (95 % interval over patients), "
                           "'changed' the share of other predictions"),
-            ("local threshold", "The threshold set anew on so many of these images, judged on the others: medians over "
-                                "draws, and the range of 95 % of them")):
+            ("local threshold", "The threshold set anew on so many of these images, judged on the others: medians "
+                                "over draws (95 % of them)")):
         if name in result:
-            print_table(pd.DataFrame(result[name]), words)
+            table = pd.DataFrame(result[name])
+            for column in [one for one in table if f"{one}, low" in table]:
+                low, high = table.pop(f"{column}, low"), table.pop(f"{column}, high")
+                table[column] = [f"{value:.3f} ({one:.3f} to {other:.3f})"
+                                 for value, one, other in zip(table[column], low, high, strict=True)]
+            print_table(table, words, wrapped=table.columns[1:])
     _print_distance(result["distance from the training images"])
     for line in (*(f"warning: {warning}" for warning in result["warnings"]), result["identity"], result["note"],
                  result["disclaimer"]):

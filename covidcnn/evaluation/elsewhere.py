@@ -27,8 +27,8 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
 
     Returns:
         Indexed by perturbation ('as they are' first): ``accuracy``, ``sensitivity``, ``specificity``, ``AUC``,
-        ``lost`` (accuracy, against the images as they are) with its 95 % interval over patients ``low``, ``high``, and
-        ``changed``, the share of predictions that are others.
+        ``lost`` (accuracy, against the images as they are) with its 95 % interval over patients ``lost, low`` and
+        ``lost, high``, and ``changed``, the share of predictions that are others.
     """
     task, rows, before = predictor.task, {}, np.empty(0)
     labels = task.encode(images["label"])
@@ -42,7 +42,7 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
         rows[name or "as they are"] = {
             "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             "AUC": float(MEASURES["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),
-            "lost": float((before == labels).mean()) - matrix.accuracy, "low": low, "high": high,
+            "lost": float((before == labels).mean()) - matrix.accuracy, "lost, low": low, "lost, high": high,
             "changed": float((before != predicted).mean())}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("perturbation")
     return pd.concat([table[:1], table[1:].sort_values("lost", ascending=False, kind="stable")])
