@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from covidcnn.augment import warp
 from covidcnn.evaluation.elsewhere import local_thresholds, perturbation_table
+from covidcnn.imaging.registration import align
 from covidcnn.perturbations import (
     LUNGS_BLACK,
     MISHAPS,
@@ -16,7 +19,7 @@ from covidcnn.perturbations import (
     central_lungs,
     perturbed,
 )
-from covidcnn.prediction.occlusion import inside_lungs, occlusion
+from covidcnn.prediction.occlusion import inside_lungs, mean_map, occlusion
 from covidcnn.task import PNEUMONIA
 
 GENERATOR = np.random.default_rng(0)
@@ -128,6 +131,23 @@ def test_occlusion_finds_the_part_by_which_a_model_predicts():
     assert (maps[:, 0, 1] > 0.6).all()
     maps[:, 0, 1] = 0
     assert np.abs(maps).max() == 0
+
+
+def test_maps_are_laid_onto_the_image_to_which_their_own_were_aligned():
+    generator = np.random.default_rng(2)
+    reference = cv2.GaussianBlur(generator.integers(0, 256, (64, 64)).astype(np.uint8), (0, 0), 4)
+    reference = cv2.normalize(reference, None, 0, 255, cv2.NORM_MINMAX)
+    taller, moved = warp(reference, height=1 / 1.1), warp(reference, rows=4, columns=-3)
+    found = [align(image, reference) for image in (taller, moved)]
+    spot = np.zeros((64, 64), np.float32)
+    spot[20:24, 40:44] = 1
+    maps = np.stack([warp(spot, height=1 / 1.1), warp(spot, rows=4, columns=-3)])
+    for one, alignment in zip(maps, found, strict=True):
+        laid = mean_map(one[np.newaxis], [alignment])
+        assert np.corrcoef(laid.ravel(), spot.ravel())[0, 1] > 0.85
+        assert np.corrcoef(laid.ravel(), spot.ravel())[0, 1] > np.corrcoef(one.ravel(), spot.ravel())[0, 1] + 0.1
+    # What could not be aligned is left out.
+    np.testing.assert_array_equal(mean_map(maps, [found[0], None]), mean_map(maps[:1], found[:1]))
 
 
 def test_share_inside_the_lungs_is_that_of_the_weight():

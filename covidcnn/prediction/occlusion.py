@@ -4,8 +4,12 @@ Zeiler and Fergus (2014), Visualizing and Understanding Convolutional Networks. 
 no network, and it is in units of the score.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from covidcnn.augment import warp
+from covidcnn.imaging.registration import Alignment
 from covidcnn.models.predictor import Predictor
 from covidcnn.perturbations import central_lungs
 
@@ -29,6 +33,15 @@ def occlusion(predictor: Predictor, pixels: np.ndarray, cells: int = 8) -> np.nd
             covered[:, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = means
             falls[:, row, column] = before - predictor(covered)[:, 1]
     return falls
+
+
+def mean_map(maps: np.ndarray, alignments: Sequence[Alignment | None]) -> np.ndarray:
+    """The mean of maps, float (n, side, side), each laid onto the image to which its own was aligned, by height, width
+    and place; those of images that could not be aligned are left out. float32 (side, side)."""
+    side = maps.shape[1]
+    return np.mean([warp(one.astype(np.float32), height=found.height, width=found.width, rows=found.down * side,
+                         columns=found.aside * side)
+                    for one, found in zip(maps, alignments, strict=True) if found], axis=0)
 
 
 def inside_lungs(maps: np.ndarray) -> np.ndarray:
