@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from covidcnn.data import ct
-from covidcnn.data.dataset import open_dataset
+from covidcnn.data.dataset import open_ct, open_dataset
 from covidcnn.data.fetch import downloads
 from covidcnn.data.fetch.downloads import fetch_covid_ct
-from covidcnn.data.sources import COVID_CT, SARS_COV_2_CT
+from covidcnn.data.phantom.ct import SLICES, write_ct
+from covidcnn.data.sources import COVID_CT, CT_STAND_IN, SARS_COV_2_CT
 from covidcnn.evaluation.combining import by_patient
 from covidcnn.evaluation.scores import score_columns
 
@@ -212,3 +213,28 @@ def test_set_goes_through_training_evaluation_by_patient_and_explanation(arrange
     code, out, _ = run("predict", model / "model.keras", arranged / "test/COVID", "--explain", tmp_path / "overlays")
     assert code == 0
     assert "COVID" in out
+
+
+# ---------------------------------------------------------------- the stand-in
+
+def test_drawn_slices_are_a_set_with_whole_patients_and_the_faults_of_public_ones(tmp_path, refused):
+    write_ct(tmp_path / "ct", {"train": 40, "val": 6, "test": 8}, seed=3)
+    dataset = open_dataset(tmp_path / "ct")
+    assert dataset.source == CT_STAND_IN
+    assert "no patient was imaged" in dataset.identity
+    images = dataset.images
+    patients = images.groupby("patient").agg({"split": "nunique", "label": "nunique", "path": "count"})
+    assert patients.to_numpy().tolist() == [[1, 1, SLICES]] * 54
+    coloured = images["mode"].eq("RGBA").groupby(images["label"]).mean()
+    assert coloured["COVID"] > coloured["NonCOVID"] + 0.1
+    with refused("ct"):
+        write_ct(tmp_path / "ct")
+    write_ct(tmp_path / "again", {"train": 40, "val": 6, "test": 8}, seed=3)
+    assert open_dataset(tmp_path / "again").content_hash == dataset.content_hash
+
+
+def test_without_a_folder_the_stand_in_is_opened(tmp_path, monkeypatch, arranged):
+    monkeypatch.setattr(write_ct, "__defaults__", ({"train": 4, "val": 2, "test": 2}, 0))
+    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path))
+    assert open_ct().source == CT_STAND_IN
+    assert open_ct(arranged).source == COVID_CT

@@ -52,7 +52,7 @@ def arrange_covid_ct(source: Path, folder: Path) -> None:
                     path = folder / split / label / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(image(name))
-    _mark(folder, COVID_CT.name)
+    mark(folder, COVID_CT.name)
 
 
 def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
@@ -67,7 +67,7 @@ def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
         (folder / label).mkdir()
         for path in images:
             shutil.copyfile(path, folder / label / path.name)
-    _mark(folder, SARS_COV_2_CT.name)
+    mark(folder, SARS_COV_2_CT.name)
 
 
 def patient_of(name: str) -> str:
@@ -126,10 +126,10 @@ def _read(path: Path) -> bytes:
                         ) from error
 
 
-def _mark(folder: Path, name: str) -> None:
-    """Write beside the images what they are, and of COVID-CT whose."""
+def mark(folder: Path, name: str) -> None:
+    """Write beside the images of a folder of which source they are, and whose, where their names tell."""
     (folder / MARKER).write_text(json.dumps({"source": name}) + "\n", encoding="utf-8")
-    if name == COVID_CT.name:
+    if name != SARS_COV_2_CT.name:
         paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/*"))
         pd.DataFrame({"path": paths, "patient": [patient_of(path.rpartition("/")[2]) for path in paths]}).to_csv(
             folder / PATIENTS, index=False)

@@ -1,6 +1,7 @@
 """Open a data set: the one door through which notebooks and commands get their images."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pandas as pd
 from covidcnn.data import phantom
 from covidcnn.data.check import examine
 from covidcnn.data.index import content_hash, index_folder
-from covidcnn.data.sources import PHANTOM, Source
+from covidcnn.data.phantom import ct as phantom_ct
+from covidcnn.data.sources import MARKER, PHANTOM, Source
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.reading import Progress
 from covidcnn.paths import cache_folder, slug
@@ -66,14 +68,25 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
                    findings.identity, findings.source, content_hash(catalogue.images))
 
 
+def open_ct(folder: str | Path = "") -> DataSet:
+    """A folder of CT slices that ``covidcnn data fetch`` made; without one the drawn stand-in. Raises as
+    ``open_dataset``."""
+    return open_dataset(folder or _drawn(f"ct-{phantom_ct.VERSION}", MARKER, phantom_ct.write_ct))
+
+
 def _embedded_phantom() -> Path:
-    """The folder of the default phantom images, drawn if it is not there."""
-    folder = cache_folder() / f"phantom-{phantom.GENERATOR_VERSION}"
-    if not (folder / phantom.MARKER).is_file():
+    """The folder of the default phantom images."""
+    return _drawn(f"phantom-{phantom.GENERATOR_VERSION}", phantom.MARKER, phantom.write_phantom)
+
+
+def _drawn(name: str, marker: str, write: Callable[[Path], None]) -> Path:
+    """A folder of the cache, drawn if it is not there."""
+    folder = cache_folder() / name
+    if not (folder / marker).is_file():
         try:
-            phantom.write_phantom(folder)
+            write(folder)
         except UserError:
             # Another process may have drawn the same images meanwhile.
-            if not (folder / phantom.MARKER).is_file():
+            if not (folder / marker).is_file():
                 raise
     return folder

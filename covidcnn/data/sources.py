@@ -60,7 +60,11 @@ SARS_COV_2_CT = Source(
     "SARS-CoV-2 CT, Soares et al. 2020, CC BY-NC-SA 4.0", task=COVID,
     identity="These are the slices of the SARS-CoV-2 CT set (Soares et al. 2020). It has no official split, and does "
              "not say who is on which slice: slices of one patient may be learnt from and judged by.")
-_MARKED = {source.name: source for source in (COVID_CT, SARS_COV_2_CT)}
+CT_STAND_IN = Source(
+    "ct-stand-in", origin="Phantom images, no patients: drawn slices.", validation="published", task=COVID,
+    identity="These are drawn slices, a stand-in for CT: no patient was imaged, and no number measured on them is "
+             "evidence on CT. They have the faults of public sets.")
+_MARKED = {source.name: source for source in (COVID_CT, SARS_COV_2_CT, CT_STAND_IN)}
 PUBLISHED_TEST = Source("published test set", credit=CHEST_XRAY.credit, protects_test=True)
 """Its test split is the published one, or all of it where there are no splits; its other images are anybody's."""
 
