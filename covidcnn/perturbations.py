@@ -34,10 +34,10 @@ LUNGS_BLACK, REST_BLACK = "central lungs black", "all but the central lungs blac
 
 
 def central_lungs(height: int, width: int) -> np.ndarray:
-    """Where the lungs of a centred chest lie, roughly: bool (height, width), an ellipse in the middle, 0.76 of the
-    height and of the width."""
+    """Where the lungs of a centred chest lie, roughly, with heart and spine between them: bool (height, width), an
+    ellipse in the middle, 0.76 of the height and of the width."""
     rows, columns = np.mgrid[:height, :width]
-    return (rows / (height - 1) - 0.5) ** 2 + (columns / (width - 1) - 0.5) ** 2 <= 0.38**2
+    return ((rows + 0.5) / height - 0.5) ** 2 + ((columns + 0.5) / width - 0.5) ** 2 <= 0.38**2
 
 
 def _noisy(image: np.ndarray, deviation: float) -> np.ndarray:

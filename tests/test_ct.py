@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covidcnn.data import ct
 from covidcnn.data.dataset import open_ct, open_dataset
-from covidcnn.data.fetch import downloads
+from covidcnn.data.fetch import ct, downloads
 from covidcnn.data.fetch.downloads import fetch_covid_ct
 from covidcnn.data.phantom.ct import SLICES, write_ct
-from covidcnn.data.sources import COVID_CT, CT_STAND_IN, SARS_COV_2_CT
+from covidcnn.data.sources import COVID_CT, CT_STAND_IN, MARKER, SARS_COV_2_CT, patient_of
 from covidcnn.evaluation.combining import by_patient
 from covidcnn.evaluation.scores import score_columns
 
@@ -23,6 +22,12 @@ NAMES = {"COVID": ["2020.01.24.919183-p27-{n}%0.png", "2020.01.24.919183-p28-{n}
                    "PIIS01406736{n}%0.png"],
          "NonCOVID": ["{n}%0.jpg", "{n}%1.jpg", "{n}.png", "1{n} [a].png"]}
 """As the published files are named: an article's pages, a patient's slices, blanks and brackets."""
+
+
+@pytest.fixture(autouse=True)
+def fewer(monkeypatch):
+    """As if so few slices had been published."""
+    monkeypatch.setattr(ct, "COUNTS", dict.fromkeys(ct.COUNTS, (12, 12)))
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +56,9 @@ def repository(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def arranged(repository, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("arranged") / "covid_ct"
+@pytest.fixture
+def arranged(repository, tmp_path):
+    folder = tmp_path / "arranged/covid_ct"
     fetch_covid_ct(folder, repository)
     return folder
 
@@ -67,6 +72,10 @@ def test_copy_of_the_repository_becomes_a_data_set_with_its_split_classes_and_pa
     assert (counts == 12).all().all()
     assert not dataset.images["patient"].str.startswith("file-").any()
     assert {path.name for path in arranged.parent.iterdir()} == {"covid_ct"}
+    # Opened from the folder around it, it is the same set with the same patients.
+    assert open_dataset(arranged.parent).content_hash == dataset.content_hash
+    around = open_dataset(arranged.parent, positive="COVID")
+    assert (around.source, around.content_hash) == (COVID_CT, dataset.content_hash)
 
 
 @pytest.mark.parametrize(("name", "patient"), [
@@ -74,7 +83,7 @@ def test_copy_of_the_repository_becomes_a_data_set_with_its_split_classes_and_pa
     ("93%1.jpg", "93"), ("93.jpg", "93"), ("kjr-21-e24-g001-l-a.jpg", "kjr-21-e24-g001-l-a"),
     ("PIIS0140673620301549%0%1.png", "PIIS0140673620301549")])
 def test_patient_is_read_from_the_name(name, patient):
-    assert ct.patient_of(name) == patient
+    assert patient_of(name) == patient
 
 
 def test_images_may_lie_in_folders_as_well(repository, arranged, tmp_path):
@@ -105,11 +114,13 @@ def test_it_is_fetched_file_by_file_and_goes_on_where_it_broke_off(repository, a
     assert len(asked) == 2 + 6 + 1
     assert asked[3] == asked[4]
     assert open_dataset(tmp_path / "out").content_hash == open_dataset(arranged).content_hash
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in tmp_path.iterdir()} == {"arranged", "out"}
 
 
-def wrong_lists(copy, text):
-    (copy / ct.LISTS["val", "COVID"]).write_text(text, encoding="utf-8")
+def wrong_lists(copy, name):
+    """The first entry of a list is another one."""
+    path = copy / ct.LISTS["val", "COVID"]
+    path.write_text("\n".join([name, *path.read_text(encoding="utf-8").split("\n")[1:]]), encoding="utf-8")
 
 
 def wrong_archive(copy, member):
@@ -119,12 +130,15 @@ def wrong_archive(copy, member):
 
 @pytest.mark.parametrize(("damage", "words"), [
     (lambda copy: (copy / ct.LISTS["val", "COVID"]).unlink(), ("valCT_COVID.txt", "whole copy")),
-    (lambda copy: wrong_lists(copy, "absent.png\n"), ("CT_COVID.zip", "absent.png")),
-    (lambda copy: wrong_lists(copy, "../escaped.png\n"), ("valCT_COVID.txt", "../escaped.png")),
+    (lambda copy: wrong_lists(copy, "absent.png"), ("CT_COVID.zip", "absent.png")),
+    (lambda copy: wrong_lists(copy, "../escaped.png"), ("valCT_COVID.txt", "../escaped.png")),
+    (lambda copy: (copy / ct.LISTS["val", "COVID"]).write_text("one.png\n"), ("val", "published")),
+    (lambda copy: (copy / ct.LISTS["val", "COVID"]).write_text("a.png\na.png\n"), ("valCT_COVID.txt", "twice")),
     (lambda copy: wrong_archive(copy, "../escaped.png"), ("CT_COVID.zip", "leads outside")),
     (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").write_bytes(b"PK no zip"), ("CT_COVID.zip", "damaged")),
     (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").unlink(), ("CT_COVID", "whole copy"))],
-    ids=["no list", "no image", "list leads outside", "archive leads outside", "no archive", "no images"])
+    ids=["no list", "no image", "list leads outside", "other counts", "listed twice", "archive leads outside",
+         "no archive", "no images"])
 def test_copy_that_is_not_whole_is_refused_and_leaves_nothing(repository, tmp_path, refused, damage, words):
     copy = shutil.copytree(repository, tmp_path / "copy")
     damage(copy)
@@ -166,12 +180,17 @@ def test_sars_cov_2_ct_has_classes_and_neither_split_nor_patients(tmp_path, run)
     code, _, err = run("data", "fetch", "sars-cov-2-ct", "--from", tmp_path, "--out", tmp_path / "other")
     assert code == 2
     assert "COVID and non-COVID" in err
+    (archive / "COVID/deeper").mkdir()
+    shutil.copy(archive / "COVID/Covid (0).png", archive / "COVID/deeper")
+    code, _, err = run("data", "fetch", "sars-cov-2-ct", "--from", archive, "--out", tmp_path / "other")
+    assert code == 2
+    assert "another image of this name" in err
 
 
 def test_damaged_marker_is_refused(arranged, tmp_path, refused):
     folder = shutil.copytree(arranged, tmp_path / "copy")
-    (folder / "source.json").write_text(json.dumps({"source": "unheard-of"}))
-    with refused("source.json", "fetch the images again"):
+    (folder / MARKER).write_text(json.dumps({"source": "unheard-of"}))
+    with refused(MARKER, "fetch the images again"):
         open_dataset(folder)
 
 

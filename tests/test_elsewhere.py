@@ -60,6 +60,9 @@ def test_mishaps_keep_form_and_input_and_are_the_same_again(name):
 def test_inversion_and_blacking_out_do_what_they_say():
     np.testing.assert_array_equal(perturbed(perturbed(IMAGE, "inverted"), "inverted"), IMAGE)
     lungs = central_lungs(*IMAGE.shape)
+    # By the centres of cells, so that a coarse map has about the same share.
+    assert central_lungs(16, 16).mean() == pytest.approx(np.pi * 0.38**2, abs=0.02)
+    assert central_lungs(1, 1).all()
     inside, outside = perturbed(IMAGE, LUNGS_BLACK), perturbed(IMAGE, REST_BLACK)
     assert inside[lungs].max() == outside[~lungs].max() == 0
     np.testing.assert_array_equal(inside + outside, IMAGE)
@@ -112,6 +115,17 @@ def test_threshold_set_on_local_images_mends_a_shift_and_more_images_mend_it_bet
     width = found["accuracy, high"] - found["accuracy, low"]
     assert width[0] == 0 < width[100] < width[20]
     assert found.loc[100, "better"] == 1
+    assert found.loc[[0, 20], "drawn"].tolist() == [0, 20]
+
+
+def test_patients_are_drawn_alike_and_what_was_drawn_is_said(refused):
+    """One of three patients has most images: it is drawn first in a third of the draws, and then all of them count."""
+    table = pd.DataFrame({"label": ["NORMAL", "PNEUMONIA"] * 24, "score": np.tile([0.2, 0.8], 24),
+                          "patient": ["many"] * 32 + ["few"] * 8 + ["other"] * 8})
+    found = local_thresholds(Mean(), table, 0.5, [4], draws=600)
+    assert found.loc[4, "drawn"] == pytest.approx((32 + 8 + 8) / 3, rel=0.1)
+    with refused("40 images", "take fewer"):
+        local_thresholds(Mean(), table.assign(patient="one"), 0.5, [40])
 
 
 def test_draw_without_a_class_keeps_the_models_threshold():
@@ -146,6 +160,7 @@ def test_maps_are_laid_onto_the_image_to_which_their_own_were_aligned():
         laid = mean_map(one[np.newaxis], [alignment])
         assert np.corrcoef(laid.ravel(), spot.ravel())[0, 1] > 0.85
         assert np.corrcoef(laid.ravel(), spot.ravel())[0, 1] > np.corrcoef(one.ravel(), spot.ravel())[0, 1] + 0.1
+    assert np.isnan(mean_map(maps, [None, None])).all()
     # What could not be aligned is left out.
     np.testing.assert_array_equal(mean_map(maps, [found[0], None]), mean_map(maps[:1], found[:1]))
 
@@ -173,6 +188,8 @@ def test_evaluate_tells_of_perturbations_and_of_local_thresholds(tiny_model, tin
     code, out, _ = run("evaluate", tiny_model, "--data", tiny_tree, "--perturbed", "--bootstrap-samples", 10)
     assert "the worst first" in out
     assert "inverted" in out
-    code, _, err = run("evaluate", tiny_model, "--data", tiny_tree, "--local-images", 30)
-    assert code == 2
-    assert "take fewer" in err
+    for more, words in ((("--local-images", 30), "take fewer"),
+                        (("--perturbed", "--per-patient", "max"), "about images")):
+        code, _, err = run("evaluate", tiny_model, "--data", tiny_tree, *more)
+        assert code == 2
+        assert words in err

@@ -94,17 +94,26 @@ def test_student_learns_known_labels_and_what_the_teacher_is_sure_of(data, alone
     assert targets[sure].tolist() == expected[sure].tolist()
 
 
-def test_labels_that_are_not_known_reach_no_training(data, monkeypatch):
-    """Were they the other way round, the same network would come out."""
-    def with_wrong_labels(scores, prepared, recipe):
-        unknown = prepared.of([UNLABELLED])
-        prepared.labels[unknown] = 1 - prepared.labels[unknown]
-        return original(scores, prepared, recipe)
+@pytest.mark.parametrize("teacher", ["none", "hard"])
+def test_labels_that_are_not_known_reach_no_training(data, monkeypatch, teacher):
+    """Were they the other way round, the same network would come out, of the teacher as of the student."""
+    def with_wrong_labels(*arguments):
+        images, others = original(*arguments), {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}
+        unknown = images["role"] == UNLABELLED
+        images.loc[unknown, "label"] = images.loc[unknown, "label"].map(others)
+        return images
 
-    original, recipe = fit._labelled_by, changed(teacher="hard")
+    original, recipe = fit.select_images, changed(teacher=teacher)
     honest = train(data, recipe, 0)
-    monkeypatch.setattr(fit, "_labelled_by", with_wrong_labels)
+    monkeypatch.setattr(fit, "select_images", with_wrong_labels)
     assert_same_weights(train(data, recipe, 0).model, honest.model)
+
+
+def test_training_metrics_of_a_soft_teacher_are_about_the_class_that_it_predicts():
+    metrics = [fit._of_scores(kind)() for kind in (keras.metrics.BinaryAccuracy, keras.metrics.Recall)]
+    for metric in metrics:
+        metric.update_state(np.array([[0.9], [0.6], [0.2], [0.1]]), np.array([[0.8], [0.3], [0.4], [0.7]]))
+    assert [float(metric.result()) for metric in metrics] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("at", [(1, 0), (1, 4)], ids=["the teacher", "the student"])
@@ -124,9 +133,13 @@ def test_interrupted_training_with_a_teacher_goes_on_to_the_same_bits(data, tmp_
 
 
 def test_model_file_knows_the_images_that_a_teacher_labelled(data, tmp_path):
+    # A folder of the user's beside it is nobody's to clear away.
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher/model.keras").touch()
     train_into(tmp_path, data, changed(teacher="hard"), 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "history.csv", "model.keras", "run.json", "scores.csv", "tensorboard"]
+        "history.csv", "model.keras", "run.json", "scores.csv", "teacher", "tensorboard"]
+    assert (tmp_path / "teacher/model.keras").exists()
     _, facts = load_predictor(tmp_path / "model.keras")
     images = select_images(data.images, changed())
     known = facts.known_as(images["sha256"])
@@ -139,8 +152,9 @@ RIDGE = {"epochs": 1, "size": 16, "model": "ridge", "validation_fraction": 0.3}
 @pytest.mark.parametrize(("recipe", "word"), [
     (changed(teacher="hard", label_share=1.0), "label_share"),
     (changed(teacher="soft", balance="class-weight"), "balance class-weight"),
+    (changed(min_confidence=0.9), "min_confidence 0.9"),
     (recipe_of(RIDGE | {"label_share": 0.4, "teacher": "hard"}), "teacher hard")],
-    ids=["all labels known", "soft and balanced", "of scikit-learn"])
+    ids=["all labels known", "soft and balanced", "no teacher", "of scikit-learn"])
 def test_recipes_that_a_teacher_cannot_follow_are_refused(data, refused, recipe, word):
     with refused(word):
         train(data, recipe, 0)

@@ -40,7 +40,7 @@ def test_the_student_takes_up_what_validation_chose(evidence):
         ("hard", 0.9)}
 
 
-def test_students_teachers_and_all_labels_take_as_many_steps(learners):
+def test_teachers_take_as_many_epochs_more_as_they_have_fewer_images(learners):
     epochs = {key: one.recipe.epochs for key, (_, one) in learners.items() if key[0] != tables.RIDGE}
     for (name, share), number in epochs.items():
         assert number * (share if name == tables.TEACHER else 1) == pytest.approx(6), name
@@ -76,6 +76,25 @@ def test_about_half_of_the_gap_is_closed(learners):
     assert ((gaps["low"] < gaps["closed"]) & (gaps["closed"] < gaps["high"])).all()
 
 
+def test_where_all_labels_are_surely_worse_there_is_no_share_of_a_gap(learners):
+    """As the protocol says: only where all labels surely do better than the teacher."""
+    turned = dict(learners)
+    arm, every = turned[tables.ALL, 1.0]
+    worse = replace(every, results=tuple(replace(one, scores=one.scores.assign(score=1 - one.scores["score"]))
+                                         for one in every.results))
+    turned[tables.ALL, 1.0] = (arm, worse)
+    assert tables.gap_table(turned)[["closed", "low", "high"]].isna().all().all()
+
+
+def test_diverged_teacher_leaves_the_other_shares(evidence):
+    arm = evidence.arms[tables.TEACHER]
+    first, *others = arm.conditions
+    broken = replace(first, results=(replace(first.results[0], scores=pd.DataFrame(), diverged="it did"),
+                                     *first.results[1:]))
+    found = tables.label_table(replace(arm, conditions=(broken, *others)), 0.9)
+    assert found["share of labels"].unique().tolist() == SHARES[1:]
+
+
 def test_interval_of_a_ratio_ends_where_the_difference_may_be_nothing(learners):
     arm, teacher, student, every = (learners[tables.TEACHER, 0.1][0], *(one.test_scores for one in (
         learners[tables.TEACHER, 0.1][1], learners[tables.STUDENT, 0.1][1], learners[tables.ALL, 1.0][1])))
@@ -84,6 +103,10 @@ def test_interval_of_a_ratio_ends_where_the_difference_may_be_nothing(learners):
     for end, side in ((found.low, "low"), (found.high, "high")):
         left = contrast([(1, student), (end - 1, teacher), (-end, every)], arm.images, metric, arm.draws)
         assert getattr(left, side) == pytest.approx(0, abs=1e-9)
+    same = ratio([(1, every), (-1, teacher)], [(1, every), (-1, teacher)], arm.images, metric, arm.draws)
+    assert (same.value, same.low, same.high) == pytest.approx((1, 1, 1))
+    with pytest.raises(ValueError, match="two"):
+        ratio([(1, student[:1]), (-1, teacher[:1])], [(1, every[:1]), (-1, teacher[:1])], arm.images, metric, arm.draws)
     with pytest.raises(Untestable):
         ratio([(1, student), (-1, teacher)], [(1, teacher), (-1, teacher)], arm.images, metric, arm.draws)
 

@@ -130,7 +130,7 @@ def evaluate(
                 f"{result['n']} {judged} of {result['data']} ({result['split']}), {how}")
     print_table(pd.DataFrame([(row["class"], row["predicted"], row["images"], row["share"], _interval(row, ".3f"))
                               for row in result["confusion matrix"]],
-                             columns=["class", "predicted", "images", "share of the class", "95 % interval"]))
+                             columns=["class", "predicted", judged, "share of the class", "95 % interval"]))
     for name, words in (
             ("perturbed", "Images perturbed, the worst first: 'lost' is accuracy (95 % interval over patients), "
                           "'changed' the share of other predictions"),

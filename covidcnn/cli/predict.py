@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,6 +107,7 @@ def label(
 
     The images of which the model is least sure stand first.
     """
+    from covidcnn.data.folders import SPLITS
     from covidcnn.models.model_file import load_predictor
     from covidcnn.paths import replacing, require_writable
     from covidcnn.prediction.label import label_table
@@ -123,13 +125,20 @@ def label(
     for note in predictions.notes:
         say(f"warning: {note}")
     table = label_table(predictions, facts.task, folder, min_confidence)
+    if out.exists():
+        raise UserError(f"{out}: it was written meanwhile, and corrections in it would be lost; choose another name")
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
     found = table.loc[table["label"] != "", "label"].value_counts()
     counts = ", ".join(f"{number:,} {name}" for name, number in found.items()) or "none"
     say(f"labelled: {counts}; left to you: {len(table) - found.sum():,}, first in {out}")
+    parts = table["path"].str.partition("/")[0].isin(SPLITS)
+    if parts.any() and not parts.all():
+        say(f"warning: {(~parts).sum():,} of these images lie outside {', '.join(SPLITS)}, where alone train looks "
+            "if there are such folders")
+    chosen = f" --positive {quote(facts.task.positive)}" if facts.task.is_binary else f" --task {quote(str(facts.task))}"
     say("A model's labels are guesses: look at them, correct the column label, and then: covidcnn train "
-        f"--data {folder} --labels {out}")
+        f"--data {quote(str(folder))} --labels {quote(str(out))}{chosen}")
 
 
 def _say_left_out(predictions: "Predictions") -> None:

@@ -74,12 +74,15 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         DataError: see :func:`find_layout` and the tables; or the name of an image is no text.
         UserError: ``positive`` is none of two classes.
     """
-    if marked := marked_source(folder):
-        task, patients = task or marked.task, patients or (folder / PATIENTS if (folder / PATIENTS).is_file() else None)
+    if not task and (marked := marked_source(folder)):
+        task = marked.task
     if task and labels:
         # The table says it, not the file names.
         task = replace(task, column="label")
     layout = find_layout(folder, task.classes if task and task.column == "label" else (), positive, bool(labels))
+    if marked := marked_source(layout.root):
+        task, table = task or marked.task, layout.root / PATIENTS
+        patients = patients or (table if table.is_file() else None)
     listed, ignored, masks = [], [], []
     for split, label, class_folder in layout.folders:
         for path in files_under(class_folder):

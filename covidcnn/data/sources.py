@@ -5,6 +5,7 @@ A further one is an entry here, and a function that knows a folder to hold it.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from covidcnn.data import facts, phantom, pneumoniamnist
 from covidcnn.errors import DataError
 from covidcnn.task import COVID, Task
 
-MARKER, PATIENTS = "source.json", "patients.csv"
+MARKER, PATIENTS = "covidcnn-source.json", "patients.csv"
 """Files beside the images of a source: which it is, and who is on which image (as ``--patients`` reads it)."""
 
 
@@ -52,8 +53,9 @@ COVID_CT = Source(
     "covid-ct", "none that is open: for research, not to be passed on",
     "Zhao J, Zhang Y, He X, Xie P (2020): COVID-CT-Dataset: a CT scan dataset about COVID-19. arXiv 2003.13865",
     "COVID-CT, Zhao et al. 2020", validation="published", task=COVID,
-    identity="These are CT slices of COVID-CT (Zhao et al. 2020), cut from the figures of articles, with the official "
-             "split. They have no open licence: do not pass them on. Who is on a slice is read from its file name.")
+    identity="These are CT slices of COVID-CT (Zhao et al. 2020) with the official split; those of COVID are cut from the "
+             "figures of articles. They have no open licence: do not pass them on. Who is on a slice is guessed from its "
+             "file name.")
 SARS_COV_2_CT = Source(
     "sars-cov-2-ct", "CC BY-NC-SA 4.0",
     "Soares E, Angelov P, Biaso S, Froes MH, Abe DK (2020): SARS-CoV-2 CT-scan dataset. medRxiv 2020.04.24.20078584",
@@ -102,6 +104,23 @@ def marked_source(root: Path) -> Source | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{marker}: damaged; fetch the images again, or remove it to use them as images of your own"
                         ) from error
+
+
+def mark(folder: Path, source: Source) -> None:
+    """Write beside the images of a folder of which source they are, and whose, where their names tell."""
+    (folder / MARKER).write_text(json.dumps({"source": source.name}) + "\n", encoding="utf-8")
+    if source is not SARS_COV_2_CT:
+        paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/*"))
+        pd.DataFrame({"path": paths, "patient": [patient_of(path.rpartition("/")[2]) for path in paths]}).to_csv(
+            folder / PATIENTS, index=False)
+
+
+def patient_of(name: str) -> str:
+    """Which patient a slice of COVID-CT is taken to be of, by its file name: slices of NonCOVID are numbered
+    PATIENT%SLICE. Those of COVID are cut from the pages of articles (ARTICLE-pPAGE-FIGURE%PART), and all of such an
+    article count as one patient, for several of its figures may show the same. Any other name is a patient of its own.
+    """
+    return re.split(r"-p\d+|%", Path(name).stem, maxsplit=1)[0]
 
 
 def phantom_identity(root: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import confusion, draw_patients
 from covidcnn.evaluation.scores import score_table
 from covidcnn.evaluation.threshold import fix_threshold
@@ -56,31 +57,41 @@ def local_thresholds(predictor: Predictor, scores: pd.DataFrame, threshold: floa
         predictor: of two classes.
         scores: of the local images, as ``score_table``.
         threshold: the model's own, for a draw that lacks a class too.
-        counts: how many images are drawn, whole patients at random until there are so many.
-        draws: how often.
+        counts: how many images are drawn, whole patients at random until there are at least so many.
+        draws: how often; one that leaves no image of a class to judge by is not counted.
 
     Returns:
         Indexed by ``images``, 0 first: medians over the draws, and the range of 95 % of them, of ``threshold``,
-        ``accuracy``, ``sensitivity`` and ``specificity`` on the images that were not drawn, and ``better``, the share
-        of draws whose accuracy there is higher than with the model's own threshold.
+        ``accuracy``, ``sensitivity`` and ``specificity`` on the images that were not drawn; ``drawn``, the mean number
+        of images that were; and ``better``, the share of draws in which the mean of sensitivity and specificity there
+        is higher than with the model's own threshold.
+
+    Raises:
+        UserError: no draw of so many images leaves both classes to judge by.
     """
     task, generator = predictor.task, np.random.default_rng(seed)
-    patients, rows = scores["patient"].to_numpy(), []
+    patients, sizes, rows = scores["patient"].to_numpy(), scores["patient"].value_counts(sort=False), []
     for count in (0, *counts):
         for _ in range(draws if count else 1):
-            order = pd.unique(generator.permutation(patients))
-            sizes = scores["patient"].value_counts()[order].cumsum()
-            drawn = np.isin(patients, order[: int(np.searchsorted(sizes, count)) + 1]) if count else np.zeros(
+            order = generator.permutation(sizes.index.to_numpy())
+            total = sizes[order].cumsum()
+            drawn = np.isin(patients, order[: int(np.searchsorted(total, count)) + 1]) if count else np.zeros(
                 len(patients), bool)
             local, others = scores[drawn], scores[~drawn]
+            if others["label"].nunique() < 2:
+                continue
             own = fix_threshold(local, "youden", task=task) if local["label"].nunique() == 2 else threshold
             with_own, with_models = confusion(others, own, task), confusion(others, threshold, task)
+            gained = [one.sensitivity + one.specificity for one in (with_own, with_models)]
             rows.append({"images": count, "threshold": own, "accuracy": with_own.accuracy,
                          "sensitivity": with_own.sensitivity, "specificity": with_own.specificity,
-                         "better": with_own.accuracy > with_models.accuracy})
+                         "drawn": drawn.sum(), "better": gained[0] > gained[1]})
+        if not rows or rows[-1]["images"] != count:
+            raise UserError(f"{count} images: whole patients with so many leave no image of a class to judge by; take "
+                            "fewer")
     found = pd.DataFrame(rows).groupby("images")
-    table = found[["better"]].mean()
+    table = found[["drawn", "better"]].mean()
     for name in ("threshold", "accuracy", "sensitivity", "specificity"):
         low, middle, high = (found[name].quantile(share) for share in (0.025, 0.5, 0.975))
         table = table.assign(**{name: middle, f"{name}, low": low, f"{name}, high": high})
-    return table[[*table.columns[1:], "better"]]
+    return table[[*table.columns[2:], "drawn", "better"]]

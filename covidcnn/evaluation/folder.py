@@ -43,6 +43,9 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
                         f"has {len(task.classes)}; leave them out")
     if per_patient:
         named(dict.fromkeys(PER_PATIENT), per_patient, "score of a patient")
+        if perturbed or local_images:
+            raise UserError("perturbed images and a local threshold are about images; leave them out, or the scores by "
+                            "patient")
     splits = set(dataset.images["split"])
     chosen = split or ("test" if "test" in splits else "all")
     images = dataset.images if chosen == "all" else dataset.images[dataset.images["split"] == chosen]
@@ -52,13 +55,13 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     if missing := [name for name in task.classes if name not in set(images["label"])]:
         raise DataError(f"{dataset.root}: no image of class {missing[0]} in '{chosen}'; specificity and AUC need every "
                         "class")
+    if max(local_images, default=0) > len(images) / 2:
+        raise UserError(f"local images {max(local_images)}: there are {len(images)}, and at least half have to be left "
+                        "to judge the threshold by; take fewer")
     pixels = load_images(dataset.root, images, facts.images)
     scores = score_table(images, predictor(pixels), task)
     if per_patient:
         scores = by_patient(scores, per_patient)
-    if max(local_images, default=0) > len(scores) / 2:
-        raise UserError(f"local images {max(local_images)}: there are {len(scores)}, and at least half have to be left "
-                        "to judge the threshold by; take fewer")
     tables = {}
     if perturbed:
         tables["perturbed"] = perturbation_table(predictor, pixels, images, facts.threshold, samples=samples)
@@ -76,9 +79,14 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
         "distance from the training images": facts.appearance and compare(measure(images, pixels), facts.appearance),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": _of_known(known, len(images)), "note": EXPLORATORY if uses_test else "",
+        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient)],
+        "note": EXPLORATORY if uses_test else "",
         "disclaimer": facts.disclaimer, "scores": scores,
     } | {name: table.reset_index().to_dict("records") for name, table in tables.items()}
+
+
+_OF_PATIENTS = ("the threshold was fixed on scores of single images; the mean or the highest of several passes it more "
+                "or less often")
 
 
 def _of_known(known: Counter[str] | None, images: int) -> list[str]:

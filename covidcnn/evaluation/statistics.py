@@ -93,10 +93,14 @@ def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Me
     patients: all ratios r for which numerator - r denominator may be 0.
 
     Raises:
-        Untestable: the denominator may be 0, so that the ratio may be anything.
+        ValueError: fewer than two seeds.
+        Untestable: the denominator may be 0, so that the ratio may be anything; or a metric is no number.
     """
     labels, draws = images["positive"].to_numpy(), patient_draws(images) if draws is None else draws
     over, under = (_by_seed(terms, labels, metric, np.ones(len(images))) for terms in (numerator, denominator))
+    _require_numbers(np.concatenate([over, under]))
+    if len(over) < 2:
+        raise ValueError("a ratio over seeds needs at least two of them")
     drawn = [_by_seed(terms, labels, metric, draws).mean(axis=0) for terms in (numerator, denominator)]
     seeds, quantile = len(over), stats.t.ppf((1 + CONFIDENCE) / 2, len(over) - 1)
     (over_error, shared), (_, under_error) = quantile**2 * (np.cov(over, under) / seeds + np.cov(*drawn))
@@ -104,7 +108,8 @@ def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Me
     if square <= 0:
         raise Untestable("the difference that it is a share of may be 0")
     middle = over.mean() * under.mean() - shared
-    reach = np.sqrt(middle**2 - square * (over.mean() ** 2 - over_error))
+    # Of terms in proportion rounding may leave less than nothing.
+    reach = np.sqrt(max(middle**2 - square * (over.mean() ** 2 - over_error), 0))
     return Ratio(float(over.mean() / under.mean()), float((middle - reach) / square), float((middle + reach) / square))
 
 

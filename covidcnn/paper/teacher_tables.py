@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.scores import unperturbed
-from covidcnn.evaluation.statistics import Ratio, Untestable, over_seeds, ratio
+from covidcnn.evaluation.statistics import Ratio, over_seeds, ratio
 from covidcnn.evaluation.weighted_metrics import MEASURES, THRESHOLD
 from covidcnn.paper.model_tables import INFORMED, measured
 from covidcnn.paper.recipe_arms import Contrast
@@ -89,11 +89,10 @@ def gap_table(learners: Learners) -> pd.DataFrame | None:
         if name == STUDENT:
             of_student, of_teacher, of_all = (one.test_scores for one in (
                 student, learners[TEACHER, share][1], whole))
-            try:
-                closed = ratio([(1, of_student), (-1, of_teacher)], [(1, of_all), (-1, of_teacher)], every.images, _AUC,
-                               every.draws)
-            except Untestable:
-                closed = Ratio(np.nan, np.nan, np.nan)
+            gap = [(1.0, of_all), (-1.0, of_teacher)]
+            is_there = every.contrast(gap, _AUC).low > 0
+            closed = (ratio([(1, of_student), (-1, of_teacher)], gap, every.images, _AUC, every.draws) if is_there else
+                      Ratio(np.nan, np.nan, np.nan))
             rows.append({"share of labels": share, "closed": closed.value, "low": closed.low, "high": closed.high,
                          "seeds": len(student.seeds)})
     return pd.DataFrame(rows)
@@ -113,9 +112,9 @@ def automatic_labels(scores: pd.DataFrame, min_confidence: float, task: Task = P
 
 
 def label_table(arm: ArmResults, min_confidence: float) -> pd.DataFrame:
-    """A row a share and measure of ``automatic_labels``; none where a seed gives no number."""
+    """A row a share and measure of ``automatic_labels``; none where a seed gives no number, or a training diverged."""
     rows = []
-    for one in arm.conditions:
+    for one in [condition for condition in arm.conditions if not condition.diverged]:
         by_seed = pd.DataFrame([automatic_labels(unperturbed(result.scores, UNLABELLED), min_confidence)
                                 for result in one.results])
         for measure, values in by_seed.dropna(axis=1).items():

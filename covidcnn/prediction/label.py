@@ -28,8 +28,7 @@ def label_table(predictions: Predictions, task: Task, folder: Path, min_confiden
         require_text(Path(path))
     images = predictions.images
     confidence = (images["probability"].where(images["predicted"] == task.positive, 1 - images["probability"])
-                  if task.is_binary else pd.Series([row[f"probability {row['predicted']}"]
-                                                    for _, row in images.iterrows()], images.index))
+                  if task.is_binary else images.filter(like="probability ").max(axis=1))
     table = pd.DataFrame({
         "path": images["path"].map(lambda path: Path(path).relative_to(folder).as_posix()),
         "label": images["predicted"].where(confidence >= min_confidence, ""), "suggested": images["predicted"],

@@ -37,8 +37,10 @@ def occlusion(predictor: Predictor, pixels: np.ndarray, cells: int = 8) -> np.nd
 
 def mean_map(maps: np.ndarray, alignments: Sequence[Alignment | None]) -> np.ndarray:
     """The mean of maps, float (n, side, side), each laid onto the image to which its own was aligned, by height, width
-    and place; those of images that could not be aligned are left out. float32 (side, side)."""
+    and place; those of images that could not be aligned are left out. float (side, side), NaN where none could."""
     side = maps.shape[1]
+    if not any(alignments):
+        return np.full(maps.shape[1:], np.nan)
     return np.mean([warp(one.astype(np.float32), height=found.height, width=found.width, rows=found.down * side,
                          columns=found.aside * side)
                     for one, found in zip(maps, alignments, strict=True) if found], axis=0)

@@ -19,7 +19,7 @@ from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.paths import REPORTS, replacing, require_new_folder, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.report.record import ACCESSES, LOCK, MADE, RUN_RECORD, entered, record_path
+from covidcnn.report.record import ACCESSES, FURTHER_DATA, LOCK, MADE, RUN_RECORD, entered, record_path
 from covidcnn.task import task_named
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class Run:
     def many_seeds(self) -> "Run":
         """The same run at the scale at which conditions are compared over more seeds; for short profiles itself."""
         return replace(self, profile=self.profile.many_seeds or self.profile)
+
+    def on(self, dataset: DataSet) -> "Run":
+        """The same run on another data set, which is entered in the record."""
+        self._enter(FURTHER_DATA, {"name": dataset.name, "source": dataset.source.name, "identity": dataset.identity})
+        return replace(self, dataset=dataset)
 
     def recipe(self, **changes: Any) -> "Recipe":
         """The paper's recipe at this profile's scale and for this run's model, with ``changes`` to other settings."""
@@ -265,6 +270,6 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
                            task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
     require_data_for(chosen, dataset)
     folder = report_folder(chosen, dataset.name, out)
-    write_json(record_path(folder, notebook), entered(folder, notebook) | {kind: [] for kind in MADE})
+    write_json(record_path(folder, notebook), entered(folder, notebook) | {kind: [] for kind in (*MADE, FURTHER_DATA)})
     apply_style()
     return Run(notebook, chosen, dataset, folder, model)

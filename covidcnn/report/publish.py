@@ -8,11 +8,11 @@ import nbformat
 from PIL import Image
 
 from covidcnn.config import DISCLAIMER
-from covidcnn.data.sources import PHANTOM
+from covidcnn.data.sources import CT_STAND_IN, PHANTOM
 from covidcnn.errors import UserError
 from covidcnn.paths import GLOSSARY, replacing
 from covidcnn.report.notebooks import with_links_to
-from covidcnn.report.record import read_record
+from covidcnn.report.record import FURTHER_DATA, entered, read_record
 
 _COLOURS = 128
 """Enough for figures and for grey images; a picture then takes half of the space."""
@@ -36,6 +36,11 @@ def publish(report: Path, folder: Path) -> None:
         raise UserError(f"{report}: not a finished report, {missing} is not done; make it with covidcnn report")
     if record["data"].get("source") != PHANTOM.name:
         raise UserError(f"{report}: a report on {record['data']['name']}; only one on phantom images is published")
+    for name in record["notebooks"]:
+        for further in entered(report, name)[FURTHER_DATA]:
+            if further["source"] != CT_STAND_IN.name:
+                raise UserError(f"{report}: {name} shows {further['name']}, which may not be given away; run "
+                                "that notebook without it")
     profile = record["profile"]
     lines = ["# A report to read", "", f"{record['data']['identity']} {DISCLAIMER}", "",
              f"Made by `make publish` in the profile '{profile['name']}': {profile['image size']} px, "

@@ -13,6 +13,8 @@ RUN_RECORD, LOCK = "run-record.json", "logs/report.lock"
 """Of a report folder: what the report was made from; held while one is being written."""
 ACCESSES = "test-set accesses"
 MADE = ("figures", "tables", "scores")
+FURTHER_DATA = "further data"
+"""Of a notebook's entries: data sets that it shows beside the report's own."""
 
 
 def record_path(folder: Path, notebook: str) -> Path:
@@ -21,12 +23,13 @@ def record_path(folder: Path, notebook: str) -> Path:
 
 
 def entered(folder: Path, notebook: str) -> dict[str, list[dict[str, Any]]]:
-    """What a notebook has entered, by kind: ``MADE`` and ``ACCESSES``; empty lists where that is nothing."""
+    """What a notebook has entered, by kind: ``MADE``, ``FURTHER_DATA`` and ``ACCESSES``; empty lists where that is
+    nothing."""
     path = record_path(folder, notebook)
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     # Older records call them test openings: no access is ever forgotten.
     return {kind: found.get(kind, found.get("test openings", []) if kind == ACCESSES else [])
-            for kind in (*MADE, ACCESSES)}
+            for kind in (*MADE, FURTHER_DATA, ACCESSES)}
 
 
 def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:

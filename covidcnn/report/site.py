@@ -33,7 +33,8 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     """Write every page of a report folder from its run record and from what the notebooks left there."""
     parts = [_part(folder, name, entry) for name, entry in sorted(record["notebooks"].items())]
     choices = explorer_choices(folder, [entry for part in parts for entry in part["scores"]])
-    has_claims = any("verdict" in table["columns"] for part in parts for table in part["tables"])
+    has_claims = LEDGER.with_suffix(".md").is_file() and any(
+        "verdict" in table["columns"] for part in parts for table in part["tables"])
     shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else "",
               "ledger": LEDGER_PAGE if has_claims else ""}
     pages = [part for part in parts if part["page"]]

@@ -31,7 +31,7 @@ from covidcnn.training.state import Keeper
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
-TEACHER = "teacher"
+TEACHER = "unfinished-teacher"
 """The folder beside it, of the same kind, of the teacher's training."""
 
 # What models that are fitted at once take of a recipe, besides their options, the images and the choice of images.
@@ -88,7 +88,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
 
     Args:
         seed: of initial weights, order, augmentation and dropout.
-        folder: receives ``unfinished.npz`` after each epoch, for the caller to remove; None keeps nothing.
+        folder: receives ``unfinished.npz`` after each epoch, and of a teacher ``unfinished-teacher``, for the caller to
+            remove; None keeps nothing.
         score_roles: which images to score: 'train' (those whose labels are known), 'validation', 'test'.
         report: called at the end of each epoch with (epoch, epochs, logs).
         keep_interrupted: end an interrupted training (Ctrl-C) after its best finished epoch, with ``interrupted`` set.
@@ -184,6 +185,9 @@ def _labelled_by(scores: pd.DataFrame, prepared: _Prepared, recipe: Recipe) -> _
 
 
 def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
+    if recipe.teacher == "none" and recipe.min_confidence != 0.5:
+        raise UserError(f"min_confidence {recipe.min_confidence:g}: there is no teacher whose labels it is about; "
+                        "leave it out, or name one")
     if recipe.teacher != "none":
         if not task.is_binary or recipe.label_share == 1:
             raise UserError(f"teacher {recipe.teacher}: it labels images of two classes, those that label_share leaves "
@@ -212,14 +216,27 @@ def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.M
     rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
     schedule = learning_rate(SCHEDULES[recipe.schedule], rate, steps, recipe.epochs)
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
+    metrics = ["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary]
+    if recipe.teacher == "soft":
+        metrics = [_of_scores(keras.metrics.BinaryAccuracy)(name="accuracy"),
+                   _of_scores(keras.metrics.Recall)(name="sensitivity")]
     model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=prepared.task.loss,
-                  metrics=["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary],
-                  jit_compile=tf is None)
+                  metrics=metrics, jit_compile=tf is None)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
     # metrics, once to use them. At a hundred images tracing takes longer than training.
     model.optimizer.build(model.trainable_variables)
     model.evaluate(scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])[:1]), verbose=0)
     return model
+
+
+def _of_scores(metric: type[keras.metrics.Metric]) -> type[keras.metrics.Metric]:
+    """A metric of two classes for which what is learnt may be a score: the class that the score predicts."""
+    class OfScores(metric):  # type: ignore[misc, valid-type]
+        def update_state(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor,
+                         sample_weight: keras.KerasTensor | None = None) -> keras.KerasTensor | None:
+            return super().update_state(keras.ops.cast(y_true >= THRESHOLD, "float32"), y_pred, sample_weight)
+
+    return OfScores
 
 
 def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe, seed: int, events: Path | None

@@ -30,8 +30,8 @@ lowest mean loss over validation under the perturbations of ``CHOSEN_UNDER``; or
 which the paper names, keeps the last by default: it overwrites its file after every epoch."""
 TEACHERS = ("none", "hard", "soft")
 """What becomes of training images whose labels are not known: left out, or labelled by a teacher, which is trained by
-the same recipe on the others, for about as many steps; with the class that it predicts ('hard') or its score ('soft').
-"""
+the same recipe on the others, for about as many steps as all images take; with the class that it predicts ('hard') or
+its score ('soft')."""
 UNLABELLED = "unlabelled"
 """The role of training images whose labels are not known, beside ``ROLES``."""
 _PARTS = ("images", "model")

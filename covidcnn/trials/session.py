@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +123,10 @@ def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thres
 
 def _remove_unfinished(folder: Path) -> None:
     (folder / UNFINISHED).unlink(missing_ok=True)
-    shutil.rmtree(folder / TEACHER, ignore_errors=True)
+    (folder / TEACHER / UNFINISHED).unlink(missing_ok=True)
+    # What is in it that is not the teacher's stays, and the folder with it.
+    with suppress(OSError):
+        (folder / TEACHER).rmdir()
 
 
 def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[str, Any]:

@@ -38,8 +38,9 @@ def trial_table(results: Iterable[TrialResult]) -> pd.DataFrame:
         row = settings(result) | {"seconds": seconds_of(result.facts), "diverged": result.diverged}
         if not result.diverged:
             row["best epoch"] = result.best_epoch
-            row |= {f"{split} {name}": value for split, figures in summaries(result.scores, result.task).items()
-                    if split in ("validation", "test") for name, value in figures.items()}
+            judged = result.scores[result.scores["split"].isin(["validation", "test"])]
+            row |= {f"{split} {name}": value for split, figures in summaries(judged, result.task).items()
+                    for name, value in figures.items()}
         rows.append(row | {"key": result.trial.key})
     if not rows:
         return pd.DataFrame(columns=list(RESULT_COLUMNS))

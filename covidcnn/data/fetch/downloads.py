@@ -6,11 +6,12 @@ from pathlib import Path
 
 import requests
 
-from covidcnn.data import ct, pneumoniamnist
+from covidcnn.data import pneumoniamnist
+from covidcnn.data.fetch import ct
 from covidcnn.data.fetch.archive import unpack_images
 from covidcnn.data.fetch.transfer import OTHER_FOLDER, Progress, Remote, download, md5_of, reserved, unreachable
 from covidcnn.errors import DataError, UserError
-from covidcnn.paths import replacing_folder, require_space
+from covidcnn.paths import replacing_folder, require_space, require_writable
 
 KAGGLE_OWNER, KAGGLE_DATASET, KAGGLE_VERSION = "paultimothymooney", "chest-xray-pneumonia", 2
 LARGEST_ARCHIVE = 4_000_000_000
@@ -71,6 +72,7 @@ def fetch_covid_ct(target: Path, copy: Path | None = None, progress: Progress | 
             for place in (*(f"{images}.zip" for images in ct.IMAGES.values()), *ct.LISTS.values()):
                 if not (fetched / place).exists():
                     part = fetched / f"{place}.part"
+                    require_writable(part)
                     part.parent.mkdir(parents=True, exist_ok=True)
                     download(_covid_ct_file(place), part, progress)
                     part.rename(fetched / place)

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from covidcnn.data import ct
-from covidcnn.data.sources import CT_STAND_IN
+from covidcnn.data.sources import CT_STAND_IN, mark
 from covidcnn.paths import replacing_folder, require_new_folder
 from covidcnn.task import COVID
 
@@ -39,7 +38,7 @@ def write_ct(folder: Path, patients: Mapping[str, int] = PATIENTS, seed: int = 0
                     picture = Image.fromarray(grey)
                     picture.convert("RGBA" if is_marked else "L").save(draft / split / label / f"{number}%{place}.png")
             first += count
-        ct.mark(draft, CT_STAND_IN.name)
+        mark(draft, CT_STAND_IN)
 
 
 def _slices(generator: np.random.Generator, is_ill: bool, is_marked: bool) -> list[np.ndarray]:

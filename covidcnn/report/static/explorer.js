@@ -163,7 +163,7 @@ function showUse(images, choice) {
   const { sensitivity, specificity } = Object.fromEntries(Object.entries(proportions(confusion(images, threshold)))
     .map(([name, [successes, trials]]) => [name, successes / trials]));
   const values = predictiveValues({ sensitivity, specificity }, prevalenceSlider.valueAsNumber);
-  useLine.textContent = choice.classes.toReversed().map((name, i) => Number.isNaN(values[i])
+  useLine.textContent = [...choice.classes].reverse().map((name, i) => Number.isNaN(values[i])
     ? `None is predicted ${name}.` : `Of those predicted ${name}, ${(100 * values[i]).toFixed(1)} % are ${name}.`).join(" ");
 }
 

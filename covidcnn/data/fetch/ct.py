@@ -4,19 +4,14 @@ Neither set's images are part of this project. COVID-CT has no open licence: who
 pass it on.
 """
 
-import json
-import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
-
 from covidcnn.data.fetch.archive import DAMAGED, require_harmless
 from covidcnn.data.folders import files_under
-from covidcnn.data.sources import COVID_CT, MARKER, PATIENTS, SARS_COV_2_CT
+from covidcnn.data.sources import COVID_CT, SARS_COV_2_CT, mark
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
 from covidcnn.paths import require_space
@@ -45,14 +40,20 @@ def arrange_covid_ct(source: Path, folder: Path) -> None:
         UserError: the disk is too full.
         OSError: ``folder`` cannot be written.
     """
+    lists = {place: _listed(source / file) for place, file in LISTS.items()}
+    for split, counts in COUNTS.items():
+        found = tuple(len(lists[split, label]) for label in COVID.classes)
+        if found != counts:
+            raise DataError(f"{source}: {found} slices of {' and '.join(COVID.classes)} in {split}, and {counts} were "
+                            "published; give the published copy, or lay the images out as your own (docs/own-data.md)")
     for label, place in IMAGES.items():
         with _images(source / place) as image:
             for split in COUNTS:
-                for name in _listed(source / LISTS[split, label]):
+                for name in lists[split, label]:
                     path = folder / split / label / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(image(name))
-    mark(folder, COVID_CT.name)
+    mark(folder, COVID_CT)
 
 
 def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
@@ -66,24 +67,20 @@ def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
         require_space(folder.parent, sum(path.stat().st_size for path in images), "choose another folder with --out")
         (folder / label).mkdir()
         for path in images:
-            shutil.copyfile(path, folder / label / path.name)
-    mark(folder, SARS_COV_2_CT.name)
-
-
-def patient_of(name: str) -> str:
-    """Which patient a slice of COVID-CT is taken to be of, by its file name: slices of NonCOVID are numbered
-    PATIENT%SLICE; those of COVID are cut from the pages of articles (ARTICLE-pPAGE-FIGURE%PART), and all of an article
-    count as one patient, for several of its figures may show the same."""
-    stem = Path(name).stem
-    return re.split(r"-p\d+|%", stem, maxsplit=1)[0]
+            if (folder / label / path.name).exists():
+                raise DataError(f"{path}: there is another image of this name; give the unpacked archive as it is")
+            (folder / label / path.name).write_bytes(_read(path))
+    mark(folder, SARS_COV_2_CT)
 
 
 def _listed(path: Path) -> list[str]:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give a whole copy of the repository of COVID-CT"
+        raise DataError(f"{path}: cannot be read ({error}); give a whole copy of it"
                         ) from error
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: an image is listed twice; give the published copy")
     for name in names:
         if Path(name).name != name or "\\" in name or not name.isprintable():
             raise DataError(f"{path}: '{name}' is no name of a file; give the published copy")
@@ -114,6 +111,10 @@ def _images(place: Path) -> Iterator[Callable[[str], bytes]]:
             yield image
     except DataError as error:
         raise DataError(f"{archive}: {error}; download it again") from error
+    except OSError as error:
+        if error.filename != str(archive):
+            raise
+        raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
     except DAMAGED as error:
         raise DataError(f"{archive}: damaged ({error}); download it again") from error
 
@@ -122,14 +123,5 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a whole copy of the repository of COVID-CT"
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a whole copy of it"
                         ) from error
-
-
-def mark(folder: Path, name: str) -> None:
-    """Write beside the images of a folder of which source they are, and whose, where their names tell."""
-    (folder / MARKER).write_text(json.dumps({"source": name}) + "\n", encoding="utf-8")
-    if name != SARS_COV_2_CT.name:
-        paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/*"))
-        pd.DataFrame({"path": paths, "patient": [patient_of(path.rpartition("/")[2]) for path in paths]}).to_csv(
-            folder / PATIENTS, index=False)
