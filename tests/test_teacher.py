@@ -15,6 +15,7 @@ from covidcnn.task import Task
 from covidcnn.training import fit
 from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
 from covidcnn.training.recipe import UNLABELLED, recipe_of, settings_of
+from covidcnn.training.teacher import of_scores
 from covidcnn.trials.session import train_into
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,7 @@ def test_labels_that_are_not_known_reach_no_training(data, monkeypatch, teacher)
 
 
 def test_training_metrics_of_a_soft_teacher_are_about_the_class_that_it_predicts():
-    metrics = [fit._of_scores(kind)() for kind in (keras.metrics.BinaryAccuracy, keras.metrics.Recall)]
+    metrics = [of_scores(kind)() for kind in (keras.metrics.BinaryAccuracy, keras.metrics.Recall)]
     for metric in metrics:
         metric.update_state(np.array([[0.9], [0.6], [0.2], [0.1]]), np.array([[0.8], [0.3], [0.4], [0.7]]))
     assert [float(metric.result()) for metric in metrics] == [0.5, 0.5]

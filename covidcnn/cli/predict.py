@@ -134,11 +134,11 @@ def label(
     say(f"labelled: {counts}; left to you: {len(table) - found.sum():,}, first in {out}")
     parts = table["path"].str.partition("/")[0].isin(SPLITS)
     if parts.any() and not parts.all():
-        say(f"warning: {(~parts).sum():,} of these images lie outside {', '.join(SPLITS)}, where alone train looks "
-            "if there are such folders")
-    chosen = f" --positive {quote(facts.task.positive)}" if facts.task.is_binary else f" --task {quote(str(facts.task))}"
+        say(f"warning: {(~parts).sum():,} of these images lie outside {', '.join(SPLITS)}, where alone train "
+            "looks if there are such folders")
+    option = ("--positive", facts.task.positive) if facts.task.is_binary else ("--task", str(facts.task))
     say("A model's labels are guesses: look at them, correct the column label, and then: covidcnn train "
-        f"--data {quote(str(folder))} --labels {quote(str(out))}{chosen}")
+        f"--data {quote(str(folder))} --labels {quote(str(out))} {option[0]} {quote(option[1])}")
 
 
 def _say_left_out(predictions: "Predictions") -> None:

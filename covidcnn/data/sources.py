@@ -53,9 +53,9 @@ COVID_CT = Source(
     "covid-ct", "none that is open: for research, not to be passed on",
     "Zhao J, Zhang Y, He X, Xie P (2020): COVID-CT-Dataset: a CT scan dataset about COVID-19. arXiv 2003.13865",
     "COVID-CT, Zhao et al. 2020", validation="published", task=COVID,
-    identity="These are CT slices of COVID-CT (Zhao et al. 2020) with the official split; those of COVID are cut from the "
-             "figures of articles. They have no open licence: do not pass them on. Who is on a slice is guessed from its "
-             "file name.")
+    identity="These are CT slices of COVID-CT (Zhao et al. 2020) with the official split; those of COVID are cut from "
+             "the figures of articles. They have no open licence: do not pass them on. Who is on a slice is guessed "
+             "from its file name.")
 SARS_COV_2_CT = Source(
     "sars-cov-2-ct", "CC BY-NC-SA 4.0",
     "Soares E, Angelov P, Biaso S, Froes MH, Abe DK (2020): SARS-CoV-2 CT-scan dataset. medRxiv 2020.04.24.20078584",

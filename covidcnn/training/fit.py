@@ -16,7 +16,6 @@ from covidcnn.data.splits import assign_roles, draw_by_patient, draw_shares, req
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.metrics import cross_entropy
 from covidcnn.evaluation.scores import score_table
-from covidcnn.evaluation.weighted_metrics import THRESHOLD
 from covidcnn.models.classical import ClassicalModel, features_of
 from covidcnn.models.fused import training_form
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, Predictor
@@ -28,6 +27,7 @@ from covidcnn.training.recipe import UNLABELLED, Recipe, settings_of
 from covidcnn.training.result import Training
 from covidcnn.training.schedules import SCHEDULES, learning_rate, plateau_callbacks
 from covidcnn.training.state import Keeper
+from covidcnn.training.teacher import of_scores, targets_of
 
 UNFINISHED = "unfinished.npz"
 """The file in a training's folder from which a killed training goes on; gone when it is finished."""
@@ -114,7 +114,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         teacher = train(dataset, of_teacher, seed, folder and folder / TEACHER, ("validation",),
                         keep_interrupted=False, identity=identity and f"{identity} teacher")
         make_repeatable(seed)
-        prepared = _labelled_by(teacher.scores, prepared, recipe)
+        prepared = replace(prepared, targets=targets_of(prepared.table, prepared.labels, teacher.scores, recipe))
     if isinstance(recipe.model, ClassicalModel):
         predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
         return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)
@@ -174,16 +174,6 @@ class _Prepared:
         return np.flatnonzero(self.table["role"].isin(roles))
 
 
-def _labelled_by(scores: pd.DataFrame, prepared: _Prepared, recipe: Recipe) -> _Prepared:
-    """The images with what a teacher's scores say of those whose labels are not known."""
-    of_teacher = scores[scores["split"] == UNLABELLED].set_index("path")["score"].reindex(
-        prepared.table["path"]).to_numpy()
-    sure = np.maximum(of_teacher, 1 - of_teacher) >= recipe.min_confidence
-    told = of_teacher if recipe.teacher == "soft" else (of_teacher >= THRESHOLD).astype(float)
-    known = (prepared.table["role"] == "train").to_numpy()
-    return replace(prepared, targets=np.where(known, prepared.labels, np.where(sure, told, np.nan)))
-
-
 def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
     if recipe.teacher == "none" and recipe.min_confidence != 0.5:
         raise UserError(f"min_confidence {recipe.min_confidence:g}: there is no teacher whose labels it is about; "
@@ -218,8 +208,8 @@ def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.M
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
     metrics = ["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary]
     if recipe.teacher == "soft":
-        metrics = [_of_scores(keras.metrics.BinaryAccuracy)(name="accuracy"),
-                   _of_scores(keras.metrics.Recall)(name="sensitivity")]
+        metrics = [of_scores(keras.metrics.BinaryAccuracy)(name="accuracy"),
+                   of_scores(keras.metrics.Recall)(name="sensitivity")]
     model.compile(optimizer=make_optimizer(recipe.optimizer, schedule, recipe.weight_average), loss=prepared.task.loss,
                   metrics=metrics, jit_compile=tf is None)
     # Keras would otherwise trace the training step twice: once to create the variables of optimizer and
@@ -227,16 +217,6 @@ def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.M
     model.optimizer.build(model.trainable_variables)
     model.evaluate(scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])[:1]), verbose=0)
     return model
-
-
-def _of_scores(metric: type[keras.metrics.Metric]) -> type[keras.metrics.Metric]:
-    """A metric of two classes for which what is learnt may be a score: the class that the score predicts."""
-    class OfScores(metric):  # type: ignore[misc, valid-type]
-        def update_state(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor,
-                         sample_weight: keras.KerasTensor | None = None) -> keras.KerasTensor | None:
-            return super().update_state(keras.ops.cast(y_true >= THRESHOLD, "float32"), y_pred, sample_weight)
-
-    return OfScores
 
 
 def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe, seed: int, events: Path | None
