@@ -32,11 +32,12 @@ FROZEN_CLAIMS = "frozen-claims.csv"
 
 def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
     """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger, which has a column on the
-    public recipe if there is a second study. The same store, which is only read, gives the same files. DataError if a
-    result is damaged, UserError if the folder cannot be written."""
+    public recipe once the second study can say something of it. The same store, which is only read, gives the same
+    files. DataError if a result is damaged, UserError if the folder cannot be written."""
     evidence = evidence_of(protocol, store)
     claims = ledger(SECTIONS, evidence)
-    if second and second.arms:
+    # A column of 'not finished' would say nothing.
+    if second and {PUBLIC_RECIPE, CAUSES} & second.arms.keys():
         claims = claims.join(both_recipes(evidence, second))
     tables = evidence_tables(evidence)
     write_tables(tables, folder / "tables")
