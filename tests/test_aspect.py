@@ -248,6 +248,7 @@ def test_images_without_the_sizes_of_their_originals_are_refused(small_tree, ref
         trainings.measured_images(open_dataset(small_tree))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_tables_are_those_of_the_store(shared_aspect, tmp_path):
     """The results that are published come out again from scores and images."""

@@ -337,6 +337,7 @@ def test_interruption_in_the_first_epoch_is_passed_on(data, tmp_path, monkeypatc
     assert not (tmp_path / UNFINISHED).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [
     {"optimizer": "Nadam"}, {"optimizer": "AdaGrad"}, {"precision": "bfloat16"},
     {"schedule": "cosine", "weight_average": 0.9, "choose_by": "shifted validation"},

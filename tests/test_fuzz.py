@@ -10,7 +10,7 @@ import pytest
 
 from covidcnn.paths import PROJECT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MEGABYTES = 1000
 """An image of 100 million pixels, the largest that is read, takes most of this at 16 bits."""

@@ -138,6 +138,7 @@ def test_weights_are_converted_once_and_again_when_their_copy_is_damaged(imagene
     assert len(imagenet_weights()) == len(first)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_last_layer_alone_is_trained_where_the_option_says_so(imagenet, tiny_tree, tmp_path, run):
     code, _, err = run("train", "--data", tiny_tree, "--model", "lite0", "--option", "trainable=head", "--size", 32,

@@ -104,6 +104,7 @@ def test_facts_say_what_a_later_user_must_not_guess(saved):
     assert "Not a medical device" in DISCLAIMER
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_plain_keras_loads_the_file_without_this_project(saved, model, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
@@ -180,6 +181,7 @@ def test_no_code_from_the_file_is_run(tmp_path, refused):
         load_model(path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_model_trained_in_bfloat16_loads_without_covidcnn_and_gives_the_same_scores(tiny_tree, tmp_path):
     recipe = Recipe(1, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,

@@ -106,6 +106,7 @@ def test_gradients_are_those_of_another_implementation(name, monkeypatch):
         np.testing.assert_allclose(usual, by_xla, rtol=0, atol=1e-3 * largest + 1e-5, err_msg=variable.path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_model_trains_and_goes_on_after_a_break_as_if_there_was_none(name, tiny_tree, tmp_path, monkeypatch):

@@ -493,6 +493,7 @@ def held_by(path):
     return b"".join(held)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_command_prints_writes_or_logs_a_word_of_a_header(tiny_model, tmp_path, run, caplog, recwarn, monkeypatch):
     monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))

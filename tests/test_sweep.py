@@ -284,6 +284,7 @@ def results(folder):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sweep_killed_at_twenty_random_moments_ends_as_an_undisturbed_one(tmp_path):
     trials = parse_sweep(GRID | {"seeds": list(range(12))}).trials(DATA)

@@ -95,6 +95,7 @@ def test_student_learns_known_labels_and_what_the_teacher_is_sure_of(data, alone
     assert targets[sure].tolist() == expected[sure].tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("teacher", ["none", "hard"])
 def test_labels_that_are_not_known_reach_no_training(data, monkeypatch, teacher):
     """Were they the other way round, the same network would come out, of the teacher as of the student."""
@@ -117,6 +118,7 @@ def test_training_metrics_of_a_soft_teacher_are_about_the_class_that_it_predicts
     assert [float(metric.result()) for metric in metrics] == [0.5, 0.5]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [(1, 0), (1, 4)], ids=["the teacher", "the student"])
 def test_interrupted_training_with_a_teacher_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, at):
     recipe = changed(teacher="soft")

@@ -25,10 +25,12 @@ evidence_app = typer.Typer(no_args_is_help=True, help="The arms of the protocol 
 data_app = typer.Typer(no_args_is_help=True, help="Get a data set, look at one, copy one at 224 px, or draw one.")
 course_app = typer.Typer(no_args_is_help=True, help="The exercises that belong to the notebooks.")
 fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an interrupted download is continued.")
+# An option first is one of the default command's.
+trials_app = typer.Typer(cls=trials.ListByDefault, no_args_is_help=True, help="What sweeps have left in their stores.",
+                         context_settings={"ignore_unknown_options": True})
 for _group, _commands in (
     (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, predict.label,
-           trials.sweep,
-           trials.trials, report.publish, report.lab)),
+           trials.sweep, report.publish, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (course_app, (course.build,)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist, data.covid_ct, data.sars_cov_2_ct)),
@@ -41,6 +43,9 @@ data_app.add_typer(fetch_app, name="fetch")
 app.add_typer(data_app, name="data")
 app.add_typer(evidence_app, name="evidence")
 app.add_typer(course_app, name="course")
+trials_app.command("list")(trials.list_trials)
+trials_app.command()(trials.merge)
+app.add_typer(trials_app, name="trials")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -6,12 +6,13 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from typer.core import TyperGroup
 
 from covidcnn.cli import options
 from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, task_of
@@ -68,7 +69,30 @@ def sweep(
     run_and_watch(trials, replace(open_store(store), keep_models=keep_models), dataset, processes)
 
 
-def trials(
+class ListByDefault(TyperGroup):
+    """``covidcnn trials DIR`` is ``covidcnn trials list DIR``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["list", *args])
+
+
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Stores that covidcnn sweep filled.")],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="A store, new or not.")],
+) -> None:
+    """Copy the finished trials of several stores into one; two results of one trial that differ are refused."""
+    from covidcnn.trials.merge import merge as merge_stores
+    from covidcnn.trials.store import TrialStore
+
+    merged = merge_stores([TrialStore(store) for store in stores], TrialStore(into))
+    print(f"{into}: {merged.trials} trials, {merged.copied} of them copied now")
+    if len(merged.processors) > 1:
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(merged.processors.items()))
+        say(f"warning: trials of {len(merged.processors)} kinds of processor ({kinds}): between them results differ in "
+            "the last digits, and after many steps by more; compare within one kind")
+
+
+def list_trials(
     store: Annotated[Path, typer.Argument(metavar="DIR", help="A store that covidcnn sweep filled.")],
     where: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=(
         "Only trials with this setting, for example optimizer=Nadam; may be repeated."))] = None,

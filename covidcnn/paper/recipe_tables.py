@@ -28,8 +28,9 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
     found = recipe_contrasts.contrasts(second)
     if found:
         tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
-            "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients; "
-            "secondary p by Holm within a question and arm; 'above 0' is the verdict by p."))
+            "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients. "
+            "p by Holm: at 64 px over all twelve, the primary ones too, which are secondary to those at 128 px; "
+            "elsewhere over the secondary ones of a question. 'above 0' is the verdict by p."))
     for px, public in _of_public_recipe(second):
         ending = _ending(px)
         tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (

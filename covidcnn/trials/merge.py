@@ -1,0 +1,69 @@
+"""Several stores of trials into one: what job arrays on machines without a common disk have left."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from covidcnn.errors import DataError
+from covidcnn.paths import replacing
+from covidcnn.trials.store import TrialResult, TrialStore
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merged store holds."""
+
+    trials: int
+    copied: int
+    """Of them, now."""
+    processors: dict[str, int]
+    """How many trials were computed on each kind of processor: between kinds results differ in the last digits."""
+
+
+def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
+    """Copy the finished trials of several stores, and models that were kept, into one, whose own stay as they are.
+    Nothing is copied unless every result can be read, and those of one key are equal: history and scores to the last
+    digit.
+
+    Raises:
+        DataError: a result is damaged, or two of one key differ.
+        UserError: ``into`` cannot be written.
+    """
+    into.prepare()
+    known: dict[str, tuple[str, TrialStore]] = {}
+    processors: Counter[str] = Counter()
+    for store in (into, *stores):
+        for result in _results(store):
+            key, found = result.trial.key, _fingerprint(result)
+            earlier, where = known.setdefault(key, (found, store))
+            if earlier != found:
+                raise DataError(f"{store.folder}: its result of trial {key} is not that of {where.folder}; nothing was "
+                                "copied. Find out which is right (another processor, another version?), and remove the "
+                                "other one")
+            if where is store:
+                processors[str(result.facts.get("processor", "unknown"))] += 1
+    copied = [key for key, (_, store) in known.items() if store is not into]
+    for key in copied:
+        store = known[key][1]
+        into.write(store.read(key))
+        for model in (store.folder / "models").glob(f"{key}.*"):
+            (into.folder / "models").mkdir(exist_ok=True)
+            with replacing(into.folder / "models" / model.name) as temporary:
+                shutil.copyfile(model, temporary)
+    return Merged(len(known), len(copied), dict(processors))
+
+
+def _results(store: TrialStore) -> Iterator[TrialResult]:
+    keys = store.finished_keys()
+    if not keys and not (store.folder / "trials").is_dir():
+        raise DataError(f"{store.folder}: no store of trials")
+    yield from map(store.read, keys)
+
+
+def _fingerprint(result: TrialResult) -> str:
+    """The same for equal results, whenever and however fast they were computed."""
+    scores = result.scores.to_csv(index=False, float_format="%.9g")
+    return hashlib.sha256(json.dumps([result.history.to_dict("list"), result.diverged, scores]).encode()).hexdigest()
