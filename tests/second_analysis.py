@@ -71,7 +71,7 @@ class Store:
             recipe = trial["recipe"] | trial["recipe"]["images"]
             del recipe["images"]
             # No settings of the first study: trials that are written now state them, at their defaults.
-            for later in ("score_every_epoch", "perturbations"):
+            for later in ("score_every_epoch", "perturbations", "label_share", "teacher", "min_confidence"):
                 recipe.pop(later, None)
             training = Training(self, path.stem, record["history"], bool(record["diverged"]))
             self.trainings[_identity(recipe, trial["seed"], trial["score_test"])] = training

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure",
            "stretches"}
+SECOND = {"second_ladder-64-px", "second_stretch-64-px"}
+"""Of the second study, whose arm at 64 px is finished."""
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     for model in ("ridge", "neighbour"):
         log_access(protocol, model, "8-floor")
     out = run_notebook(protocol, store)
-    assert {path.stem for path in (out / "figures").glob("*.png")} == FIGURES
+    assert {path.stem for path in (out / "figures").glob("*.png")} == FIGURES | SECOND
     assert "waits for the others" not in capsys.readouterr().out
     evidence = evidence_of(protocol, store)
     small, large = evidence.arms["4a-treatments"], evidence.arms["4c-treatments-224"]
@@ -89,9 +91,10 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     assert f"Arm 4b-shares: {4 * len(SEEDS) - 1} of {4 * len(SEEDS)} trainings are finished" in said
     assert "waits for the others" in said
     # What is measured on the images at hand waits for nothing.
-    assert {path.stem for path in (out / "figures").rglob("*.png")} == {"framing", "stretches"}
+    assert {path.stem for path in (out / "figures").rglob("*.png")} == {"framing", "stretches"} | SECOND
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {
-        "suspects", "verdicts", "framing", "stretches", "aspect_responses", "aspect_contrasts"}
+        "suspects", "verdicts", "framing", "stretches", "aspect_responses", "aspect_contrasts",
+        "second_most", "second_contrasts", "second_predictions"}
 
 
 def test_by_share_joins_medians_beside_their_share():

@@ -97,7 +97,7 @@ def test_either_of_two_classes_can_be_the_positive_one(positive, classes):
     (lambda: Task(("A", "B"), "path"), "unknown column"),
     (lambda: COVID.with_positive("flu"), "not among the classes; choose NonCOVID or COVID"),
     (lambda: SUBTYPE.with_positive("VIRUS"), "of 3 classes none is the positive one"),
-    (lambda: task_named("covid"), "unknown task 'covid'; choose pneumonia, subtype")])
+    (lambda: task_named("lungs"), "unknown task 'lungs'; choose pneumonia, subtype, covid")])
 def test_what_is_no_task_is_refused(make, words, refused):
     with refused(words):
         make()

@@ -24,7 +24,8 @@ OTHER_RECIPES = {
     "augmentation": "paper", "balance": "oversample", "batch_size": 16, "model": PaperCnn((32, 64, 128)),
     "validation": "block", "validation_fraction": 0.2, "split_seed": 1,
     "max_training_images": 100, "training_draw": (50, 0.3), "schedule": "cosine", "weight_average": 0.9,
-    "choose_by": "last", "precision": "bfloat16", "score_every_epoch": ("validation",),
+    "choose_by": "last", "precision": "bfloat16", "label_share": 0.5, "teacher": "hard", "min_confidence": 0.9,
+    "score_every_epoch": ("validation",),
     "perturbations": ("height 1.10",),
 }
 
