@@ -33,8 +33,8 @@ def write_site(folder: Path, record: dict[str, Any]) -> None:
     """Write every page of a report folder from its run record and from what the notebooks left there."""
     parts = [_part(folder, name, entry) for name, entry in sorted(record["notebooks"].items())]
     choices = explorer_choices(folder, [entry for part in parts for entry in part["scores"]])
-    has_claims = LEDGER.with_suffix(".md").is_file() and any(
-        "verdict" in table["columns"] for part in parts for table in part["tables"])
+    has_claims = any("link" in cell
+                     for part in parts for table in part["tables"] for row in table["rows"] for cell in row)
     shared = {"record": record, "parts": parts, "explorer": EXPLORER if choices else "",
               "ledger": LEDGER_PAGE if has_claims else ""}
     pages = [part for part in parts if part["page"]]
@@ -82,7 +82,7 @@ def _columns_and_rows(path: Path) -> dict[str, Any]:
     rows = [[{"text": ""} if pd.isna(value) else
              {"text": four_digits(value), "value": value} if isinstance(value, float) else {"text": str(value)}
              for value in row] for row in table.itertuples(index=False)]
-    if "verdict" in table and table.columns[0] == "name":
+    if "verdict" in table and table.columns[0] == "name" and LEDGER.with_suffix(".md").is_file():
         for name, *_ in rows:
             name["link"] = f"{LEDGER_PAGE}#{name['text']}"
     return {"columns": list(table.columns), "rows": rows}
