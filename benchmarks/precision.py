@@ -15,7 +15,8 @@ import pandas as pd
 from sklearn.metrics import log_loss, roc_auc_score
 
 from covidcnn.plots.style import apply_style
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.work import TrialResult
 
 CHART = Path(__file__).with_name("precision.png")
 LOOKS = {"float32": {"color": "#0072B2", "linestyle": "-"}, "bfloat16": {"color": "#D55E00", "linestyle": "--"}}

@@ -36,9 +36,11 @@ def training_versions() -> str:
 
 
 def software_facts() -> dict[str, Any]:
-    """Versions of Python and of the packages that results depend on, the commit of the clone, the processor."""
+    """Versions of Python and of the packages that results depend on, the commit of the clone, the processor, and how
+    many threads may add up on it: sums are rounded otherwise with another number."""
     versions = {"python": sys.version.split()[0], "covidcnn": __version__, **_versions(*RECORDED_PACKAGES)}
-    return {"versions": versions, "git commit": git_commit(), "processor": _processor()}
+    return {"versions": versions, "git commit": git_commit(), "processor": _processor(),
+            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or _cores()}
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -48,6 +50,11 @@ def _versions(*packages: str) -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _backend() -> str:

@@ -87,7 +87,7 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the code were that of a commit, which while it is being worked on it is not; nor is git asked for it again
     and again."""
     monkeypatch.setattr("covidcnn.study.access_log.git_commit", lambda *results: "0" * 40)
-    monkeypatch.setattr("covidcnn.trials.store.software_facts", lambda: {"git commit": "0" * 40})
+    monkeypatch.setattr("covidcnn.trials.work.software_facts", lambda: {"git commit": "0" * 40})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,8 +10,9 @@ from covidcnn.evaluation.scores import score_columns
 from covidcnn.paper.study_folders import PROTOCOL
 from covidcnn.study.access_log import freeze, log_access, open_store
 from covidcnn.study.protocol import Protocol, read_protocol, write_selection
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
+from covidcnn.trials.work import TrialResult
 
 IMAGES = 600
 SEEDS = [0, 1, 2]

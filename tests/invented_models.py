@@ -17,8 +17,8 @@ from covidcnn.study.protocol import write_selection
 from covidcnn.task import Task
 from covidcnn.training.recipe import UNLABELLED
 from covidcnn.training.result import SHIFTED_LOSS
-from covidcnn.trials.store import TrialResult
 from covidcnn.trials.trial import Trial
+from covidcnn.trials.work import TrialResult
 
 IMAGES = 160
 STRENGTH = {"lite0": 2.5, "paper": 1.2, "five-block": 1.2, "residual": 0.5, "logistic": 0.4, "svm": 0.4, "forest": 0.4,

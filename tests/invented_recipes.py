@@ -11,8 +11,9 @@ import yaml
 from covidcnn.evaluation.scores import score_columns
 from covidcnn.study.conditions import Evidence, read_evidence
 from covidcnn.study.protocol import Protocol, read_protocol, read_study
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
+from covidcnn.trials.work import TrialResult
 
 FACTS = {"seconds": 1.0, "finished": "2020-01-01T00:00:00+00:00", "versions": {}, "git commit": "unknown"}
 

@@ -190,7 +190,7 @@ arms:
     judged = [set(images.images.loc[images.images["split"] == "test", "path"]) for _, _, images in plan]
     assert judged[0] == judged[1] == judged[2] != judged[3]
 
-    monkeypatch.setattr("covidcnn.trials.store.train_trial", chance)
+    monkeypatch.setattr("covidcnn.trials.work.train_trial", chance)
     monkeypatch.setattr(experiment, "FOLDER", tmp_path)
     monkeypatch.setattr(experiment, "read_design", lambda: design)
     code, out, err = run("run", "--data", dataset.root, "--dry-run", main=command)

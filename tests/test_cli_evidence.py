@@ -29,7 +29,7 @@ def paper(tiny_tree, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "protocol.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
     monkeypatch.setattr("covidcnn.study.protocol.REPORTS", tmp_path)
-    monkeypatch.setattr("covidcnn.trials.store.train_trial", stub_trainer)
+    monkeypatch.setattr("covidcnn.trials.work.train_trial", stub_trainer)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_complete_selects_when_another_process_has_done_its_part(paper, tiny_tre
         left_alone.set()
         return stub_trainer(*arguments)
 
-    monkeypatch.setattr("covidcnn.trials.store.train_trial", own)
+    monkeypatch.setattr("covidcnn.trials.work.train_trial", own)
     protocol = read_protocol(paper / "protocol.yaml")
     trial = protocol.trials("tuning")[0]
     other = Thread(target=TrialStore(paper / "store").run, args=(None, trial), kwargs={"trainer": others})

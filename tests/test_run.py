@@ -11,7 +11,7 @@ from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, PUBLISHED
 from covidcnn.report.notebook_run import STORE, open_run
 from covidcnn.training import fit
 from covidcnn.training.result import Diverged
-from covidcnn.trials import store
+from covidcnn.trials import work
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_trial_is_trained_once_and_its_scoring_entered_once(opened, monkeypatch)
         trained.append(trial.key)
         return stub_trainer(dataset, trial, folder, report)
 
-    monkeypatch.setattr(store, "train_trial", trainer)
+    monkeypatch.setattr(work, "train_trial", trainer)
     recipe = run.recipe(optimizer="SGD")
     first, again = run.trial(recipe, 0), run.trial(recipe, 0)
     pd.testing.assert_frame_equal(first.scores, again.scores)
@@ -178,7 +178,7 @@ def test_trial_that_diverges_is_refused(opened, monkeypatch, refused):
     def diverge(*_):
         raise Diverged("the loss is no number any more; take a lower learning rate")
 
-    monkeypatch.setattr(store, "train_trial", diverge)
+    monkeypatch.setattr(work, "train_trial", diverge)
     with refused("lower learning rate"):
         opened.trial(opened.recipe(), 0)
 

@@ -21,8 +21,9 @@ from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.training.fit import train
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
-from covidcnn.trials import store as store_module
+from covidcnn.trials import work
 from covidcnn.trials.store import TrialStore
+from covidcnn.trials.sweep import run_sweep
 from covidcnn.trials.trial import pin_trial
 
 RECIPE = Recipe(3, ImageSettings(16), PaperCnn(filters=(4, 8), batch_norm_momentum=0.5), batch_size=8,
@@ -115,7 +116,7 @@ def test_perturbation_in_the_name_of_a_split_is_read_as_one(store):
 
 def test_code_that_is_recorded_is_that_of_the_beginning(store, monkeypatch):
     commit = ["before"]
-    monkeypatch.setattr(store_module, "software_facts", lambda: {"git commit": commit[0]})
+    monkeypatch.setattr(work, "software_facts", lambda: {"git commit": commit[0]})
 
     def committed_meanwhile(*arguments):
         commit[0] = "after"
@@ -210,11 +211,12 @@ def holder(store):
 
 
 def test_trial_that_another_process_runs_is_left_to_it(store, holder):
-    assert store.run_unless_claimed(None, TRIAL, trainer=stub_trainer) == "elsewhere"
+    trials = [TRIAL, replace(TRIAL, seed=1)]
+    end = run_sweep(trials, store, None, lambda progress: None, stub_trainer)
+    assert (end.done, end.before, end.elsewhere, end.left) == (1, 0, 1, 1)
+    end = run_sweep(trials, store, None, lambda progress: None, stub_trainer)
+    assert (end.done, end.before, end.elsewhere, end.left) == (1, 1, 1, 1)
     assert not store.is_finished(TRIAL)
-    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer) == "run"
-    assert store.run_unless_claimed(None, replace(TRIAL, seed=1), trainer=stub_trainer) == "found"
-    assert store.is_finished(replace(TRIAL, seed=1))
 
 
 def test_claim_of_a_killed_process_is_taken_over(store, holder):
@@ -337,6 +339,6 @@ def test_read_only_file_system_is_refused(store, refused, monkeypatch):
     def read_only(**options):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(store_module.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(work.tempfile, "TemporaryFile", read_only)
     with refused(store.folder, "Read-only file system"):
         store.prepare()

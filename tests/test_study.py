@@ -22,7 +22,7 @@ from covidcnn.study.verdicts import (
     SUPPORTED,
     one_run,
 )
-from covidcnn.trials.store import TrialResult
+from covidcnn.trials.work import TrialResult
 
 IMAGES = 400
 # The example of the page is the study that is run here.

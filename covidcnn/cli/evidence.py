@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covidcnn.cli.common import open_data, print_table, say
-from covidcnn.cli.trials import ProcessesOption, run_and_watch
+from covidcnn.cli.trials import (
+    AddressOption,
+    CpusOption,
+    ExecutorOption,
+    GpusOption,
+    MemoryOption,
+    ProcessesOption,
+    executor_of,
+    run_and_watch,
+)
 from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,25 +41,29 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 
 
 def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
-        study: StudyOption = "paper", processes: ProcessesOption = 1, minutes: MinutesOption = float("inf")) -> None:
-    """Run arms of a protocol into the store beside it: one after the other, or in several processes seed by seed."""
+        study: StudyOption = "paper", processes: ProcessesOption = 1, executor: ExecutorOption = "local",
+        address: AddressOption = "", trial_cpus: CpusOption = None, trial_gpus: GpusOption = None,
+        trial_memory: MemoryOption = None, minutes: MinutesOption = float("inf")) -> None:
+    """Run arms of a protocol into the store beside it: one after the other, or several trainings at once seed by seed.
+    """
     from covidcnn.study.access_log import open_store
     from covidcnn.study.protocol import pilot as pilot_of
     from covidcnn.study.protocol import read_study
-    from covidcnn.trials.sweep import shard
+    from covidcnn.trials.sweep import one_by_one, shard
 
+    where = executor_of(executor, processes, address, trial_cpus, trial_gpus, trial_memory)
     protocol = read_study(study)
     sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
     dataset = _open_protocols_data(protocol, data)
     store = open_store(protocol.store.with_name("pilot") if pilot else protocol.store)
     trials = [shard(sweep.trials(protocol.data, protocol.task), share) for sweep in sweeps]
-    if processes > 1:
+    if where is not one_by_one:
         # The first seeds of all arms first: what is compared is complete early.
         in_turn = sorted(((sweep.seeds.index(trial.seed), trial) for sweep, of_arm in zip(sweeps, trials, strict=True)
                           for trial in of_arm), key=lambda place: place[0])
         trials = [[trial for _, trial in in_turn]]
     for together in trials:
-        run_and_watch(together, store, dataset, processes, minutes)
+        run_and_watch(together, store, dataset, where, minutes)
 
 
 def pack(study: StudyOption = "paper") -> None:

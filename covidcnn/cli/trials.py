@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal as filesize
 from rich.live import Live
 from rich.table import Table
 from typer.core import TyperGroup
@@ -19,15 +20,25 @@ from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, task_o
 from covidcnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from covidcnn.data.dataset import DataSet
     from covidcnn.trials.store import TrialStore
-    from covidcnn.trials.sweep import Progress
+    from covidcnn.trials.sweep import Executor, Progress
     from covidcnn.trials.trial import Trial
 
 ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
-    "Trainings beside each other: for a GPU, which one of them does not fill."))]
+    "Trainings beside each other on this machine: for a GPU, which one of them does not fill."))]
+ExecutorOption = Annotated[Literal["local", "ray"], typer.Option("--executor", help=(
+    "Where trainings are computed: on this machine, or on a Ray cluster (needs covidcnn[ray])."))]
+AddressOption = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help=(
+    "With ray: the cluster's head. Without it one of this machine alone, for the time of the sweep."))]
+CpusOption = Annotated[int | None, typer.Option("--trial-cpus", min=1, help=(
+    "With ray: cores for a training, 1 if not given."))]
+GpusOption = Annotated[float | None, typer.Option("--trial-gpus", min=0, help=(
+    "With ray: GPUs for a training, 0 if not given; 0.25 where four share one."))]
+MemoryOption = Annotated[float | None, typer.Option("--trial-memory", min=0, metavar="GB", help=(
+    "With ray: memory to reserve for a training, 2 if not given."))]
 
 
 def sweep(
@@ -38,8 +49,14 @@ def sweep(
     data: options.Data = None,
     share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
         "Run the K-th of N shares, for job arrays."))] = "1/1",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=(
+        "Time a few steps, say what the sweep would take, and stop."))] = False,
     processes: ProcessesOption = 1,
+    executor: ExecutorOption = "local",
+    address: AddressOption = "",
+    trial_cpus: CpusOption = None,
+    trial_gpus: GpusOption = None,
+    trial_memory: MemoryOption = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help=(
         "Keep the model of each training in the store: models/KEY.keras."))] = False,
     task: options.Task = "",
@@ -54,6 +71,7 @@ def sweep(
     from covidcnn.trials.spec import read_sweep
     from covidcnn.trials.sweep import shard
 
+    where = executor_of(executor, processes, address, trial_cpus, trial_gpus, trial_memory)
     wanted = read_sweep(spec)
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     if wanted.score_test and "test" not in set(dataset.images["split"]):
@@ -63,10 +81,46 @@ def sweep(
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {precision}.")
     if dry_run:
-        done = sum(map(open_store(store).is_finished, trials))
-        print(f"{len(trials)} trials, {done} finished, {len(trials) - done} to run")
+        _print_forecast(trials, open_store(store), dataset, keep_models)
         return
-    run_and_watch(trials, replace(open_store(store), keep_models=keep_models), dataset, processes)
+    run_and_watch(trials, replace(open_store(store), keep_models=keep_models), dataset, where)
+
+
+def _print_forecast(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet", keep_models: bool) -> None:
+    """Say what the trials that are not finished will take."""
+    from covidcnn.trials.forecast import forecast
+
+    left = [trial for trial in trials if not store.is_finished(trial)]
+    print(f"{len(trials)} trials, {len(trials) - len(left)} finished, {len(left)} to run")
+    if not left:
+        return
+    expected = forecast(left, dataset, keep_models)
+    shortest, longest, together, decoding = (timedelta(seconds=round(seconds)) for seconds in (
+        min(expected.seconds), max(expected.seconds), sum(expected.seconds), expected.decoding_seconds))
+    print(f"time, one after the other on this machine: {together}; each {shortest}"
+          + (f" to {longest}" if longest > shortest else ""))
+    print(f"decoding all images, once: {decoding}, {filesize(expected.cache_bytes)} in the cache")
+    print(f"disk: {filesize(expected.store_bytes)} in the store, and {filesize(expected.unfinished_bytes)} for a "
+          "training while it runs")
+    print(f"memory: {filesize(expected.memory_bytes)} a process")
+
+
+def executor_of(name: str, processes: int, address: str, cpus: int | None, gpus: float | None, memory_gb: float | None
+                ) -> "Executor":
+    """The executor that the options ask for; a UserError where they do not go together."""
+    from covidcnn.trials.ray_executor import LOCAL, RayCluster
+    from covidcnn.trials.sweep import LocalProcesses, one_by_one
+
+    needs: dict[str, Any] = {name: value for name, value in {"cpus": cpus, "gpus": gpus, "memory_gb": memory_gb}.items()
+             if value is not None}
+    if name == "ray":
+        if processes > 1:
+            raise UserError("--processes is of the executor local; with ray, --trial-cpus says how many trainings a "
+                            "machine takes at once")
+        return RayCluster(address or LOCAL, **needs)
+    if address or needs:
+        raise UserError("--address and --trial-... are of the executor ray; add --executor ray, or leave them out")
+    return LocalProcesses(processes) if processes > 1 else one_by_one
 
 
 class ListByDefault(TyperGroup):
@@ -86,9 +140,14 @@ def merge(
 
     merged = merge_stores([TrialStore(store) for store in stores], TrialStore(into))
     print(f"{into}: {merged.trials} trials, {merged.copied} of them copied now")
-    if len(merged.processors) > 1:
-        kinds = ", ".join(f"{count} {name}" for name, count in sorted(merged.processors.items()))
-        say(f"warning: trials of {len(merged.processors)} kinds of processor ({kinds}): between them results differ in "
+    _warn_of_kinds(merged.processors)
+
+
+def _warn_of_kinds(processors: "Mapping[str, int]") -> None:
+    """Warn where trials were computed on processors of more than one kind."""
+    if len(processors) > 1:
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(processors.items()))
+        say(f"warning: trials of {len(processors)} kinds of processor ({kinds}): between them results differ in "
             "the last digits, and after many steps by more; compare within one kind")
 
 
@@ -124,11 +183,11 @@ def list_trials(
         raise DataError(problems[0])
 
 
-def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet", processes: int = 1,
-                  minutes: float = float("inf")) -> None:
+def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet",
+                  executor: "Executor | None" = None, minutes: float = float("inf")) -> None:
     """Run trials into a store with a live table, and say at the end what was done."""
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.trials.sweep import LocalProcesses, one_by_one, run_sweep
+    from covidcnn.trials.sweep import one_by_one, run_sweep
 
     if any(trial.recipe.precision == "bfloat16" and not store.is_finished(trial) for trial in trials) \
             and resolve_precision("auto") != "bfloat16":
@@ -143,8 +202,7 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
                 elif progress.epoch or not progress.running:
                     say(_progress_line(progress))
 
-            end = run_sweep(trials, store, dataset, watch, minutes=minutes,
-                            executor=one_by_one if processes == 1 else LocalProcesses(processes))
+            end = run_sweep(trials, store, dataset, watch, minutes=minutes, executor=executor or one_by_one)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on where this one stopped")
         sys.stderr.flush()
@@ -155,6 +213,7 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
           + (f", {len(end.problems)} not done" if end.problems else "")
           + (f", {end.left - end.elsewhere} not begun" if end.left > end.elsewhere else "")
           + f"; store: {store.folder}")
+    _warn_of_kinds(end.processors)
     if end.problems:
         for problem in end.problems[1:]:
             say(f"covidcnn: {problem}")

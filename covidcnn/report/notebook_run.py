@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     # Both load TensorFlow, which notebooks that do not train need not wait for.
     from covidcnn.training.recipe import Recipe
     from covidcnn.training.result import Training
-    from covidcnn.trials.store import Report, TrialResult
     from covidcnn.trials.trial import Trial
+    from covidcnn.trials.work import Report, TrialResult
 
 OUT_VARIABLE = "COVIDCNN_OUT"
 SKIP_BAD_VARIABLE = "COVIDCNN_SKIP_BAD"
@@ -89,8 +89,8 @@ class Run:
             UserError: the training diverged.
         """
         from covidcnn.study.access_log import open_store
-        from covidcnn.trials.store import train_trial
         from covidcnn.trials.trial import pin_trial
+        from covidcnn.trials.work import train_trial
 
         def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
             # Before it scores anything; what goes on after it was killed need not be entered again.

@@ -17,7 +17,8 @@ from covidcnn.perturbations import CHOSEN_UNDER, SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
 from covidcnn.study.protocol import Protocol, whole_seeds
 from covidcnn.training.recipe import Recipe, settings_of
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.work import TrialResult
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task, task_named
 from covidcnn.training.result import SHIFTED_LOSS
 from covidcnn.trials.spec import Sweep, parse_sweep, variants_of
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
+from covidcnn.trials.work import TrialResult
 from covidcnn.yaml_files import read_yaml
 
 PROTOCOL, STORE = "protocol.yaml", "store"

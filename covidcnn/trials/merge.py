@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from covidcnn.errors import DataError
 from covidcnn.paths import replacing
-from covidcnn.trials.store import TrialResult, TrialStore
+from covidcnn.trials.store import TrialStore, processor_of
+from covidcnn.trials.work import TrialResult
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
                                 "copied. Find out which is right (another processor, another version?), and remove the "
                                 "other one")
             if where is store:
-                processors[str(result.facts.get("processor", "unknown"))] += 1
+                processors[processor_of(result.facts)] += 1
     copied = [key for key, (_, store) in known.items() if store is not into]
     for key in copied:
         store = known[key][1]

@@ -14,13 +14,11 @@ import io
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -28,41 +26,11 @@ from filelock import FileLock, Timeout
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.scores import epoch_columns, is_score, score_columns
+from covidcnn.models.model_file import file_name
 from covidcnn.paths import replacing, write_json
-from covidcnn.provenance import software_facts, training_versions
-from covidcnn.task import Task
-from covidcnn.training.result import Diverged, Training, chosen_epoch
 from covidcnn.trials.pack import packed_files
 from covidcnn.trials.trial import Trial
-
-Report = Callable[[int, int, dict], None]
-Trainer = Callable[[DataSet, Trial, Path, Report | None], Training]
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A finished trial."""
-
-    trial: Trial
-    history: pd.DataFrame
-    scores: pd.DataFrame
-    """As of ``Training``: of validation, and of test where the trial says so; empty, as the history, if the training
-    diverged."""
-    diverged: str
-    """Why there are no scores; empty if there are."""
-    facts: dict[str, Any]
-    """Seconds, time of day, versions, commit."""
-    digest: str = ""
-    """SHA-256 of the stored file of scores; empty before it is stored, or if there is none."""
-
-    @property
-    def task(self) -> Task:
-        return self.trial.task
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights were kept."""
-        return chosen_epoch(self.history, self.trial.recipe.choose_by)
+from covidcnn.trials.work import Report, Trainer, TrialResult, Work
 
 
 @dataclass(frozen=True)
@@ -146,9 +114,14 @@ class TrialStore:
             text = gzip.decompress(compressed)
         return TrialResult(trial, history, _table(text.decode()) if digest else pd.DataFrame(), diverged, facts, digest)
 
-    def write(self, result: TrialResult) -> None:
-        """Put a result in its place, scores first: what has its JSON is complete. A UserError if that is impossible."""
+    def write(self, result: TrialResult, model: bytes = b"") -> None:
+        """Put a result in its place, its JSON last: what has that is complete, and what it went on from is gone.
+        ``model`` is its model file, if that is to be kept. A UserError if that is impossible."""
         key, digest = result.trial.key, ""
+        if model:
+            ending = Path(file_name(result.trial.recipe.model)).suffix
+            with replacing((self.folder / "models" / key).with_suffix(ending)) as temporary:
+                temporary.write_bytes(model)
         if not result.diverged:
             # Nine digits tell every float32 from its neighbours. No time in the archive: same scores, same file.
             scores = result.scores if result.scores["perturbation"].any() else result.scores.drop(
@@ -161,6 +134,7 @@ class TrialStore:
         write_json(self._json(key), {
             "trial": result.trial.to_dict(), "history": result.history.to_dict("list"), "diverged": result.diverged,
             "scores sha256": digest, "facts": result.facts})
+        _discard(self.unfinished(result.trial))
 
     def read_all(self) -> tuple[list[TrialResult], list[str]]:
         """All results that can be read, by key, and a line on each that cannot."""
@@ -176,7 +150,8 @@ class TrialStore:
     def claim(self, trial: Trial, wait: bool = False) -> Iterator[bool]:
         """Hold a trial while the block runs: True unless another process holds it, whose end may be waited for."""
         path = self.folder / "unfinished" / f"{trial.key}.lock"
-        lock = FileLock(path, timeout=-1 if wait else 0)
+        # A sweep of several processes takes and gives back in different threads.
+        lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
@@ -207,45 +182,22 @@ class TrialStore:
         """
         if not self.is_finished(trial):
             with self.claim(trial, wait=True):
-                self._compute(dataset, trial, report, trainer)
+                if self.begin(trial):
+                    self.write(*self.work(dataset, trainer).compute(trial, report))
         return self.read(trial.key)
 
-    def run_unless_claimed(self, dataset: DataSet, trial: Trial, report: Report | None = None,
-                           trainer: Trainer | None = None) -> Literal["run", "found", "elsewhere"]:
-        """Like ``run``, but leave a trial that another process runs to it; says which it was."""
-        with self.claim(trial) as mine:
-            if not mine:
-                return "elsewhere"
-            return "run" if self._compute(dataset, trial, report, trainer) else "found"
+    def work(self, dataset: DataSet, trainer: Trainer | None = None) -> Work:
+        """How this store's trials are computed; arguments as of ``run``."""
+        return Work(dataset, self.folder / "unfinished", trainer, self.keep_models)
 
-    def _compute(self, dataset: DataSet, trial: Trial, report: Report | None, trainer: Trainer | None) -> bool:
+    def begin(self, trial: Trial) -> bool:
+        """Whether a trial that this process holds is to be computed: False if it was finished by whoever held it until
+        now. A UserError where ``admit`` forbids it."""
         if self.is_finished(trial):
-            # By the process that held the trial until now.
             return False
         if self.admit:
             self.admit(trial)
-        # The code as it is now: it may be committed to while a training of hours runs.
-        begin, software = time.monotonic(), software_facts()
-        history, scores, diverged = pd.DataFrame(), pd.DataFrame(), ""
-        try:
-            training = (trainer or train_trial)(dataset, trial, self.unfinished(trial), report)
-            history, scores = training.history, training.scores
-            if self.keep_models:
-                self._save_model(dataset, trial, training)
-        except Diverged as error:
-            diverged = str(error)
-        facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
-                 **software}
-        self.write(TrialResult(trial, history, scores, diverged, facts))
-        _discard(self.unfinished(trial))
         return True
-
-    def _save_model(self, dataset: DataSet, trial: Trial, training: Training) -> None:
-        from covidcnn.models.model_file import file_name
-        from covidcnn.trials.session import save_trained, training_facts
-
-        path = (self.folder / "models" / trial.key).with_suffix(Path(file_name(trial.recipe.model)).suffix)
-        save_trained(path, dataset, trial, training, training_facts(dataset, trial, training))
 
     def _json(self, key: str) -> Path:
         return self.folder / "trials" / f"{key}.json"
@@ -275,20 +227,16 @@ def seconds_of(facts: dict[str, Any]) -> float:
     return float(facts["seconds"])
 
 
+def processor_of(facts: dict[str, Any]) -> str:
+    """The kind of processor that computed a trial, with its threads where they are known: between kinds results differ
+    in the last digits."""
+    kind = str(facts.get("processor", "unknown"))
+    return f"{kind} ({facts['threads']} threads)" if "threads" in facts else kind
+
+
 def _discard(path: Path) -> None:
     """Remove a folder or file that another process may be removing too."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
-    """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
-    # Here and not above: to list or to plan trials one need not wait for TensorFlow.
-    from covidcnn.training.fit import train
-
-    folder.mkdir(parents=True, exist_ok=True)
-    scored = ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
-    return train(dataset, trial.recipe, trial.seed, folder, scored, report,
-                 keep_interrupted=False, identity=f"{trial.key} {training_versions()}")

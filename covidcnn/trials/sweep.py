@@ -1,17 +1,22 @@
-"""Sweeps: trials run into a store, by an executor that decides where: one after the other, or in several processes."""
+"""Sweeps: trials computed by an executor that decides where: one after the other, or several at once. The process of
+the sweep holds them meanwhile, and puts the results into the store."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import RLock
 from typing import Protocol
 
 from joblib import Parallel, delayed
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.trials.store import Report, Trainer, TrialStore
+from covidcnn.trials.store import TrialStore, processor_of
 from covidcnn.trials.trial import Trial
+from covidcnn.trials.work import Outcome, Trainer, Work
 
 
 def shard(trials: list[Trial], share: str) -> list[Trial]:
@@ -45,51 +50,42 @@ class Progress:
     """Damaged results and trials that cannot be run, one line each."""
     diverged: int = 0
     """Of what was run now."""
+    processors: Mapping[str, int] = field(default_factory=dict)
+    """How many trials of this store and sweep were computed on each kind of processor."""
 
     @property
     def left(self) -> int:
         return self.total - self.done - len(self.problems)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a trial: 'run', 'diverged', 'found' finished, running 'elsewhere', or a 'problem'."""
-
-    trial: Trial
-    how: str
-    seconds: float
-    problem: str = ""
-
-
-Work = Callable[[Trial, Report | None], Outcome]
 Watch = Callable[[Trial, int, int, dict], None]
 
 
 class Executor(Protocol):
-    """Where trials are run."""
+    """Where trials are computed."""
 
     def __call__(self, work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
-        """Have the work done on each trial, taken from ``trials`` when it begins, and yield what became of each.
+        """Attempt the work on each trial, taken from ``trials`` when it begins, and yield what became of each.
         Trainings of this process tell ``watch`` of each finished epoch, and of epoch 0."""
 
 
 def one_by_one(work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
-    """The executor that runs trials in this process."""
+    """The executor that computes trials in this process."""
     for trial in trials:
         watch(trial, 0, trial.recipe.epochs, {})
-        yield work(trial, partial(watch, trial))
+        yield work.attempt(trial, partial(watch, trial))
 
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """The executor that runs several trials at once, each in a process, for machines where one training cannot use all
-    there is, such as a GPU and this small network."""
+    """The executor that computes several trials at once, each in a process, for machines where one training cannot use
+    all there is, such as a GPU and this small network."""
 
     processes: int
 
     def __call__(self, work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
         yield from Parallel(self.processes, return_as="generator_unordered", pre_dispatch=self.processes, batch_size=1)(
-            delayed(work)(trial, None) for trial in trials)
+            delayed(work.attempt)(trial) for trial in trials)
 
 
 def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
@@ -110,14 +106,19 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         KeyboardInterrupt: running trials stay unfinished, to be gone on with.
     """
     store.prepare()
-    finished = list(filter(store.is_finished, trials))
-    problems = tuple(filter(None, (_damage(store, trial) for trial in finished)))
-    progress = Progress(len(trials), len(finished) - len(problems), len(finished) - len(problems), problems=problems)
+    problems, processors, waiting = list[str](), Counter[str](), list[Trial]()
+    for trial in trials:
+        if not store.is_finished(trial):
+            waiting.append(trial)
+            continue
+        try:
+            processors[processor_of(store.read(trial.key).facts)] += 1
+        except DataError as error:
+            problems.append(str(error))
+    found = processors.total()
+    progress = Progress(len(trials), found, found, problems=tuple(problems), processors=processors)
     watch(progress)
-    known = set(finished)
-    # By the list above: what another process finished since then is found, and counted, on the way.
-    waiting = [trial for trial in trials if trial not in known]
-    begin, epochs_run, longest, in_time = time.monotonic(), 0, 0.0, True
+    begin, epochs_run = time.monotonic(), 0
 
     def watch_epoch(trial: Trial, epoch: int, epochs: int, logs: dict) -> None:
         nonlocal progress, epochs_run
@@ -132,55 +133,69 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         # Trials of a sweep differ in cost; the mean over epochs is as good a guess as is to be had.
         return (time.monotonic() - begin) / epochs_run * to_come
 
-    def begun_in_time(trials: list[Trial]) -> Iterator[Trial]:
-        nonlocal in_time
+    # Some executors ask for the next trial in a thread of their own.
+    lock, held, longest, in_time = RLock(), dict[Trial, ExitStack](), 0.0, True
+
+    def settle(trial: Trial, problem: str = "", **counts: bool) -> None:
+        """Enter what became of a trial: a count of ``Progress`` goes up by one, or there is one more problem."""
+        nonlocal progress
+        with lock:
+            waiting.remove(trial)
+            if problem:
+                # The others may be sound: what this one lacks is said at the end.
+                progress = replace(progress, problems=(*progress.problems, problem))
+                return
+            progress = replace(progress, done=progress.done + 1, **{
+                name: getattr(progress, name) + more for name, more in counts.items()})
+
+    def taken(trials: list[Trial]) -> Iterator[Trial]:
+        """Those that are to be computed, each held by this process from now on."""
+        nonlocal progress, in_time
         for trial in trials:
             in_time = time.monotonic() + longest <= begin + 60 * minutes
             if not in_time:
                 return
+            with ExitStack() as claim:
+                if not claim.enter_context(store.claim(trial)):
+                    with lock:
+                        progress = replace(progress, elsewhere=progress.elsewhere + 1)
+                    continue
+                try:
+                    if not store.begin(trial):
+                        settle(trial, before=True)
+                        continue
+                except UserError as error:
+                    settle(trial, str(error))
+                    continue
+                held[trial] = claim.pop_all()
             yield trial
 
-    # First whatever nobody else runs; then what others ran, should they have died meanwhile.
-    while waiting and in_time and not (progress.elsewhere and all(_is_held(store, trial) for trial in waiting)):
-        progress = replace(progress, elsewhere=0)
-        for outcome in executor(partial(_run, store, dataset, trainer), begun_in_time([*waiting]), watch_epoch):
-            longest = max(longest, outcome.seconds)
-            if outcome.how == "elsewhere":
-                progress = replace(progress, elsewhere=progress.elsewhere + 1)
-                continue
-            waiting.remove(outcome.trial)
-            if outcome.how == "problem":
-                # The others may be sound: what this one lacks is said at the end.
-                progress = replace(progress, problems=(*progress.problems, outcome.problem))
-                continue
-            progress = replace(progress, done=progress.done + 1, before=progress.before + (outcome.how == "found"),
-                               diverged=progress.diverged + (outcome.how == "diverged"))
-            if not progress.running and outcome.how != "found":
-                epochs_run += outcome.trial.recipe.epochs
-                progress = replace(progress, seconds_left=seconds_left())
-                watch(progress)
+    try:
+        # First whatever nobody else runs; then what others ran, should they have died meanwhile.
+        while waiting and in_time and not (progress.elsewhere and all(_is_held(store, trial) for trial in waiting)):
+            progress = replace(progress, elsewhere=0)
+            for outcome in executor(store.work(dataset, trainer), taken([*waiting]), watch_epoch):
+                longest = max(longest, outcome.seconds)
+                problem = outcome.problem
+                with held.pop(outcome.trial):
+                    try:
+                        if outcome.result:
+                            store.write(outcome.result, outcome.model)
+                    except UserError as error:
+                        problem = str(error)
+                settle(outcome.trial, problem, diverged=bool(outcome.result and outcome.result.diverged))
+                if outcome.result:
+                    processors[processor_of(outcome.result.facts)] += 1
+                if not progress.running and not problem:
+                    epochs_run += outcome.trial.recipe.epochs
+                    progress = replace(progress, seconds_left=seconds_left())
+                    watch(progress)
+    finally:
+        for claim in held.values():
+            claim.close()
     progress = replace(progress, running=None)
     watch(progress)
     return progress
-
-
-def _run(store: TrialStore, dataset: DataSet, trainer: Trainer | None, trial: Trial, report: Report | None) -> Outcome:
-    begin, problem = time.monotonic(), ""
-    try:
-        how: str = store.run_unless_claimed(dataset, trial, report, trainer)
-        if how == "run" and store.read(trial.key).diverged:
-            how = "diverged"
-    except UserError as error:
-        how, problem = "problem", str(error)
-    return Outcome(trial, how, time.monotonic() - begin, problem)
-
-
-def _damage(store: TrialStore, trial: Trial) -> str:
-    try:
-        store.read(trial.key)
-    except DataError as error:
-        return str(error)
-    return ""
 
 
 def _is_held(store: TrialStore, trial: Trial) -> bool:

@@ -8,7 +8,8 @@ import pandas as pd
 from covidcnn.errors import UserError
 from covidcnn.training.comparison import summaries
 from covidcnn.training.recipe import settings_of
-from covidcnn.trials.store import TrialResult, seconds_of
+from covidcnn.trials.store import seconds_of
+from covidcnn.trials.work import TrialResult
 
 RESULT_COLUMNS = ("best epoch", "validation loss", "validation accuracy", "validation sensitivity",
                   "validation specificity", "validation AUC", "test loss", "test accuracy", "test sensitivity",

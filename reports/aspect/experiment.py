@@ -59,7 +59,9 @@ def run_design(design: Design, dataset: DataSet, store: TrialStore, shard: str =
         trial = planned_trial
         if dry_run:
             trial = replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
-        watch(f"{name}, replicate {trial.seed}: {store.run_unless_claimed(own, trial)}")
+        how = "found" if store.is_finished(trial) else "run"
+        store.run(own, trial)
+        watch(f"{name}, replicate {trial.seed}: {how}")
 
 
 def read_scores(design: Design, dataset: DataSet, images: pd.DataFrame, store: TrialStore

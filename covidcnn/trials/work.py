@@ -1,0 +1,132 @@
+"""Computing a trial: the same in the process that holds the store, in another one, and on another machine."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from covidcnn.data.dataset import DataSet
+from covidcnn.errors import UserError
+from covidcnn.provenance import software_facts, training_versions
+from covidcnn.task import Task
+from covidcnn.training.result import Diverged, Training, chosen_epoch
+from covidcnn.trials.trial import Trial
+
+Report = Callable[[int, int, dict], None]
+Trainer = Callable[[DataSet, Trial, Path, Report | None], Training]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial."""
+
+    trial: Trial
+    history: pd.DataFrame
+    scores: pd.DataFrame
+    """As of ``Training``: of validation, and of test where the trial says so; empty, as the history, if the training
+    diverged."""
+    diverged: str
+    """Why there are no scores; empty if there are."""
+    facts: dict[str, Any]
+    """Seconds, time of day, versions, commit, processor."""
+    digest: str = ""
+    """SHA-256 of the stored file of scores; empty before it is stored, or if there is none."""
+
+    @property
+    def task(self) -> Task:
+        return self.trial.task
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept."""
+        return chosen_epoch(self.history, self.trial.recipe.choose_by)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial that was to be computed."""
+
+    trial: Trial
+    seconds: float
+    result: TrialResult | None = None
+    """None where the trial cannot be run."""
+    model: bytes = b""
+    """The model file, where it is to be kept."""
+    problem: str = ""
+    """Why it cannot be run, in one line."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How trials are computed: on which images, and where what a killed one goes on from is kept. It writes nothing
+    else, so that only one process writes to a store."""
+
+    dataset: DataSet
+    unfinished: Path
+    """The folder in which each unfinished trial has a folder, named by its key."""
+    trainer: Trainer | None = None
+    """Does the training; ``train_trial`` if none is given."""
+    keep_models: bool = False
+
+    def compute(self, trial: Trial, report: Report | None = None) -> tuple[TrialResult, bytes]:
+        """A trial's result, from its last finished epoch on, and its model file where that is to be kept.
+
+        Raises:
+            UserError: the trial cannot be run on these images, or nothing can be written.
+            KeyboardInterrupt: the trial stays unfinished, to be gone on with.
+        """
+        # The code as it is now: it may be committed to while a training of hours runs.
+        begin, software = time.monotonic(), software_facts()
+        history, scores, diverged, model = pd.DataFrame(), pd.DataFrame(), "", b""
+        folder = self.unfinished / trial.key
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # A worker whose sweep was killed may still be at it.
+            with FileLock(folder / ".lock"):
+                training = (self.trainer or train_trial)(self.dataset, trial, folder, report)
+            history, scores = training.history, training.scores
+            if self.keep_models:
+                model = _model_file(self.dataset, trial, training)
+        except Diverged as error:
+            diverged = str(error)
+        facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
+                 **software}
+        return TrialResult(trial, history, scores, diverged, facts), model
+
+    def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
+        """``compute``, with a UserError, and a lack of memory, as the outcome's problem."""
+        begin = time.monotonic()
+        try:
+            result, model = self.compute(trial, report)
+        except MemoryError:
+            return Outcome(trial, time.monotonic() - begin, problem=(
+                f"trial {trial.key}: memory ran out; train fewer at once, or smaller images, and run the sweep again"))
+        except UserError as error:
+            return Outcome(trial, time.monotonic() - begin, problem=str(error))
+        return Outcome(trial, time.monotonic() - begin, result, model)
+
+
+def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
+    """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
+    # Here and not above: to list or to plan trials one need not wait for TensorFlow.
+    from covidcnn.training.fit import train
+
+    scored = ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
+    return train(dataset, trial.recipe, trial.seed, folder, scored, report,
+                 keep_interrupted=False, identity=f"{trial.key} {training_versions()}")
+
+
+def _model_file(dataset: DataSet, trial: Trial, training: Training) -> bytes:
+    from covidcnn.models.model_file import file_name
+    from covidcnn.trials.session import save_trained, training_facts
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file_name(trial.recipe.model)
+        save_trained(path, dataset, trial, training, training_facts(dataset, trial, training))
+        return path.read_bytes()
