@@ -35,11 +35,15 @@ def training_versions() -> str:
     return " ".join(f"{package} {found}" for package, found in packages.items())
 
 
+def software_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, of those that are installed."""
+    return {"python": sys.version.split()[0], "covidcnn": __version__, **_versions(*RECORDED_PACKAGES)}
+
+
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor, and how
     many threads may add up on it: sums are rounded otherwise with another number."""
-    versions = {"python": sys.version.split()[0], "covidcnn": __version__, **_versions(*RECORDED_PACKAGES)}
-    return {"versions": versions, "git commit": git_commit(), "processor": _processor(),
+    return {"versions": software_versions(), "git commit": git_commit(), "processor": _processor(),
             "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or _cores()}
 
 

@@ -115,6 +115,15 @@ def test_image_spoilt_after_indexing_is_refused_and_leaves_nothing(small_tree, c
     assert arrays(cache) == []
 
 
+def test_image_changed_after_indexing_is_refused_and_leaves_nothing(small_tree, cache, refused):
+    images = index_folder(small_tree).images
+    first, second = (small_tree / name for name in images["path"][:2])
+    first.write_bytes(second.read_bytes())
+    with refused(first, "not the image that was indexed", error=DataError):
+        load_images(small_tree, images, SETTINGS)
+    assert arrays(cache) == []
+
+
 def test_full_disk_is_refused_before_anything_is_written(small_tree, cache, monkeypatch, refused):
     images = index_folder(small_tree).images
     # 20 images of 20 x 20 bytes need 8,000 bytes and a tenth.

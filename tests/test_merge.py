@@ -115,7 +115,7 @@ def test_list_is_the_default_command(stores):
 def test_job_array_of_the_docs_leaves_what_one_sweep_leaves(tiny_tree, tmp_path):
     """With a stand-in for the scheduler, which runs the script once for each number of the array."""
     text = (PROJECT / "docs/scaling.md").read_text(encoding="utf-8")
-    script = re.search(r"```bash\n(.+?)```", text, re.DOTALL)[1]
+    script = re.search(r"```bash\n(#!/bin/bash.+?)```", text, re.DOTALL)[1]
     first, last = map(int, re.search(r"--array=(\d+)-(\d+)", script).groups())
     (tmp_path / "sweep.yaml").write_text(
         "seeds: [0, 1]\nrecipe: {size: 16, epochs: 1, batch_norm_momentum: 0.9, precision: float32}\n"

@@ -1,6 +1,7 @@
 """Sweeps on a cluster of Ray's: two nodes on this machine, and whatever may happen to them."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from stub import stub_trainer
 from test_sweep import results
 
 from covidcnn.errors import DataError
+from covidcnn.paths import PROJECT
 from covidcnn.training.result import Diverged
 from covidcnn.trials import ray_executor
 from covidcnn.trials.ray_executor import RayCluster
@@ -246,8 +248,8 @@ def test_only_the_sweeps_process_is_asked_before_a_trial_begins(add_node, sweep,
 
 @pytest.mark.long
 def test_node_with_other_software_computes_nothing(add_node, sweep, monkeypatch, tmp_path):
-    versions = ray_executor._versions()
-    monkeypatch.setattr(ray_executor, "_versions", lambda: versions | {"numpy": "0.1"})
+    versions = ray_executor.software_versions()
+    monkeypatch.setattr(ray_executor, "software_versions", lambda: versions | {"numpy": "0.1"})
     add_node()
     end = sweep(stub_trainer, TRIALS[:2])
     assert end.done == 0
@@ -290,6 +292,26 @@ def test_sweep_on_this_machine_opens_no_port_to_the_network_and_equals_one_proce
         # Model files hold the time at which they were made.
         shutil.rmtree(tmp_path / folder / "models")
     assert results(tmp_path / "ray") == results(tmp_path / "local")
+
+
+@pytest.mark.long
+def test_sweep_of_the_docs_is_the_same_on_two_nodes_and_in_one_process(add_node, cluster, tmp_path):
+    text = (PROJECT / "docs/scaling.md").read_text(encoding="utf-8")
+    script = re.search(r"```bash\n(cat > sweep.yaml.+?)\n```", text, re.DOTALL)[1]
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    command = tmp_path / ".venv/bin/covidcnn"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m covidcnn "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    add_node()
+    add_node()
+    subprocess.run(["bash", "-c", f"{script} --address {cluster.address}"], cwd=tmp_path, check=True, env=environment)
+    # A trial has one core, and one thread, on the cluster.
+    subprocess.run([command, "sweep", "sweep.yaml", "--store", "alone"], cwd=tmp_path, check=True,
+                   env=environment | dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+                                                    "TF_NUM_INTEROP_THREADS"), "1"))
+    assert len(results(tmp_path / "on-ray")) == 8
+    assert results(tmp_path / "on-ray") == results(tmp_path / "alone")
 
 
 @pytest.mark.parametrize(("options", "words"), [

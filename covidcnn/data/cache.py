@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from covidcnn.errors import DataError
 from covidcnn.imaging.reading import Progress, in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, replacing, require_space
@@ -31,7 +32,7 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progr
         Their pixels, in the order of ``images``: a read-only memory map, uint8 (n, size, size).
 
     Raises:
-        DataError: an image can no longer be read.
+        DataError: an image can no longer be read, or is another than the one that was indexed.
         UserError: the cache folder cannot be written or its disk is full.
     """
     key = hashlib.sha256(f"{_CACHE_VERSION} {sorted(asdict(settings).items())}\n".encode())
@@ -47,10 +48,19 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progr
     # Written in order rather than through a map: a full disk is then an error and not a crash.
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for image in in_threads(lambda name: settings.prepare(read_grey(root / name)), images["path"].tolist(),
-                                progress):
+        named = list(zip(images["path"], images["sha256"], strict=True))
+        for image in in_threads(lambda one: settings.prepare(_read_indexed(root / one[0], one[1])), named, progress):
             file.write(image.data)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _read_indexed(path: Path, sha256: str) -> np.ndarray:
+    """``read_grey`` of an image that is still the one that was indexed."""
+    pixels = read_grey(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise DataError(f"{path}: not the image that was indexed; it has changed since, or this is another machine's "
+                        "copy; begin again, or copy the image anew")
+    return pixels
 
 
 def release_pages(images: np.ndarray) -> None:

@@ -71,7 +71,7 @@ def forecast(trials: Sequence[Trial], dataset: DataSet, keep_models: bool = Fals
         # Optimizers cost about the same; so do seeds, which draw other images, but as many.
         alike = replace(trial.recipe, optimizer="Nadam", learning_rate=None), trial.score_test
         if alike not in counted:
-            counted[alike] = _passes(trial, dataset), _stored_bytes(trial, dataset)
+            counted[alike] = _passes(trial, dataset), stored_bytes(trial, dataset)
         passes, stored = counted[alike]
         seconds.append(timings[kind].start + timings[kind].image * passes)
         store_bytes += stored + keep_models * timings[kind].model_bytes
@@ -93,6 +93,9 @@ def _kind(trial: Trial) -> Trial:
 
 
 def _time(kind: Trial, dataset: DataSet) -> _Timing:
+    # A sweep loads TensorFlow once.
+    from covidcnn.backend import keras  # noqa: F401
+
     begin, ends = time.monotonic(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         _, model = Work(dataset, Path(folder), keep_models=True).compute(
@@ -134,7 +137,7 @@ def _passes(trial: Trial, dataset: DataSet) -> float:
         1 + len(recipe.perturbations)))
 
 
-def _stored_bytes(trial: Trial, dataset: DataSet) -> int:
+def stored_bytes(trial: Trial, dataset: DataSet) -> int:
     """What the store keeps of a trial, from scores that are drawn."""
     generator, recipe, images = np.random.default_rng(0), trial.recipe, _images(trial, dataset)
     scored, classes = _scored(trial, images), len(dataset.task.classes)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covidcnn.errors import UserError
-from covidcnn.provenance import software_facts
+from covidcnn.provenance import software_versions
 from covidcnn.trials.sweep import Watch
 from covidcnn.trials.trial import Trial
 from covidcnn.trials.work import Outcome, Work
@@ -53,7 +53,7 @@ class RayCluster:
             task = ray.remote(_attempt).options(
                 num_cpus=self.cpus, num_gpus=self.gpus, memory=round(self.memory_gb * 1e9), max_retries=RETRIES)
             # Once, and not with each trial: the table of the images.
-            stored, versions, mark, running = ray.put(work), _versions(), uuid.uuid4().hex, dict[Any, Trial]()
+            stored, versions, mark, running = ray.put(work), software_versions(), uuid.uuid4().hex, dict[Any, Trial]()
             waiting = iter(trials)
             while True:
                 # One more than there is room for would be held, and kept from other sweeps of the store.
@@ -127,13 +127,9 @@ def _is_marked(work: Work, trial: Trial, mark: str) -> bool:
     return False
 
 
-def _versions() -> dict[str, str]:
-    return software_facts()["versions"]
-
-
 def _attempt(work: Work, trial: Trial, mark: str, versions: dict[str, str]) -> Outcome:
     """What a worker does."""
-    own = _versions()
+    own = software_versions()
     if differing := sorted(name for name in {**own, **versions} if own.get(name) != versions.get(name)):
         name = differing[0]
         return Outcome(trial, 0.0, problem=(
