@@ -8,7 +8,8 @@ Three measurements, the machine otherwise idle:
   cluster, from its first result on;
 * real trainings of the paper's network: one process with all cores, several processes with a core each that share a
   store and need no cluster, and Ray with as many, all on images that are decoded already;
-* what a table of 100,000 images takes in the object store, and how that grows from trial to trial.
+* what the object store holds with the table of 100,000 images, from trial to trial, each of which sends back as many
+  scores.
 
 Writes JSON to standard output. Ray's start is told apart: a sweep has one, however long it is.
 """
@@ -29,7 +30,6 @@ import numpy as np
 import pandas as pd
 from common import machine
 
-from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.training.result import Training
 from covidcnn.trials.ray_executor import RayCluster
@@ -65,8 +65,9 @@ def main() -> None:
 
 def asleep(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
     time.sleep(NAP)
-    scores = pd.DataFrame([["validation", "a.jpeg", "NORMAL", 0.5, "", "p", ""]], columns=[
-        "split", "path", "label", "score", "subtype", "patient", "perturbation"])
+    paths = dataset.images["path"]
+    scores = pd.DataFrame({"split": "validation", "path": paths, "label": "NORMAL", "score": np.linspace(
+        0, 1, len(paths)), "subtype": "", "patient": paths, "perturbation": ""})
     history = pd.DataFrame({"loss": [1.0], "val_loss": [1.0]}, index=pd.RangeIndex(1, 2, name="epoch"))
     return Training(None, history, scores, interrupted=False)  # type: ignore[arg-type]
 
@@ -129,7 +130,6 @@ def training(dataset: DataSet, trials: list[Trial], arguments: list[str]) -> dic
     # Decoded beforehand: it is not what is measured.
     with tempfile.TemporaryDirectory() as folder:
         run_sweep(trials[:1], TrialStore(Path(folder)), dataset, lambda progress: None)
-    load_images(dataset.root, dataset.images, trials[0].recipe.images)
     seconds = {}
     for kind, processes, environment in (("one process", 1, {}), ("a process a core", CORES, one_thread),
                                          ("ray", 1, {})):

@@ -9,9 +9,9 @@ JSON, and the table of docs/scaling.md. A GPU is not asked for: its column rests
 
 import argparse
 import json
+import math
 import os
 import pickle
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,6 @@ from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.data.index import content_hash
 from covidcnn.imaging.reading import in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.paths import CACHE_VARIABLE
 from covidcnn.training.fit import select_images
 from covidcnn.trials.forecast import forecast, stored_bytes
 from covidcnn.trials.spec import parse_sweep
@@ -47,20 +46,10 @@ def main() -> None:
     options = parser.parse_args()
     about = machine()
     dataset = open_dataset(options.data)
-    measured = {"index": indexing(options.data), "decoding": decoding(options.originals), "training": {
+    measured = {"decoding": decoding(options.originals), "training": {
         size: training(dataset, size) for size in SIZES}, "table": table(dataset, options.images)}
     print(json.dumps({"machine": about, "measured": measured}, indent=2))
     print(predicted(measured, options.images, options.megapixels).to_markdown())
-
-
-def indexing(folder: str) -> dict[str, float]:
-    """Files a second that are read, hashed and looked at for the first time, from the page cache."""
-    os.environ[CACHE_VARIABLE], before = tempfile.mkdtemp(), os.environ.get(CACHE_VARIABLE, "")
-    begin = time.monotonic()
-    images = len(open_dataset(folder).images)
-    seconds = time.monotonic() - begin
-    os.environ[CACHE_VARIABLE] = before
-    return {"files a second": images / seconds}
 
 
 def decoding(folder: Path) -> dict[str, float]:
@@ -110,15 +99,17 @@ def table(dataset: DataSet, images: int) -> dict[str, float]:
 def predicted(measured: dict[str, Any], images: int, megapixels: float) -> pd.DataFrame:
     """Hours, GB and MB on one machine like this, on eight, and on a node with a GPU."""
     cores = os.cpu_count() or 1
-    index = images / measured["index"]["files a second"] / 3600
     decode = images * megapixels / measured["decoding"]["megapixels a second"] / 3600
-    rows = {"read and hash, hours": [index, index, index * cores / GPU_CORES],
-            "decode, hours": [decode, decode, decode * cores / GPU_CORES]}
+    # Every image is decoded once to be looked at, and once to be kept.
+    looked = [decode, decode, decode * cores / GPU_CORES]
+    rows = {"index, hours": looked, "decode, hours": looked}
     for size in SIZES:
         speed = measured["training"][size]["images a second"]
         one, on_gpu = (images * EPOCHS / rate / 3600 for rate in (speed, 32 * GPU_STEPS[size]))
         together = OPTIMIZERS * SEEDS
-        rows[f"{together} trainings at {size} px, hours"] = [together * one, together * one / 8, together * on_gpu]
+        # Eight machines do not share a training.
+        rows[f"{together} trainings at {size} px, hours"] = [
+            together * one, math.ceil(together / 8) * one, together * on_gpu]
         rows[f"decoded images at {size} px, GB"] = [images * size**2 / 1e9] * 3
     rows["store, MB"] = [OPTIMIZERS * SEEDS * measured["table"]["MB in the store a training"]] * 3
     figures = pd.DataFrame(rows, index=["this machine", "eight of it", f"one GPU, {GPU_CORES} cores"]).T

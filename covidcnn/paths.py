@@ -15,6 +15,7 @@ from typing import Any
 
 import platformdirs
 import psutil
+from filelock import FileLock
 
 from covidcnn.errors import UserError
 
@@ -83,6 +84,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with _moved_to(path) as temporary:
             temporary.mkdir()
             yield temporary
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes out of the same block for the same file; a UserError if nothing can be written beside it."""
+    lock = path.with_name(f".{path.name}.lock")
+    with _written(path), FileLock(lock):
+        try:
+            yield
+        finally:
+            # Who waits for it holds a file that is gone, and a third may come in beside him: work done twice, no harm.
+            lock.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:

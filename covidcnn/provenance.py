@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.paths import PROJECT, REPORTS
 
 RECORDED_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pandas", "opencv-python-headless",
-                     "scikit-learn", "scipy", "statsmodels", "matplotlib", "papermill")
+                     "scikit-learn", "scipy", "statsmodels", "pillow", "matplotlib", "papermill")
 CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
@@ -43,8 +42,8 @@ def software_versions() -> dict[str, str]:
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor, and how
     many threads may add up on it: sums are rounded otherwise with another number."""
-    return {"versions": software_versions(), "git commit": git_commit(), "processor": _processor(),
-            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or _cores()}
+    return {"versions": software_versions(), "git commit": git_commit(), "processor": processor(),
+            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or _cores())}
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -88,14 +87,17 @@ def git_commit(*results: Path) -> str:
     return commit.stdout.strip() + (CHANGED if changed.strip() else "")
 
 
-@cache
-def _processor() -> str:
-    """Which one computes, as far as the system says: a GPU where Keras's JAX backend has one."""
+def processor() -> str:
+    """Which one computes, as far as the system says: a GPU where the backend has one, of TensorFlow once it is loaded.
+    """
     if _backend() == "jax":
         import jax
 
         if jax.default_backend() == "gpu":
             return jax.devices()[0].device_kind
+    elif tensorflow := sys.modules.get("tensorflow"):
+        for device in tensorflow.config.list_physical_devices("GPU"):
+            return tensorflow.config.experimental.get_device_details(device).get("device_name", "a GPU")
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

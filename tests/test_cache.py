@@ -1,7 +1,9 @@
 """The cache of decoded images."""
 
 import errno
+import multiprocessing
 import shutil
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +70,27 @@ def test_damaged_array_is_made_again(small_tree, cache, spoil):
     whole = np.array(load_images(small_tree, images, SETTINGS))
     spoil(arrays(cache)[0])
     np.testing.assert_array_equal(load_images(small_tree, images, SETTINGS), whole)
+
+
+def test_processes_that_begin_together_decode_once(small_tree, cache, tmp_path, monkeypatch):
+    images = index_folder(small_tree).images
+
+    def slowly(path):
+        with (tmp_path / "decoded").open("a") as log:
+            log.write(f"{path.name}\n")
+        time.sleep(0.02)
+        return read_grey(path)
+
+    monkeypatch.setattr(cache_module, "read_grey", slowly)
+    processes = [multiprocessing.get_context("fork").Process(target=load_images, args=(small_tree, images, SETTINGS))
+                 for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len((tmp_path / "decoded").read_text().split()) == len(images)
+    assert len(arrays(cache)) == 1
 
 
 def test_renamed_folder_uses_the_same_array(small_tree, cache, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What is said of the code that made a result."""
 
+import os
 import subprocess
 
 import pytest
@@ -49,10 +50,17 @@ def test_outside_a_clone_the_commit_is_unknown(tmp_path, monkeypatch):
     assert provenance.git_commit() == "unknown"
 
 
+def test_facts_say_how_many_threads_add_up(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert provenance.software_facts()["threads"] == 3
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
+    assert 1 <= provenance.software_facts()["threads"] <= os.cpu_count()
+
+
 def test_facts_name_the_processor_and_no_path():
     facts = provenance.software_facts()
     assert facts["processor"]
-    assert set(facts) == {"versions", "git commit", "processor"}
+    assert set(facts) == {"versions", "git commit", "processor", "threads"}
 
 
 def test_copy_without_its_history_says_the_commit_that_it_was_told(tmp_path, monkeypatch):

@@ -9,16 +9,19 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
 import stub
 import yaml
+from small_protocol import VALUE, write_protocol
 from stub import stub_trainer
 from test_sweep import results
 
 from covidcnn.errors import DataError
 from covidcnn.paths import PROJECT
+from covidcnn.study.access_log import open_store, read_access_log
 from covidcnn.training.result import Diverged
 from covidcnn.trials import ray_executor
 from covidcnn.trials.ray_executor import RayCluster
@@ -115,7 +118,7 @@ def test_two_nodes_leave_what_one_process_leaves(add_node, sweep, tmp_path):
     possible = [trial for trial in TRIALS if trial not in (*unreadable, greedy)]
     assert (end.done, end.before, end.diverged, end.left) == (9, 0, 3, 0)
     assert sorted(problem.partition(";")[0] for problem in end.problems) == sorted([
-        "too few images", "too few images", f"trial {greedy.key}: memory ran out"])
+        "too few images", "too few images", f"trial {greedy.key}: MemoryError "])
     assert [progress.done for progress in seen[1:-1]] == list(range(1, 10))
     assert len({line.split()[2] for line in (tmp_path / "log").read_text().splitlines()}) == 2
     for trial in (*unreadable, greedy):
@@ -176,7 +179,7 @@ def test_worker_that_is_killed_is_tried_again_and_given_up_after_three_times(add
     end = sweep(trainer)
     assert (end.done, len(end.problems), end.left) == (11, 1, 0)
     assert always.key in end.problems[0]
-    assert "4 times" in end.problems[0]
+    assert "its worker was lost" in end.problems[0]
     began = (tmp_path / "log").read_text().split()
     assert began.count(always.key) == 4
     assert began.count(once.key) == 2
@@ -247,13 +250,51 @@ def test_only_the_sweeps_process_is_asked_before_a_trial_begins(add_node, sweep,
 
 
 @pytest.mark.long
-def test_node_with_other_software_computes_nothing(add_node, sweep, monkeypatch, tmp_path):
-    versions = ray_executor.software_versions()
-    monkeypatch.setattr(ray_executor, "software_versions", lambda: versions | {"numpy": "0.1"})
+def test_test_set_accesses_are_logged_once_by_the_sweeps_process_whatever_workers_do(
+        add_node, sweep, committed, tmp_path):
+    protocol = write_protocol(tmp_path, {"data": DATA, "arms": {"plain": VALUE["arms"]["plain"]}})
+    first = protocol.trials("plain")[0]
+
+    def trainer(dataset, trial, folder, report):
+        if trial == first and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stub_trainer(dataset, trial, folder, report)
+
     add_node()
-    end = sweep(stub_trainer, TRIALS[:2])
-    assert end.done == 0
-    assert all("numpy" in problem and "0.1" in problem and "install the same" in problem for problem in end.problems)
+    end = sweep(trainer, protocol.trials("plain"), store=open_store(protocol.store))
+    assert (end.done, end.problems) == (2, ())
+    assert sorted(read_access_log(protocol)["scored"]) == sorted(trial.key for trial in protocol.trials("plain"))
+
+
+@pytest.mark.long
+def test_store_may_be_named_from_where_the_sweep_stands(add_node, sweep, tmp_path, monkeypatch):
+    def trainer(dataset, trial, folder, report):
+        (tmp_path / "seen").write_text(str(folder))
+        return stub_trainer(dataset, trial, folder, report)
+
+    monkeypatch.chdir(tmp_path)
+    add_node()
+    assert sweep(trainer, TRIALS[:1], store=TrialStore(Path("store"))).done == 1
+    assert (tmp_path / "seen").read_text() == str(tmp_path / "store" / "unfinished" / TRIALS[0].key)
+
+
+@pytest.mark.long
+def test_node_with_other_software_ends_the_sweep_and_computes_nothing(add_node, sweep, monkeypatch, tmp_path, refused):
+    software = ray_executor._software()
+    monkeypatch.setattr(ray_executor, "_software", lambda: software | {"numpy": "0.1"})
+    add_node()
+    with refused("numpy", "0.1", "install the same"):
+        sweep(stub_trainer, TRIALS[:2])
+    assert not list((tmp_path / "store" / "trials").iterdir())
+    monkeypatch.undo()
+    assert sweep(stub_trainer, TRIALS[:2]).done == 2
+
+
+@pytest.mark.long
+def test_address_without_a_cluster_is_refused(refused, tmp_path):
+    with refused("no Ray cluster at '127.0.0.1:1'"):
+        run_sweep(TRIALS, TrialStore(tmp_path), None, lambda progress: None, stub_trainer, RayCluster("127.0.0.1:1"))
 
 
 @pytest.mark.long
@@ -317,6 +358,7 @@ def test_sweep_of_the_docs_is_the_same_on_two_nodes_and_in_one_process(add_node,
 @pytest.mark.parametrize(("options", "words"), [
     (["--executor", "ray", "--processes", 2], ["--processes", "--trial-cpus"]),
     (["--address", "10.0.0.1:6379"], ["--address", "--executor ray"]),
+    (["--executor", "ray", "--trial-gpus", 1.5], ["--trial-gpus 1.5", "whole number"]),
     (["--trial-gpus", 0.5], ["--trial-", "--executor ray"]),
 ])
 def test_options_that_do_not_go_together_are_refused(options, words, tmp_path, run):

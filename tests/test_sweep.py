@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -221,6 +222,19 @@ def test_processes_leave_what_one_after_the_other_leaves(tmp_path):
     assert found == expected
     assert [progress.done for progress in seen[1:-1]] == list(range(1, 11))
     assert all(progress.seconds_left is not None for progress in seen[1:])
+
+
+def test_processes_hold_no_more_trials_than_they_compute(tmp_path):
+    store, trials, held = TrialStore(tmp_path), parse_sweep(GRID).trials(DATA), []
+
+    def is_held(trial):
+        with store.claim(trial) as mine:
+            return not mine
+
+    run_sweep(trials, replace(store, admit=lambda _: held.append(sum(map(is_held, trials)))), None,
+              lambda progress: None, stub_trainer, LocalProcesses(3))
+    assert len(held) == 12
+    assert max(held) == 3
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -117,6 +117,8 @@ def executor_of(name: str, processes: int, address: str, cpus: int | None, gpus:
         if processes > 1:
             raise UserError("--processes is of the executor local; with ray, --trial-cpus says how many trainings a "
                             "machine takes at once")
+        if gpus is not None and not (gpus < 1 or gpus.is_integer()):
+            raise UserError(f"--trial-gpus {gpus:g}: give a whole number, or a part of one GPU")
         return RayCluster(address or LOCAL, **needs)
     if address or needs:
         raise UserError("--address and --trial-... are of the executor ray; add --executor ray, or leave them out")

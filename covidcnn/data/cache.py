@@ -12,7 +12,7 @@ import pandas as pd
 from covidcnn.errors import DataError
 from covidcnn.imaging.reading import Progress, in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.paths import cache_folder, replacing, require_space
+from covidcnn.paths import cache_folder, locked, replacing, require_space
 
 # Raised by hand when the reading or preparing of images changes a pixel.
 _CACHE_VERSION = 5
@@ -39,19 +39,33 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progr
     key.update("\n".join(images["sha256"]).encode())
     path = cache_folder() / "images" / f"{key.hexdigest()}.npy"
     shape = (len(images), settings.size, settings.size)
+    if (pixels := _read(path, shape)) is not None:
+        return pixels
+    require_space(path.parent, int(np.prod(shape)))
+    # Of several trainings that begin together one decodes.
+    with locked(path):
+        if _read(path, shape) is None:
+            _decode(path, shape, root, images, settings, progress)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray | None:
     # A damaged file is as good as none.
     with suppress(OSError, ValueError, EOFError):
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         if pixels.shape == shape:
             return pixels
-    require_space(path.parent, int(np.prod(shape)))
+    return None
+
+
+def _decode(path: Path, shape: tuple[int, int, int], root: Path, images: pd.DataFrame, settings: ImageSettings,
+            progress: Progress | None) -> None:
     # Written in order rather than through a map: a full disk is then an error and not a crash.
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         named = list(zip(images["path"], images["sha256"], strict=True))
         for image in in_threads(lambda one: settings.prepare(_read_indexed(root / one[0], one[1])), named, progress):
             file.write(image.data)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read_indexed(path: Path, sha256: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.evaluation.scores import score_table
 from covidcnn.imaging.reading import in_threads, read_grey
@@ -93,9 +94,11 @@ def _kind(trial: Trial) -> Trial:
 
 
 def _time(kind: Trial, dataset: DataSet) -> _Timing:
-    # A sweep loads TensorFlow once.
+    # Neither loading TensorFlow nor decoding is the training's time.
     from covidcnn.backend import keras  # noqa: F401
 
+    dataset = replace(dataset, images=dataset.images[dataset.images["split"] != "test"])
+    load_images(dataset.root, _images(kind, dataset), kind.recipe.images)
     begin, ends = time.monotonic(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         _, model = Work(dataset, Path(folder), keep_models=True).compute(

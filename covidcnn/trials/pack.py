@@ -55,7 +55,7 @@ def pack(folder: Path) -> int:
         UserError: a trial is unfinished, or the folder cannot be written.
         DataError: an earlier pack is damaged.
     """
-    if any((folder / "unfinished").glob("[!.]*/*")):
+    if any((folder / "unfinished").glob("[!.]*/[!.]*")):
         raise UserError(f"{folder}: a trial is unfinished; let it end, or remove {folder / 'unfinished'}")
     loose = {path: f"{part}/{path.name.removesuffix('.gz')}"
              for part, ending in (("scores", "csv.gz"), ("trials", "json"))

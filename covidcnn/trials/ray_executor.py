@@ -7,20 +7,23 @@ the store's folder of unfinished trials where it sees the same one, else it begi
 import logging
 import os
 import platform
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from covidcnn.errors import UserError
-from covidcnn.provenance import software_versions
+from covidcnn.provenance import git_commit, software_versions
 from covidcnn.trials.sweep import Watch
 from covidcnn.trials.trial import Trial
 from covidcnn.trials.work import Outcome, Work
 
+_log = logging.getLogger(__name__)
 LOCAL = "local"
 """The address of a cluster of this machine alone, for the time of a sweep."""
 RETRIES = 3
@@ -46,34 +49,41 @@ class RayCluster:
         """See ``Executor``. A trial whose worker or node dies is computed again, three times at most.
 
         Raises:
-            UserError: Ray is not installed, there is no cluster at the address, or this machine has not what a trial
-                needs.
+            UserError: Ray is not installed, there is no cluster at the address, this machine has not what a trial
+                needs, or a node has other software or no images.
         """
+        # On other machines, too: where this process stands is nothing to them.
+        work = replace(work, unfinished=work.unfinished.resolve(), dataset=work.dataset and replace(
+            work.dataset, root=work.dataset.root.resolve()))
         with self._connected() as ray:
             task = ray.remote(_attempt).options(
                 num_cpus=self.cpus, num_gpus=self.gpus, memory=round(self.memory_gb * 1e9), max_retries=RETRIES)
             # Once, and not with each trial: the table of the images.
-            stored, versions, mark, running = ray.put(work), software_versions(), uuid.uuid4().hex, dict[Any, Trial]()
+            stored, software, mark, running = ray.put(work), _software(), uuid.uuid4().hex, dict[Any, Trial]()
             waiting = iter(trials)
+            if not self._room(ray.nodes()):
+                _log.warning("no machine of the cluster has %s; waiting for one", self._needs())
             while True:
                 # One more than there is room for would be held, and kept from other sweeps of the store.
                 while len(running) < max(1, self._room(ray.nodes())) and (trial := next(waiting, None)):
                     _mark(work, trial, mark)
-                    running[task.remote(stored, trial, mark, versions)] = trial
+                    running[task.remote(stored, trial, mark, software)] = trial
                 if not running:
                     return
                 for reference in ray.wait(list(running), timeout=_LOOK_AGAIN)[0]:
                     trial = running.pop(reference)
                     try:
                         yield ray.get(reference)
-                    except ray.exceptions.RayTaskError:
+                    except ray.exceptions.RayTaskError as error:
+                        if isinstance(error.cause, UserError):
+                            # What a node lacks.
+                            raise error.cause from None
                         # An error of the code, with the worker's traceback.
                         raise
                     except ray.exceptions.RayError as error:
-                        lost = (str(error).strip().splitlines() or [type(error).__name__])[0]
                         yield Outcome(trial, 0.0, problem=(
-                            f"trial {trial.key}: its worker was lost {RETRIES + 1} times, the last time thus: {lost}; "
-                            "if memory ran out, reserve more for a trial, and run the sweep again"))
+                            f"trial {trial.key}: its worker was lost, the last time thus: {_line(error)}; if memory "
+                            "ran out, reserve more for a trial, and run the sweep again"))
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -87,15 +97,22 @@ class RayCluster:
         except ImportError as error:
             raise UserError("the executor ray needs a package that is not installed; pip install 'covidcnn[ray]', or "
                             "leave the executor out") from error
-        threads = {name: str(self.cpus) for name in (
-            "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
-        backend = {name: os.environ[name] for name in ("KERAS_BACKEND", "COVIDCNN_COMMIT") if name in os.environ}
+        environment = {name: value for name, value in os.environ.items()
+                       if name.startswith(("TF_", "XLA_", "KERAS_", "COVIDCNN_COMMIT"))} | dict.fromkeys(
+            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(self.cpus))
+        if 0 < self.gpus < 1:
+            # Each would take the whole memory of a GPU at its beginning.
+            environment |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         try:
+            host, _, port = self.address.rpartition(":")
+            if port.isdigit():
+                # Ray would try for minutes.
+                socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), timeout=10).close()
             ray.init(self.address, include_dashboard=False if self.address == LOCAL else None, log_to_driver=False,
-                     logging_level=logging.ERROR, runtime_env={"env_vars": threads | backend})
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"no Ray cluster at '{self.address}' ({str(error).splitlines()[0]}); ray status says "
-                            "whether it runs") from error
+                     logging_level=logging.ERROR, runtime_env={"env_vars": environment})
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise UserError(f"no Ray cluster at '{self.address}': {_line(error)}; ray status says whether it runs, "
+                            "and with RAY_AUTH_MODE=token this machine needs its token") from error
         try:
             if self.address == LOCAL and not self._room(ray.nodes()):
                 raise UserError(f"this machine has not {self._needs()}; ask for less a trial, or give the address of "
@@ -127,14 +144,26 @@ def _is_marked(work: Work, trial: Trial, mark: str) -> bool:
     return False
 
 
-def _attempt(work: Work, trial: Trial, mark: str, versions: dict[str, str]) -> Outcome:
-    """What a worker does."""
-    own = software_versions()
-    if differing := sorted(name for name in {**own, **versions} if own.get(name) != versions.get(name)):
-        name = differing[0]
-        return Outcome(trial, 0.0, problem=(
-            f"node {platform.node()} has {name} {own.get(name, 'not installed')}, and the sweep's machine "
-            f"{versions.get(name, 'not')}; install the same there"))
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@cache
+def _software() -> dict[str, str]:
+    """What computes here: versions, and the commit of the code, as they are when the process first asks."""
+    return software_versions() | {"the commit of covidcnn": git_commit()}
+
+
+def _attempt(work: Work, trial: Trial, mark: str, software: dict[str, str]) -> Outcome:
+    """What a worker does; a UserError if its node cannot compute what the sweep's machine would."""
+    own = _software()
+    for name in sorted({**own, **software}):
+        if own.get(name) != software.get(name):
+            raise UserError(f"node {platform.node()}: {name} is {own.get(name, 'not there')}, on the sweep's machine "
+                            f"{software.get(name, 'not there')}; install the same there, or take it out of the cluster")
+    if work.dataset and not work.dataset.root.is_dir():
+        raise UserError(f"node {platform.node()}: {work.dataset.root} is not there; put the images there under the "
+                        "same path, or take it out of the cluster")
     if _is_marked(work, trial, mark):
         return work.attempt(trial)
     with tempfile.TemporaryDirectory() as folder:

@@ -150,8 +150,7 @@ class TrialStore:
     def claim(self, trial: Trial, wait: bool = False) -> Iterator[bool]:
         """Hold a trial while the block runs: True unless another process holds it, whose end may be waited for."""
         path = self.folder / "unfinished" / f"{trial.key}.lock"
-        # A sweep of several processes takes and gives back in different threads.
-        lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
+        lock = FileLock(path, timeout=-1 if wait else 0)
         try:
             lock.acquire()
         except Timeout:
@@ -231,7 +230,7 @@ def processor_of(facts: dict[str, Any]) -> str:
     """The kind of processor that computed a trial, with its threads where they are known: between kinds results differ
     in the last digits."""
     kind = str(facts.get("processor", "unknown"))
-    return f"{kind} ({facts['threads']} threads)" if "threads" in facts else kind
+    return f"{kind}, threads: {facts['threads']}" if "threads" in facts else kind
 
 
 def _discard(path: Path) -> None:

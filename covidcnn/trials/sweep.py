@@ -4,13 +4,13 @@ the sweep holds them meanwhile, and puts the results into the store."""
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import RLock
 from typing import Protocol
 
-from joblib import Parallel, delayed
+from joblib.externals.loky import ProcessPoolExecutor
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
@@ -51,7 +51,7 @@ class Progress:
     diverged: int = 0
     """Of what was run now."""
     processors: Mapping[str, int] = field(default_factory=dict)
-    """How many trials of this store and sweep were computed on each kind of processor."""
+    """At the end: how many trials were computed on each kind of processor."""
 
     @property
     def left(self) -> int:
@@ -84,8 +84,21 @@ class LocalProcesses:
     processes: int
 
     def __call__(self, work: Work, trials: Iterable[Trial], watch: Watch) -> Iterator[Outcome]:
-        yield from Parallel(self.processes, return_as="generator_unordered", pre_dispatch=self.processes, batch_size=1)(
-            delayed(work.attempt)(trial) for trial in trials)
+        waiting, running = iter(trials), set[Future[Outcome]]()
+        with ProcessPoolExecutor(self.processes) as pool:
+            try:
+                while True:
+                    # No more than begin at once: what is taken is held.
+                    while len(running) < self.processes and (trial := next(waiting, None)):
+                        running.add(pool.submit(work.attempt, trial))
+                    if not running:
+                        return
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        yield future.result()
+            except BaseException:
+                pool.shutdown(kill_workers=True)
+                raise
 
 
 def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watch: Callable[[Progress], None],
@@ -106,17 +119,16 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         KeyboardInterrupt: running trials stay unfinished, to be gone on with.
     """
     store.prepare()
-    problems, processors, waiting = list[str](), Counter[str](), list[Trial]()
+    problems, processors, waiting = list[str](), list[str](), list[Trial]()
     for trial in trials:
         if not store.is_finished(trial):
             waiting.append(trial)
             continue
         try:
-            processors[processor_of(store.read(trial.key).facts)] += 1
+            processors.append(processor_of(store.read(trial.key).facts))
         except DataError as error:
             problems.append(str(error))
-    found = processors.total()
-    progress = Progress(len(trials), found, found, problems=tuple(problems), processors=processors)
+    progress = Progress(len(trials), len(processors), len(processors), problems=tuple(problems))
     watch(progress)
     begin, epochs_run = time.monotonic(), 0
 
@@ -133,20 +145,17 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         # Trials of a sweep differ in cost; the mean over epochs is as good a guess as is to be had.
         return (time.monotonic() - begin) / epochs_run * to_come
 
-    # Some executors ask for the next trial in a thread of their own.
-    lock, held, longest, in_time = RLock(), dict[Trial, ExitStack](), 0.0, True
+    held, longest, in_time = dict[Trial, ExitStack](), 0.0, True
 
-    def settle(trial: Trial, problem: str = "", **counts: bool) -> None:
-        """Enter what became of a trial: a count of ``Progress`` goes up by one, or there is one more problem."""
+    def settle(trial: Trial, problem: str = "", before: bool = False, diverged: bool = False) -> None:
         nonlocal progress
-        with lock:
-            waiting.remove(trial)
-            if problem:
-                # The others may be sound: what this one lacks is said at the end.
-                progress = replace(progress, problems=(*progress.problems, problem))
-                return
-            progress = replace(progress, done=progress.done + 1, **{
-                name: getattr(progress, name) + more for name, more in counts.items()})
+        waiting.remove(trial)
+        if problem:
+            # The others may be sound: what this one lacks is said at the end.
+            progress = replace(progress, problems=(*progress.problems, problem))
+        else:
+            progress = replace(progress, done=progress.done + 1, before=progress.before + before,
+                               diverged=progress.diverged + diverged)
 
     def taken(trials: list[Trial]) -> Iterator[Trial]:
         """Those that are to be computed, each held by this process from now on."""
@@ -157,8 +166,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
                 return
             with ExitStack() as claim:
                 if not claim.enter_context(store.claim(trial)):
-                    with lock:
-                        progress = replace(progress, elsewhere=progress.elsewhere + 1)
+                    progress = replace(progress, elsewhere=progress.elsewhere + 1)
                     continue
                 try:
                     if not store.begin(trial):
@@ -185,7 +193,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
                         problem = str(error)
                 settle(outcome.trial, problem, diverged=bool(outcome.result and outcome.result.diverged))
                 if outcome.result:
-                    processors[processor_of(outcome.result.facts)] += 1
+                    processors.append(processor_of(outcome.result.facts))
                 if not progress.running and not problem:
                     epochs_run += outcome.trial.recipe.epochs
                     progress = replace(progress, seconds_left=seconds_left())
@@ -193,7 +201,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
     finally:
         for claim in held.values():
             claim.close()
-    progress = replace(progress, running=None)
+    progress = replace(progress, running=None, processors=Counter(processors))
     watch(progress)
     return progress
 

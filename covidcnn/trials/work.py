@@ -13,13 +13,16 @@ from filelock import FileLock
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import UserError
-from covidcnn.provenance import software_facts, training_versions
+from covidcnn.provenance import processor, software_facts, training_versions
 from covidcnn.task import Task
 from covidcnn.training.result import Diverged, Training, chosen_epoch
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
 Trainer = Callable[[DataSet, Trial, Path, Report | None], Training]
+
+
+_OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,25 @@ class Work:
         except Diverged as error:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
-                 **software}
+                 **software, "processor": processor()}
         return TrialResult(trial, history, scores, diverged, facts), model
 
     def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
-        """``compute``, with a UserError, and a lack of memory, as the outcome's problem."""
-        begin = time.monotonic()
+        """``compute``, with what keeps a trial from being run as the outcome's problem: a UserError, or that memory or
+        the disk is at its end."""
+        begin, problem, result, model = time.monotonic(), "", None, b""
         try:
             result, model = self.compute(trial, report)
-        except MemoryError:
-            return Outcome(trial, time.monotonic() - begin, problem=(
-                f"trial {trial.key}: memory ran out; train fewer at once, or smaller images, and run the sweep again"))
         except UserError as error:
-            return Outcome(trial, time.monotonic() - begin, problem=str(error))
-        return Outcome(trial, time.monotonic() - begin, result, model)
+            problem = str(error)
+        except Exception as error:
+            # The backends' own errors are known by their names.
+            if not isinstance(error, OSError) and type(error).__name__ not in _OUT_OF_MEMORY:
+                raise
+            words = " ".join(str(error).split())[:200]
+            problem = (f"trial {trial.key}: {type(error).__name__} {words}; give it more memory or disk, or train "
+                       "fewer at once, and run the sweep again")
+        return Outcome(trial, time.monotonic() - begin, result, model, problem)
 
 
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
