@@ -15,7 +15,6 @@ from typing import Any
 
 import platformdirs
 import psutil
-from filelock import FileLock
 
 from covidcnn.errors import UserError
 
@@ -89,6 +88,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other processes out of the same block for the same file; a UserError if nothing can be written beside it."""
+    # Here and not above: what predicts on a small device has no use for it.
+    from filelock import FileLock
+
     lock = path.with_name(f".{path.name}.lock")
     with _written(path), FileLock(lock):
         try:

@@ -276,7 +276,7 @@ main()
 
 
 def _with_what_evaluate_needs(program):
-    for name in ("scipy", "sklearn", "joblib", "statsmodels"):
+    for name in ("scipy", "sklearn", "joblib", "statsmodels", "filelock"):
         program = program.replace(f'"{name}"', '"-"')
     return program
 
