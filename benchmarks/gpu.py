@@ -43,7 +43,7 @@ def main() -> None:
     os.environ["KERAS_BACKEND"] = options.backend
     report: dict[str, Any] = {"backend": options.backend}
 
-    def step(name: str, work: Any, *arguments: Any) -> Any:
+    def step(name: str, work: Any, *arguments: Any) -> None:
         begin = time.monotonic()
         try:
             found = work(*arguments)

@@ -89,11 +89,12 @@ def table(dataset: DataSet, images: int) -> dict[str, float]:
     begin = time.monotonic()
     content_hash(many.images)
     hashed = time.monotonic()
-    select_images(many.images, trials(dataset, 64, 1)[0].recipe, 0)
+    trial = trials(many, 64, EPOCHS)[0]
+    with_roles = select_images(many.images, trial.recipe, 0)
     end = time.monotonic()
     return {"MB in memory": many.images.memory_usage(deep=True).sum() / 1e6, "MB sent": len(pickle.dumps(many)) / 1e6,
             "seconds to hash": hashed - begin, "seconds to split": end - hashed,
-            "MB in the store a training": stored_bytes(trials(many, 64, EPOCHS)[0], many) / 1e6}
+            "MB in the store a training": stored_bytes(trial, with_roles) / 1e6}
 
 
 def predicted(measured: dict[str, Any], images: int, megapixels: float) -> pd.DataFrame:

@@ -111,8 +111,8 @@ def executor_of(name: str, processes: int, address: str, cpus: int | None, gpus:
     from covidcnn.trials.ray_executor import LOCAL, RayCluster
     from covidcnn.trials.sweep import LocalProcesses, one_by_one
 
-    needs: dict[str, Any] = {name: value for name, value in {"cpus": cpus, "gpus": gpus, "memory_gb": memory_gb}.items()
-             if value is not None}
+    asked: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gb": memory_gb}
+    needs = {name: value for name, value in asked.items() if value is not None}
     if name == "ray":
         if processes > 1:
             raise UserError("--processes is of the executor local; with ray, --trial-cpus says how many trainings a "

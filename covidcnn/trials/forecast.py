@@ -72,7 +72,8 @@ def forecast(trials: Sequence[Trial], dataset: DataSet, keep_models: bool = Fals
         # Optimizers cost about the same; so do seeds, which draw other images, but as many.
         alike = replace(trial.recipe, optimizer="Nadam", learning_rate=None), trial.score_test
         if alike not in counted:
-            counted[alike] = _passes(trial, dataset), stored_bytes(trial, dataset)
+            images = _images(trial, dataset)
+            counted[alike] = _passes(trial, images), stored_bytes(trial, images)
         passes, stored = counted[alike]
         seconds.append(timings[kind].start + timings[kind].image * passes)
         store_bytes += stored + keep_models * timings[kind].model_bytes
@@ -98,7 +99,9 @@ def _time(kind: Trial, dataset: DataSet) -> _Timing:
     from covidcnn.backend import keras  # noqa: F401
 
     dataset = replace(dataset, images=dataset.images[dataset.images["split"] != "test"])
-    load_images(dataset.root, _images(kind, dataset), kind.recipe.images)
+    images = _images(kind, dataset)
+    load_images(dataset.root, images, kind.recipe.images)
+    passes = _passes(kind, images)
     begin, ends = time.monotonic(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         _, model = Work(dataset, Path(folder), keep_models=True).compute(
@@ -106,9 +109,9 @@ def _time(kind: Trial, dataset: DataSet) -> _Timing:
         kept = sum(path.stat().st_size for path in Path(folder).rglob("*.npz"))
     if not ends:
         # A model of scikit-learn, which is fitted at once.
-        return _Timing(0.0, (time.monotonic() - begin) / _passes(kind, dataset), kept, len(model))
+        return _Timing(0.0, (time.monotonic() - begin) / passes, kept, len(model))
     epoch = float(np.median(np.diff(ends)))
-    return _Timing(max(0.0, ends[0] - begin - epoch), epoch / _passes(kind, dataset) * len(ends), kept, len(model))
+    return _Timing(max(0.0, ends[0] - begin - epoch), epoch / passes * len(ends), kept, len(model))
 
 
 def _images(trial: Trial, dataset: DataSet) -> pd.DataFrame:
@@ -123,15 +126,14 @@ def _scored(trial: Trial, images: pd.DataFrame) -> pd.DataFrame:
     return images[images["role"].isin(roles)]
 
 
-def _passes(trial: Trial, dataset: DataSet) -> float:
+def _passes(trial: Trial, images: pd.DataFrame) -> float:
     """How many images are shown in all, one that is scored counted as a third of one that is learnt from."""
     from covidcnn.data.pipeline import steps_per_epoch
 
-    recipe, images = trial.recipe, _images(trial, dataset)
-    role = images["role"]
+    recipe, role = trial.recipe, images["role"]
     learnt = images[(role == "train") | ((role == UNLABELLED) & (recipe.teacher != "none"))]
     shown = recipe.batch_size * steps_per_epoch(
-        dataset.task.encode(learnt["label"]), recipe.batch_size, recipe.balance)
+        trial.task.encode(learnt["label"]), recipe.batch_size, recipe.balance)
     chosen_on = (role == "validation").sum() * (1 + len(CHOSEN_UNDER.get(recipe.choose_by, ())))
     in_epoch = shown + _SCORING * (chosen_on + role.isin(recipe.score_every_epoch).sum())
     # A teacher takes about as many steps as its student.
@@ -140,12 +142,12 @@ def _passes(trial: Trial, dataset: DataSet) -> float:
         1 + len(recipe.perturbations)))
 
 
-def stored_bytes(trial: Trial, dataset: DataSet) -> int:
-    """What the store keeps of a trial, from scores that are drawn."""
-    generator, recipe, images = np.random.default_rng(0), trial.recipe, _images(trial, dataset)
-    scored, classes = _scored(trial, images), len(dataset.task.classes)
+def stored_bytes(trial: Trial, images: pd.DataFrame) -> int:
+    """What the store keeps of a trial on images with their ``role``, from scores that are drawn."""
+    generator, recipe = np.random.default_rng(0), trial.recipe
+    scored, classes = _scored(trial, images), len(trial.task.classes)
     tables = [score_table(scored.assign(split=scored["role"]), generator.dirichlet([1] * classes, len(scored)),
-                          dataset.task, perturbation) for perturbation in ("", *recipe.perturbations)]
+                          trial.task, perturbation) for perturbation in ("", *recipe.perturbations)]
     if recipe.score_every_epoch:
         drawn = np.where(scored["role"].isin(recipe.score_every_epoch).to_numpy()[:, np.newaxis],
                          generator.random((len(scored), recipe.epochs)), np.nan)
@@ -160,6 +162,6 @@ def stored_bytes(trial: Trial, dataset: DataSet) -> int:
 def _decoding_seconds(dataset: DataSet, settings: ImageSettings) -> float:
     some = dataset.images["path"].sample(min(_DECODED, len(dataset.images)), random_state=0)
     begin = time.monotonic()
-    for _ in in_threads(lambda name: settings.prepare(read_grey(dataset.root / name)), some.tolist(), None):
+    for _ in in_threads(lambda name: settings.prepare(read_grey(dataset.root / name)), some.tolist()):
         pass
     return (time.monotonic() - begin) / len(some) * len(dataset.images)

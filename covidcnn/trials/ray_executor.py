@@ -81,7 +81,7 @@ class RayCluster:
                         # An error of the code, with the worker's traceback.
                         raise
                     except ray.exceptions.RayError as error:
-                        yield Outcome(trial, 0.0, problem=(
+                        yield Outcome(trial, problem=(
                             f"trial {trial.key}: its worker was lost, the last time thus: {_line(error)}; if memory "
                             "ran out, reserve more for a trial, and run the sweep again"))
 

@@ -14,7 +14,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.trials.store import TrialStore, processor_of
+from covidcnn.trials.store import TrialStore, processor_of, seconds_of
 from covidcnn.trials.trial import Trial
 from covidcnn.trials.work import Outcome, Trainer, Work
 
@@ -183,7 +183,6 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
         while waiting and in_time and not (progress.elsewhere and all(_is_held(store, trial) for trial in waiting)):
             progress = replace(progress, elsewhere=0)
             for outcome in executor(store.work(dataset, trainer), taken([*waiting]), watch_epoch):
-                longest = max(longest, outcome.seconds)
                 problem = outcome.problem
                 with held.pop(outcome.trial):
                     try:
@@ -193,6 +192,7 @@ def run_sweep(trials: Sequence[Trial], store: TrialStore, dataset: DataSet, watc
                         problem = str(error)
                 settle(outcome.trial, problem, diverged=bool(outcome.result and outcome.result.diverged))
                 if outcome.result:
+                    longest = max(longest, seconds_of(outcome.result.facts))
                     processors.append(processor_of(outcome.result.facts))
                 if not progress.running and not problem:
                     epochs_run += outcome.trial.recipe.epochs

@@ -56,7 +56,6 @@ class Outcome:
     """What became of a trial that was to be computed."""
 
     trial: Trial
-    seconds: float
     result: TrialResult | None = None
     """None where the trial cannot be run."""
     model: bytes = b""
@@ -105,7 +104,7 @@ class Work:
     def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
         """``compute``, with what keeps a trial from being run as the outcome's problem: a UserError, or that memory or
         the disk is at its end."""
-        begin, problem, result, model = time.monotonic(), "", None, b""
+        problem, result, model = "", None, b""
         try:
             result, model = self.compute(trial, report)
         except UserError as error:
@@ -117,7 +116,7 @@ class Work:
             words = " ".join(str(error).split())[:200]
             problem = (f"trial {trial.key}: {type(error).__name__} {words}; give it more memory or disk, or train "
                        "fewer at once, and run the sweep again")
-        return Outcome(trial, time.monotonic() - begin, result, model, problem)
+        return Outcome(trial, result, model, problem)
 
 
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
