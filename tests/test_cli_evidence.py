@@ -133,7 +133,7 @@ def test_precision_that_the_machine_lacks_is_warned_of(paper, tiny_tree, run, mo
     monkeypatch.setattr("covidcnn.training.precision.resolve_precision",
                         lambda name: machine if name == "auto" else name)
     code, _, err = run("evidence", "run", "tuning", "--data", tiny_tree)
-    assert (code, "does not multiply bfloat16" in err) == (0, warned)
+    assert (code, "ask for bfloat16" in err) == (0, warned)
     # Nothing is left to train, so there is nothing to warn of.
     assert "bfloat16" not in run("evidence", "run", "tuning", "--data", tiny_tree)[2]
 

@@ -203,17 +203,20 @@ def test_two_processes_build_the_same_cache_at_once(small_tree, cache, tmp_path)
         "import hashlib, sys, time; from pathlib import Path\n"
         "from covidcnn.data.cache import *; from covidcnn.data.index import index_folder\n"
         "tree, mine, other = map(Path, sys.argv[1:])\n"
-        "def meeting(stage):\n"
-        "    def wait(done, _):\n"
-        "        if done == 10: mine.with_suffix(stage).touch()\n"
-        "        while done == 10 and not other.with_suffix(stage).exists(): time.sleep(0.01)\n"
-        "    return wait\n"
-        "images = index_folder(tree, meeting('.index')).images\n"
-        "print(hashlib.sha256(load_images(tree, images, ImageSettings(20), meeting('.images'))).hexdigest())")
+        "def meeting(done, _):\n"
+        "    if done == 10: mine.touch()\n"
+        "    while done == 10 and not other.exists(): time.sleep(0.01)\n"
+        "images = index_folder(tree, meeting).images\n"
+        "decoded = []\n"
+        "pixels = load_images(tree, images, ImageSettings(20), lambda done, _: decoded.append(done))\n"
+        "print(len(decoded), hashlib.sha256(pixels).hexdigest())")
     both = [child(code, small_tree, tmp_path / mine, tmp_path / other) for mine, other in ("ab", "ba")]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0] == said[1][0] != ""
+    counts, hashes = zip(*(out.split() for out, _ in said), strict=True)
+    # One of them decoded all 20, and the other waited for it.
+    assert sorted(counts) == ["0", "20"]
+    assert hashes[0] == hashes[1]
     assert [path.suffix for path in sorted(cache.rglob("*")) if path.is_file()] == [".npy", ".csv"]
 
 

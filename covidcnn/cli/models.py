@@ -39,7 +39,7 @@ def train(
         "and zoom alike', 'paper and crop'."))] = "none",
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: Annotated[str, typer.Option(help=(
-        "auto (bfloat16 where processor or GPU multiplies it, else float32), float32 or bfloat16."))] = "auto",
+        "auto (bfloat16 where processor or GPU is faster in it, else float32), float32 or bfloat16."))] = "auto",
     validation: Annotated[str, typer.Option(help=(
         "How validation is made: patient (of PneumoniaMNIST: its official split), block, image or published."))]
     = "patient",

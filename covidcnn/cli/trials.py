@@ -193,8 +193,8 @@ def run_and_watch(trials: "Sequence[Trial]", store: "TrialStore", dataset: "Data
 
     if any(trial.recipe.precision == "bfloat16" and not store.is_finished(trial) for trial in trials) \
             and resolve_precision("auto") != "bfloat16":
-        say("warning: this machine does not multiply bfloat16, which these trainings ask for, and has to imitate it: "
-            "they will be many times slower than in float32")
+        say("warning: these trainings ask for bfloat16, in which this machine is slower than in float32; where it has "
+            "to imitate it, many times slower")
     console = Console(stderr=True)
     try:
         with Live(console=console, refresh_per_second=2, transient=True) as live:

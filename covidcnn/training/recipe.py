@@ -76,7 +76,7 @@ class Recipe(Checked):
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
     """From this score of the predicted class on a teacher's label is learnt."""
     precision: Annotated[str, one_of(PRECISIONS, "precision")] = "auto"
-    """'auto' takes bfloat16 where the machine has it."""
+    """'auto' takes bfloat16 where the machine is faster in it."""
     score_every_epoch: Annotated[tuple[str, ...], Field(strict=False), some_of(ROLES, "role")] = ()
     """Whose images are scored after every epoch, so that rules of choosing one can be compared."""
     perturbations: Annotated[tuple[str, ...], Field(strict=False), some_of(PERTURBATIONS, "perturbation")] = ()
