@@ -12,7 +12,7 @@ from covidcnn.evaluation.weighted_metrics import accuracy
 from covidcnn.paper import recipe_contrasts as recipes
 from covidcnn.paper import recipe_probes as probes
 from covidcnn.paper.claims import PUBLISHED
-from covidcnn.paper.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATES, SMALL
+from covidcnn.paper.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATE_ARMS, RATES, SMALL, SMALL_RATES
 from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
 from covidcnn.paper.write import both_recipes
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
@@ -53,8 +53,9 @@ def test_one_primary_contrast_a_question_and_arm(contrasts):
 def test_families_are_those_of_the_protocol(contrasts):
     """Holm's largest factor is the size of the family."""
     for rows, size in ((contrasts.loc["1 reached"], 5), (contrasts.loc[("2 ingredient", INGREDIENTS)], 7),
-                       (contrasts.loc[("2 ingredient", RATES)], 4), (contrasts.xs(SMALL, level="arm"), 12)):
-        family = rows if len(rows) == 12 else rows[rows["rank"] == "secondary"]
+                       (contrasts.loc[("2 ingredient", RATES)], 4), (contrasts.loc[("2 ingredient", SMALL_RATES)], 6),
+                       (contrasts.xs(SMALL, level="arm"), 12)):
+        family = rows if len(rows) == 12 else rows[rows["rank"] != "primary"]
         assert len(family) == size
         surest = family.loc[family["p"] == family["p"].min()].iloc[0]
         assert surest["p, Holm"] == pytest.approx(min(1, size * surest["p"]))
@@ -106,9 +107,16 @@ def test_choosing_on_test_never_loses_and_is_at_least_what_validation_chooses(wo
 
 
 def test_jumps_are_those_of_the_learning_rate(world):
-    jumps = recipes.jump_table(world[1]).set_index(["augmentation", "learning rate"])["mean jump"]
-    for augmentation in ("flips and shifts", "+ zoom in height and in width"):
-        assert jumps[augmentation, "constant"] > 3 * jumps[augmentation, "decay"]
+    for names in RATE_ARMS.values():
+        found = [world[1].arms[name] for name in names]
+        table = recipes.rate_table(found).set_index(["augmentation", "learning rate"])
+        assert set(table.index) == {(augmentation, rate) for rate in ("constant", "plateau", "decay")
+                                    for augmentation in ("flips and shifts", "+ zoom in height and in width")}
+        for augmentation in ("flips and shifts", "+ zoom in height and in width"):
+            jumps = table.loc[augmentation, "mean jump"]
+            assert jumps["constant"] > 3 * jumps["decay"]
+        plain = found[-1].condition(augmentation="paper", schedule="constant")
+        assert table.loc[("flips and shifts", "constant"), "highest"] == plain.values(accuracy).max()
 
 
 def test_what_looking_at_test_buys_has_its_interval_over_seeds(world):
@@ -151,9 +159,9 @@ def test_difference_between_studies_is_that_of_the_means(world):
 def test_tables_and_figures_say_what_is_finished(world, tmp_path):
     evidence = world[1]
     tables = recipe_tables(evidence, text_recipe(evidence))
-    assert {"contrasts", "values", "choosing", "jumps", "ingredients-128-px", "predictions-64-px",
+    assert {"contrasts", "values", "choosing", "rates-128-px", "ingredients-128-px", "predictions-64-px",
             "stretches-128-px-zoom", "imbalance-128-px"} <= set(tables)
-    assert all("exploratory" in tables[name][1] for name in ("values-64-px", "choosing-64-px"))
+    assert all("exploratory" in tables[name][1] for name in ("values-64-px", "choosing-64-px", "rates-64-px"))
     values = tables["values"][0].set_index("optimizer")
     assert values["median"].idxmin() == "Adadelta"
     assert (values["verdict"] == "not reproduced").any()
@@ -164,9 +172,9 @@ def test_tables_and_figures_say_what_is_finished(world, tmp_path):
         assert caption.endswith(".")
         figure.savefig(tmp_path / f"{name}.png")
         names.append(name)
-        assert ("exploratory" in caption) == (name == "both-recipes-64-px")
-    assert names == ["both-recipes", "both-recipes-64-px", "ladder-128-px", "stretch-128-px", "ladder-64-px",
-                     "stretch-64-px"]
+        assert ("exploratory" in caption) == (name in ("both-recipes-64-px", "rates-64-px"))
+    assert names == ["both-recipes", "both-recipes-64-px", "rates-128-px", "rates-64-px", "ladder-128-px",
+                     "stretch-128-px", "ladder-64-px", "stretch-64-px"]
 
 
 def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):

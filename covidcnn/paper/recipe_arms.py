@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from covidcnn.evaluation.statistics import Difference
 from covidcnn.study.conditions import ArmResults, Condition
 
-PUBLIC_RECIPE, CAUSES, INGREDIENTS, RATES, SMALL = ("1-public-recipe", "4-causes", "2-ingredients", "2b-rates",
-                                                    "8-small-images")
+PUBLIC_RECIPE, CAUSES, INGREDIENTS, RATES, SMALL, SMALL_RATES = (
+    "1-public-recipe", "4-causes", "2-ingredients", "2b-rates", "8-small-images", "10-small-rates")
 NO_ZOOM, ZOOM, HEIGHT_ZOOM = "paper", "paper and zoom", "paper and height zoom"
 PUBLIC_RECIPE_ARMS = {"224 px": PUBLIC_RECIPE, "64 px": "9-small-public-recipe"}
 """Where questions 1 and 3 are asked; at 64 px exploratory, and no contrast is made of it."""
+RATE_ARMS = {"128 px": (INGREDIENTS, RATES), "64 px": (SMALL_RATES,)}
+"""Where learning rates are compared; at 64 px exploratory."""
 INGREDIENT_NAMES = {
     NO_ZOOM: "flips and shifts", "paper and rotation": "+ rotation", HEIGHT_ZOOM: "+ zoom in height",
     "paper and width zoom": "+ zoom in width", ZOOM: "+ zoom in height and in width",
@@ -25,7 +27,8 @@ class Contrast:
 
     question: str
     rank: str
-    """'primary' or 'secondary'; the secondary ones of a question and arm are one family, and so is all of arm 8."""
+    """'primary', 'secondary' or 'exploratory'; those of a question and arm but its primary one are one family, and so
+    is all of arm 8."""
     arm: str
     comparison: str
     measure: str

@@ -4,7 +4,7 @@ The rules stand in ``reports/recipe/protocol.yaml``. Arms may be lacking: a ques
 finished.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -32,7 +32,7 @@ def contrasts(evidence: Evidence) -> list[Contrast]:
     """Every contrast of the protocol that the finished arms allow, in its order."""
     finished = evidence.arms
     asked = ((_rivals, arms.PUBLIC_RECIPE), (_ingredients, arms.INGREDIENTS), (_ingredients, arms.SMALL),
-             (_rates, arms.INGREDIENTS, arms.RATES), (_epochs, arms.PUBLIC_RECIPE),
+             (_rates, arms.INGREDIENTS, arms.RATES), (_small_rates, arms.SMALL_RATES), (_epochs, arms.PUBLIC_RECIPE),
              (_epochs_beside_causes, arms.PUBLIC_RECIPE, arms.CAUSES), (_balance, arms.CAUSES), (_balance, arms.SMALL),
              (explained, arms.CAUSES), (explained, arms.SMALL))
     return [one for question, *names in asked if set(names) <= set(finished)
@@ -120,26 +120,41 @@ def most_of_it(arm: ArmResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rates(decaying: ArmResults, others: ArmResults) -> Iterator[Contrast]:
+def _rates(decaying: ArmResults, others: ArmResults, *, rank: str = "secondary") -> Iterator[Contrast]:
     for augmentation, words in arms.WITH_OR_WITHOUT:
-        decay = ingredients_of(decaying)[augmentation]
+        decay = decaying.condition(augmentation=augmentation, schedule="decay")
         for schedule in ("constant", "plateau"):
             other = others.condition(augmentation=augmentation, schedule=schedule)
-            yield Contrast("2 ingredient", "secondary", others.name, f"decay - {schedule} rate, {words}", "accuracy",
+            yield Contrast("2 ingredient", rank, others.name, f"decay - {schedule} rate, {words}", "accuracy",
                            decaying.difference(decay, other))
 
 
-def jump_table(evidence: Evidence) -> pd.DataFrame:
-    """How far test accuracy moves from one epoch to the next, from the sixth on, by learning rate: the mean over seeds,
-    and the largest."""
+def _small_rates(arm: ArmResults) -> Iterator[Contrast]:
+    """Of arm 10: rates, and what rotation adds to either augmentation."""
+    yield from _rates(arm, arm, rank="exploratory")
+    for (augmentation, words), rotated in zip(arms.WITH_OR_WITHOUT, ("paper and rotation", "public recipe"),
+                                              strict=True):
+        with_rotation, without = (arm.condition(augmentation=name, schedule="decay")
+                                  for name in (rotated, augmentation))
+        yield Contrast("2 ingredient", "exploratory", arm.name, f"rotation - none, {words}", "accuracy",
+                       arm.difference(with_rotation, without))
+
+
+def conditions_by_rate(found: Iterable[ArmResults]) -> list[Condition]:
+    """Those without and then those with zoom, whose learning rates are compared."""
+    return [condition for augmentation, _ in arms.WITH_OR_WITHOUT for arm in found for condition in arm.conditions
+            if condition.recipe.augmentation == augmentation]
+
+
+def rate_table(found: Iterable[ArmResults]) -> pd.DataFrame:
+    """By learning rate, over seeds: test accuracy at 0.5 after the last epoch, the median, the lowest and the highest;
+    and how far it moves from one epoch to the next, from the sixth on, in the mean and at most."""
     rows = []
-    for name in (arms.INGREDIENTS, arms.RATES):
-        for condition in evidence.arms[name].conditions if name in evidence.arms else ():
-            if condition.recipe.augmentation in (NO_ZOOM, ZOOM):
-                jumps = np.abs(np.diff(accuracy_by_epoch(condition)[:, SETTLED - 1:], axis=1))
-                rows.append({"augmentation": INGREDIENT_NAMES[condition.recipe.augmentation],
-                             "learning rate": condition.recipe.schedule, "mean jump": jumps.mean(),
-                             "largest": jumps.max(), "seeds": len(jumps)})
+    for condition in conditions_by_rate(found):
+        last, jumps = condition.values(accuracy), np.abs(np.diff(accuracy_by_epoch(condition)[:, SETTLED - 1:], axis=1))
+        rows.append({"augmentation": INGREDIENT_NAMES[condition.recipe.augmentation],
+                     "learning rate": condition.recipe.schedule, "accuracy": np.median(last), "lowest": last.min(),
+                     "highest": last.max(), "mean jump": jumps.mean(), "largest jump": jumps.max(), "seeds": len(last)})
     return pd.DataFrame(rows)
 
 

@@ -12,7 +12,7 @@ from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure
 from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, ZOOM, ingredients_of
 from covidcnn.paper.tables import evidence_tables, spread
-from covidcnn.plots.comparisons import by_stretch, two_recipes
+from covidcnn.plots.comparisons import by_epoch, by_stretch, two_recipes
 from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
@@ -29,8 +29,9 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
     if found:
         tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
             "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients. "
-            "p by Holm: at 64 px over all twelve, the primary ones too, which are secondary to those at 128 px; "
-            "elsewhere over the secondary ones of a question. 'above 0' is the verdict by p."))
+            "p by Holm: in arm 8 over all twelve, the primary ones too, which are secondary to those at 128 px; "
+            "elsewhere over those of a question and arm that are not primary. 'above 0' is the verdict by p; of an "
+            "exploratory contrast it decides nothing."))
     for px, public in _of_public_recipe(second):
         ending = _ending(px)
         tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (
@@ -39,10 +40,10 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
             "under the text's recipe (first study, 224 px), and the difference of the means with its 95 % interval."))
         tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
             f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
-    jumps = recipe_contrasts.jump_table(second)
-    if len(jumps):
-        tables["jumps"] = (jumps, "Question 2, descriptive: how far test accuracy moves from one epoch to the next, "
-                                  "from the sixth on, by learning rate.")
+    for px, rates in _of_rates(second):
+        tables[f"rates-{px.replace(' ', '-')}"] = (recipe_contrasts.rate_table(rates), (
+            f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
+            "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
     for px, probes, ingredients in _asked(second):
         name = px.replace(" ", "-")
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
@@ -66,6 +67,12 @@ def _of_public_recipe(second: Evidence) -> Iterator[tuple[str, ArmResults]]:
     for px, name in recipe_arms.PUBLIC_RECIPE_ARMS.items():
         if name in second.arms:
             yield px, second.arms[name]
+
+
+def _of_rates(second: Evidence) -> Iterator[tuple[str, list[ArmResults]]]:
+    for px, names in recipe_arms.RATE_ARMS.items():
+        if set(names) <= set(second.arms):
+            yield px, [second.arms[name] for name in names]
 
 
 def _ending(px: str) -> str:
@@ -114,6 +121,8 @@ def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
     """Every figure that the finished arms of the second study allow; arguments as in ``recipe_tables``."""
     for px, public in _of_public_recipe(second):
         yield _both_recipes(px, public, first.arms[PUBLISHED])
+    for px, rates in _of_rates(second):
+        yield _rates(px, rates)
     for px, probes, ingredients in _asked(second):
         yield _ladder(px, ingredients)
         yield _stretches(px, probes)
@@ -127,6 +136,13 @@ def _both_recipes(px: str, public: ArmResults, text: ArmResults) -> Named:
     return (f"both-recipes{_ending(px)}", legend_below(figure, 3), f"{public.title}. Six optimizers under the public "
             f"recipe at {px} and under the paper's text at 224 px: every seed, and the 95 % prediction interval for a "
             "new run, beside the paper's one run.")
+
+
+def _rates(px: str, rates: list[ArmResults]) -> Named:
+    paths = {(INGREDIENT_NAMES[one.recipe.augmentation], f"{one.recipe.schedule} rate"):
+             recipe_contrasts.accuracy_by_epoch(one) for one in recipe_contrasts.conditions_by_rate(rates)}
+    return (f"rates-{px.replace(' ', '-')}", by_epoch(paths, "accuracy on test"), f"{rates[-1].title}. Nadam at {px}: "
+            "test accuracy at 0.5 after each epoch by learning rate, a line a seed.")
 
 
 def _ladder(px: str, arm: ArmResults) -> Named:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from covidcnn.evaluation.statistics import prediction_interval
@@ -172,6 +173,25 @@ def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Ax
     ax.set_xlim(0, 1.12 * max(counts.values()))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
+
+
+def by_epoch(paths: Mapping[tuple[str, str], np.ndarray], quantity: str) -> Figure:
+    """A quantity after each epoch, float (seeds, epochs) by the names of a row and of a column of axes: a line a seed,
+    the last epoch marked."""
+    rows, columns = ([*dict.fromkeys(names)] for names in zip(*paths, strict=True))
+    figure, axes = plt.subplots(len(rows), len(columns), figsize=(2.7 * len(columns), 2.3 * len(rows)), sharex=True,
+                                sharey=True, squeeze=False)
+    for (row, column), of_seeds in paths.items():
+        ax, epochs = axes[rows.index(row), columns.index(column)], np.arange(1, of_seeds.shape[1] + 1)
+        ax.plot(epochs, of_seeds.T, color=HERE, lw=1, alpha=0.7)
+        ax.plot(np.full(len(of_seeds), epochs[-1]), of_seeds[:, -1], "o", color=HERE, ms=4)
+        ax.set_title(f"{row},\n{column}", fontsize="small")
+        ax.grid(axis="y", color="0.9")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plt.setp(axes[-1], xlabel="epoch")
+    plt.setp(axes[:, 0], ylabel=quantity)
+    figure.tight_layout()
+    return figure
 
 
 def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
