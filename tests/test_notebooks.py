@@ -1,6 +1,8 @@
 """The structure of the notebooks: what a reader, papermill and a course rely on."""
 
 import ast
+import builtins
+import re
 import statistics
 
 import nbformat
@@ -8,6 +10,8 @@ import pytest
 
 from covidcnn.paper.claims import CLAIMS
 from covidcnn.paths import NOTEBOOKS
+from covidcnn.report.notebooks import CHEST_XRAY_TAG, cells_for
+from covidcnn.task import COVID, PNEUMONIA
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 TAUGHT = {"05_optimizer_comparison": ["gradient", "sgd", "momentum", "adagrad", "rmsprop", "adadelta", "adam"]}
@@ -93,6 +97,22 @@ def test_notebook_opens_its_own_part_of_the_record(path):
 def test_notebook_shows_the_claims_that_the_ledger_says_it_shows(path):
     belongs = any(claim.cell.startswith(f"{path.stem}#") for claim in CLAIMS)
     assert belongs == any(f'rows_of("{path.stem}", LEDGER)' in cell.source for cell in cells_of(path))
+
+
+def test_report_on_other_classes_leaves_out_what_is_about_the_published_images(path):
+    whole, left = cells_for(path, PNEUMONIA).cells, cells_for(path, COVID).cells
+    assert {tag for cell in whole for tag in cell.metadata.get("tags", [])} <= {"parameters", CHEST_XRAY_TAG}
+    about = [cell.id for cell in whole if CHEST_XRAY_TAG in cell.metadata.get("tags", [])]
+    assert [cell.id for cell in left] == ["head", "left-out"] + [cell.id for cell in whole[1:] if cell.id not in about]
+    assert not re.search(r"(?i)\bchild|radiograph", " ".join(cell.source for cell in left[1:]))
+    # What is left runs: no name comes from a cell that is not there.
+    nodes = [node for cell in left if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
+    defined = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)} | {
+        alias.asname or alias.name for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names} | {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | {
+        node.arg for node in nodes if isinstance(node, ast.arg)}
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    assert used - defined <= {*dir(builtins), "display"}
 
 
 @pytest.mark.parametrize("item", PAPER_ITEMS)

@@ -415,3 +415,19 @@ def test_report_takes_two_classes(tiny_tree, tmp_path, run):
     code, _, err = run("report", "--data", tiny_tree, "--task", "subtype", "--profile", "smoke", "--out",
                        tmp_path / "report")
     assert (code, "a report tells two classes apart, and there are 3" in err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_report_on_other_classes_leaves_the_published_images_out(covid_tree, tmp_path, run):
+    folder = tmp_path / "report"
+    code, _, err = run("report", "--data", covid_tree, "--positive", "COVID", "--profile", "smoke", "--only", "10",
+                       "--out", folder)
+    assert code == 0, err
+    code, _, err = run("report", "--data", covid_tree, "--positive", "COVID", "--profile", "smoke", "--only", "04",
+                       "--out", folder)
+    assert code == 0, err
+    made = {path.name for path in (folder / "tables").iterdir()}
+    assert {"table_1.csv", "receptive_fields.csv"} <= made
+    # Of the evidence on the published images.
+    assert not {"evidence_assumptions.csv", "claims_04.csv"} & made

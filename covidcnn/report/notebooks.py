@@ -16,9 +16,14 @@ from covidcnn.errors import UserError, named
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.registry import NETWORKS
 from covidcnn.paths import GLOSSARY, NOTEBOOKS
+from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import optimizer_name
 
 PARAMETERS_TAG = "parameters"
+CHEST_XRAY_TAG = "chest-xray"
+"""On cells about the published images, or the phantom ones that stand for them: text, evidence, guesses at either."""
+_LEFT_OUT = ("*These images have other classes than the paper's. What this notebook has on the published images, the "
+             "evidence among it, is left out here; the text above may still speak of it.*")
 OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--task"}
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
@@ -67,6 +72,17 @@ def glossary_text() -> str:
     """docs/glossary.md without what is of no use in a report or a course: links, and the column of places."""
     text = re.sub(r"\[(.+?)\]\(.+?\)", r"\1", GLOSSARY.read_text(encoding="utf-8"))
     return re.sub(r"^(\|[^|\n]*\|[^|\n]*\|)[^|\n]*\|$", r"\1", text, flags=re.MULTILINE)
+
+
+def cells_for(notebook: Path, task: Task) -> nbformat.NotebookNode:
+    """A notebook as a report of a task shows it: with other classes than the paper's without what is tagged
+    ``CHEST_XRAY_TAG``, and with a line that says so."""
+    content = nbformat.read(notebook, as_version=4)
+    if task != PNEUMONIA:
+        head, *others = content.cells
+        note = nbformat.v4.new_markdown_cell(_LEFT_OUT, id="left-out")
+        content.cells = [head, note, *(cell for cell in others if CHEST_XRAY_TAG not in cell.metadata.get("tags", []))]
+    return content
 
 
 def select_notebooks(notebooks: list[Notebook], only: str = "", first: str = "") -> list[Notebook]:

@@ -30,10 +30,10 @@ from covidcnn.errors import UserError
 from covidcnn.paths import CACHE_VARIABLE, MANIFEST, NOTEBOOKS, PROJECT, REPORTS, cache_folder, replacing
 from covidcnn.provenance import software_facts
 from covidcnn.report.notebook_run import LABELS_VARIABLE, OUT_VARIABLE, PATIENTS_VARIABLE, SKIP_BAD_VARIABLE
-from covidcnn.report.notebooks import Notebook, check_parameters
+from covidcnn.report.notebooks import Notebook, cells_for, check_parameters
 from covidcnn.report.record import LOCK, read_record, run_facts, write_record
 from covidcnn.report.site import write_site, write_unfinished_index
-from covidcnn.task import PNEUMONIA
+from covidcnn.task import PNEUMONIA, Task
 
 # Papermill warns that a temporary file does not end in .ipynb.
 warnings.filterwarnings("ignore", module=r"papermill\.")
@@ -129,7 +129,7 @@ def run_series(notebooks: list[Notebook], profile: Profile, dataset: DataSet, fo
             report(f"{place}: running")
             # Should this process be killed, no earlier run's word stands for what is then half-made.
             enter(notebook, key, Outcome(notebook.name, "unfinished"))
-            outcome = _execute(notebook, given[notebook.name], folder, number)
+            outcome = _execute(notebook, given[notebook.name], dataset.task, folder, number)
             enter(notebook, key, outcome)
             report(f"{place}: {outcome.status} in {outcome.seconds:.0f} s"
                    + (f"; {outcome.message}" if outcome.message else ""))
@@ -164,7 +164,7 @@ def _lock(folder: Path) -> AcquireReturnProxy:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder for --out") from error
 
 
-def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, position: int) -> Outcome:
+def _execute(notebook: Notebook, parameters: dict[str, Any], task: Task, folder: Path, position: int) -> Outcome:
     executed, page = folder / "notebooks" / notebook.path.name, folder / f"{notebook.name}.html"
     log = folder / "logs" / f"{notebook.name}.txt"
     start, message = time.monotonic(), ""
@@ -173,7 +173,7 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, posit
         for earlier in (executed, page):
             earlier.unlink(missing_ok=True)
         with log.open("w", encoding="utf-8") as file:
-            message = _run_cells(notebook, parameters, executed, file, position)
+            message = _run_cells(notebook, parameters, task, executed, file, position)
         with replacing(log) as draft:
             draft.write_text(without_machine_paths(log.read_text(encoding="utf-8")), encoding="utf-8")
     except (OSError, UserError) as error:
@@ -182,7 +182,8 @@ def _execute(notebook: Notebook, parameters: dict[str, Any], folder: Path, posit
                    without_machine_paths(message))
 
 
-def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path, log: TextIO, position: int) -> str:
+def _run_cells(notebook: Notebook, parameters: dict[str, Any], task: Task, executed: Path, log: TextIO,
+               position: int) -> str:
     """Execute a notebook into ``executed``, as far as it comes; says in one line why it failed, if it did."""
     import papermill
 
@@ -192,7 +193,7 @@ def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path, l
         with replacing(executed) as draft:
             try:
                 papermill.execute_notebook(
-                    str(notebook.path), str(draft), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
+                    cells_for(notebook.path, task), str(draft), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
                     progress_bar=progress, stdout_file=log, stderr_file=log, autosave_cell_every=0,
                     kernel_manager_class=_LocalKernels, start_timeout=_PATIENCE, iopub_timeout=_PATIENCE)
             except papermill.PapermillExecutionError as error:
