@@ -106,7 +106,7 @@ def test_threshold_set_on_local_images_mends_a_shift_and_more_images_mend_it_bet
     labels = np.repeat(["NORMAL", "PNEUMONIA"], 200)
     scores = np.concatenate([generator.normal(0.7, 0.08, 200), generator.normal(0.85, 0.08, 200)]).clip(0, 1)
     table = pd.DataFrame({"label": labels, "score": scores, "patient": [f"p{number // 2}" for number in range(400)]})
-    found = local_thresholds(Mean(), table, 0.5, [20, 100])
+    found = local_thresholds(table, 0.5, [20, 100])
     assert found.index.tolist() == [0, 20, 100]
     # As the model comes, nearly everything is positive.
     assert found.loc[0, ["threshold", "accuracy"]].tolist() == [0.5, pytest.approx(0.5, abs=0.02)]
@@ -122,16 +122,16 @@ def test_patients_are_drawn_alike_and_what_was_drawn_is_said(refused):
     """One of three patients has most images: it is drawn first in a third of the draws, and then all of them count."""
     table = pd.DataFrame({"label": ["NORMAL", "PNEUMONIA"] * 24, "score": np.tile([0.2, 0.8], 24),
                           "patient": ["many"] * 32 + ["few"] * 8 + ["other"] * 8})
-    found = local_thresholds(Mean(), table, 0.5, [4], draws=600)
+    found = local_thresholds(table, 0.5, [4], draws=600)
     assert found.loc[4, "drawn"] == pytest.approx((32 + 8 + 8) / 3, rel=0.1)
     with refused("40 images", "take fewer"):
-        local_thresholds(Mean(), table.assign(patient="one"), 0.5, [40])
+        local_thresholds(table.assign(patient="one"), 0.5, [40])
 
 
 def test_draw_without_a_class_keeps_the_models_threshold():
     table = pd.DataFrame({"label": ["NORMAL"] * 30 + ["PNEUMONIA"], "score": [0.4] * 30 + [0.9],
                           "patient": [f"p{number}" for number in range(31)]})
-    found = local_thresholds(Mean(), table, 0.5, [2], draws=50)
+    found = local_thresholds(table, 0.5, [2], draws=50)
     assert found.loc[2, "threshold"] == 0.5
 
 

@@ -13,6 +13,7 @@ from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy
 from covidcnn.models.predictor import Predictor
 from covidcnn.perturbations import PERTURBATIONS
+from covidcnn.task import PNEUMONIA, Task
 
 
 def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.DataFrame, threshold: float,
@@ -49,16 +50,16 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
     return pd.concat([table[:1], table[1:].sort_values("lost", ascending=False, kind="stable")])
 
 
-def local_thresholds(predictor: Predictor, scores: pd.DataFrame, threshold: float, counts: Sequence[int],
-                     draws: int = 200, seed: int = 0) -> pd.DataFrame:
+def local_thresholds(scores: pd.DataFrame, threshold: float, counts: Sequence[int], draws: int = 200, seed: int = 0,
+                     task: Task = PNEUMONIA) -> pd.DataFrame:
     """What a threshold is worth that is set anew on a few local images (Youden's), judged on the others.
 
     Args:
-        predictor: of two classes.
         scores: of the local images, as ``score_table``.
         threshold: the model's own, for a draw that lacks a class too.
         counts: how many images are drawn, whole patients at random until there are at least so many.
         draws: how often; one that leaves no image of a class to judge by is not counted.
+        task: of two classes.
 
     Returns:
         Indexed by ``images``, 0 first: medians over the draws, and the range of 95 % of them, of ``threshold``,
@@ -69,7 +70,7 @@ def local_thresholds(predictor: Predictor, scores: pd.DataFrame, threshold: floa
     Raises:
         UserError: no draw of so many images leaves both classes to judge by.
     """
-    task, generator = predictor.task, np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     patients, sizes, rows = scores["patient"].to_numpy(), scores["patient"].value_counts(sort=False), []
     for count in (0, *counts):
         for _ in range(draws if count else 1):

@@ -66,7 +66,7 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     if perturbed:
         tables["perturbed"] = perturbation_table(predictor, pixels, images, facts.threshold, samples=samples)
     if local_images:
-        tables["local threshold"] = local_thresholds(predictor, scores, facts.threshold, local_images)
+        tables["local threshold"] = local_thresholds(scores, facts.threshold, local_images, task=task)
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
