@@ -29,8 +29,8 @@ fetch_app = typer.Typer(no_args_is_help=True, help="Get published images; an int
 trials_app = typer.Typer(cls=trials.ListByDefault, no_args_is_help=True, help="What sweeps have left in their stores.",
                          context_settings={"ignore_unknown_options": True})
 for _group, _commands in (
-    (app, (report.report, models.train, models.evaluate, models.models, models.export, predict.predict, predict.label,
-           trials.sweep, report.publish, report.lab)),
+    (app, (report.report, models.train, models.evaluate, models.models, models.export, models.release, predict.predict,
+           predict.label, trials.sweep, report.publish, report.lab)),
     (data_app, (data.check, data.resize, data.phantom)),
     (course_app, (course.build,)),
     (fetch_app, (data.chest_xray, data.pneumoniamnist, data.covid_ct, data.sars_cov_2_ct)),

@@ -1,5 +1,6 @@
-"""``covidcnn train``, ``covidcnn evaluate`` and ``covidcnn export``: one model."""
+"""``covidcnn train``, ``evaluate``, ``export`` and ``release``: one model."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,6 +120,7 @@ def evaluate(
                             local_images or [])
     del result["scores"]
     if as_json:
+        result["model"] = hashlib.sha256(model.read_bytes()).hexdigest()
         # NaN, of a precision where nothing was predicted positive for example, is no JSON.
         print(json.dumps(json.loads(json.dumps(result), parse_constant=lambda _: None), indent=2))
         return
@@ -184,6 +186,19 @@ def export(
         say(f"calibrated on {len(chosen)} training images")
     save_litert(out, predictor.model, facts, chosen)
     say(f"{'int8' if int8 else 'float32'}, {out.stat().st_size / 1e6:.1f} MB: {out}")
+
+
+def release(
+    model: Annotated[Path, typer.Argument(help="A model file that covidcnn train or export left.")],
+    evaluated: Annotated[list[Path], typer.Option(metavar="JSON", help=(
+        "What covidcnn evaluate --json printed of this model, with --perturbed for how it fails; may be repeated."))],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the files.")],
+) -> None:
+    """Put a finished model together for others: the file, a card made of its numbers, and checksums."""
+    from covidcnn.evaluation.release import CARD, write_release
+
+    write_release(model, evaluated, out)
+    say(f"read {out / CARD} before you give it away")
 
 
 def _interval(ends: dict[str, Any], digits: str) -> str:

@@ -32,7 +32,7 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
             "p by Holm: in arm 8 over all twelve, the primary ones too, which are secondary to those at 128 px; "
             "elsewhere over those of a question and arm that are not primary. 'above 0' is the verdict by p; of an "
             "exploratory contrast it decides nothing."))
-    for px, public in _of_public_recipe(second):
+    for px, public in of_public_recipe(second):
         ending = _ending(px)
         tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (
             f"{public.title}. Question 1: test accuracy by optimizer at {px}, threshold 0.5: the paper's one run; the "
@@ -40,7 +40,7 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
             "under the text's recipe (first study, 224 px), and the difference of the means with its 95 % interval."))
         tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
             f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
-    for px, rates in _of_rates(second):
+    for px, rates in of_rates(second):
         tables[f"rates-{px.replace(' ', '-')}"] = (recipe_contrasts.rate_table(rates), (
             f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
             "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
@@ -63,13 +63,15 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
     return tables
 
 
-def _of_public_recipe(second: Evidence) -> Iterator[tuple[str, ArmResults]]:
+def of_public_recipe(second: Evidence) -> Iterator[tuple[str, ArmResults]]:
+    """Size, such as '64 px', and arm wherever six optimizers are finished under the public recipe."""
     for px, name in recipe_arms.PUBLIC_RECIPE_ARMS.items():
         if name in second.arms:
             yield px, second.arms[name]
 
 
-def _of_rates(second: Evidence) -> Iterator[tuple[str, list[ArmResults]]]:
+def of_rates(second: Evidence) -> Iterator[tuple[str, list[ArmResults]]]:
+    """Size and arms wherever learning rates are finished."""
     for px, names in recipe_arms.RATE_ARMS.items():
         if set(names) <= set(second.arms):
             yield px, [second.arms[name] for name in names]
@@ -119,10 +121,25 @@ def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
 
 def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
     """Every figure that the finished arms of the second study allow; arguments as in ``recipe_tables``."""
-    for px, public in _of_public_recipe(second):
+    yield from optimizer_figures(second, first)
+    yield from rate_figures(second)
+    yield from cause_figures(second)
+
+
+def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
+    """Of questions 1 and 3: six optimizers under both recipes."""
+    for px, public in of_public_recipe(second):
         yield _both_recipes(px, public, first.arms[PUBLISHED])
-    for px, rates in _of_rates(second):
+
+
+def rate_figures(second: Evidence) -> Iterator[Named]:
+    """Of question 2: test accuracy by epoch and learning rate."""
+    for px, rates in of_rates(second):
         yield _rates(px, rates)
+
+
+def cause_figures(second: Evidence) -> Iterator[Named]:
+    """Of questions 2 and 5: one ingredient at a time, and stretched images."""
     for px, probes, ingredients in _asked(second):
         yield _ladder(px, ingredients)
         yield _stretches(px, probes)
