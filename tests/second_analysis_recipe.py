@@ -38,6 +38,7 @@ from statsmodels.stats.multitest import multipletests
 
 IN_PAPER = {"Nadam": 0.9263, "RMSprop": 0.9103, "Adam": 0.899, "SGD": 0.8974, "AdaGrad": 0.859, "Adadelta": 0.774}
 PUBLIC, INGREDIENTS, RATES, CAUSES, SMALL = "1-public-recipe", "2-ingredients", "2b-rates", "4-causes", "8-small-images"
+SMALL_PUBLIC, SMALL_RATES = "9-small-public-recipe", "10-small-rates"
 NONE, HEIGHT, WIDTH, ZOOM = "paper", "paper and height zoom", "paper and width zoom", "paper and zoom"
 ALIKE, CROP = "paper and zoom alike", "paper and crop"
 SETS = {"height zoom": HEIGHT, "rotation": "paper and rotation", "width zoom": WIDTH, "zoom": ZOOM,
@@ -248,12 +249,15 @@ def second_recipe(folder: Path, first: Path) -> pd.DataFrame:
     _half_of_zoom(store, table, SMALL)
     _imbalance_rule(store, table, SMALL)
     _predictions(store, table, SMALL, SMALL)
+    # Exploratory: they decide nothing, and are computed all the same.
+    _reached(store, Store(first), table, SMALL_PUBLIC)
+    _small_rates(store, table)
     columns = ["value", "low", "high", "p", "holm", "verdict", "seeds", "family"]
     return pd.DataFrame.from_dict(table.rows, orient="index").reindex(columns=columns).rename_axis("row")
 
 
 def _at(arm: str) -> str:
-    return "64 px, " if arm == SMALL else ""
+    return {SMALL: "64 px, ", SMALL_PUBLIC: "arm 9, ", SMALL_RATES: "arm 10, "}.get(arm, "")
 
 
 def _less(store: RecipeStore, quantity: Callable[..., Any], arm: str, one: dict[str, Any], other: dict[str, Any],
@@ -263,11 +267,11 @@ def _less(store: RecipeStore, quantity: Callable[..., Any], arm: str, one: dict[
                            store.by_seed(other_arm or arm, **other)), ("supported", "refuted"))
 
 
-def _reached(store: RecipeStore, first: Store, table: Table) -> None:
-    accuracy = Training.accuracy
+def _reached(store: RecipeStore, first: Store, table: Table, arm: str = PUBLIC) -> None:
+    accuracy, at = Training.accuracy, _at(arm)
 
     def cell(name: str) -> list[RecipeTraining]:
-        return list(store.by_seed(PUBLIC, optimizer=name).values())
+        return list(store.by_seed(arm, optimizer=name).values())
 
     def one_value(name: str) -> Computed:
         runs = [one.accuracy()[0] for one in cell(name)]
@@ -275,7 +279,7 @@ def _reached(store: RecipeStore, first: Store, table: Table) -> None:
 
     def best() -> Computed:
         ours = {rival: paired(lambda one, other: one.accuracy() - other.accuracy(),
-                              store.by_seed(PUBLIC, optimizer="Nadam"), store.by_seed(PUBLIC, optimizer=rival))
+                              store.by_seed(arm, optimizer="Nadam"), store.by_seed(arm, optimizer=rival))
                 for rival in RIVALS}
         return judged(*(row for row, _ in ours.values())), len(cell("Nadam"))
 
@@ -284,12 +288,12 @@ def _reached(store: RecipeStore, first: Store, table: Table) -> None:
         return welch([one.accuracy() for one in ours], [one.accuracy() for one in theirs]), len(ours)
 
     for name in IN_PAPER:
-        table.add(f"1 reached: test accuracy with {name}", functools.partial(one_value, name))
-        table.add(f"1 reached, descriptive: {name}, public recipe - the text's", functools.partial(between, name))
-    table.family("1 secondary", {
-        f"1 reached: Nadam - {rival}": _less(store, accuracy, PUBLIC, {"optimizer": "Nadam"}, {"optimizer": rival})
+        table.add(f"{at}1 reached: test accuracy with {name}", functools.partial(one_value, name))
+        table.add(f"{at}1 reached, descriptive: {name}, public recipe - the text's", functools.partial(between, name))
+    table.family(f"{at}1 secondary", {
+        f"{at}1 reached: Nadam - {rival}": _less(store, accuracy, arm, {"optimizer": "Nadam"}, {"optimizer": rival})
         for rival in RIVALS})
-    table.add("1 reached: Nadam is best", best)
+    table.add(f"{at}1 reached: Nadam is best", best)
 
 
 def _ingredient(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -337,6 +341,23 @@ def _rates(store: RecipeStore, table: Table) -> None:
         table.add(f"2 rate, descriptive: mean jump, {rate}, {augmentation}",
                   lambda arm=arm, augmentation=augmentation, rate=rate: paired(
                       RecipeTraining.jump, store.by_seed(arm, augmentation=augmentation, schedule=rate)))
+
+
+def _small_rates(store: RecipeStore, table: Table) -> None:
+    def of(augmentation: str, rate: str = "decay") -> dict[str, str]:
+        return {"augmentation": augmentation, "schedule": rate}
+
+    pairs = {f"2 rate: decay - {rate}, {augmentation}": (of(augmentation), of(augmentation, rate))
+             for augmentation, rate in itertools.product((NONE, ZOOM), ("constant", "plateau"))}
+    pairs |= {f"2 ingredient: rotation - none, {without}": (of(rotated), of(without))
+              for rotated, without in ((SETS["rotation"], NONE), (SETS["public recipe"], ZOOM))}
+    at = _at(SMALL_RATES)
+    table.family("arm 10", {f"{at}{name}": _less(store, Training.accuracy, SMALL_RATES, one, other)
+                            for name, (one, other) in pairs.items()})
+    for augmentation, rate in itertools.product((NONE, ZOOM), ("constant", "plateau", "decay")):
+        table.add(f"{at}2 rate, descriptive: mean jump, {rate}, {augmentation}",
+                  lambda augmentation=augmentation, rate=rate: paired(
+                      RecipeTraining.jump, store.by_seed(SMALL_RATES, **of(augmentation, rate))))
 
 
 def _which_epoch(store: RecipeStore, table: Table) -> None:
