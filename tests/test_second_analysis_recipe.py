@@ -191,7 +191,8 @@ def test_no_row_is_unfinished(rows):
     assert rows["seeds"].groupby(rows.index.str.startswith("64 px")).max().to_dict() == {False: 10, True: 5}
     assert rows["family"].value_counts().to_dict() == {
         "1 secondary": 5, "2 primary": 1, "2 secondary": 7, "2 rate": 4, "3 secondary": 2,
-        "4 primary": 1, "4 secondary": 4, "5 primary": 1, "5 secondary": 1, "64 px": 12, "arm 9, 1 secondary": 5, "arm 10": 6}
+        "4 primary": 1, "4 secondary": 4, "5 primary": 1, "5 secondary": 1, "64 px": 12, "arm 9, 1 secondary": 5,
+        "arm 10": 6}
 
 
 def test_values_are_those_planted(stores, rows):
