@@ -5,7 +5,7 @@ lacking: there is a row for each model that is finished.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ INFORMED = "Zoom was first tried because of test scores: what was trained with i
 BENCHMARK = PROJECT / "benchmarks/results/edge.json"
 _NAMES = {"paper": "the paper's network", "five-block": "five-block network", "residual": "residual network",
           "lite0": "EfficientNet-Lite0", "logistic": "logistic regression", "svm": "support vectors",
-          "forest": "random forest"}
+          "forest": "random forest", "ridge": "ridge"}
+PAPER_WITH_ZOOM, LITE0_NAME = "the paper's network with zoom", _NAMES["lite0"]
 _SEEN = {"pixels": "pixels", "hog": "gradients", "lite0": "Lite0's features"}
 
 Models = dict[str, tuple[ArmResults, Condition]]
@@ -51,9 +52,9 @@ def published_results() -> pd.DataFrame:
     return pd.DataFrame(read_yaml(Path(__file__).with_name("published_results.yaml")))
 
 
-def models_of(evidence: Evidence) -> Models:
-    """The models of all finished arms."""
-    return {_name(one): (arm, one) for arm in evidence.arms.values() for one in arm.conditions}
+def models_of(arms: Iterable[ArmResults]) -> Models:
+    """The models of finished arms."""
+    return {_name(one): (arm, one) for arm in arms for one in arm.conditions}
 
 
 def _name(condition: Condition) -> str:
@@ -66,7 +67,7 @@ def _name(condition: Condition) -> str:
 
 def model_tables(evidence: Evidence) -> Tables:
     """Every table of the third study that its finished arms allow."""
-    tables, models = store_tables(evidence), models_of(evidence)
+    tables, models = store_tables(evidence), models_of(evidence.arms.values())
     if models:
         results = result_table(models)
         tables["results"] = (results, (
@@ -171,13 +172,12 @@ def _combined(condition: Condition) -> Iterator[tuple[str, np.ndarray, np.ndarra
 def model_contrasts(evidence: Evidence) -> list[Contrast]:
     """The primary contrast, then those of one family, of the models that are finished; none before the paper's network
     is."""
-    models = models_of(evidence)
-    name = f"{_NAMES['paper']} with zoom"
-    if name not in models:
+    models = models_of(evidence.arms.values())
+    if PAPER_WITH_ZOOM not in models:
         return []
-    arm, network = models.pop(name)
+    arm, network = models.pop(PAPER_WITH_ZOOM)
     return sorted((Contrast(
-        "which model", "primary" if of.name == LITE0 else "secondary", "all", f"{other} - {name}",
+        "which model", "primary" if of.name == LITE0 else "secondary", "all", f"{other} - {PAPER_WITH_ZOOM}",
         "accuracy, threshold from validation", arm.difference(one, network, accuracy, at_validation_threshold=True))
         for other, (of, one) in models.items()), key=lambda contrast: contrast.rank)
 
@@ -185,7 +185,7 @@ def model_contrasts(evidence: Evidence) -> list[Contrast]:
 def model_figures(evidence: Evidence) -> Iterator[Named]:
     """The figure of the third study, once a model is finished."""
     values = {name if " px" in name else f"{name}, {one.recipe.images.size} px": one.values(accuracy, None, True)
-              for name, (_, one) in models_of(evidence).items()}
+              for name, (_, one) in models_of(evidence.arms.values()).items()}
     if values:
         others = published_results()
         theirs = {f"{row['model']}, {row['px']} px": row["accuracy"] for _, row in others.iterrows()}

@@ -30,7 +30,7 @@ _WORDS = f"means over seeds with 95 % intervals over seeds and patients. {INFORM
 
 def subtype_tables(evidence: Evidence) -> Tables:
     """Every table of the fourth study that its finished arms allow."""
-    tables, models = store_tables(evidence), models_of(evidence)
+    tables, models = store_tables(evidence), models_of(evidence.arms.values())
     if models:
         tables["results"] = (result_table(models), f"Three classes, test images, and the aim of the protocol: {_WORDS}")
         tables["classes"] = (class_table(models), f"Each class against the other two, test images: {_WORDS}")
@@ -96,7 +96,7 @@ def subtype_contrasts(models: Models) -> list[Contrast]:
 
 def subtype_figures(evidence: Evidence) -> Iterator[Named]:
     """The figure of the fourth study, once a model is finished."""
-    models = {name: one for name, (_, one) in models_of(evidence).items() if not one.diverged}
+    models = {name: one for name, (_, one) in models_of(evidence.arms.values()).items() if not one.diverged}
     if models:
         figure, ax = plt.subplots(figsize=(7, 0.6 * len(models) + 1.4))
         validation_and_test({name: one.validation_values(macro_auc) for name, one in models.items()},

@@ -11,6 +11,7 @@ import pandas as pd
 from covidcnn.paper import causes
 from covidcnn.paper.claims import CLAIMS, PUBLISHED, SECTIONS, weights
 from covidcnn.paper.corrections import corrections
+from covidcnn.paper.ct_tables import ct_figures, ct_tables
 from covidcnn.paper.figures import evidence_figures
 from covidcnn.paper.model_tables import model_figures, model_tables
 from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
@@ -51,7 +52,8 @@ FURTHER: dict[str, tuple[Callable[[Evidence, Evidence], Tables], Callable[[Evide
     "recipe": (recipe_tables, recipe_figures),
     "models": (lambda own, first: model_tables(own), lambda own, first: model_figures(own)),
     "subtype": (lambda own, first: subtype_tables(own), lambda own, first: subtype_figures(own)),
-    "teacher": (lambda own, first: teacher_tables(own), lambda own, first: teacher_figures(own))}
+    "teacher": (lambda own, first: teacher_tables(own), lambda own, first: teacher_figures(own)),
+    "ct": (lambda own, first: ct_tables(own), lambda own, first: ct_figures(own))}
 """The other studies by the name of their folder: their tables and figures, of their evidence and the first study's."""
 
 

@@ -1,7 +1,7 @@
 """What the store holds, arm by arm: every condition's scores over its seeds, on the same test images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import DataError
+from covidcnn.evaluation.combining import by_patient
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import Difference, Untestable, contrast, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
@@ -101,7 +102,8 @@ class Condition:
     @cached_property
     def thresholds(self) -> np.ndarray:
         """float (seeds,): Youden's threshold, fixed on the validation images of the same training."""
-        return np.array([0.5 if result.diverged else fix_threshold(self.threshold_images(result), "youden")
+        return np.array([0.5 if result.diverged else
+                         fix_threshold(self.threshold_images(result), "youden", task=result.task)
                          for result in self.results])
 
     def scores(self, at_validation_threshold: bool = False, split: str = "test") -> np.ndarray:
@@ -175,6 +177,20 @@ class ArmResults:
             (factor, one.scores(at_validation_threshold)[[one.seeds.index(seed) if one.has_chance else 0
                                                           for seed in shared]])
             for factor, one in ((1, first), (-1, second))], metric)
+
+
+def judged_by_patient(arm: ArmResults) -> ArmResults:
+    """The arm with a row a patient in the place of one an image: the mean of the scores of the patient's images, on
+    validation and on test."""
+    return replace(arm, conditions=tuple(_by_patient(condition) for condition in arm.conditions))
+
+
+def _by_patient(condition: Condition) -> Condition:
+    results = tuple(result if result.diverged else replace(result, scores=pd.concat(
+        [by_patient(own, "mean") for _, own in result.scores.groupby(["split", "perturbation"])]))
+        for result in condition.results)
+    return replace(condition, results=results, images=_images(
+        next(result for result in results if not result.diverged), "test"))
 
 
 @dataclass(frozen=True)

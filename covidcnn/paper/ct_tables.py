@@ -1,0 +1,92 @@
+"""The sixth study: what do two networks reach on a public set of CT slices? Tables and figure of what is finished.
+
+The rules stand in ``reports/ct/protocol.yaml``. No slice is stored or shown. What single numbers of a file or slice
+tell stands in ``measures.csv`` beside it, which ``measures.py`` there makes.
+"""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from covidcnn.evaluation.statistics import mean_over_seeds
+from covidcnn.evaluation.weighted_metrics import MEASURES, sensitivity
+from covidcnn.paper.model_tables import LITE0_NAME, PAPER_WITH_ZOOM, Models, measured, models_of
+from covidcnn.paper.recipe_arms import Contrast
+from covidcnn.paper.recipe_contrasts import contrast_table
+from covidcnn.paper.tables import store_tables
+from covidcnn.paths import REPORTS
+from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
+from covidcnn.plots.comparisons import validation_and_test
+from covidcnn.plots.style import legend_below
+from covidcnn.study.conditions import Evidence, judged_by_patient
+from covidcnn.study.pages import Named, Tables
+
+SINGLE_MEASURES = REPORTS / "ct/measures.csv"
+_AUC = MEASURES["AUC"]
+_OVER = ("means over seeds with 95 % intervals over seeds and patients (of ridge, in which nothing is random, over "
+         "patients)")
+
+
+def ct_tables(evidence: Evidence) -> Tables:
+    """Every table of the sixth study that its finished arms allow."""
+    tables, models = store_tables(evidence), models_of(evidence.arms.values())
+    if SINGLE_MEASURES.is_file():
+        tables["measures"] = (pd.read_csv(SINGLE_MEASURES), (
+            "COVID-CT, training slices: how well a single number of a file or a slice tells the class, as AUC with its "
+            "95 % interval over patients."))
+    if models:
+        tables["results"] = (result_table(evidence), (
+            f"COVID-CT, test of the official split, thresholds from validation: {_OVER}; by slice, and by patient from "
+            "the mean of the scores."))
+        tables["blacked"] = (blacked_table(models), (
+            f"COVID-CT, AUC on test slices as they are and with a part blacked out: {_OVER}. No model has learnt from "
+            "such slices, so a low AUC may come from that."))
+    if found := ct_contrasts(models):
+        tables["contrasts"] = (contrast_table(found), (
+            "COVID-CT, AUC on test, each model - the paper's network with zoom, paired by seed: 95 % intervals over "
+            "seeds and patients. The primary contrast stands alone; p of the others by Holm over those that are "
+            "finished."))
+    return tables
+
+
+def result_table(evidence: Evidence) -> pd.DataFrame:
+    """Two rows a model, of slices and of patients: ``measured``, and sensitivity."""
+    rows, slices = [], evidence.arms.values()
+    for judged, arms in (("slices", slices), ("patients", map(judged_by_patient, slices))):
+        for name, (arm, one) in models_of(arms).items():
+            found = mean_over_seeds(one.scores(at_validation_threshold=True), arm.images, sensitivity, arm.draws)
+            rows.append({"model": name, "px": one.recipe.images.size, "judged": judged, "n": len(arm.images),
+                         "seeds": len(one.seeds)} | measured(one.test_scores, one.thresholds, arm.images, arm.draws)
+                        | {"sensitivity": found.mean, "sensitivity, low": found.low, "sensitivity, high": found.high})
+    return pd.DataFrame(rows).sort_values("model", kind="stable", ignore_index=True)
+
+
+def blacked_table(models: Models) -> pd.DataFrame:
+    """A row a model and part that is blacked out: the AUC on test."""
+    return pd.DataFrame([
+        {"model": name, "slices": words or "as they are", "AUC": found.mean, "low": found.low, "high": found.high,
+         "seeds": found.seeds} for name, (arm, one) in models.items() for words in ("", LUNGS_BLACK, REST_BLACK)
+        for found in [mean_over_seeds(one.scores_of("test", words), arm.images, _AUC, arm.draws)]])
+
+
+def ct_contrasts(models: Models) -> list[Contrast]:
+    """The primary contrast, then those of one family, of the models that are finished; none before the paper's network
+    is."""
+    if PAPER_WITH_ZOOM not in models:
+        return []
+    _, network = models[PAPER_WITH_ZOOM]
+    return sorted((Contrast("which model", "primary" if name == LITE0_NAME else "secondary", "all",
+                            f"{name} - {PAPER_WITH_ZOOM}", "AUC", arm.difference(one, network, _AUC))
+                   for name, (arm, one) in models.items() if one is not network), key=lambda found: found.rank)
+
+
+def ct_figures(evidence: Evidence) -> Iterator[Named]:
+    """The figure of the sixth study, once a model is finished."""
+    models = {name: one for name, (_, one) in models_of(evidence.arms.values()).items() if not one.diverged}
+    if models:
+        figure, ax = plt.subplots(figsize=(7, 0.6 * len(models) + 1.4))
+        validation_and_test({name: one.validation_values(_AUC) for name, one in models.items()},
+                            {name: one.values(_AUC) for name, one in models.items()}, "AUC", ax)
+        yield ("slices", legend_below(figure, 2), "COVID-CT: AUC on validation and on test slices of the official "
+               "split, every seed, and the medians.")

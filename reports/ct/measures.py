@@ -1,0 +1,36 @@
+"""What single numbers of a file or slice of COVID-CT tell of its class, among training slices, into measures.csv:
+
+    python reports/ct/measures.py covid_ct
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from covidcnn.cli import main
+from covidcnn.cli.common import open_data
+from covidcnn.data.cache import load_images
+from covidcnn.errors import DataError
+from covidcnn.evaluation.baselines import image_measures, single_measure_auc
+from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.paths import replacing
+from covidcnn.study.protocol import read_study
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def measures(data: Annotated[Path, typer.Argument(help="The folder that covidcnn data fetch covid-ct made.")]) -> None:
+    """Write measures.csv beside the protocol."""
+    dataset, protocol = open_data(data), read_study("ct")
+    if dataset.content_hash != protocol.data:
+        raise DataError(f"{data}: other images than the protocol is about; give what covidcnn data fetch covid-ct made")
+    images = dataset.images[dataset.images["split"] == "train"]
+    found = image_measures(images, load_images(dataset.root, images, ImageSettings(64)))
+    with replacing(protocol.path.with_name("measures.csv")) as temporary:
+        single_measure_auc(found, 1000, protocol.task).to_csv(temporary, index=False, float_format="%.4f")
+
+
+if __name__ == "__main__":
+    main(app, "measures.py")
