@@ -22,8 +22,8 @@ from covidcnn.training.optimizers import optimizer_name
 PARAMETERS_TAG = "parameters"
 CHEST_XRAY_TAG = "chest-xray"
 """On cells about the published images, or the phantom ones that stand for them: text, evidence, guesses at either."""
-_LEFT_OUT = ("*These images have other classes than the paper's. What this notebook has on the published images, the "
-             "evidence among it, is left out here; the text above may still speak of it.*")
+_LEFT_OUT = ("*These images have other classes than the paper's. What this notebook has on the published images, with any "
+             "evidence on them, is left out here; the text above may still speak of it.*")
 OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--task"}
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
@@ -76,12 +76,11 @@ def glossary_text() -> str:
 
 def cells_for(notebook: Path, task: Task) -> nbformat.NotebookNode:
     """A notebook as a report of a task shows it: with other classes than the paper's without what is tagged
-    ``CHEST_XRAY_TAG``, and with a line that says so."""
+    ``CHEST_XRAY_TAG``, and with a line that says so where there is any."""
     content = nbformat.read(notebook, as_version=4)
-    if task != PNEUMONIA:
-        head, *others = content.cells
-        note = nbformat.v4.new_markdown_cell(_LEFT_OUT, id="left-out")
-        content.cells = [head, note, *(cell for cell in others if CHEST_XRAY_TAG not in cell.metadata.get("tags", []))]
+    kept = [cell for cell in content.cells if CHEST_XRAY_TAG not in cell.metadata.get("tags", [])]
+    if task != PNEUMONIA and len(kept) < len(content.cells):
+        content.cells = [kept[0], nbformat.v4.new_markdown_cell(_LEFT_OUT, id="left-out"), *kept[1:]]
     return content
 
 
