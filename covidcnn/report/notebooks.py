@@ -22,8 +22,8 @@ from covidcnn.training.optimizers import optimizer_name
 PARAMETERS_TAG = "parameters"
 CHEST_XRAY_TAG = "chest-xray"
 """On cells about the published images, or the phantom ones that stand for them: text, evidence, guesses at either."""
-_LEFT_OUT = ("*These images have other classes than the paper's. What this notebook has on the published images, with any "
-             "evidence on them, is left out here; the text above may still speak of it.*")
+_LEFT_OUT = ("*These images have other classes than the paper's. What this notebook has on the published images, with "
+             "any evidence on them, is left out here; the text above may still speak of it.*")
 OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--task"}
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
