@@ -24,7 +24,32 @@ ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (re
 
 def recipe_tables(second: Evidence, first: Evidence) -> Tables:
     """Every table that the finished arms of the second study allow, beside the first's arm 1, the text's recipe."""
-    tables = evidence_tables(second)
+    return evidence_tables(second) | optimizer_tables(second, first) | cause_tables(second)
+
+
+def optimizer_tables(second: Evidence, first: Evidence) -> Tables:
+    """Of questions 1 and 3, and of learning rates."""
+    tables: Tables = {}
+    for px, public in of_public_recipe(second):
+        ending = _ending(px)
+        if PUBLISHED in first.arms:
+            tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (
+                f"{public.title}. Question 1: test accuracy by optimizer at {px}, threshold 0.5: the paper's one run; "
+                "the median over seeds, the 95 % prediction interval for a new run, and the verdict on the paper's "
+                "value; under the text's recipe (first study, 224 px), and the difference of the means with its 95 % "
+                "interval."))
+        tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
+            f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
+    for px, rates in of_rates(second):
+        tables[f"rates-{px.replace(' ', '-')}"] = (recipe_contrasts.rate_table(rates), (
+            f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
+            "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
+    return tables
+
+
+def cause_tables(second: Evidence) -> Tables:
+    """All contrasts, and of questions 2, 4 and 5 what is beside them."""
+    tables: Tables = {}
     found = recipe_contrasts.contrasts(second)
     if found:
         tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
@@ -32,18 +57,6 @@ def recipe_tables(second: Evidence, first: Evidence) -> Tables:
             "p by Holm: in arm 8 over all twelve, the primary ones too, which are secondary to those at 128 px; "
             "elsewhere over those of a question and arm that are not primary. 'above 0' is the verdict by p; of an "
             "exploratory contrast it decides nothing."))
-    for px, public in of_public_recipe(second):
-        ending = _ending(px)
-        tables[f"values{ending}"] = (value_table(public, first.arms[PUBLISHED]), (
-            f"{public.title}. Question 1: test accuracy by optimizer at {px}, threshold 0.5: the paper's one run; the "
-            "median over seeds, the 95 % prediction interval for a new run, and the verdict on the paper's value; "
-            "under the text's recipe (first study, 224 px), and the difference of the means with its 95 % interval."))
-        tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
-            f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
-    for px, rates in of_rates(second):
-        tables[f"rates-{px.replace(' ', '-')}"] = (recipe_contrasts.rate_table(rates), (
-            f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
-            "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
     for px, probes, ingredients in _asked(second):
         name = px.replace(" ", "-")
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
@@ -128,7 +141,7 @@ def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
 
 def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
     """Of questions 1 and 3: six optimizers under both recipes."""
-    for px, public in of_public_recipe(second):
+    for px, public in of_public_recipe(second) if PUBLISHED in first.arms else ():
         yield _both_recipes(px, public, first.arms[PUBLISHED])
 
 

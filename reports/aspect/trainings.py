@@ -2,6 +2,7 @@
 plan of all trainings."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,8 +82,9 @@ def measured_images(dataset: DataSet) -> pd.DataFrame:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{dataset.root / MANIFEST}: no table of the originals' sizes ({error}); make the images anew: "
                         "experiment.py images") from error
-    images["aspect"] = np.log(images["original_width"] / images["original_height"])
-    images["area"] = np.log(images["original_width"] * images["original_height"])
+    # Python's logarithm: NumPy's differs in its last bit between processors, and so would the choice among equal pairs.
+    images["aspect"] = (images["original_width"] / images["original_height"]).map(math.log)
+    images["area"] = (images["original_width"] * images["original_height"]).map(math.log)
     images["sharpness"] = [_sharpness(read_grey(dataset.root / path)) for path in images["path"]]
     return images
 
