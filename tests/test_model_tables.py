@@ -43,7 +43,7 @@ def results(models):
 
 @pytest.fixture(scope="module")
 def contrasts(evidence):
-    table = contrast_table(model_tables.model_contrasts(evidence))
+    table = contrast_table(model_tables.model_contrasts(model_tables.models_of(evidence.arms.values())))
     return table.set_index(table["comparison"].str.removesuffix(f" - {NETWORK}"))
 
 
@@ -295,14 +295,14 @@ def test_slices_with_a_part_blacked_out_stand_beside_the_whole(slices):
 
 
 def test_primary_contrast_on_slices_stands_alone(slices):
-    table = contrast_table(ct_tables.ct_contrasts(model_tables.models_of(slices.arms.values())))
+    table = ct_tables.ct_tables(slices)["contrasts"][0]
     table = table.set_index(table["comparison"].str.removesuffix(f" - {NETWORK}"))
     assert table["rank"].to_dict() == {"EfficientNet-Lite0": "primary", "the paper's network": "secondary",
                                        "ridge, pixels at 16 px": "secondary"}
     assert table.loc["EfficientNet-Lite0", "above 0"] == SUPPORTED
     assert table.loc["EfficientNet-Lite0", "p"] == table.loc["EfficientNet-Lite0", "p, Holm"]
     assert table.loc["ridge, pixels at 16 px", "above 0"] == REFUTED
-    assert ct_tables.ct_contrasts(model_tables.models_of([slices.arms["2-lite0"]])) == []
+    assert model_tables.model_contrasts(model_tables.models_of([slices.arms["2-lite0"]])) == []
 
 
 def test_published_results_say_how_they_were_measured():

@@ -35,8 +35,8 @@ def test_balancing_leaves_most_of_the_planted_gap_and_zoom_closes_most_of_it(ima
     recipes = {name: replace(profile_recipe(PROFILES["quick"], **changes), precision=precision)
                for name, changes in TREATMENTS.items()}
     table = gap_table(compare(lambda recipe, seed: train(images, recipe, seed), recipes, SEEDS).results)
-    assert (table["specificity, validation"] > 0.85).all()
+    assert (table["specificity, validation"] > 0.9).all()
     gap = table["gap"]
-    assert gap["no processing"] > 0.2
-    assert gap["class weights"] > 0.5 * gap["no processing"]
+    assert gap["no processing"] > 0.3
+    assert gap["class weights"] > 0.67 * gap["no processing"]
     assert gap["zoom"] < 0.5 * gap["no processing"]

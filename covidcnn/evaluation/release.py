@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from covidcnn.errors import DataError, UserError
+from covidcnn.errors import DataError
 from covidcnn.models.model_file import ModelFacts, load_predictor
 from covidcnn.models.predictor import KerasPredictor, Predictor
 from covidcnn.paths import replacing_folder, require_new_folder
@@ -30,10 +30,8 @@ def write_release(model: Path, evaluations: Sequence[Path], folder: Path) -> Non
 
     Raises:
         DataError: the model cannot be read, or an evaluation is none, or of another model.
-        UserError: no evaluation is given; the folder is not empty, or cannot be written.
+        UserError: the folder is not empty, or cannot be written.
     """
-    if not evaluations:
-        raise UserError("a card without numbers says nothing; give what covidcnn evaluate --json printed of the model")
     require_new_folder(folder)
     predictor, facts = load_predictor(model)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()

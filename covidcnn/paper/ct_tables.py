@@ -11,8 +11,7 @@ import pandas as pd
 
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, sensitivity
-from covidcnn.paper.model_tables import LITE0_NAME, PAPER_WITH_ZOOM, Models, measured, models_of
-from covidcnn.paper.recipe_arms import Contrast
+from covidcnn.paper.model_tables import Models, measured, model_contrasts, models_of
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.tables import store_tables
 from covidcnn.paths import REPORTS
@@ -42,7 +41,7 @@ def ct_tables(evidence: Evidence) -> Tables:
         tables["blacked"] = (blacked_table(models), (
             f"COVID-CT, AUC on test slices as they are and with a part blacked out: {_OVER}. No model has learnt from "
             "such slices, so a low AUC may come from that."))
-    if found := ct_contrasts(models):
+    if found := model_contrasts(models, _AUC, "AUC", at_validation_threshold=False):
         tables["contrasts"] = (contrast_table(found), (
             "COVID-CT, AUC on test, each model - the paper's network with zoom, paired by seed: 95 % intervals over "
             "seeds and patients. The primary contrast stands alone; p of the others by Holm over those that are "
@@ -68,17 +67,6 @@ def blacked_table(models: Models) -> pd.DataFrame:
         {"model": name, "slices": words or "as they are", "AUC": found.mean, "low": found.low, "high": found.high,
          "seeds": found.seeds} for name, (arm, one) in models.items() for words in ("", LUNGS_BLACK, REST_BLACK)
         for found in [mean_over_seeds(one.scores_of("test", words), arm.images, _AUC, arm.draws)]])
-
-
-def ct_contrasts(models: Models) -> list[Contrast]:
-    """The primary contrast, then those of one family, of the models that are finished; none before the paper's network
-    is."""
-    if PAPER_WITH_ZOOM not in models:
-        return []
-    _, network = models[PAPER_WITH_ZOOM]
-    return sorted((Contrast("which model", "primary" if name == LITE0_NAME else "secondary", "all",
-                            f"{name} - {PAPER_WITH_ZOOM}", "AUC", arm.difference(one, network, _AUC))
-                   for name, (arm, one) in models.items() if one is not network), key=lambda found: found.rank)
 
 
 def ct_figures(evidence: Evidence) -> Iterator[Named]:

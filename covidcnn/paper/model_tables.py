@@ -16,7 +16,7 @@ import pandas as pd
 from covidcnn.evaluation.combining import averaged_over, fit_temperature, tempered
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, specificity
+from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy, specificity
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.registry import name_of, untrained
@@ -31,7 +31,6 @@ from covidcnn.study.pages import Named, Tables
 from covidcnn.trials.store import seconds_of
 from covidcnn.yaml_files import read_yaml
 
-LITE0 = "3b-lite0"
 AIM = {"accuracy": 0.960, "specificity": 0.92, "AUC": 0.993, "calibration error": 0.05}
 """Of the protocol; an error is to be no larger."""
 INFORMED = "Zoom was first tried because of test scores: what was trained with it is informed by the test set."
@@ -82,7 +81,7 @@ def model_tables(evidence: Evidence) -> Tables:
             "Descriptive: scores averaged over small changes of the image; at a temperature that validation fits; and "
             f"the mean score of the seeds, whose interval is over patients alone. {INFORMED}"))
         tables["published"] = (published_results(), "What others report on the same test images, and how.")
-    if found := model_contrasts(evidence):
+    if found := model_contrasts(models):
         tables["contrasts"] = (contrast_table(found), (
             "Each model - the paper's network with zoom, accuracy at thresholds from validation, paired by seed: 95 % "
             "intervals over seeds and patients. The primary contrast stands alone; p of the others by Holm over those "
@@ -169,17 +168,17 @@ def _combined(condition: Condition) -> Iterator[tuple[str, np.ndarray, np.ndarra
             [fix_threshold(mean, "youden")])
 
 
-def model_contrasts(evidence: Evidence) -> list[Contrast]:
-    """The primary contrast, then those of one family, of the models that are finished; none before the paper's network
-    is."""
-    models = models_of(evidence.arms.values())
+def model_contrasts(models: Models, metric: Metric = accuracy, measure: str = "accuracy, threshold from validation",
+                    at_validation_threshold: bool = True) -> list[Contrast]:
+    """EfficientNet-Lite0 - the paper's network with zoom, the primary contrast, then each other model - it, one family,
+    of the models that are finished; none before the paper's network is."""
     if PAPER_WITH_ZOOM not in models:
         return []
-    arm, network = models.pop(PAPER_WITH_ZOOM)
-    return sorted((Contrast(
-        "which model", "primary" if of.name == LITE0 else "secondary", "all", f"{other} - {PAPER_WITH_ZOOM}",
-        "accuracy, threshold from validation", arm.difference(one, network, accuracy, at_validation_threshold=True))
-        for other, (of, one) in models.items()), key=lambda contrast: contrast.rank)
+    _, network = models[PAPER_WITH_ZOOM]
+    return sorted((Contrast("which model", "primary" if name == LITE0_NAME else "secondary", "all",
+                            f"{name} - {PAPER_WITH_ZOOM}", measure,
+                            arm.difference(one, network, metric, at_validation_threshold))
+                   for name, (arm, one) in models.items() if one is not network), key=lambda found: found.rank)
 
 
 def model_figures(evidence: Evidence) -> Iterator[Named]:
