@@ -77,7 +77,7 @@ def test_finished_arms_are_shown(tmp_path, run_notebook, capsys):
     assert verdicts["claims"].sum() == len(read_ledger(LEDGER))
     # Nothing of it was measured on the images that the notebook was run on.
     assert "phantom" not in (out / "figures" / "conditions.svg").read_text(encoding="utf-8")
-    assert "Evidence of the paper profile" in (out / "figures" / "conditions.svg").read_text(encoding="utf-8")
+    assert "Evidence of the studies" in (out / "figures" / "conditions.svg").read_text(encoding="utf-8")
 
 
 def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_notebook, capsys):

@@ -75,7 +75,7 @@ def test_every_figure_made_from_phantoms_says_so(smoke_report):
     figures = [path for path in folder.glob("figures/**/*.svg") if path.stem not in schemata]
     assert figures
     silent = [path.name for path in figures if not re.search(
-        "Phantom images, no patients|Evidence of the paper profile", path.read_text(encoding="utf-8"))]
+        "Phantom images, no patients|Evidence of the studies", path.read_text(encoding="utf-8"))]
     assert silent == []
 
 

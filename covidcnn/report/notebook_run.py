@@ -38,7 +38,7 @@ LABELS_VARIABLE = "COVIDCNN_LABELS"
 PAPER = "paper"
 STORE = "store"
 """Folder of a report's trials, within the report folder."""
-EVIDENCE = "Evidence of the paper profile: published images"
+EVIDENCE = "Evidence of the studies in reports: real images"
 """Said of what a notebook shows of it, whatever images it runs on."""
 
 Content = Literal["images", "results", "evidence", "schema"]

@@ -14,8 +14,8 @@ from covidcnn.paths import GLOSSARY, replacing
 from covidcnn.report.notebooks import with_links_to
 from covidcnn.report.record import FURTHER_DATA, entered, read_record
 
-_COLOURS = 128
-"""Enough for figures and for grey images; a picture then takes half of the space."""
+_COLOURS = 256
+"""Enough for figures and for grey images, which fewer would tint; a picture then takes less than half of the space."""
 
 
 def publish(report: Path, folder: Path) -> None:
