@@ -20,7 +20,7 @@ def test_claim_is_shown_by_a_cell_and_rests_on_arms_that_exist(claim):
         assert cell in {one["id"] for one in cells}
     protocol = read_protocol(PROTOCOL)
     for arm in claim.arms:
-        assert (arm == BASELINE and "floor" in protocol.rules) or protocol.arm(arm).value["score_test"]
+        assert (arm == BASELINE and "floor" in protocol.rules) or protocol.arm(arm).sweep["score_test"]
     assert claim.where
     assert claim.statement
     # A bare number of a training says nothing without what was measured.

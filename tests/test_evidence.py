@@ -70,7 +70,7 @@ def tables(evidence):
 
 def test_every_arm_that_scores_test_images_is_read_with_all_its_seeds(evidence, folder):
     protocol, _ = opened(folder)
-    assert list(evidence.arms) == [name for name, arm in protocol.arms.items() if arm.value.get("score_test")]
+    assert list(evidence.arms) == [name for name, arm in protocol.arms.items() if arm.sweep.get("score_test")]
     assert len(evidence.arms["4a-treatments"].conditions) == 9
     for arm in evidence.arms.values():
         for condition in arm.conditions:
@@ -416,7 +416,7 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
     invented_baseline(store.folder)
     for model in ("ridge", "neighbour"):
         log_access(protocol, model, "8-floor")
-    written = write_evidence(protocol, store, tmp_path)
+    written = write_evidence(protocol, evidence_of(protocol, store), tmp_path)
     first = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     keys = {trial.key for name in protocol.arms for trial in protocol.trials(name)}
@@ -433,7 +433,7 @@ def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):
     assert len(rows_of("03_augmentation", tmp_path / "claims.csv")) >= 5
     for name in ("tables", "figures"):
         shutil.rmtree(tmp_path / name)
-    write_evidence(protocol, store, tmp_path)
+    write_evidence(protocol, evidence_of(protocol, store), tmp_path)
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
 
 

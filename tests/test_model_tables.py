@@ -15,7 +15,7 @@ from covidcnn.evaluation.weighted_metrics import accuracy, accuracy_of_classes, 
 from covidcnn.paper import ct_tables, model_tables, subtype_tables
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.write import write_further
-from covidcnn.study.conditions import Condition
+from covidcnn.study.conditions import Condition, Evidence
 from covidcnn.study.protocol import read_study
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
 from covidcnn.task import SUBTYPE
@@ -243,6 +243,9 @@ def test_training_that_diverged_tells_no_class_from_another(three):
     tables = {NETWORK: (arm, broken)}
     assert subtype_tables.confusion_table(tables)["images"].sum() == pytest.approx(IMAGES)
     assert subtype_tables.subtype_contrasts(tables) == []
+    # Without a contrast there is no table of them, and the others stand.
+    alone = Evidence({arm.name: replace(arm, conditions=(broken,))}, {}, {}, pd.DataFrame(), {}, frozenset())
+    assert set(subtype_tables.subtype_tables(alone)) == {"results", "classes", "confusion"}
 
 
 @pytest.mark.parametrize("study", ["models", "subtype", "ct"])

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 from small_protocol import BEST, VALUE, run_arm, tuned, write_protocol
+from stub import stub_trainer
 
 from covidcnn.config import PROFILES
+from covidcnn.models.registry import name_of
 from covidcnn.paper.study_folders import PROTOCOL
 from covidcnn.study.protocol import (
     Protocol,
@@ -133,6 +135,26 @@ def test_arm_with_a_mistake_is_refused_when_the_protocol_is_read(protocol, refus
         read_protocol(protocol.path)
 
 
+@pytest.mark.parametrize(("change", "word"), [({"selected_form": "tuning"}, "selected_form"),
+                                              ({"exploratory": "false"}, "exploratory: Input should be a valid bool")])
+def test_misspelt_or_quoted_part_of_an_arm_is_refused(protocol, change, word, refused):
+    with refused(protocol.path, word):
+        write_protocol(protocol.path.parent, VALUE | {"arms": {"plain": VALUE["arms"]["plain"] | change}})
+
+
+def test_selection_leaves_whole_numbers_whole(protocol, store):
+    """Of models some have an option that others lack: beside what is missing a number would become a float."""
+    tuning = {"question": "Which?", "select": "model", "sweep": {
+        "seeds": [100], "recipe": {"epochs": 1, "size": 16},
+        "variants": [{"model": "forest", "trees": 30}, {"model": "svm", "c": 1.0}]}}
+    fair = VALUE["arms"]["fair"] | {"sweep": {"seeds": [0, 1], "score_test": True, "recipe": {"epochs": 1, "size": 16}}}
+    one = write_protocol(protocol.path.parent, VALUE | {"arms": {"tuning": tuning, "fair": fair}})
+    run_arm(one, store, "tuning", stub_trainer)
+    write_selection(one, "tuning", store)
+    assert one.selections()["tuning"]["variants"] == [{"model": "forest", "trees": 30}, {"model": "svm", "c": 1.0}]
+    assert [name_of(recipe.model) for recipe in read_protocol(one.path).sweep("fair").recipes] == ["forest", "svm"]
+
+
 # ---------------------------------------------------------------- the paper's
 
 @pytest.fixture(scope="module")
@@ -149,16 +171,16 @@ def test_papers_protocol_is_about_the_published_images(paper, shared_images):
 
 def test_precision_is_pinned_in_every_arm(paper):
     for arm in paper.arms.values():
-        assert arm.value["recipe"]["precision"] in ("float32", "bfloat16")
+        assert arm.sweep["recipe"]["precision"] in ("float32", "bfloat16")
 
 
 def test_arms_that_choose_score_no_test_image(paper):
     for arm in paper.arms.values():
-        assert bool(arm.value.get("score_test")) != bool(arm.select)
+        assert bool(arm.sweep.get("score_test")) != bool(arm.select)
 
 
 def test_every_optimizer_has_as_many_tries(paper):
-    variants = pd.DataFrame(paper.arm("2a-tuning").value["variants"])
+    variants = pd.DataFrame(paper.arm("2a-tuning").sweep["variants"])
     assert variants["optimizer"].value_counts().tolist() == [5] * 6
 
 
@@ -177,11 +199,11 @@ def test_what_notebooks_train_at_the_paper_profile_stands_in_its_arms(paper):
 
 
 def test_arms_of_one_size_have_one_precision(paper):
-    precisions = {(arm.value["recipe"]["size"], arm.value["recipe"]["precision"]) for arm in paper.arms.values()}
+    precisions = {(arm.sweep["recipe"]["size"], arm.sweep["recipe"]["precision"]) for arm in paper.arms.values()}
     assert len(precisions) == len({size for size, _ in precisions})
 
 
 def test_paper_has_as_many_seeds_as_it_promises(paper):
     least = {"1-as-published": 5, "2b-fair": 10, "3-preprocessing": 10, "4a-treatments": 10, "4b-shares": 10,
              "4c-treatments-224": 5, "7b-recipe": 5}
-    assert {name: len(paper.arm(name).value["seeds"]) for name in least} == least
+    assert {name: len(paper.arm(name).sweep["seeds"]) for name in least} == least

@@ -13,7 +13,7 @@ from covidcnn.paper import recipe_contrasts as recipes
 from covidcnn.paper import recipe_probes as probes
 from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.recipe_arms import CAUSES, INGREDIENTS, PUBLIC_RECIPE, RATE_ARMS, RATES, SMALL, SMALL_RATES
-from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
+from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables, value_table
 from covidcnn.paper.write import both_recipes
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
 
@@ -150,7 +150,7 @@ def test_flips_count_the_images_whose_prediction_changes(world):
 
 def test_difference_between_studies_is_that_of_the_means(world):
     arm = world[1].arms[PUBLIC_RECIPE]
-    table = recipes.between_studies(arm, arm).set_index("optimizer")
+    table = value_table(arm, arm).set_index("optimizer")
     assert (table["difference of means"] == 0).all()
     assert (table["low"] < 0).all()
     assert (table["high"] > 0).all()

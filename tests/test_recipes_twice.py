@@ -81,9 +81,8 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
         for one in value_table(public, first.arms[PUBLISHED]).itertuples():
             assert one.median == pytest.approx(rows.loc[f"{at}1 reached: test accuracy with {one.optimizer}", "value"])
             assert one.verdict == rows.loc[f"{at}1 reached: test accuracy with {one.optimizer}", "verdict"]
-        for one in recipes.between_studies(first.arms[PUBLISHED], public).itertuples():
             same(f"{at}1 reached, descriptive: {one.optimizer}, public recipe - the text's",
-                 [one[4], one.low, one.high])
+                 [one[10], one.low, one.high])
     for _, found_rates in of_rates(evidence):
         at = _AT.get(found_rates[-1].name, "")
         for one in recipes.rate_table(found_rates).itertuples():

@@ -136,7 +136,7 @@ def test_patient_error_is_that_of_a_proportion_where_each_image_is_a_patient():
     images = pd.DataFrame({"patient": [f"p{n}" for n in range(400)], "positive": [0] * 200 + [1] * 200})
     right = np.arange(400) % 10 != 0
     scores = np.where(right == (np.arange(400) >= 200), 0.9, 0.1)[np.newaxis]
-    assert patient_error(scores, images, draws=patient_draws(images, 3000)) == pytest.approx(
+    assert patient_error([(1, scores)], images, draws=patient_draws(images, 3000)) == pytest.approx(
         np.sqrt(0.9 * 0.1 / 400), rel=0.1)
 
 
@@ -204,7 +204,7 @@ def test_contrast_of_two_conditions_is_their_difference_and_a_fixed_part_moves_i
     other_images = contrast([(1, first), (-1, second)], images, draws=draws, fixed_error=0.3)
     assert other_images.patient_error == pytest.approx(np.hypot(difference.patient_error, 0.3))
     half = contrast([(0.5, first)], images, specificity, draws)
-    assert half.patient_error == pytest.approx(0.5 * patient_error(first, images, specificity, draws))
+    assert half.patient_error == pytest.approx(0.5 * patient_error([(1, first)], images, specificity, draws))
 
 
 def test_interval_over_seeds_is_the_t_interval():

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from covidcnn.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,6 +33,16 @@ def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", tas
         say(f"warning: {warning}")
     for left_out in dataset.left_out.itertuples():
         say(f"left out: {left_out.path}: {left_out.problem}")
+    return dataset
+
+
+def open_data_of(data: Path | None, content: str, about: Path, makes: str) -> "DataSet":
+    """Open the images of that content hash, which the file ``about`` gives; UserError if they are others, with the
+    command that ``makes`` them."""
+    dataset = open_data(data)
+    if dataset.content_hash != content:
+        raise UserError(f"{dataset.root}: not the images that {about} is about; give with --data those that '{makes}' "
+                        "makes")
     return dataset
 
 

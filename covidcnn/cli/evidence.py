@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covidcnn.cli.common import open_data, print_table, say
+from covidcnn.cli.common import open_data, open_data_of, print_table, say
 from covidcnn.cli.trials import (
     AddressOption,
     CpusOption,
@@ -113,12 +113,13 @@ def ledger() -> None:
     from covidcnn.study.protocol import studies
 
     (first, store), others = _open_study(), {}
+    evidence = evidence_of(first, store)
     for name in [name for name in FURTHER if name in studies()]:
         protocol, other_store = _open_study(name)
         others[name] = evidence_of(protocol, other_store)
         if others[name].finished:
-            say(f"study '{name}': {write_further(protocol, others[name], evidence_of(first, store))}")
-    claims = write_evidence(first, store, first.path.parent, others.get("recipe"))
+            say(f"study '{name}': {write_further(protocol, others[name], evidence)}")
+    claims = write_evidence(first, evidence, first.path.parent, others.get("recipe"))
     print_table(summary(claims)["claims"].reset_index(), f"{len(claims)} claims of the paper")
     say(summary_sentence(claims))
     say(f"ledger: {first.path.with_name('claims.md')}")
@@ -181,8 +182,5 @@ def _open_study(name: str = "paper") -> "tuple[Protocol, TrialStore]":
 
 
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
-    dataset = open_data(data)
-    if dataset.content_hash != protocol.data:
-        raise UserError(f"{dataset.root}: not the images that {protocol.path} is about; give the published data set at "
-                        "224 px with --data ('covidcnn data resize' makes it of the originals)")
-    return dataset
+    makes = "covidcnn data fetch covid-ct" if str(protocol.task) == "covid" else "covidcnn data resize"
+    return open_data_of(data, protocol.data, protocol.path, makes)

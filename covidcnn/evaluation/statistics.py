@@ -74,8 +74,8 @@ def contrast(terms: Terms, images: pd.DataFrame, metric: Metric = accuracy,
         fixed: float (seeds,), added for each seed: what was measured on other images.
         fixed_error: standard error of its mean from the choice of those images' patients.
     """
-    per_seed = _by_seed(terms, images["positive"].to_numpy(), metric, np.ones(len(images))) + fixed
-    return over_seeds(per_seed, float(np.hypot(_patient_error(terms, images, metric, draws), fixed_error)))
+    per_seed = by_seed(terms, images, metric) + fixed
+    return over_seeds(per_seed, float(np.hypot(patient_error(terms, images, metric, draws), fixed_error)))
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Me
         ValueError: fewer than two seeds.
         Untestable: the denominator may be 0, so that the ratio may be anything; or a metric is no number.
     """
-    labels, draws = images["positive"].to_numpy(), patient_draws(images) if draws is None else draws
-    over, under = (_by_seed(terms, labels, metric, np.ones(len(images))) for terms in (numerator, denominator))
+    draws = patient_draws(images) if draws is None else draws
+    over, under = (by_seed(terms, images, metric) for terms in (numerator, denominator))
     _require_numbers(np.concatenate([over, under]))
     if len(over) < 2:
         raise ValueError("a ratio over seeds needs at least two of them")
-    drawn = [_by_seed(terms, labels, metric, draws).mean(axis=0) for terms in (numerator, denominator)]
+    drawn = [by_seed(terms, images, metric, draws).mean(axis=0) for terms in (numerator, denominator)]
     seeds, quantile = len(over), stats.t.ppf((1 + CONFIDENCE) / 2, len(over) - 1)
     (over_error, shared), (_, under_error) = quantile**2 * (np.cov(over, under) / seeds + np.cov(*drawn))
     square = under.mean() ** 2 - under_error
@@ -113,24 +113,19 @@ def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Me
     return Ratio(float(over.mean() / under.mean()), float((middle - reach) / square), float((middle + reach) / square))
 
 
-def _by_seed(terms: Terms, labels: np.ndarray, metric: Metric, weights: np.ndarray
-             ) -> np.ndarray:
-    """float (seeds,), or (seeds, samples) if the weights are those of samples."""
+def by_seed(terms: Terms, images: pd.DataFrame, metric: Metric, weights: np.ndarray | None = None) -> np.ndarray:
+    """A weighted sum of several conditions' metrics: float (seeds,), or (seeds, samples) with weights of samples; None
+    counts every image once."""
+    labels, weights = images["positive"].to_numpy(), np.ones(len(images)) if weights is None else weights
     return np.sum([factor * np.array([metric(labels, row, weights) for row in scores]) for factor, scores in terms],
                   axis=0)
 
 
-def _patient_error(terms: Terms, images: pd.DataFrame, metric: Metric,
-                   draws: np.ndarray | None) -> float:
-    draws = patient_draws(images) if draws is None else draws
-    return float(np.std(_by_seed(terms, images["positive"].to_numpy(), metric, draws).mean(axis=0), ddof=1))
-
-
-def patient_error(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
+def patient_error(terms: Terms, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
                   ) -> float:
-    """Standard error of a metric, averaged over seeds, from the choice of test patients; scores are float (seeds,
-    images)."""
-    return _patient_error([(1, scores)], images, metric, draws)
+    """Standard error of a weighted sum of metrics, averaged over seeds, from the choice of test patients."""
+    draws = patient_draws(images) if draws is None else draws
+    return float(np.std(by_seed(terms, images, metric, draws).mean(axis=0), ddof=1))
 
 
 def mean_over_seeds(scores: np.ndarray, images: pd.DataFrame, metric: Metric = accuracy, draws: np.ndarray | None = None
@@ -138,8 +133,7 @@ def mean_over_seeds(scores: np.ndarray, images: pd.DataFrame, metric: Metric = a
     """The mean of a metric in 0..1 over seeds with its interval over seeds and patients, which ends there too; scores
     are float (seeds, images). Of one seed, or where all give the same scores, patients alone are left to chance: the
     quantile is that of a normal distribution. There is no p."""
-    error = patient_error(scores, images, metric, draws)
-    values = _by_seed([(1, scores)], images["positive"].to_numpy(), metric, np.ones(len(images)))
+    error, values = patient_error([(1, scores)], images, metric, draws), by_seed([(1, scores)], images, metric)
     mean, reach = float(values.mean()), float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
     found = (Difference(mean, mean - reach, mean + reach, np.nan, len(scores), 0.0, error)
              if np.allclose(scores, scores[0]) else over_seeds(values, error))
@@ -179,6 +173,13 @@ def prediction_interval(values: np.ndarray) -> tuple[float, float]:
     n = len(values)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
+
+
+def new_run(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % prediction interval for a share of images, such as accuracy, of a new run on the same images, from
+    those of each seed; all are in 0..1."""
+    low, high = np.clip(prediction_interval(values), 0, 1)
+    return float(low), float(high)
 
 
 def _require_numbers(values: np.ndarray) -> None:

@@ -25,9 +25,9 @@ RIDGE, NEIGHBOUR = "ridge, 16 x 16 pixels", "1-nearest neighbour, 16 x 16 pixels
 _SCORES, _SIZES = "floor/scores.csv.gz", "floor/original-sizes.csv"
 
 
-def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.DataFrame:
-    """Score train (cross-validated by patient) and test images with both models into the store, and give the table
-    that ``read_baseline`` reads. UserError if the protocol has no baseline, or test images may not be scored yet."""
+def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> None:
+    """Score train (cross-validated by patient) and test images with both models into the store. UserError if the
+    protocol has no baseline, or test images may not be scored yet."""
     if "floor" not in protocol.rules:
         raise UserError(f"{protocol.path}: it names no baseline, so that none is scored on test images")
     permit(protocol, TrialStore(store))
@@ -42,17 +42,15 @@ def compute_baseline(protocol: Protocol, dataset: DataSet, store: Path) -> pd.Da
     with replacing(store / _SCORES) as temporary:
         # No time in the archive: same scores, same file.
         scores.to_csv(temporary, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})
-    return scores
 
 
-def compute_sizes(originals: DataSet, store: Path) -> pd.DataFrame:
+def compute_sizes(originals: DataSet, store: Path) -> None:
     """How well size, aspect and colour of the files alone, at their original sizes, tell the classes of training
     images; written into the store."""
     measures = image_measures(originals.images, load_images(originals.root, originals.images, ImageSettings(32)))
     table = single_measure_auc(measures, samples=1000).assign(images=int((measures["split"] == "train").sum()))
     with replacing(store / _SIZES) as temporary:
         table.to_csv(temporary, index=False)
-    return table
 
 
 def read_baseline(store: Path) -> pd.DataFrame | None:
@@ -62,16 +60,12 @@ def read_baseline(store: Path) -> pd.DataFrame | None:
     return _read(store / _SCORES)
 
 
-def read_sizes(store: Path) -> pd.DataFrame | None:
-    """As ``compute_sizes`` left it, or None; raises as ``read_baseline``."""
-    found = _read(store / _SIZES)
-    # As the stored file of the first study has it.
-    return None if found is None else found.rename(columns={"films": "images"})
-
-
 def further_tables(store: Path) -> dict[str, pd.DataFrame | None]:
     """What the store has beside trainings, as ``Evidence.further``; raises as ``read_baseline``."""
-    return {BASELINE: read_baseline(store), SIZES: read_sizes(store)}
+    sizes = _read(store / _SIZES)
+    # The stored file of the first study says films.
+    return {BASELINE: read_baseline(store),
+            SIZES: None if sizes is None else sizes.rename(columns={"films": "images"})}
 
 
 def _read(path: Path) -> pd.DataFrame | None:

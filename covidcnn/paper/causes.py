@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from covidcnn.evaluation.statistics import Difference, Untestable, over_seeds
-from covidcnn.evaluation.weighted_metrics import Metric, accuracy_at, specificity
+from covidcnn.evaluation.weighted_metrics import specificity
 from covidcnn.paper import reported
 from covidcnn.study.claims import Settings
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
@@ -144,6 +144,6 @@ def generalises(arm: str, evidence: Evidence) -> Finding:
 def gain_on_test(results: ArmResults, condition: Condition, allowed: float = 0.0) -> Difference:
     """Accuracy on test - that on validation, both weighted to the class shares of test, so that another mix of classes
     is no loss; ``allowed``, what may be lost, is added."""
-    metric: Metric = accuracy_at(results.images["positive"].mean())
+    metric = results.accuracy_at_shares
     return results.contrast([(1, condition.test_scores)], metric, allowed - condition.validation_values(metric),
                             condition.validation_error(metric))

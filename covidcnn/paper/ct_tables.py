@@ -6,18 +6,16 @@ tell stands in ``measures.csv`` beside it, which ``measures.py`` there makes.
 
 from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, sensitivity
+from covidcnn.paper.figures import splits_figure
 from covidcnn.paper.model_tables import Models, measured, model_contrasts, models_of
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.tables import store_tables
 from covidcnn.paths import REPORTS
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
-from covidcnn.plots.comparisons import validation_and_test
-from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import Evidence, judged_by_patient
 from covidcnn.study.pages import Named, Tables
 
@@ -30,10 +28,9 @@ _OVER = ("means over seeds with 95 % intervals over seeds and patients (of ridge
 def ct_tables(evidence: Evidence) -> Tables:
     """Every table of the sixth study that its finished arms allow."""
     tables, models = store_tables(evidence), models_of(evidence.arms.values())
-    if SINGLE_MEASURES.is_file():
-        tables["measures"] = (pd.read_csv(SINGLE_MEASURES), (
-            "COVID-CT, training slices: how well a single number of a file or a slice tells the class, as AUC with its "
-            "95 % interval over patients."))
+    tables["measures"] = (pd.read_csv(SINGLE_MEASURES), (
+        "COVID-CT, training slices: how well a single number of a file or a slice tells the class, as AUC with its "
+        "95 % interval over patients."))
     if models:
         tables["results"] = (result_table(evidence), (
             f"COVID-CT, test of the official split, thresholds from validation: {_OVER}; by slice, and by patient from "
@@ -73,8 +70,5 @@ def ct_figures(evidence: Evidence) -> Iterator[Named]:
     """The figure of the sixth study, once a model is finished."""
     models = {name: one for name, (_, one) in models_of(evidence.arms.values()).items() if not one.diverged}
     if models:
-        figure, ax = plt.subplots(figsize=(7, 0.6 * len(models) + 1.4))
-        validation_and_test({name: one.validation_values(_AUC) for name, one in models.items()},
-                            {name: one.values(_AUC) for name, one in models.items()}, "AUC", ax)
-        yield ("slices", legend_below(figure, 2), "COVID-CT: AUC on validation and on test slices of the official "
-               "split, every seed, and the medians.")
+        yield ("slices", splits_figure(models, "AUC", _AUC, (7, 0.6 * len(models) + 1.4)), (
+            "COVID-CT: AUC on validation and on test slices of the official split, every seed, and the medians."))

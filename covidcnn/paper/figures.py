@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from covidcnn.evaluation.metrics import confusion
 from covidcnn.evaluation.statistics import Untestable
-from covidcnn.evaluation.weighted_metrics import Metric, accuracy, accuracy_at, specificity
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy, specificity
 from covidcnn.paper import reported, tables
 from covidcnn.paper.baseline_scores import BASELINE, RIDGE
 from covidcnn.paper.claims import PUBLISHED
@@ -116,18 +116,22 @@ def seeds_figure(values: Mapping[str, np.ndarray], quantity: str, paper: Mapping
 def validation_figure(arm: ArmResults) -> Figure:
     """Validation and test results at 0.5, a row a condition: specificity; of validation designs, which differ in the
     class shares of their images, accuracy at those of test. Untestable if a training diverged."""
-    quantity, metric = _compared(arm)
-    labelled = conditions_by_name(arm)
-    figure, ax = plt.subplots(figsize=(7.5, 0.45 * len(labelled) + 1.6))
-    comparisons.validation_and_test({label: one.validation_values(metric) for label, one in labelled.items()},
-                                    {label: one.values(metric) for label, one in labelled.items()},
-                                    f"{quantity}, threshold 0.5", ax)
+    (quantity, metric), labelled = _compared(arm), conditions_by_name(arm)
+    return splits_figure(labelled, f"{quantity}, threshold 0.5", metric, (7.5, 0.45 * len(labelled) + 1.6))
+
+
+def splits_figure(conditions: Mapping[str, Condition], quantity: str, metric: Metric, size: tuple[float, float]
+                  ) -> Figure:
+    """A metric on validation and on test, a row a condition; Untestable if a training diverged."""
+    figure, ax = plt.subplots(figsize=size)
+    comparisons.validation_and_test({name: one.validation_values(metric) for name, one in conditions.items()},
+                                    {name: one.values(metric) for name, one in conditions.items()}, quantity, ax)
     return legend_below(figure, 2)
 
 
 def _compared(arm: ArmResults) -> tuple[str, Metric]:
     if compares_validations(arm):
-        return "accuracy at the class shares of test", accuracy_at(arm.images["positive"].mean())
+        return "accuracy at the class shares of test", arm.accuracy_at_shares
     return "specificity", specificity
 
 

@@ -9,17 +9,15 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import comb
 from statsmodels.stats.multitest import multipletests
 
-from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.statistics import minimum_detectable_difference, over_seeds
+from covidcnn.evaluation.statistics import by_seed, minimum_detectable_difference, over_seeds
 from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.paper import recipe_arms as arms
 from covidcnn.paper.findings import nadam_and_rivals
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, INGREDIENT_NAMES, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.paper.recipe_probes import explained
-from covidcnn.paper.tables import mean_by_draw
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction, sign_verdict
 
@@ -65,27 +63,6 @@ def _rivals(arm: ArmResults) -> Iterator[Contrast]:
     nadam, rivals = nadam_and_rivals(arm)
     for name, rival in rivals.items():
         yield Contrast("1 reached", "secondary", arm.name, f"Nadam - {name}", "accuracy", arm.difference(nadam, rival))
-
-
-def between_studies(first: ArmResults, second: ArmResults) -> pd.DataFrame:
-    """Test accuracy by optimizer in arm 1 of the second study, the public recipe, and of the first, the paper's text,
-    and the difference, of two samples of seeds whose variances may differ (Welch's t), widened by the variance from
-    test patients."""
-    rows = []
-    for condition in second.conditions:
-        optimizer = condition.recipe.optimizer
-        theirs = first.condition(optimizer=optimizer)
-        public, text = condition.values(accuracy), theirs.values(accuracy)
-        test = stats.ttest_ind(public, text, equal_var=False)
-        mean = float(public.mean() - text.mean())
-        # Of both means the patients are the same, so that what they share cancels.
-        by_draw = mean_by_draw(second, condition) - mean_by_draw(second, theirs)
-        error = np.linalg.norm([stats.sem(public), stats.sem(text), np.std(by_draw, ddof=1)])
-        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, test.df) * error)
-        rows.append({"optimizer": optimizer, "public recipe": np.median(public), "text's recipe": np.median(text),
-                     "difference of means": mean, "low": mean - reach, "high": mean + reach,
-                     "seeds": len(public), "seeds, text": len(text)})
-    return pd.DataFrame(rows)
 
 
 def _ingredients(arm: ArmResults) -> Iterator[Contrast]:
@@ -160,8 +137,7 @@ def rate_table(found: Iterable[ArmResults]) -> pd.DataFrame:
 
 def accuracy_by_epoch(condition: Condition) -> np.ndarray:
     """Test accuracy after each epoch: float (seeds, epochs)."""
-    labels, ones = condition.images["positive"].to_numpy(), np.ones(len(condition.images))
-    return np.array([[float(accuracy(labels, row, ones)) for row in condition.scores_of("test", epoch=epoch)]
+    return np.array([by_seed([(1, condition.scores_of("test", epoch=epoch))], condition.images, accuracy)
                      for epoch in range(1, condition.recipe.epochs + 1)]).T
 
 
@@ -207,11 +183,11 @@ def best_of_table(arm: ArmResults) -> pd.DataFrame:
     of_optimizers = np.stack([condition.values(accuracy) for condition in arm.conditions])
     best_epoch = accuracy_by_epoch(nadam).max(axis=1)
     best_both = np.stack([accuracy_by_epoch(condition).max(axis=1) for condition in arm.conditions]).max(axis=0)
-    by_seed = {"Nadam, the last epoch": last, "Nadam, the epoch best on test": best_epoch,
-               "best of six optimizers, the last epoch": of_optimizers.max(axis=0),
-               "best of six optimizers, each at its best epoch": best_both}
+    by_report = {"Nadam, the last epoch": last, "Nadam, the epoch best on test": best_epoch,
+                 "best of six optimizers, the last epoch": of_optimizers.max(axis=0),
+                 "best of six optimizers, each at its best epoch": best_both}
     rows = [{"what is reported": words, "mean accuracy": values.mean(), "more": more.mean, "low": more.low,
-             "high": more.high} for words, values in by_seed.items() for more in [over_seeds(values - last)]]
+             "high": more.high} for words, values in by_report.items() for more in [over_seeds(values - last)]]
     rows += [{"what is reported": f"Nadam, the best of {k} trainings", "mean accuracy": expected_best(last, k),
               "more": expected_best(last, k) - last.mean()} for k in range(2, len(last) + 1)]
     return pd.DataFrame(rows).assign(seeds=len(last))
@@ -219,11 +195,8 @@ def best_of_table(arm: ArmResults) -> pd.DataFrame:
 
 def expected_best(values: np.ndarray, k: int) -> float:
     """The expected highest of ``k`` values drawn from these without replacement, 1 <= k <= n."""
-    ordered = np.sort(values)
-    places = np.arange(1, len(ordered) + 1)
     # The i-th smallest is the highest of k if the other k - 1 are below it.
-    weights = stats.hypergeom.pmf(k, len(ordered), places, k) - stats.hypergeom.pmf(k, len(ordered), places - 1, k)
-    return float(weights @ ordered)
+    return float(comb(np.arange(len(values)), k - 1) @ np.sort(values) / comb(len(values), k))
 
 
 def _balance(arm: ArmResults) -> Iterator[Contrast]:

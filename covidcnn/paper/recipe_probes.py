@@ -1,13 +1,13 @@
 """Question 5 of the second study: what do networks make of images that are stretched before they are scored?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.statistics import Difference, contrast, patient_draws
+from covidcnn.evaluation.statistics import Difference, by_seed, contrast, patient_draws, patient_error
 from covidcnn.evaluation.weighted_metrics import specificity
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.study.conditions import ArmResults, Condition
@@ -37,21 +37,18 @@ class Probe:
         """Bootstrap draws of the validation patients, the same for all that is compared."""
         return patient_draws(self.condition.validation_images)
 
-    def on_validation(self, *terms: tuple[float, str], fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0
+    def on_validation(self, terms: Mapping[str, float], fixed: np.ndarray | float = 0.0, fixed_error: float = 0.0
                       ) -> Difference:
         """A weighted sum of the shares of false alarms on NORMAL validation images, a factor for each perturbation; the
         empty one is none."""
-        return contrast([(factor, self.condition.scores_of("validation", name)) for factor, name in terms],
+        return contrast([(factor, self.condition.scores_of("validation", name)) for name, factor in terms.items()],
                         self.condition.validation_images, false_alarms, self.validation_draws, fixed, fixed_error)
 
     def with_test(self, validation: Mapping[str, float], test: Mapping[str, float]) -> Difference:
         """The same over both splits: factors by perturbation."""
-        labels, ones = self.arm.images["positive"].to_numpy(), np.ones(len(self.arm.images))
         on_test = [(factor, self.condition.scores_of("test", name)) for name, factor in test.items()]
-        fixed = np.sum([factor * np.array([false_alarms(labels, row, ones) for row in scores])
-                        for factor, scores in on_test], axis=0)
-        return self.on_validation(*((factor, name) for name, factor in validation.items()), fixed=fixed,
-                                  fixed_error=self.arm.contrast(on_test, false_alarms).patient_error)
+        return self.on_validation(validation, by_seed(on_test, self.arm.images, false_alarms),
+                                  patient_error(on_test, self.arm.images, false_alarms, self.arm.draws))
 
 
 def explained(arm: ArmResults) -> Iterator[Contrast]:
@@ -78,7 +75,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     found: dict[str, tuple[str, Difference, bool]] = {}
     for what, name in (("a narrower image", WIDTH), ("a larger image", SIZE), ("a crop without stretch", CROP)):
         found[what] = (f"{what} raises false alarms {{}} as much as a taller one",
-                       probed.on_validation((1, name), (-0.5, HEIGHT), (-0.5, "")), True)
+                       probed.on_validation({name: 1, HEIGHT: -0.5, "": -0.5}), True)
     for what, name, whole, of_whole in (
             ("zoom in width", "paper and width zoom", "zoom in height", HEIGHT_ZOOM),
             ("zoom of both alike", "paper and zoom alike", "zoom in height", HEIGHT_ZOOM),
@@ -92,7 +89,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
         for what, (words, one, is_there) in found.items():
             if hypothesis == "crop" and what not in at_least_half:
                 continue
-            one = one if what in at_least_half else _reversed(one)
+            one = one if what in at_least_half else replace(one, mean=-one.mean, low=-one.high, high=-one.low)
             rows.append({"hypothesis": hypothesis,
                          "prediction": words.format("at least half" if what in at_least_half else "less than half"),
                          "mean": one.mean, "low": one.low, "high": one.high, "seeds": one.seeds,
@@ -103,7 +100,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
 def hypothesis_verdicts(probes: ArmResults, ingredients: ArmResults) -> dict[str, str]:
     """The verdict on each hypothesis by the protocol's rule: supported if all its predictions hold, refuted if one
     surely does not, else open; open as long as a taller image does not surely raise false alarms."""
-    valid = direction(Probe(probes).on_validation((1, HEIGHT), (-1, ""))).verdict == SUPPORTED
+    valid = direction(Probe(probes).on_validation({HEIGHT: 1, "": -1})).verdict == SUPPORTED
     found = predictions(probes, ingredients).groupby("hypothesis", sort=False)["holds"].agg(set)
     return {str(hypothesis): OPEN if not valid else REFUTED if REFUTED in holds else
             SUPPORTED if holds == {SUPPORTED} else OPEN for hypothesis, holds in found.items()}
@@ -128,7 +125,3 @@ def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
                          "flips, NORMAL": float(flips[:, labels == 0].mean()),
                          "flips, PNEUMONIA": float(flips[:, labels == 1].mean()), "seeds": len(scores)})
     return pd.DataFrame(rows)
-
-
-def _reversed(one: Difference) -> Difference:
-    return Difference(-one.mean, -one.high, -one.low, one.p_value, one.seeds, one.seed_deviation, one.patient_error)

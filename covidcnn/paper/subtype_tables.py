@@ -5,20 +5,15 @@ The rules stand in ``reports/subtype/protocol.yaml``: the most probable of three
 
 from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.metrics import counts_of
-from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy_of_classes, against_rest, macro_auc
+from covidcnn.paper.figures import splits_figure
 from covidcnn.paper.model_tables import INFORMED, Models, models_of
 from covidcnn.paper.recipe_arms import Contrast
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.tables import store_tables
-from covidcnn.plots.comparisons import validation_and_test
-from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.pages import Named, Tables
 from covidcnn.task import SUBTYPE
@@ -37,7 +32,8 @@ def subtype_tables(evidence: Evidence) -> Tables:
         tables["confusion"] = (confusion_table(models), (
             f"Of the test images of a class, how many are predicted which: {_WORDS} An interval of one point says that "
             "nothing varied, not that nothing could."))
-        tables["contrasts"] = (contrast_table(subtype_contrasts(models)), (
+    if found := subtype_contrasts(models):
+        tables["contrasts"] = (contrast_table(found), (
             "Macro AUC: one model - the other (primary), and of each model test - validation, which below 0 is a loss; "
             f"p by Holm over the latter that are finished. {INFORMED}"))
     return tables
@@ -68,14 +64,11 @@ def class_table(models: Models) -> pd.DataFrame:
 def confusion_table(models: Models) -> pd.DataFrame:
     """A row a model, class and prediction: images, mean over seeds, and their share of the class, ``mean`` with its
     interval."""
-    rows = []
-    for name, (arm, one) in models.items():
-        counts = np.mean([counts_of(unperturbed(result.scores, "test"), SUBTYPE)
-                          for result in one.results if not result.diverged], axis=0)
-        rows += [{"model": name, "class": of, "predicted": predicted, "images": counts[row, column]}
-                 | _mean(arm, one, _share(row, column)) for row, of in enumerate(SUBTYPE.classes)
-                 for column, predicted in enumerate(SUBTYPE.classes)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([
+        {"model": name, "class": of, "predicted": predicted,
+         "images": found["mean"] * (arm.images["positive"] == row).sum()} | found
+        for name, (arm, one) in models.items() for row, of in enumerate(SUBTYPE.classes)
+        for column, predicted in enumerate(SUBTYPE.classes) for found in [_mean(arm, one, _share(row, column))]])
 
 
 def _share(row: int, column: int) -> Metric:
@@ -98,8 +91,5 @@ def subtype_figures(evidence: Evidence) -> Iterator[Named]:
     """The figure of the fourth study, once a model is finished."""
     models = {name: one for name, (_, one) in models_of(evidence.arms.values()).items() if not one.diverged}
     if models:
-        figure, ax = plt.subplots(figsize=(7, 0.6 * len(models) + 1.4))
-        validation_and_test({name: one.validation_values(macro_auc) for name, one in models.items()},
-                            {name: one.values(macro_auc) for name, one in models.items()}, "macro AUC", ax)
-        yield ("shift", legend_below(figure, 2), (
+        yield ("shift", splits_figure(models, "macro AUC", macro_auc, (7, 0.6 * len(models) + 1.4)), (
             f"Macro AUC of three classes on validation and on test: every seed, and the medians. {INFORMED}"))

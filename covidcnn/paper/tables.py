@@ -10,16 +10,8 @@ from scipy import stats
 from covidcnn.data.facts import TEST_COPIES
 from covidcnn.evaluation import statistics
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, prediction_interval
-from covidcnn.evaluation.weighted_metrics import (
-    MEASURES,
-    PROPORTIONS,
-    Metric,
-    accuracy,
-    accuracy_at,
-    sensitivity,
-    specificity,
-)
+from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, new_run, prediction_interval
+from covidcnn.evaluation.weighted_metrics import MEASURES, PROPORTIONS, Metric, accuracy, sensitivity, specificity
 from covidcnn.paper import reported
 from covidcnn.paper.baseline_scores import BASELINE, SIZES
 from covidcnn.paper.causes import gain_on_test
@@ -28,7 +20,6 @@ from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimiz
 from covidcnn.paper.recipe_arms import PUBLIC_RECIPE_ARMS
 from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
-from covidcnn.study.verdicts import new_run
 from covidcnn.task import PNEUMONIA
 
 OPTIMIZER_ARMS = (PUBLISHED, "2b-fair")
@@ -121,10 +112,9 @@ def _reached(arm: ArmResults, condition: Condition) -> dict[str, Any]:
     row |= {f"{name}, other threshold": median(metric, None, not primary)
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
     row |= {name: median(MEASURES[name], None, False) for name in ("loss", "AUC", "calibration error")}
-    at_test_shares = accuracy_at(arm.images["positive"].mean())
     held_out = {} if condition.diverged else {
         f"{name}, validation": np.median(condition.validation_values(metric, primary))
-        for name, metric in (("specificity", specificity), ("accuracy at test's shares", at_test_shares))}
+        for name, metric in (("specificity", specificity), ("accuracy at test's shares", arm.accuracy_at_shares))}
     return row | held_out | {"diverged": condition.diverged}
 
 
@@ -149,7 +139,7 @@ def aim_table(arm: ArmResults) -> pd.DataFrame:
 
 def validation_table(arm: ArmResults) -> pd.DataFrame:
     """A row a condition: accuracy on validation, at the class shares of test, and on test."""
-    metric = accuracy_at(arm.images["positive"].mean())
+    metric = arm.accuracy_at_shares
     rows = []
     for condition in arm.conditions:
         row: dict[str, Any] = settings_in_words(condition)
@@ -228,8 +218,7 @@ def _difference(difference: Difference) -> dict[str, float]:
 
 def mean_by_draw(arm: ArmResults, condition: Condition) -> np.ndarray:
     """Test accuracy, mean over seeds, in each draw of the arm's test patients: float (draws,)."""
-    labels = arm.images["positive"].to_numpy()
-    return np.mean([accuracy(labels, scores, arm.draws) for scores in condition.test_scores], axis=0)
+    return statistics.by_seed([(1, condition.test_scores)], arm.images, accuracy, arm.draws).mean(axis=0)
 
 
 def rank_table(arm: ArmResults) -> pd.DataFrame:

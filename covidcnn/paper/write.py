@@ -16,7 +16,6 @@ from covidcnn.paper.figures import evidence_figures
 from covidcnn.paper.model_tables import model_figures, model_tables
 from covidcnn.paper.recipe_arms import CAUSES, PUBLIC_RECIPE, ZOOM
 from covidcnn.paper.recipe_tables import recipe_figures, recipe_tables
-from covidcnn.paper.study_folders import evidence_of
 from covidcnn.paper.subtype_tables import subtype_figures, subtype_tables
 from covidcnn.paper.tables import evidence_tables
 from covidcnn.paper.teacher_tables import teacher_figures, teacher_tables
@@ -25,17 +24,16 @@ from covidcnn.study.ledger import ledger, verdict_on
 from covidcnn.study.pages import Named, Tables, write_figures, write_ledger, write_tables
 from covidcnn.study.protocol import Protocol
 from covidcnn.study.verdicts import COMPATIBLE, NOT_FINISHED, NOT_REPRODUCED, REFUTED, REPRODUCED, SUPPORTED, Finding
-from covidcnn.trials.store import TrialStore
 
 FROZEN_CLAIMS = "frozen-claims.csv"
 """Beside the ledger: verdicts and numbers as the code that was frozen before the first test score gives them."""
 
 
-def write_evidence(protocol: Protocol, store: TrialStore, folder: Path, second: Evidence | None = None) -> pd.DataFrame:
+def write_evidence(protocol: Protocol, evidence: Evidence, folder: Path, second: Evidence | None = None
+                   ) -> pd.DataFrame:
     """Make tables, figures, claims ledger and manifest anew in a folder, and give the ledger, which has a column on the
-    public recipe once the second study can say something of it. The same store, which is only read, gives the same
-    files. DataError if a result is damaged, UserError if the folder cannot be written."""
-    evidence = evidence_of(protocol, store)
+    public recipe once the second study can say something of it. The same evidence gives the same files. UserError if
+    the folder cannot be written."""
     claims = ledger(SECTIONS, evidence)
     # A column of 'not finished' would say nothing.
     if second and {PUBLIC_RECIPE, CAUSES} & second.arms.keys():

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covidcnn.evaluation.statistics import prediction_interval
+from covidcnn.evaluation.statistics import new_run
 from covidcnn.plots.style import BASELINE, HERE, PAPER, TRAINING, VALIDATION, label_rows, rows_from_above
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float
     for name in values:
         row, first = rows[name], name == next(iter(values))
         if intervals:
-            _bar(ax, _new_run(values[name]), row, "one new run, 95 %" if first else None)
+            _bar(ax, new_run(values[name]), row, "one new run, 95 %" if first else None)
         equals = _equals_before(values[name])
         ax.plot(values[name], row + min(0.15, 0.45 / max(1, equals.max())) * equals, "o", color=HERE, alpha=0.7, ms=5,
                 label="this project, one training per point" if first else None)
@@ -59,7 +59,7 @@ def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quanti
             values.items(), ((HERE, "o", 0.18), (VALIDATION, "s", -0.18)), strict=True):
         for name, seeds in of_recipe.items():
             row, first = rows[name] + offset, rows[name] == 0
-            _bar(ax, _new_run(seeds), row, f"{recipe}: one new run, 95 %" if first else None, colour, 6)
+            _bar(ax, new_run(seeds), row, f"{recipe}: one new run, 95 %" if first else None, colour, 6)
             ax.plot(seeds, row + 0.08 * _equals_before(seeds), marker, color=colour, alpha=0.7, ms=4.5,
                     label=f"{recipe}: one training per point" if first else None)
     _diamonds(ax, paper, rows, "paper, one run")
@@ -226,10 +226,6 @@ def _equals_before(values: np.ndarray) -> np.ndarray:
     """How many equal values each has before it: equal points are drawn beside one another, or they would look like one.
     """
     return pd.Series(values).groupby(values).cumcount().to_numpy()
-
-
-def _new_run(shares: np.ndarray) -> np.ndarray:
-    return np.clip(prediction_interval(shares), 0, 1)
 
 
 def _bar(ax: Axes, interval: Sequence[float] | np.ndarray, row: float, label: str | None, colour: str = HERE,

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from covidcnn.errors import UserError
-from covidcnn.paths import write_json
+from covidcnn.paths import locked, write_json
 from covidcnn.provenance import CHANGED, git_commit
 from covidcnn.study.protocol import PROTOCOL, Protocol, read_protocol, selected_variants, selection_table
 from covidcnn.trials.store import TrialStore
@@ -144,11 +143,10 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
     with suppress(FileExistsError), protocol.path.with_name(ACCESS_LOG).open("x", encoding="utf-8") as file:
         file.write(",".join(_COLUMNS) + "\n")
     # Of two processes the first one's word stands.
-    lock = store.folder / "unfinished" / "frozen.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        if not protocol.path.with_name(FROZEN).is_file():
-            write_json(protocol.path.with_name(FROZEN), {
+    frozen = protocol.path.with_name(FROZEN)
+    with locked(frozen):
+        if not frozen.is_file():
+            write_json(frozen, {
                 "rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
                 "arms": _arms(protocol), "commit": git_commit()})
 

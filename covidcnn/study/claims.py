@@ -6,7 +6,6 @@ from functools import partial
 from inspect import Parameter, signature
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
@@ -57,8 +56,7 @@ class Claim(Checked):
 _FILE = TypeAdapter(dict[str, list[dict[str, Any]]])
 
 
-def read_claims(path: Path, rules: Mapping[str, Rule],
-                families: Mapping[str, Sequence[dict[str, Any]]] = MappingProxyType({}),
+def read_claims(path: Path, rules: Mapping[str, Rule], families: Mapping[str, Sequence[dict[str, Any]]]
                 ) -> dict[str, tuple[Claim, ...]]:
     """The claims of a file by section, in its order.
 

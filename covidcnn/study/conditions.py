@@ -11,9 +11,9 @@ import pandas as pd
 from covidcnn.errors import DataError
 from covidcnn.evaluation.combining import by_patient
 from covidcnn.evaluation.scores import unperturbed
-from covidcnn.evaluation.statistics import Difference, Untestable, contrast, patient_draws, patient_error
+from covidcnn.evaluation.statistics import Difference, Untestable, by_seed, contrast, patient_draws, patient_error
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evaluation.weighted_metrics import Metric, accuracy
+from covidcnn.evaluation.weighted_metrics import Metric, accuracy, accuracy_at
 from covidcnn.perturbations import CHOSEN_UNDER, SIMULATED_SHIFTS
 from covidcnn.study.access_log import require_as_frozen
 from covidcnn.study.protocol import Protocol, whole_seeds
@@ -115,20 +115,16 @@ class Condition:
                ) -> np.ndarray:
         """A metric of every seed, float (seeds,), on the test images; ``images``, bool (test images,), marks those that
         count; None takes all."""
-        return _measured(metric, self.images, self.scores(at_validation_threshold), images)
+        return by_seed([(1, self.scores(at_validation_threshold))], self.images, metric,
+                       None if images is None else images.astype(float))
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
         """A metric of every seed on its validation images, unshifted: float (seeds,)."""
-        return _measured(metric, self.validation_images, self.scores(at_validation_threshold, "validation"))
+        return by_seed([(1, self.scores(at_validation_threshold, "validation"))], self.validation_images, metric)
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
         """Standard error of the mean of ``validation_values`` from the choice of validation patients."""
-        return patient_error(self.scores(at_validation_threshold, "validation"), self.validation_images, metric)
-
-
-def _measured(metric: Metric, images: pd.DataFrame, scores: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
-    weights = np.ones(len(images)) if chosen is None else chosen.astype(float)
-    return np.array([metric(images["positive"].to_numpy(), row, weights) for row in scores])
+        return patient_error([(1, self.scores(at_validation_threshold, "validation"))], self.validation_images, metric)
 
 
 @dataclass(frozen=True)
@@ -156,6 +152,11 @@ class ArmResults:
     @property
     def images(self) -> pd.DataFrame:
         return self.conditions[0].images
+
+    @property
+    def accuracy_at_shares(self) -> Metric:
+        """Accuracy at the class shares of test, so that validation with another mix of classes compares."""
+        return accuracy_at(self.images["positive"].mean())
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -227,7 +228,7 @@ def read_evidence(protocol: Protocol, store: TrialStore, further: Mapping[str, p
         {name: (np.nan if of_arm is None else len(of_arm), len(finished[name])) for name, of_arm in trials.items()},
         orient="index", columns=["trials", "finished"]).rename_axis("arm")
     whole = {name: whole_seeds(of_arm or [], results.keys(), protocol.enough_seeds) for name, of_arm in trials.items()
-             if protocol.arm(name).value.get("score_test")}
+             if protocol.arm(name).sweep.get("score_test")}
     arms = {name: _arm_results(protocol, name, [one for one in finished[name] if one.trial.seed in seeds])
             for name, seeds in whole.items() if seeds}
     return Evidence(arms, further or {}, protocol.selections(), progress,

@@ -11,7 +11,7 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.study.claims import Claim
 from covidcnn.study.conditions import Evidence
-from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, NOT_FINISHED, VERDICTS, Finding
+from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, MEANINGS, NOT_FINISHED, Finding
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """How many claims have which verdict: a row a verdict, in the protocol's order, with ``claims``."""
-    counts = table["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
+    counts = table["verdict"].value_counts().reindex(list(MEANINGS), fill_value=0)
     return counts[counts > 0].rename_axis("verdict").rename("claims").to_frame()
 
 

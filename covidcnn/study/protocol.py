@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic.dataclasses
 import yaml
 
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, named
+from covidcnn.models.options import Checked
 from covidcnn.paths import REPORTS, replacing
 from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task, task_named
@@ -35,27 +37,26 @@ _FREE_PARTS = ("arms", "budget in hours", "notes")
 """Of the file: arms are looked at one by one; what computing costs, and what came to pass later, are no rules."""
 
 
-@dataclass(frozen=True)
-class Arm:
+@pydantic.dataclasses.dataclass(frozen=True)
+class Arm(Checked):
     """One question of the protocol."""
 
-    name: str
     question: str
-    value: dict[str, Any]
-    """Of the sweep, as the YAML file has it."""
-    select: str
+    sweep: dict[str, Any]
+    """As the YAML file has it."""
+    select: str = ""
     """For an arm whose outcome another one takes: the setting that groups its variants, within each of which the
     best is chosen; 'all' for one choice among all; empty for arms that choose nothing."""
-    selected_from: str
-    exploratory: bool
+    selected_from: str = ""
+    exploratory: bool = False
     """Added after test scores were known."""
 
     @property
     def pinned(self) -> list[Any]:
         """All that may not change once test scores are known: what the arm does, but for its precision, which the
         protocol may change for a whole arm before it begins."""
-        recipe = {name: value for name, value in self.value.get("recipe", {}).items() if name != "precision"}
-        return [self.value | {"recipe": recipe}, self.select, self.selected_from]
+        recipe = {name: value for name, value in self.sweep.get("recipe", {}).items() if name != "precision"}
+        return [self.sweep | {"recipe": recipe}, self.select, self.selected_from]
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,13 @@ class Protocol:
         """The sweep of an arm; UserError if there is no such arm, or the choice that it takes up has not been made."""
         arm = self.arm(name)
         if not arm.selected_from:
-            return parse_sweep(arm.value)
+            return parse_sweep(arm.sweep)
         chosen = self.selections().get(arm.selected_from)
         if not chosen:
             raise UserError(f"{self.path}: arm '{name}' takes what '{arm.selected_from}' selects; run that arm, then "
                             f"covidcnn evidence select {arm.selected_from}")
-        return parse_sweep(arm.value | {"variants": [
-            {setting: value for setting, value in variant.items() if setting not in arm.value.get("recipe", {})}
+        return parse_sweep(arm.sweep | {"variants": [
+            {setting: value for setting, value in variant.items() if setting not in arm.sweep.get("recipe", {})}
             for variant in chosen["variants"]]})
 
     def trials(self, name: str) -> list[Trial]:
@@ -132,10 +133,7 @@ def studies() -> dict[str, Path]:
 
 def read_study(name: str) -> Protocol:
     """The protocol of a study, by its folder in reports/; UserError if there is none of that name."""
-    known = studies()
-    if name not in known:
-        raise UserError(f"no study '{name}'; choose one of {', '.join(known)}")
-    return read_protocol(known[name])
+    return read_protocol(named(studies(), name, "study"))
 
 
 def whole_seeds(trials: Sequence[Trial], finished: Collection[str], enough: int | None) -> list[int]:
@@ -152,18 +150,16 @@ def read_protocol(path: Path) -> Protocol:
     """Read a protocol; UserError if there is none, or a part of it is wrong."""
     value = read_yaml(path)
     try:
-        arms = {name: Arm(name, arm["question"], arm["sweep"], arm.get("select", ""), arm.get("selected_from", ""),
-                          bool(arm.get("exploratory", False)))
-                for name, arm in value["arms"].items()}
+        arms = {name: Arm(**arm) for name, arm in value["arms"].items()}
         rules = {name: part for name, part in value.items() if name not in _FREE_PARTS}
         protocol = Protocol(path, value["data"], arms, rules,
                             task_named(value.get("task", str(PNEUMONIA))), value.get("enough seeds"))
-    except (KeyError, TypeError, AttributeError) as error:
+        sweeps = {name: parse_sweep(arm.sweep) for name, arm in arms.items()}
+    except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"{path}: no protocol ({' '.join(str(error).split())}); mend it") from error
-    for arm in arms.values():
-        sweep = parse_sweep(arm.value)
-        if sweep.score_test and len(sweep.seeds) < 2:
-            raise UserError(f"{path}: arm '{arm.name}' has one seed, which gives no interval; give it two or more")
+    for name, arm in arms.items():
+        if sweeps[name].score_test and len(sweeps[name].seeds) < 2:
+            raise UserError(f"{path}: arm '{name}' has one seed, which gives no interval; give it two or more")
         if arm.selected_from:
             protocol.arm(arm.selected_from)
     return protocol
@@ -194,14 +190,15 @@ def selection_table(protocol: Protocol, name: str, store: TrialStore) -> pd.Data
     if sweep.score_test:
         raise UserError(f"{protocol.path}: arm '{name}' scores test images; a choice is made on validation alone")
     rows = []
-    for variant, recipe in zip(variants_of(arm.value), sweep.recipes, strict=True):
+    for variant, recipe in zip(variants_of(arm.sweep), sweep.recipes, strict=True):
         trials = Sweep((recipe,), sweep.seeds).trials(protocol.data, protocol.task)
         missing = sum(not store.is_finished(trial) for trial in trials)
         if missing:
             raise UserError(f"{store.folder}: {missing} trials of arm '{name}' are not finished; run it first")
         losses = [selection_loss(store.read(trial.key)) for trial in trials]
         rows.append(variant | {"mean loss": float(np.mean(losses)), "losses": losses})
-    table = pd.DataFrame(rows)
+    # As objects: where variants differ in their settings, whole numbers would become floats beside what is missing.
+    table = pd.DataFrame(rows, dtype=object).astype({"mean loss": float})
     # A variant of which a training diverged has no finite mean loss.
     by_group = table["mean loss"].groupby(table[arm.select] if arm.select != "all" else np.zeros(len(table)))
     if not np.isfinite(by_group.min()).all():

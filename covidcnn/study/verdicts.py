@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.statistics import Difference, holm, prediction_interval
+from covidcnn.evaluation.statistics import Difference, holm, new_run, prediction_interval
 
 REPRODUCED, COMPATIBLE, NOT_REPRODUCED = "reproduced", "compatible", "not reproduced"
 SUPPORTED, REFUTED, OPEN = "supported", "refuted", "open"
 CONTRADICTION, CANNOT_BE_TESTED = "contradicts itself", "cannot be tested"
 AS_DESCRIBED, NOT_FINISHED = "built as described", "not finished"
-VERDICTS = (REPRODUCED, COMPATIBLE, NOT_REPRODUCED, SUPPORTED, REFUTED, OPEN, CONTRADICTION, CANNOT_BE_TESTED,
-            AS_DESCRIBED, NOT_FINISHED)
 MEANINGS = {
     REPRODUCED: "the paper's value lies in the 95 % prediction interval for a new run, and within 2 percentage points "
                 "(of a loss, 0.02) of our median; of a count or share: equal to the digits printed",
@@ -44,7 +42,7 @@ class Finding:
     """What is held against a claim."""
 
     verdict: str
-    """One of ``VERDICTS``."""
+    """One of ``MEANINGS``."""
     ours: str
     """In words and numbers, for people to read."""
     value: float = np.nan
@@ -73,13 +71,6 @@ def one_run(claimed: float, values: np.ndarray, logarithmic: bool = False) -> Fi
     warning = "; so wide an interval excludes little" if says_little else ""
     return Finding(verdict, f"median {median:.4f} ({values.min():.4f} to {values.max():.4f}); a new run {low:.4f} to "
                             f"{high:.4f}{warning}", median, float(low), float(high), len(values), says_little)
-
-
-def new_run(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % prediction interval for a share of images, such as accuracy, of a new run on the same images, from
-    those of each seed; all are in 0..1."""
-    low, high = np.clip(prediction_interval(values), 0, 1)
-    return float(low), float(high)
 
 
 def all_hold(predictions: Mapping[str, Difference]) -> Finding:

@@ -24,7 +24,7 @@ from small_images import LONGER_SIDE, read_sample, write_small_images
 from trainings import DESIGN, Design, facts, measured_images, planned, read_design
 
 from covidcnn.cli import main
-from covidcnn.cli.common import open_data, progress_bar, say
+from covidcnn.cli.common import open_data_of, progress_bar, say
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
@@ -53,10 +53,9 @@ def run_design(design: Design, dataset: DataSet, store: TrialStore, shard: str =
     store.prepare()
     trainings = list(planned(design, dataset, measured_images(dataset)))
     chosen = {trial.key for trial in shard_of([trial for _, trial, _ in trainings], shard)}
-    for name, planned_trial, own in trainings:
-        if planned_trial.key not in chosen or (dry_run and planned_trial.seed > 0):
+    for name, trial, own in trainings:
+        if trial.key not in chosen or (dry_run and trial.seed > 0):
             continue
-        trial = planned_trial
         if dry_run:
             trial = replace(trial, recipe=replace(trial.recipe, epochs=1, perturbations=()), score_test=False)
         how = "found" if store.is_finished(trial) else "run"
@@ -131,14 +130,14 @@ def run(
 ) -> None:
     """Run what the store still lacks."""
     design, store = read_design(), TrialStore(FOLDER / ("dry" if dry_run else "store"))
-    run_design(design, _open(data, design.data, DESIGN, "experiment.py images"), store, shard, dry_run, say)
+    run_design(design, open_data_of(data, design.data, DESIGN, "experiment.py images"), store, shard, dry_run, say)
 
 
 @app.command()
 def tables(data: DataOption = None) -> None:
     """Make the tables from the finished store, and say what the verdict is."""
     design = read_design()
-    dataset = _open(data, design.data, DESIGN, "experiment.py images")
+    dataset = open_data_of(data, design.data, DESIGN, "experiment.py images")
     print(f"hypothesis A: {write_tables(design, dataset, TrialStore(FOLDER / 'store'), FOLDER)}")
 
 
@@ -146,21 +145,11 @@ def tables(data: DataOption = None) -> None:
 def framing(data: DataOption = None) -> None:
     """Measure how chests stand in the frame, by registration of the published images at 224 px."""
     protocol = read_study("paper")
-    dataset = _open(data, protocol.data, protocol.path, "covidcnn data resize")
+    dataset = open_data_of(data, protocol.data, protocol.path, "covidcnn data resize")
     images, pixels = dataset.images, load_images(dataset.root, dataset.images, ImageSettings(96))
     _write(FOLDER / "framing_averages.csv", averages_table(images, pixels), "%.4f")
     _write(FOLDER / "framing_images.csv", distribution(images, align_each(pixels, reference_image(images, pixels))),
            "%.4f")
-
-
-def _open(data: Path | None, content: str, about: Path, makes: str) -> DataSet:
-    """Open the images of that content hash, which the file ``about`` gives; UserError if they are others, with the
-    command that ``makes`` them."""
-    dataset = open_data(data)
-    if dataset.content_hash != content:
-        raise UserError(f"{dataset.root}: not the images that {about} is about; give them with --data ('{makes}' makes "
-                        "them of the published ones)")
-    return dataset
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from covidcnn.cli import main
-from covidcnn.cli.common import open_data
+from covidcnn.cli.common import open_data_of
 from covidcnn.data.cache import load_images
-from covidcnn.errors import DataError
 from covidcnn.evaluation.baselines import image_measures, single_measure_auc
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import replacing
@@ -23,9 +22,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def measures(data: Annotated[Path, typer.Argument(help="The folder that covidcnn data fetch covid-ct made.")]) -> None:
     """Write measures.csv beside the protocol."""
-    dataset, protocol = open_data(data), read_study("ct")
-    if dataset.content_hash != protocol.data:
-        raise DataError(f"{data}: other images than the protocol is about; give what covidcnn data fetch covid-ct made")
+    protocol = read_study("ct")
+    dataset = open_data_of(data, protocol.data, protocol.path, "covidcnn data fetch covid-ct")
     images = dataset.images[dataset.images["split"] == "train"]
     found = image_measures(images, load_images(dataset.root, images, ImageSettings(64)))
     with replacing(protocol.path.with_name("measures.csv")) as temporary:
