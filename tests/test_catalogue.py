@@ -191,6 +191,15 @@ def test_archive_is_to_be_unpacked(tmp_path, refused, name, words):
             index_folder(tmp_path)
 
 
+def test_archive_that_broke_off_is_no_data_set_and_no_crash(tmp_path, refused):
+    with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
+        archive.add(__file__, "a.py")
+    (tmp_path / "scan.nii.gz").write_bytes((tmp_path / "whole.tar.gz").read_bytes()[:200])
+    (tmp_path / "whole.tar.gz").unlink()
+    with refused("no data set here", error=DataError):
+        index_folder(tmp_path)
+
+
 def test_missing_folder_is_refused(tmp_path, refused):
     with refused(tmp_path / "nowhere", "no such folder", "give the folder", error=DataError):
         index_folder(tmp_path / "nowhere")
@@ -271,6 +280,16 @@ def test_second_call_reads_the_stored_index_and_gives_the_same_table(small_tree,
     second = index_folder(small_tree)
     assert second.images.to_dict() == first.images.to_dict()
     assert second.unreadable.to_dict() == first.unreadable.to_dict()
+
+
+def test_names_that_are_numbers_stay_text_in_the_stored_index(tmp_path):
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        grey(seed=number).save(tmp_path / "set" / f"000{number}", "PNG")
+    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"000{number},{number % 2}\n" for number in range(4)))
+    first, second = (index_folder(tmp_path / "set", labels=tmp_path / "labels.csv").images for _ in range(2))
+    assert second["path"].tolist() == ["0000", "0001", "0002", "0003"]
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_changed_added_and_removed_images_are_seen(small_tree):

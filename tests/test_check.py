@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covidcnn.data.check import counts_table, duplicate_groups, examine, patients_across_splits
+from covidcnn.data.check import counts_table, duplicate_groups, examine, patients_across_splits, shortcut_warnings
 from covidcnn.data.index import index_folder
 from covidcnn.data.phantom import MARKER
 from covidcnn.data.tables import assign_patients
@@ -158,6 +158,17 @@ def test_folder_of_bad_files_only_is_an_error_and_no_crash(small_tree, bad_image
     assert len(findings.errors) == 21
     only(findings.errors, "no readable image in any class folder")
     assert findings.counts.to_numpy().sum() == 0
+    (table := small_tree.parent / "p.csv").write_text("path,patient\nIM-1.jpeg,1\n")
+    only(examine(index_folder(small_tree, patients=table)).errors, "no readable image in any class folder")
+
+
+def test_files_without_an_ending_are_one_format():
+    """And not one each, as of names that are numbers joined by dots."""
+    images = pd.DataFrame({"path": [f"1.2.{number}" if number < 60 else f"{number}.png" for number in range(120)],
+                           "split": "train", "label": ["NORMAL"] * 60 + ["PNEUMONIA"] * 60, "width": 9, "height": 9,
+                           "mode": "L"})
+    assert [line.split(" alone")[0] for line in shortcut_warnings(images)] == [
+        "file format (none)", "file format (png)"]
 
 
 def test_damaged_phantom_marker_is_an_error_and_no_crash(small_tree):

@@ -96,7 +96,8 @@ def test_images_may_lie_in_folders_as_well(repository, arranged, tmp_path):
     assert open_dataset(tmp_path / "out").content_hash == open_dataset(arranged).content_hash
 
 
-def test_it_is_fetched_file_by_file_and_goes_on_where_it_broke_off(repository, arranged, tmp_path, monkeypatch):
+def test_it_is_fetched_file_by_file_and_goes_on_where_it_broke_off(repository, arranged, tmp_path, monkeypatch,
+                                                                     refused):
     asked = []
 
     def download(remote, path, progress):
@@ -110,6 +111,9 @@ def test_it_is_fetched_file_by_file_and_goes_on_where_it_broke_off(repository, a
     with pytest.raises(KeyboardInterrupt):
         fetch_covid_ct(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with refused("whole copy"):
+        fetch_covid_ct(tmp_path / "out", tmp_path)
+    # A wrong copy takes nothing away from what has come.
     fetch_covid_ct(tmp_path / "out")
     assert len(asked) == 2 + 6 + 1
     assert asked[3] == asked[4]

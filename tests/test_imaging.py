@@ -283,7 +283,6 @@ def test_clahe_is_limited_where_equalisation_is_not():
     flat = (NOISE // 64 + 120).astype(np.uint8)
     assert np.ptp(equalize(flat)) == 255
     assert np.ptp(flat) < np.ptp(clahe(flat)) < 255
-    assert np.ptp(clahe(flat, clip_limit=40.0)) > np.ptp(clahe(flat, clip_limit=2.0))
 
 
 # ---------------------------------------------------------------- resizing

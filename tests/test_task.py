@@ -279,6 +279,11 @@ def test_faulty_table_of_labels_is_refused(flat, refused, text, column, task, wo
         index_folder(flat, labels=f"{flat.parent / 'labels.csv'}{column}", task=task_named(task) if task else None)
 
 
+def test_lines_without_an_image_are_about_none(flat):
+    (table := flat.parent / "labels.csv").write_text("path,label\n000.png,a\n001.png,b\n,a\n,b\n")
+    assert index_folder(flat, labels=table).images["label"].tolist() == ["a", "b"]
+
+
 def test_labels_of_either_case_are_the_tasks(flat):
     (table := flat.parent / "labels.csv").write_text("path,label\n000.png,Covid\n001.png,NONCOVID\n")
     images = index_folder(flat, labels=table).images

@@ -143,7 +143,7 @@ def sars_cov_2_ct(
     out: OutOption = Path("sars_cov_2_ct"),
 ) -> None:
     """SARS-CoV-2 CT: 2,482 CT slices without a split (kaggle.com/datasets/plameneduardo/sarscov2-ctscan-dataset)."""
-    from covidcnn.data.fetch.downloads import arrange_sars_cov_2_ct
+    from covidcnn.data.fetch.ct import arrange_sars_cov_2_ct
 
     with _fetching_into(out):
         arrange_sars_cov_2_ct(out, copy)

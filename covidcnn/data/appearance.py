@@ -85,14 +85,13 @@ def outside(measures: pd.DataFrame, training: Appearance) -> pd.DataFrame:
 def differences(measures: pd.DataFrame, training: Appearance | None, size: int) -> list[list[str]]:
     """For each image what makes it unlike the training images in the model's eyes, in words; its size alone where the
     model file does not describe them. ``size`` is the side of the model's input."""
-    flags = outside(measures, training) if training else pd.DataFrame(index=measures.index)
     lines: list[list[str]] = []
-    for place, (_, row) in enumerate(measures.iterrows()):
+    for _, row in measures.iterrows():
         own = []
         if row["shorter side"] < size:
             own.append(f"shorter side {row['shorter side']:.0f} px, smaller than the model's input of {size} px")
         for name, (low, high) in training.telling.items() if training else ():
-            if flags[name].iloc[place] and name != "shorter side":
+            if name != "shorter side" and not low <= row[name] <= high:
                 own.append(f"{name} {row[name]:.4g}, training images {low:.4g} to {high:.4g}")
         lines.append(own)
     return lines

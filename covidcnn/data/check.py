@@ -19,7 +19,7 @@ from covidcnn.data.sources import (
 )
 from covidcnn.data.splits import TRAINING_SPLITS
 from covidcnn.errors import DataError, few
-from covidcnn.imaging.files import COLOUR_MODES
+from covidcnn.imaging.files import COLOUR_MODES, IMAGE_ENDINGS
 from covidcnn.task import PNEUMONIA, Task, labelled, names_of
 
 _SHORTCUT_AUC = 0.8
@@ -135,10 +135,11 @@ def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str
     from sklearn.metrics import roc_auc_score
 
     train = images[images["split"].isin(TRAINING_SPLITS)]
-    endings = train["path"].str.rsplit(".", n=1).str[-1].str.lower()
+    endings = "." + train["path"].str.rsplit(".", n=1).str[-1].str.lower()
+    endings = endings.where(endings.isin(IMAGE_ENDINGS), ".none")
     measures = {"size in pixels": train["width"] * train["height"], "aspect ratio": train["width"] / train["height"],
                 "colour": train["mode"].isin(COLOUR_MODES),
-                **{f"file format ({ending})": endings == ending for ending in endings.unique()}}
+                **{f"file format ({ending[1:]})": endings == ending for ending in endings.unique()}}
     lines: list[str] = []
     for name in task.classes[task.is_binary:]:
         positive = (train["label"] == name).to_numpy(int)

@@ -55,7 +55,8 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
     """
     chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
-    path = Path(chosen).expanduser() if chosen else _embedded_phantom()
+    path = Path(chosen).expanduser() if chosen else _drawn(
+        f"phantom-{phantom.GENERATOR_VERSION}", phantom.MARKER, phantom.write_phantom)
     catalogue = index_folder(path, progress, task, positive, labels, patients)
     findings = examine(catalogue)
     unreadable = len(catalogue.unreadable)
@@ -72,11 +73,6 @@ def open_ct(folder: str | Path = "") -> DataSet:
     """A folder of CT slices that ``covidcnn data fetch`` made; without one the drawn stand-in. Raises as
     ``open_dataset``."""
     return open_dataset(folder or _drawn(f"ct-{phantom_ct.VERSION}", MARKER, phantom_ct.write_ct))
-
-
-def _embedded_phantom() -> Path:
-    """The folder of the default phantom images."""
-    return _drawn(f"phantom-{phantom.GENERATOR_VERSION}", phantom.MARKER, phantom.write_phantom)
 
 
 def _drawn(name: str, marker: str, write: Callable[[Path], None]) -> Path:

@@ -158,7 +158,8 @@ def is_mask(path: PurePath) -> bool:
 
 def unpack_command(path: Path) -> str:
     """The command that unpacks an archive; empty for any other file."""
-    with suppress(OSError):
+    # Of one that broke off tarfile says EOFError.
+    with suppress(OSError, EOFError):
         if path.is_file():
             return ("unzip" if zipfile.is_zipfile(path) else "tar -xf" if tarfile.is_tarfile(path) else
                     "7z x" if path.suffix.lower() in (".7z", ".rar") else "")

@@ -105,7 +105,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         root=layout.root,
         task=chosen,
         positive_is_known=bool(task or positive) or chosen.classes[0].upper() == PNEUMONIA.classes[0],
-        images=assign_patients(found, patients) if patients else found,
+        images=assign_patients(found, patients) if patients and len(found) else found,
         unreadable=table.loc[~is_readable, ["path", "problem"]].reset_index(drop=True),
         splits=tuple(dict.fromkeys(split for split, _, _ in layout.folders)),
         # Beside images that a table labels anything may stand.
@@ -165,7 +165,9 @@ def _stored_index(root: Path, listed: list[tuple[str, str, str]], progress: Prog
     stored = cache_folder() / "index" / f"{listing.hexdigest()}.csv"
     # A damaged index is as good as none.
     with suppress(OSError, ValueError):
-        table = pd.read_csv(stored, dtype={"patient": str, "label": str}, keep_default_na=False)
+        # Names may be numbers, and 0001 is not 1.
+        table = pd.read_csv(stored, dtype=dict.fromkeys(set(COLUMNS) - {"number", "width", "height"}, str),
+                            keep_default_na=False)
         if list(table.columns) == COLUMNS and len(table) == len(listed):
             return table
     table = pd.DataFrame(in_threads(lambda image: _row(root, *image), listed, progress), columns=COLUMNS)

@@ -111,8 +111,7 @@ def mark(folder: Path, source: Source) -> None:
     (folder / MARKER).write_text(json.dumps({"source": source.name}) + "\n", encoding="utf-8")
     if source is not SARS_COV_2_CT:
         paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/*"))
-        pd.DataFrame({"path": paths, "patient": [patient_of(path.rpartition("/")[2]) for path in paths]}).to_csv(
-            folder / PATIENTS, index=False)
+        pd.DataFrame({"path": paths, "patient": [*map(patient_of, paths)]}).to_csv(folder / PATIENTS, index=False)
 
 
 def patient_of(name: str) -> str:

@@ -81,7 +81,8 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
         raise DataError(f"{table}: no column {'path' if len(places) != 1 else column or usual}, or two; it has "
                         f"{', '.join(given.columns)}. Separate them by comma, semicolon or tab, and name the one to "
                         f"take, as in {file}:COLUMN")
-    lines = pd.DataFrame({"path": given[places[0]].map(_plain), "value": given[columns[0]]}).drop_duplicates()
+    lines = pd.DataFrame({"path": given[places[0]].map(_plain), "value": given[columns[0]]}).query("path != ''")
+    lines = lines.drop_duplicates()
     if lines["path"].duplicated().any():
         raise DataError(f"{table}: '{lines.loc[lines['path'].duplicated(), 'path'].iloc[0]}' is listed twice; give "
                         f"each image one {usual}")
@@ -113,8 +114,7 @@ def _read(file: Path) -> pd.DataFrame:
         separator = max(",;\t", key=text.partition("\n")[0].count)
         # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
         text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
-        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).map(
-            _of_cell, na_action="ignore")
+        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).map(_of_cell)
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a readable CSV ({error}); give one in UTF-8 that names images in one column"
                         ) from error

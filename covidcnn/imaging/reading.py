@@ -1,7 +1,6 @@
 """Reading image files as greyscale, one or many."""
 
 import ctypes
-import os
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -33,22 +32,18 @@ def open_image(path: Path) -> Image.Image:
     """Open an image file; before a pixel is decoded, refuse what is no image, or no radiograph by its size."""
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty; copy it again or remove it")
+            raise DataError("the file is empty; copy it again or remove it")
         image = Image.open(path)
         # Without it, Pillow 13 does not map an uncompressed TIFF into memory by the sides that it has after a turn.
         image.filename = ""
-    except DataError:
-        raise
+        require_image_size(*image.size)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: too many pixels for an image; remove it or scale it down") from error
     # Pillow's readers raise errors of many kinds for damaged headers; all mean the same to the user.
     except Exception as error:
         raise DataError(f"{path}: not a readable image; copy it again or remove it") from error
-    try:
-        require_image_size(*image.size)
-    except DataError as error:
-        image.close()
-        raise DataError(f"{path}: {error}") from error
     return image
 
 
@@ -144,7 +139,7 @@ def in_threads(function: Callable[[Item], Result], items: Collection[Item], prog
     # Here and not above: images one by one need no threads.
     from joblib import Parallel, delayed
 
-    results = Parallel(os.cpu_count() or 1, prefer="threads", batch_size=16, return_as="generator")(
+    results = Parallel(-1, prefer="threads", batch_size=16, return_as="generator")(
         delayed(function)(item) for item in items)
     for done, result in enumerate(results, start=1):
         yield result

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from covidcnn.errors import DataError
+from covidcnn.errors import UserError, named
 from covidcnn.imaging.files import SMALLEST_SIDE
 
 INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA,
@@ -32,9 +32,8 @@ def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool 
     scale = size / max(height, width)
     inner = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=method)
     top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
-    canvas = np.zeros((size, size), np.uint8)
-    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return canvas
+    return cv2.copyMakeBorder(inner, top, size - inner.shape[0] - top, left, size - inner.shape[1] - left,
+                              cv2.BORDER_CONSTANT)
 
 
 def equalize(image: np.ndarray) -> np.ndarray:
@@ -52,9 +51,9 @@ def invert_equalize(image: np.ndarray) -> np.ndarray:
     return equalize(invert(image))
 
 
-def clahe(image: np.ndarray, clip_limit: float = 2.0, tiles: int = 8) -> np.ndarray:
-    """Contrast-limited adaptive histogram equalisation, in ``tiles`` x ``tiles`` regions (not in the paper)."""
-    return cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(image)
+def clahe(image: np.ndarray) -> np.ndarray:
+    """Contrast-limited adaptive histogram equalisation, in 8 x 8 regions (not in the paper)."""
+    return cv2.createCLAHE(2.0, (8, 8)).apply(image)
 
 
 def plain(image: np.ndarray) -> np.ndarray:
@@ -77,12 +76,10 @@ class ImageSettings:
     pad: bool = False
 
     def __post_init__(self) -> None:
-        for what, name, known in (("preprocessing", self.preprocess, PREPROCESSING),
-                                  ("interpolation", self.interpolation, INTERPOLATIONS)):
-            if name not in known:
-                raise DataError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
+        named(PREPROCESSING, self.preprocess, "preprocessing")
+        named(INTERPOLATIONS, self.interpolation, "interpolation")
         if self.size < SMALLEST_SIDE:
-            raise DataError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
+            raise UserError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""
@@ -91,5 +88,5 @@ class ImageSettings:
 
 def coarse_pixels(images: Iterable[np.ndarray], side: int = COARSE_SIDE) -> np.ndarray:
     """Images shrunk to ``side`` pixels a side, until no rib is left: float32 (n, side * side), 0 to 1."""
-    small = [cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    small = [resize(np.asarray(image), side) for image in images]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255

@@ -9,6 +9,8 @@ import stat
 import zipfile
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
@@ -36,27 +38,34 @@ def unpack_images(archive: Path, folder: Path) -> None:
         UserError: the disk is too full.
         OSError: ``folder`` cannot be written.
     """
+    with opened_archive(archive) as opened:
+        images = _images(opened.infolist())
+        # Its parent, which the user knows: the folder itself may bear a temporary name.
+        require_space(folder.parent, sum(member.file_size for member in images.values()), OTHER_FOLDER)
+        for place, member in images.items():
+            path = folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # zipfile reads no more of a member than the archive declares, whatever the stream holds.
+            with opened.open(member) as source, path.open("xb") as file:
+                shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def opened_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """A ZIP archive that is not trusted; a DataError, which names it, if it is none or damaged, or if the block finds
+    fault with it."""
     try:
-        opened = zipfile.ZipFile(archive)
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
+    except DataError as error:
+        raise DataError(f"{archive}: {error}; download the published archive") from error
     except OSError as error:
+        # Not of what the block writes.
+        if error.filename != str(archive):
+            raise
         raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
     except DAMAGED as error:
-        raise DataError(f"{archive}: no ZIP archive ({error}); download it again") from error
-    with opened:
-        try:
-            images = _images(opened.infolist())
-            # Its parent, which the user knows: the folder itself may bear a temporary name.
-            require_space(folder.parent, sum(member.file_size for member in images.values()), OTHER_FOLDER)
-            for place, member in images.items():
-                path = folder / place
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # zipfile reads no more of a member than the archive declares, whatever the stream holds.
-                with opened.open(member) as source, path.open("xb") as file:
-                    shutil.copyfileobj(source, file)
-        except DataError as error:
-            raise DataError(f"{archive}: {error}; nothing was unpacked, download the published archive") from error
-        except DAMAGED as error:
-            raise DataError(f"{archive}: damaged ({error}); download it again") from error
+        raise DataError(f"{archive}: no ZIP archive, or damaged ({error}); download it again") from error
 
 
 def _images(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

@@ -4,22 +4,22 @@ Neither set's images are part of this project. COVID-CT has no open licence: who
 pass it on.
 """
 
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from covidcnn.data.fetch.archive import DAMAGED, require_harmless
-from covidcnn.data.folders import files_under
+from covidcnn.data.fetch.archive import opened_archive, require_harmless
+from covidcnn.data.fetch.transfer import OTHER_FOLDER
+from covidcnn.data.folders import SPLITS, files_under
 from covidcnn.data.sources import COVID_CT, SARS_COV_2_CT, mark
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
-from covidcnn.paths import require_space
+from covidcnn.paths import replacing_folder, require_space
 from covidcnn.task import COVID
 
 REPOSITORY = "https://raw.githubusercontent.com/UCSD-AI4H/COVID-CT/master"
 LISTS = {(split, label): f"Data-split/{label}/{split}CT_{label}.txt"
-         for split in ("train", "val", "test") for label in COVID.classes}
+         for split in SPLITS for label in COVID.classes}
 """Of COVID-CT: the list of the images of each split and class."""
 IMAGES = {label: f"Images-processed/CT_{label}" for label in COVID.classes}
 """Of COVID-CT: the folder with the images of a class, or with .zip its archive."""
@@ -56,29 +56,34 @@ def arrange_covid_ct(source: Path, folder: Path) -> None:
     mark(folder, COVID_CT)
 
 
-def arrange_sars_cov_2_ct(source: Path, folder: Path) -> None:
-    """Lay the images of SARS-CoV-2 CT, of its unpacked archive (``COVID`` and ``non-COVID``), into the empty
-    ``folder``, by class; raises as ``arrange_covid_ct``. Who is on which slice is not published."""
-    for label, name in (("COVID", "COVID"), ("NonCOVID", "non-COVID")):
-        images = [path for path in files_under(source / name) if path.suffix.lower() in IMAGE_ENDINGS] if (
-            source / name).is_dir() else []
-        if not images:
-            raise DataError(f"{source / name}: no images; give the unpacked archive, which has COVID and non-COVID")
-        require_space(folder.parent, sum(path.stat().st_size for path in images), "choose another folder with --out")
-        (folder / label).mkdir()
-        for path in images:
-            if (folder / label / path.name).exists():
-                raise DataError(f"{path}: there is another image of this name; give the unpacked archive as it is")
-            (folder / label / path.name).write_bytes(_read(path))
-    mark(folder, SARS_COV_2_CT)
+def arrange_sars_cov_2_ct(target: Path, source: Path) -> None:
+    """Put the images of SARS-CoV-2 CT, of its unpacked archive (``COVID`` and ``non-COVID``), by class into the new or
+    empty folder ``target``, whole or not at all. Who is on which slice is not published.
+
+    Raises:
+        DataError: images are missing, or two have one name.
+        UserError: ``target`` is taken or cannot be written, or the disk is too full.
+    """
+    with replacing_folder(target) as folder:
+        for label, name in (("COVID", "COVID"), ("NonCOVID", "non-COVID")):
+            images = [path for path in files_under(source / name) if path.suffix.lower() in IMAGE_ENDINGS] if (
+                source / name).is_dir() else []
+            if not images:
+                raise DataError(f"{source / name}: no images; give the unpacked archive, which has COVID and non-COVID")
+            require_space(folder.parent, sum(path.stat().st_size for path in images), OTHER_FOLDER)
+            (folder / label).mkdir()
+            for path in images:
+                if (folder / label / path.name).exists():
+                    raise DataError(f"{path}: there is another image of this name; give the unpacked archive as it is")
+                (folder / label / path.name).write_bytes(_read(path))
+        mark(folder, SARS_COV_2_CT)
 
 
 def _listed(path: Path) -> list[str]:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give a whole copy of it"
-                        ) from error
+        names = [line.strip() for line in _read(path).decode().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read ({error}); give a whole copy of it") from error
     if len(set(names)) < len(names):
         raise DataError(f"{path}: an image is listed twice; give the published copy")
     for name in names:
@@ -94,34 +99,24 @@ def _images(place: Path) -> Iterator[Callable[[str], bytes]]:
     if place.is_dir() or not archive.is_file():
         yield lambda name: _read(place / name)
         return
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {member.filename.rpartition("/")[2]: member for member in opened.infolist()
-                       if not member.is_dir() and not member.filename.startswith("__MACOSX")}
-            for member in members.values():
-                require_harmless(member)
-            if sum(member.file_size for member in members.values()) > LARGEST_SET:
-                raise DataError("it unpacks to far more than the published images have")
+    with opened_archive(archive) as opened:
+        members = {member.filename.rpartition("/")[2]: member for member in opened.infolist()
+                   if not member.is_dir() and not member.filename.startswith("__MACOSX")}
+        for member in members.values():
+            require_harmless(member)
+        if sum(member.file_size for member in members.values()) > LARGEST_SET:
+            raise DataError("it unpacks to far more than the published images have")
 
-            def image(name: str) -> bytes:
-                if name not in members:
-                    raise DataError(f"the image '{name}' is not in it")
-                return opened.read(members[name])
+        def image(name: str) -> bytes:
+            if name not in members:
+                raise DataError(f"the image '{name}' is not in it")
+            return opened.read(members[name])
 
-            yield image
-    except DataError as error:
-        raise DataError(f"{archive}: {error}; download it again") from error
-    except OSError as error:
-        if error.filename != str(archive):
-            raise
-        raise DataError(f"{archive}: cannot be read ({error.strerror}); give the downloaded archive") from error
-    except DAMAGED as error:
-        raise DataError(f"{archive}: damaged ({error}); download it again") from error
+        yield image
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a whole copy of it"
-                        ) from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a whole copy of it") from error

@@ -80,16 +80,10 @@ def fetch_covid_ct(target: Path, copy: Path | None = None, progress: Progress | 
             with replacing_folder(target) as folder:
                 ct.arrange_covid_ct(copy or fetched, folder)
         except DataError:
-            shutil.rmtree(fetched, ignore_errors=True)
+            if copy is None:
+                shutil.rmtree(fetched, ignore_errors=True)
             raise
         shutil.rmtree(fetched, ignore_errors=True)
-
-
-def arrange_sars_cov_2_ct(target: Path, copy: Path) -> None:
-    """Put SARS-CoV-2 CT, from its unpacked archive, into the new or empty folder ``target``, whole or not at all;
-    raises as ``fetch_chest_xray``."""
-    with reserved(target), replacing_folder(target) as folder:
-        ct.arrange_sars_cov_2_ct(copy, folder)
 
 
 def _covid_ct_file(place: str) -> Remote:

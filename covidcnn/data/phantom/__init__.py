@@ -2,7 +2,7 @@
 
 from covidcnn.data.phantom.dataset import GENERATOR_VERSION, MARKER, write_phantom
 from covidcnn.data.phantom.image import draw_image
-from covidcnn.data.phantom.plan import DEFAULT_COUNTS, ImagePlan, plan_images, share_counts
+from covidcnn.data.phantom.plan import DEFAULT_COUNTS, plan_images, share_counts
 
-__all__ = ["DEFAULT_COUNTS", "GENERATOR_VERSION", "MARKER", "ImagePlan", "draw_image", "plan_images", "share_counts",
+__all__ = ["DEFAULT_COUNTS", "GENERATOR_VERSION", "MARKER", "draw_image", "plan_images", "share_counts",
            "write_phantom"]

@@ -17,8 +17,6 @@ LEFT, RIGHT = 1, -1
 class Patient:
     """What stays the same in all images of one child. Lengths in body units."""
 
-    age: float
-    """Years, 1 to 5: with age the chest grows taller and the heart relatively smaller."""
     lung_height: float
     """From the apices to the domes of the diaphragm at a middling breath."""
     taper: float
@@ -50,10 +48,10 @@ class Patient:
 
 def grow_patient(rng: np.random.Generator) -> Patient:
     """Draw one child."""
-    age = rng.uniform(1, 5)
-    youth = (5 - age) / 4
+    # From 1 to 5 years: with age the chest grows taller and the heart relatively smaller.
+    youth = (5 - rng.uniform(1, 5)) / 4
     return Patient(
-        age=age, lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05), taper=rng.uniform(0.27, 0.37),
+        lung_height=1.52 - 0.22 * youth + rng.normal(0, 0.05), taper=rng.uniform(0.27, 0.37),
         fat=max(0.07, rng.normal(0.15, 0.05)),
         heart_width=0.40 + 0.07 * youth + rng.normal(0, 0.04), heart_height=0.46 + rng.normal(0, 0.04),
         heart_shift=rng.normal(0.0, 0.03), mediastinum=0.19 + 0.04 * youth + rng.normal(0, 0.02),

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from covidcnn.data.sources import CT_STAND_IN, mark
-from covidcnn.paths import replacing_folder, require_new_folder
+from covidcnn.paths import replacing_folder
 from covidcnn.task import COVID
 
 VERSION = 1
@@ -26,7 +26,6 @@ _SIDE = 128
 def write_ct(folder: Path, patients: Mapping[str, int] = PATIENTS, seed: int = 0) -> None:
     """Draw slices of so many patients in each split into the new or empty ``folder``, whole or not at all; half of the
     patients have COVID. A UserError if something is there, or it cannot be written."""
-    require_new_folder(folder)
     with replacing_folder(folder) as draft:
         first = 0
         for split, count in patients.items():

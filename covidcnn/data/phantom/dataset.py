@@ -1,7 +1,6 @@
 """Write a folder of phantom images, whole or not at all."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def write_phantom(folder: Path, counts: Mapping[str, int] = DEFAULT_COUNTS, seed
             (draft / plan.path).parent.mkdir(parents=True, exist_ok=True)
         # joblib's workers do not import the caller's main module: this works from a notebook, a script without a main
         # guard, and a program read from standard input.
-        drawn = Parallel(workers or os.cpu_count() or 1, return_as="generator")(
+        drawn = Parallel(workers or -1, return_as="generator")(
             delayed(_write_image)(draft, plan) for plan in plans)
         for done, _ in enumerate(drawn, start=1):
             if progress:

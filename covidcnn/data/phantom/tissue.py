@@ -106,16 +106,12 @@ def _half_width(y: np.ndarray, top: float, base: float, parts: list[tuple[float,
     return np.interp(y, top + dense * (base - top), smooth).astype(np.float32)
 
 
-def lung_field(chest: Chest) -> np.ndarray:
-    """Both lungs before the heart is taken off, 0..1."""
-    x, y = chest.view.body_grid
-    return (ramp(chest.wall - 0.035 - np.abs(x), 0.06) * ramp(chest.diaphragm - y, 0.05)).astype(np.float32)
-
-
 def air_depth(chest: Chest, shadow: np.ndarray) -> np.ndarray:
     """Air along the beam, 0..1: the lungs, thinner at their edges, and what shows behind the heart."""
+    x, y = chest.view.body_grid
+    lungs = (ramp(chest.wall - 0.035 - np.abs(x), 0.06) * ramp(chest.diaphragm - y, 0.05)).astype(np.float32)
     thickness = np.sqrt(np.maximum(1 - chest.relative_x**2, 0))
-    return lung_field(chest) * (1 - 0.9 * shadow) * (0.62 + 0.38 * thickness)
+    return lungs * (1 - 0.9 * shadow) * (0.62 + 0.38 * thickness)
 
 
 def abdomen(chest: Chest, rng: np.random.Generator) -> np.ndarray:
