@@ -42,12 +42,6 @@ class Augmentation:
     """Whether both axes take what is drawn for the height."""
     crops_only: bool = False
     """A control for zoom: what it pushes out of the image is filled, and nothing is stretched."""
-    fill: str = "nearest"
-    """One of ``FILLS``: what is shown where the image ends."""
-
-    @property
-    def changes_geometry(self) -> bool:
-        return self.horizontal_flip or self.width_shift > 0 or self.height_shift > 0 or self.warps
 
     @property
     def warps(self) -> bool:
@@ -80,9 +74,6 @@ AUGMENTATIONS = {
 }
 """By name. Those that begin with 'paper and' add to the paper's flips and shifts one thing each."""
 
-FILLS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "constant": cv2.BORDER_CONSTANT}
-"""What stands beyond the edge, by ImageDataGenerator's names: the edge itself, its mirror image, or black."""
-
 BALANCING = ("none", "class-weight", "oversample")
 """'class-weight' weighs the loss by inverse class share, 'oversample' repeats images of the rarer classes."""
 
@@ -108,8 +99,7 @@ def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
 
 
 def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: float = 0.0, height: float = 1.0,
-         width: float = 1.0, mirrored: bool = False, fill: str = "nearest", out: np.ndarray | None = None
-         ) -> np.ndarray:
+         width: float = 1.0, mirrored: bool = False, out: np.ndarray | None = None) -> np.ndarray:
     """Zoom, shift, rotate and mirror about the centre in one step, linearly interpolated: ImageDataGenerator's
     ``apply_transform(image, {'theta': angle, 'tx': columns, 'ty': rows, 'zx': width, 'zy': height, 'flip_horizontal':
     mirrored})``.
@@ -120,7 +110,6 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
         angle: degrees, against the clock.
         height, width: of the field of view, as a share of the image's: below 1 what is seen looks larger.
         mirrored: left for right, at last.
-        fill: one of ``FILLS``.
         out: of the image's shape: receives the result.
     """
     bottom, right = image.shape[0] - 1, image.shape[1] - 1
@@ -136,23 +125,17 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
                                                                              across - aside, across + aside))
     if mirrored:
         a, d, c, f = -a, -d, c + a * right, f + d * right
-    padded = cv2.copyMakeBorder(image, above, below, before, after, FILLS[fill])
-    warped = cv2.warpAffine(padded, np.array([[a, b, c + before], [d, e, f + above]]), image.shape[::-1], out,
-                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
-    if fill == "constant":
-        # ImageDataGenerator does not blend the edge with the black beyond it.
-        x, y = np.arange(right + 1), np.arange(bottom + 1)[:, np.newaxis]
-        for place, last in ((a * x + b * y + c, right), (d * x + e * y + f, bottom)):
-            warped[(place < 0) | (place > last)] = 0
-    return warped
+    padded = cv2.copyMakeBorder(image, above, below, before, after, cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(padded, np.array([[a, b, c + before], [d, e, f + above]]), image.shape[::-1], out,
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
 
-def crop(image: np.ndarray, height: float, width: float, fill: str = "nearest") -> np.ndarray:
-    """Keep the field of view of a zoom (see ``warp``) without its stretch: what lies outside is filled."""
+def crop(image: np.ndarray, height: float, width: float) -> np.ndarray:
+    """Keep the field of view of a zoom (see ``warp``) without its stretch: outside it the edge is repeated."""
     above, aside = (round(max(1 - share, 0) * side / 2)
                     for share, side in zip((height, width), image.shape, strict=True))
     kept = image[above : image.shape[0] - above, aside : image.shape[1] - aside]
-    return cv2.copyMakeBorder(kept, above, above, aside, aside, FILLS[fill] | cv2.BORDER_ISOLATED)
+    return cv2.copyMakeBorder(kept, above, above, aside, aside, cv2.BORDER_REPLICATE | cv2.BORDER_ISOLATED)
 
 
 def flip(image: np.ndarray) -> np.ndarray:
@@ -198,16 +181,16 @@ def _augmented(image: np.ndarray, augmentation: Augmentation, out: np.ndarray, f
     # In this order, that of earlier versions: another one differs in the last bit.
     rows = rows * augmentation.height_shift * image.shape[0]
     columns = columns * augmentation.width_shift * image.shape[1]
-    if augmentation.warps or augmentation.fill != "nearest":
+    if augmentation.warps:
         height = 1 + height * augmentation.height_zoom
         width = height if augmentation.zooms_alike else 1 + width * augmentation.width_zoom
         view = {} if augmentation.crops_only else {"height": height, "width": width}
         image = warp(image, rows=rows, columns=columns, angle=angle * augmentation.rotation, mirrored=mirrored,
-                     fill=augmentation.fill, out=out, **view)
+                     out=out, **view)
         if augmentation.crops_only:
-            image = crop(image, height, width, augmentation.fill)
+            image = crop(image, height, width)
     else:
-        if augmentation.changes_geometry:
+        if rows or columns:
             image = shift(image, rows, columns)
         if mirrored:
             image = flip(image)

@@ -149,15 +149,16 @@ def _moved_to(place: Path) -> Iterator[Path]:
         process = leftover.name.split(".")[-2]
         # In a container the process that was killed may have had this one's number.
         if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            _remove(leftover)
+            remove(leftover)
     try:
         yield temporary
         os.replace(temporary, place)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a folder or file, as far as the system allows; another process may be removing it too."""
     with suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

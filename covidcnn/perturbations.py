@@ -9,7 +9,7 @@ import numpy as np
 
 from covidcnn.augment import change_intensity, crop, flip, warp
 
-SIMULATED_SHIFTS = {
+SIMULATED_SHIFTS: dict[str, dict[str, Any]] = {
     "contrast 0.7": {"contrast": 0.7}, "contrast 1.3": {"contrast": 1.3},
     "brightness -0.1": {"brightness": -0.1}, "brightness +0.1": {"brightness": 0.1},
     "gamma 0.7": {"gamma": 0.7}, "gamma 1.4": {"gamma": 1.4},
@@ -25,9 +25,6 @@ STRETCHES: dict[str, dict[str, Any]] = {
 
 CROPS = {f"cropped height {factor:.2f}": 1 / factor for factor in _FACTORS if factor > 1}
 """A control: shares of the height that stay, as the stretch of that factor leaves them, and nothing is stretched."""
-
-MIRRORED = "mirrored"
-"""Left for right."""
 
 LUNGS_BLACK, REST_BLACK = "central lungs black", "all but the central lungs black"
 """What is blacked out: where the lungs of a centred chest lie, or everything else."""
@@ -72,7 +69,11 @@ MISHAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """What happens to radiographs on their way (noise in grey levels, the blur a hundredth of the height), and two
 questions of where a model looks: functions of an image, uint8 (height, width)."""
 
-PERTURBATIONS = (*SIMULATED_SHIFTS, *STRETCHES, *CROPS, MIRRORED, *MISHAPS)
+PERTURBATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    **{name: partial(change_intensity, **change) for name, change in SIMULATED_SHIFTS.items()},
+    **{name: partial(warp, **change) for name, change in STRETCHES.items()},
+    **{name: partial(crop, height=share, width=1.0) for name, share in CROPS.items()}, "mirrored": flip, **MISHAPS}
+"""All of them by name, functions of an image, uint8 (height, width)."""
 
 CHOSEN_UNDER = {
     "shifted validation": tuple(SIMULATED_SHIFTS),
@@ -83,10 +84,4 @@ levels and geometry. As far to one side as to the other, so that none is tuned t
 
 def perturbed(image: np.ndarray, name: str) -> np.ndarray:
     """An image, uint8 (height, width), changed as one of ``PERTURBATIONS`` says."""
-    if name in SIMULATED_SHIFTS:
-        return change_intensity(image, **SIMULATED_SHIFTS[name])
-    if name in MISHAPS:
-        return MISHAPS[name](image)
-    if name == MIRRORED:
-        return flip(image)
-    return warp(image, **STRETCHES[name]) if name in STRETCHES else crop(image, CROPS[name], 1.0)
+    return PERTURBATIONS[name](image)

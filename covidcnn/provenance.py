@@ -69,7 +69,8 @@ def git_commit(*results: Path) -> str:
     """The commit of the clone, with ``CHANGED`` after it where its code, or one of the ``results`` under reports/,
     differs from it. Outside a clone what the environment variable ``COVIDCNN_COMMIT`` says, else 'unknown'."""
     git, elsewhere = shutil.which("git"), os.environ.get("COVIDCNN_COMMIT", "unknown")
-    if not git:
+    # Not that of a project in whose environment this one is installed.
+    if not git or not (PROJECT / ".git").exists():
         return elsewhere
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from covidcnn import augment
 from covidcnn.augment import (
     AUGMENTATIONS,
-    FILLS,
     Augmentation,
     augment_image,
     augmentation_named,
@@ -32,9 +31,9 @@ NOISE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
 HALVES = np.repeat(np.array([[50, 200]], np.uint8), 24, axis=1).repeat(40, axis=0)
 
 
-def generated(image, fill="nearest", **transform):
+def generated(image, **transform):
     """What Keras's ImageDataGenerator makes of an image with a given transform."""
-    generator = tf.keras.preprocessing.image.ImageDataGenerator(fill_mode=fill)
+    generator = tf.keras.preprocessing.image.ImageDataGenerator()
     return generator.apply_transform(image[..., np.newaxis].astype(np.float32), transform)[..., 0]
 
 
@@ -75,17 +74,16 @@ def test_flip_mirrors_left_for_right_and_undoes_itself():
 SMOOTH = cv2.GaussianBlur(cv2.resize(NOISE, (64, 64)), (0, 0), 2)
 
 
-@pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("change", [
     {"angle": 30}, {"angle": -17.3}, {"height": 0.8}, {"width": 1.2}, {"height": 1.13, "width": 0.87},
     {"rows": 6.4, "columns": -3.2}, {"rows": -20, "columns": 31.5, "angle": 90},
     {"mirrored": True}, {"rows": -4.5, "columns": 6.1, "angle": 21, "height": 1.17, "width": 0.81, "mirrored": True}],
     ids=lambda change: " ".join(change))
-def test_warp_equals_kerass_but_for_rounding_to_whole_levels(change, fill):
+def test_warp_equals_kerass_but_for_rounding_to_whole_levels(change):
     keras_names = {"angle": "theta", "rows": "ty", "columns": "tx", "height": "zy", "width": "zx",
                    "mirrored": "flip_horizontal"}
-    expected = generated(SMOOTH, fill, **{keras_names[name]: value for name, value in change.items()})
-    assert np.abs(warp(SMOOTH, **change, fill=fill) - expected).max() <= 0.51
+    expected = generated(SMOOTH, **{keras_names[name]: value for name, value in change.items()})
+    assert np.abs(warp(SMOOTH, **change) - expected).max() <= 0.51
 
 
 def test_warp_by_nothing_is_the_image_and_leaves_it():
@@ -110,7 +108,6 @@ def test_crop_shows_what_a_zoom_shows_without_stretching_it():
     assert abs(int(cropped.min()) - int(zoomed.min())) <= 2
     assert abs(int(cropped.max()) - int(zoomed.max())) <= 2
     np.testing.assert_array_equal(crop(gradient, 1.2, 1.0), gradient)
-    assert crop(gradient, 0.8, 1.0, "constant")[0].max() == 0
 
 
 def test_public_recipe_draws_as_imagedatagenerator_does():
@@ -253,14 +250,13 @@ def test_papers_augmentation_is_to_the_bit_what_it_was_when_the_first_study_was_
 
 def test_the_papers_augmentation_flips_and_shifts_and_leaves_the_grey_levels():
     paper = AUGMENTATIONS["paper"]
-    assert paper.changes_geometry
     assert not paper.changes_intensity
     assert paper.horizontal_flip
     assert paper.width_shift > 0
     assert paper.height_shift > 0
     intensity = AUGMENTATIONS["intensity"]
     assert intensity.changes_intensity
-    assert not intensity.changes_geometry
+    assert not any([intensity.horizontal_flip, intensity.width_shift, intensity.height_shift, intensity.warps])
 
 
 def test_unknown_augmentation_is_refused_with_the_known_ones(refused):

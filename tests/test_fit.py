@@ -436,6 +436,13 @@ def test_test_images_are_not_scored_after_epochs_where_they_are_not_to_be_scored
         train(data, changed(score_every_epoch=("test",)), 0, score_roles=("validation",))
 
 
+def test_role_without_images_has_no_scores_after_any_epoch(data):
+    without = replace(data, images=data.images[data.images["split"] != "test"])
+    scores = train(without, changed(epochs=1, score_every_epoch=("test",)), 0).scores
+    assert set(scores["split"]) == {"validation"}
+    assert "epoch 1" not in scores
+
+
 def test_folder_of_another_unfinished_training_is_refused(data, folder, trained, refused):
     with refused(folder / UNFINISHED, "other settings"):
         train(data, RECIPE, 0, folder, identity="another")

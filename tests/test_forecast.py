@@ -63,6 +63,11 @@ def test_teacher_is_a_second_training_and_labels_left_out_take_no_time(dataset, 
     assert taught - 10 == pytest.approx(2 * (whole - 10), rel=0.2)
 
 
+def test_small_batches_are_timed_on_enough_images_for_all_classes(dataset, timed):
+    forecast(trials_of(dataset, batch_size=1), dataset)
+    assert timed[0].recipe.max_training_images == 200
+
+
 def test_each_kind_of_training_is_timed_once(dataset, timed):
     trials = trials_of(dataset, seeds=(0, 1), variants=[
         {"optimizer": "SGD"}, {"optimizer": "Adam", "epochs": 6}, {"size": 32}])

@@ -56,10 +56,5 @@ def test_system_that_does_not_say_gets_float32(machine, monkeypatch, tmp_path):
     assert resolve_precision("auto") == "float32"
 
 
-def test_unknown_precision_is_refused(refused):
-    with refused("float16", "auto, float32, bfloat16"):
-        resolve_precision("float16")
-
-
 def test_names_that_keras_knows():
     assert [keras_policy(name) for name in ("float32", "bfloat16")] == ["float32", "mixed_bfloat16"]

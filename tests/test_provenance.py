@@ -50,6 +50,12 @@ def test_outside_a_clone_the_commit_is_unknown(tmp_path, monkeypatch):
     assert provenance.git_commit() == "unknown"
 
 
+def test_commit_is_not_that_of_a_project_in_which_this_one_is_installed(clone, monkeypatch):
+    (installed := clone / ".venv" / "site-packages").mkdir(parents=True)
+    monkeypatch.setattr(provenance, "PROJECT", installed)
+    assert provenance.git_commit() == "unknown"
+
+
 def test_facts_say_how_many_threads_add_up(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert provenance.software_facts()["threads"] == 3

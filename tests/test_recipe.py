@@ -52,7 +52,7 @@ def test_number_out_of_its_range_is_refused_when_the_recipe_is_written(change, r
 
 
 def test_profile_recipe_takes_the_profiles_scale_and_the_changes():
-    recipe = profile_recipe(PROFILES["quick"], "equalize", optimizer="sgd", balance="oversample")
+    recipe = profile_recipe(PROFILES["quick"], preprocess="equalize", optimizer="sgd", balance="oversample")
     assert (recipe.epochs, recipe.images, recipe.max_training_images) == (12, ImageSettings(32, "equalize"), 800)
     assert (recipe.optimizer, recipe.balance) == ("SGD", "oversample")
 

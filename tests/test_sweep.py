@@ -224,6 +224,19 @@ def test_processes_leave_what_one_after_the_other_leaves(tmp_path):
     assert all(progress.seconds_left is not None for progress in seen[1:])
 
 
+def test_process_that_is_killed_ends_the_sweep_in_one_line_and_what_is_done_stays(tmp_path, refused):
+    def trainer(dataset, trial, folder, report):
+        if trial.seed == 1:
+            # As the system does when memory runs out.
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stub_trainer(dataset, trial, folder, report)
+
+    with refused("was killed", "fewer --processes"):
+        run_sweep(parse_sweep(GRID).trials(DATA), TrialStore(tmp_path), None, lambda progress: None, trainer,
+                  LocalProcesses(2))
+    assert TrialStore(tmp_path).read_all()[0]
+
+
 def test_processes_hold_no_more_trials_than_they_compute(tmp_path):
     store, trials, held = TrialStore(tmp_path), parse_sweep(GRID).trials(DATA), []
 

@@ -8,9 +8,11 @@ from stub import stub_trainer
 from typer.testing import CliRunner
 
 from covidcnn.cli import app
+from covidcnn.task import Task
 from covidcnn.training.comparison import summary
 from covidcnn.training.recipe import Recipe
 from covidcnn.training.result import Diverged
+from covidcnn.trials.pack import pack
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.table import matches, trial_table, varying
 from covidcnn.trials.trial import pin_trial
@@ -60,6 +62,28 @@ def test_conditions_compare_by_value(store):
 def test_unknown_setting_is_refused(store, refused):
     with refused("colour", "optimizer"):
         matches(store.read(TRIALS[0].key), {"colour": "red"})
+    # Of another model: there is none of these here, and no mistake.
+    assert not matches(store.read(TRIALS[0].key), {"trees": "300"})
+
+
+def test_classes_may_be_called_by_numbers(store):
+    task = Task(("0", "1"))
+    trial = replace(TRIALS[0], task=task)
+
+    def trainer(*arguments):
+        training = stub_trainer(*arguments)
+        scores = training.scores
+        return replace(training, scores=scores.assign(label=scores["label"].map({"NORMAL": "0", "PNEUMONIA": "1"})))
+
+    store.run(None, trial, trainer=trainer)
+    assert 0 <= trial_table([store.read(trial.key)])["validation AUC"].iloc[0] <= 1
+
+
+def test_packed_store_is_listed_without_its_folders(store):
+    pack(store.folder)
+    for part in ("trials", "scores", "unfinished"):
+        (store.folder / part).rmdir()
+    assert "4 trials" in CliRunner().invoke(app, ["trials", str(store.folder)]).stdout
 
 
 def test_recipe_versions_are_not_mixed(store, refused):
@@ -72,6 +96,12 @@ def test_table_for_reading_has_only_what_differs(store):
     shown = varying(trial_table(store.read_all()[0]))
     assert {"optimizer", "learning_rate", "seed", "validation AUC"} <= set(shown.columns)
     assert not {"size", "dropout", "data", "diverged"} & set(shown.columns)
+
+
+def test_setting_that_some_trials_lack_differs(store):
+    """None is a value, and pandas takes it for a missing one."""
+    store.run(None, replace(TRIALS[0], recipe=replace(TRIALS[0].recipe, max_training_images=800)), trainer=stub_trainer)
+    assert "max_training_images" in varying(trial_table(store.read_all()[0]))
 
 
 def test_diverged_trial_is_listed_without_metrics(store):

@@ -63,14 +63,10 @@ def train(
 ) -> None:
     """Train a model once: the paper's network, or another one."""
     from covidcnn.models.model_file import file_name
-    from covidcnn.models.registry import model_named
     from covidcnn.training.precision import resolve_precision
-    from covidcnn.training.recipe import fields_of
     from covidcnn.trials.session import RUN, train_into
     from covidcnn.trials.spec import checked_recipe, settings_from
 
-    if batch_norm_momentum is not None and "batch_norm_momentum" not in fields_of(model_named(model)):
-        raise UserError(f"--batch-norm-momentum: the model {model} has no such option; leave it out")
     recipe = checked_recipe({
         "model": model, "epochs": epochs, "size": size, "preprocess": preprocess, "interpolation": interpolation,
         "pad": pad, "optimizer": optimizer, "learning_rate": learning_rate, "augmentation": augment,
@@ -79,7 +75,7 @@ def train(
         **({} if batch_norm_momentum is None else {"batch_norm_momentum": batch_norm_momentum}),
         **settings_from(option or [])})
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
-    say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision(precision)}.")
+    say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision(recipe.precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
     left = json.loads((out / RUN).read_text(encoding="utf-8"))
     say(f"model of epoch {training.best_epoch}: {out / file_name(recipe.model)}")
@@ -227,7 +223,7 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
 
 
 def models(
-    size: Annotated[int, typer.Option(metavar="PX", help="Side of the input.")] = 224,
+    size: Annotated[int, typer.Option(metavar="PX", min=16, help="Side of the input.")] = 224,
     task: options.Task = "pneumonia",
 ) -> None:
     """List the models that can be trained, with their size: --model of train, and in the files of sweeps."""

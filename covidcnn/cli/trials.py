@@ -88,12 +88,12 @@ def sweep(
 
 def _print_forecast(trials: "Sequence[Trial]", store: "TrialStore", dataset: "DataSet", keep_models: bool) -> None:
     """Say what the trials that are not finished will take."""
-    from covidcnn.trials.forecast import forecast
-
     left = [trial for trial in trials if not store.is_finished(trial)]
     print(f"{len(trials)} trials, {len(trials) - len(left)} finished, {len(left)} to run")
     if not left:
         return
+    from covidcnn.trials.forecast import forecast
+
     expected = forecast(left, dataset, keep_models)
     shortest, longest, together, decoding = (timedelta(seconds=round(seconds)) for seconds in (
         min(expected.seconds), max(expected.seconds), sum(expected.seconds), expected.decoding_seconds))
@@ -169,8 +169,6 @@ def list_trials(
         if not equals:
             raise UserError(f"--where {entry}: give NAME=VALUE, for example optimizer=Nadam")
         wanted[name] = value
-    if not (store / "trials").is_dir():
-        raise DataError(f"{store}: no store of trials; covidcnn sweep --store makes one")
     results, problems = TrialStore(store).read_all()
     table = trial_table(result for result in results if matches(result, wanted))
     if as_csv:

@@ -17,7 +17,7 @@ from covidcnn.task import PNEUMONIA, Task
 
 
 def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.DataFrame, threshold: float,
-                       names: Sequence[str] = PERTURBATIONS, samples: int = 1000) -> pd.DataFrame:
+                       names: Sequence[str] = tuple(PERTURBATIONS), samples: int = 1000) -> pd.DataFrame:
     """What becomes of a model's predictions under perturbations, the worst first, below the images as they are.
 
     Args:

@@ -1,1 +1,1 @@
-"""The paper's network, and the file a trained model travels in."""
+"""The models that can be trained, what scores images, and the file a trained model travels in."""

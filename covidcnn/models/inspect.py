@@ -44,11 +44,11 @@ def _in_batches(part: keras.Model, images: np.ndarray, batch_size: int) -> np.nd
         part(as_input(images[start : start + batch_size]), training=False)) for start in starts])
 
 
-def normalise(values: np.ndarray, epsilon: float = 1e-3) -> np.ndarray:
+def normalise(values: np.ndarray) -> np.ndarray:
     """Batch normalisation as in training, before its learnt scale and shift: each channel (the last axis) gets mean 0
-    and variance 1 over the batch. ``epsilon`` is Keras's."""
+    and variance 1 over the batch, with Keras's epsilon."""
     axes = tuple(range(values.ndim - 1))
-    return (values - values.mean(axes)) / np.sqrt(values.var(axes) + epsilon)
+    return (values - values.mean(axes)) / np.sqrt(values.var(axes) + 1e-3)
 
 
 def tanh_table(values: dict[str, np.ndarray], threshold: float = 0.95) -> pd.DataFrame:
@@ -97,15 +97,15 @@ def three_positions(response: np.ndarray, corner: tuple[int, int], side: int) ->
     return [(corner[0] + 1 + int(row), corner[1] + 1 + int(column)) for row, column in found]
 
 
-def distinct_channels(maps: np.ndarray, count: int, limit: float = 0.9) -> list[int]:
+def distinct_channels(maps: np.ndarray, count: int) -> list[int]:
     """The channels of a feature map, float (height, width, channels), that vary most, without those whose correlation
-    with one already taken reaches the limit in absolute value; fewer come back where no more are distinct."""
+    with one already taken reaches 0.9 in absolute value; fewer come back where no more are distinct."""
     flat = maps.reshape(-1, maps.shape[-1]).astype(float)
     chosen: list[int] = []
     for channel in np.argsort(-flat.std(0), kind="stable"):
         if len(chosen) == count or flat[:, channel].std() == 0:
             break
-        if all(abs(np.corrcoef(flat[:, channel], flat[:, other])[0, 1]) < limit for other in chosen):
+        if all(abs(np.corrcoef(flat[:, channel], flat[:, other])[0, 1]) < 0.9 for other in chosen):
             chosen.append(int(channel))
     return chosen
 

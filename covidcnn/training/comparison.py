@@ -56,15 +56,15 @@ def summaries(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, dict[st
     return {str(split): summary(own, task=task) for split, own in as_they_are.groupby("split")}
 
 
-def summary(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> dict[str, float]:
-    """The figures of one row of a comparison; of more than two classes there is no threshold, and the AUC is the mean
-    of each class's against the rest."""
+def summary(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, float]:
+    """The figures of one row of a comparison; those of two classes at threshold 0.5; of more the AUC is the mean of
+    each class's against the rest."""
     labels, values = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
     loss = {"loss": cross_entropy(labels, values)}
     if not task.is_binary:
         counts = counts_of(scores, task)
         return {"accuracy": float(counts.trace() / counts.sum()), **loss, "AUC": float(macro_auc(labels, values))}
-    matrix = confusion(scores, threshold, task)
+    matrix = confusion(scores, task=task)
     return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}
 

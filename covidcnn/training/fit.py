@@ -128,12 +128,14 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         return float(np.mean([cross_entropy(prepared.labels[rows], task.scores(in_training(
             prepared.pixels, rows, shift))) for shift in CHOSEN_UNDER[recipe.choose_by]]))
 
+    every_epoch = prepared.of(recipe.score_every_epoch)
+
     def scored_with(weights: list[np.ndarray]) -> np.ndarray:
         """The scores of what is scored after every epoch: float (images,)."""
-        if not recipe.score_every_epoch:
+        if not len(every_epoch):
             return np.empty(0)
         plain.set_weights(weights)
-        return network(prepared.pixels, prepared.of(recipe.score_every_epoch))[:, 1]
+        return network(prepared.pixels, every_epoch)[:, 1]
 
     keeper = Keeper(model, seed, recipe.choose_by, shifted_loss, scored_with, folder / UNFINISHED if folder else None,
                     identity, report)
@@ -203,7 +205,7 @@ def _compile(plain: keras.Model, prepared: _Prepared, recipe: Recipe) -> keras.M
     model = training_form(plain, keras_policy(resolve_precision(recipe.precision)))
     rows, targets = prepared.learnt()
     steps = steps_per_epoch(targets[rows], recipe.batch_size, recipe.balance)
-    rate = default_learning_rate(recipe.optimizer) if recipe.learning_rate is None else recipe.learning_rate
+    rate = recipe.learning_rate or default_learning_rate(recipe.optimizer)
     schedule = learning_rate(SCHEDULES[recipe.schedule], rate, steps, recipe.epochs)
     # With TensorFlow XLA makes this network slower on processors (benchmarks/README.md).
     metrics = ["accuracy", *[keras.metrics.Recall(name="sensitivity")] * prepared.task.is_binary]

@@ -8,8 +8,6 @@ import ctypes
 from functools import lru_cache
 from pathlib import Path
 
-from covidcnn.errors import named
-
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -17,7 +15,6 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def resolve_precision(name: str) -> str:
     """'float32' or 'bfloat16', of ``PRECISIONS``; 'auto' asks the machine."""
-    named(dict.fromkeys(PRECISIONS), name, "precision")
     return _machine_precision() if name == "auto" else name
 
 
@@ -49,8 +46,7 @@ def _machine_precision() -> str:
         if tf is None:
             import jax
 
-            for device in jax.devices():
-                return "bfloat16" if float(getattr(device, "compute_capability", 0)) >= 8 else "float32"
+            return "bfloat16" if float(getattr(jax.devices()[0], "compute_capability", 0)) >= 8 else "float32"
         for device in tf.config.list_physical_devices("GPU"):
             major, _ = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
             return "bfloat16" if major >= 8 else "float32"

@@ -109,10 +109,10 @@ def fields_of(kind: type) -> list[str]:
     return [field.name for field in fields(kind) if field.name not in _PARTS]
 
 
-def profile_recipe(profile: Profile, preprocess: str = "plain", **changes: object) -> Recipe:
+def profile_recipe(profile: Profile, **changes: object) -> Recipe:
     """The recipe at a profile's scale, with ``changes`` to other settings, as ``settings_of`` names them."""
-    settings = {"epochs": profile.epochs, "size": profile.image_size, "preprocess": preprocess,
-                "max_training_images": profile.max_training_images, "precision": profile.precision}
+    settings: dict[str, object] = {"epochs": profile.epochs, "size": profile.image_size, "precision": profile.precision,
+                                   "max_training_images": profile.max_training_images}
     if "batch_norm_momentum" in fields_of(model_named(str(changes.get("model", DEFAULT_MODEL)))):
         settings["batch_norm_momentum"] = profile.batch_norm_momentum
     return recipe_of(settings | changes)

@@ -12,11 +12,13 @@ import psutil
 
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
+from covidcnn.data.pipeline import steps_per_epoch
 from covidcnn.evaluation.scores import score_table
 from covidcnn.imaging.reading import in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.perturbations import CHOSEN_UNDER
+from covidcnn.training.fit import select_images
 from covidcnn.training.recipe import UNLABELLED, Recipe
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
@@ -72,7 +74,7 @@ def forecast(trials: Sequence[Trial], dataset: DataSet, keep_models: bool = Fals
         # Optimizers cost about the same; so do seeds, which draw other images, but as many.
         alike = replace(trial.recipe, optimizer="Nadam", learning_rate=None), trial.score_test
         if alike not in counted:
-            images = _images(trial, dataset)
+            images = select_images(dataset.images, trial.recipe, trial.seed, dataset.task)
             counted[alike] = _passes(trial, images), stored_bytes(trial, images)
         passes, stored = counted[alike]
         seconds.append(timings[kind].start + timings[kind].image * passes)
@@ -90,16 +92,14 @@ def _kind(trial: Trial) -> Trial:
     epochs = 1 if isinstance(recipe.model, ClassicalModel) else _EPOCHS
     short = Recipe(epochs, recipe.images, recipe.model, learning_rate=1e-4, augmentation=recipe.augmentation,
                    batch_size=recipe.batch_size, precision=recipe.precision,
-                   max_training_images=round(1.2 * _BATCHES * recipe.batch_size))
+                   max_training_images=max(200, round(1.2 * _BATCHES * recipe.batch_size)))
     return Trial(trial.data, short, 0, task=trial.task)
 
 
 def _time(kind: Trial, dataset: DataSet) -> _Timing:
-    # Neither loading TensorFlow nor decoding is the training's time.
-    from covidcnn.backend import keras  # noqa: F401
-
     dataset = replace(dataset, images=dataset.images[dataset.images["split"] != "test"])
-    images = _images(kind, dataset)
+    images = select_images(dataset.images, kind.recipe, kind.seed, dataset.task)
+    # Decoding is not the training's time.
     load_images(dataset.root, images, kind.recipe.images)
     passes = _passes(kind, images)
     begin, ends = time.monotonic(), list[float]()
@@ -114,12 +114,6 @@ def _time(kind: Trial, dataset: DataSet) -> _Timing:
     return _Timing(max(0.0, ends[0] - begin - epoch), epoch / passes * len(ends), kept, len(model))
 
 
-def _images(trial: Trial, dataset: DataSet) -> pd.DataFrame:
-    from covidcnn.training.fit import select_images
-
-    return select_images(dataset.images, trial.recipe, trial.seed, dataset.task)
-
-
 def _scored(trial: Trial, images: pd.DataFrame) -> pd.DataFrame:
     """The images that are scored when the training is finished."""
     roles = {"validation", UNLABELLED, *["test"] * trial.score_test, *trial.recipe.score_every_epoch}
@@ -128,8 +122,6 @@ def _scored(trial: Trial, images: pd.DataFrame) -> pd.DataFrame:
 
 def _passes(trial: Trial, images: pd.DataFrame) -> float:
     """How many images are shown in all, one that is scored counted as a third of one that is learnt from."""
-    from covidcnn.data.pipeline import steps_per_epoch
-
     recipe, role = trial.recipe, images["role"]
     learnt = images[(role == "train") | ((role == UNLABELLED) & (recipe.teacher != "none"))]
     shown = recipe.batch_size * steps_per_epoch(

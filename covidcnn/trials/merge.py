@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covidcnn.errors import DataError
-from covidcnn.paths import replacing
 from covidcnn.trials.store import TrialStore, processor_of
 from covidcnn.trials.work import TrialResult
 
@@ -37,7 +35,7 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
     known: dict[str, tuple[str, TrialStore]] = {}
     processors: Counter[str] = Counter()
     for store in (into, *stores):
-        for result in _results(store):
+        for result in map(store.read, store.finished_keys()):
             key, found = result.trial.key, _fingerprint(result)
             earlier, where = known.setdefault(key, (found, store))
             if earlier != found:
@@ -46,22 +44,11 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
                                 "other one")
             if where is store:
                 processors[processor_of(result.facts)] += 1
-    copied = [key for key, (_, store) in known.items() if store is not into]
-    for key in copied:
-        store = known[key][1]
-        into.write(store.read(key))
-        for model in (store.folder / "models").glob(f"{key}.*"):
-            (into.folder / "models").mkdir(exist_ok=True)
-            with replacing(into.folder / "models" / model.name) as temporary:
-                shutil.copyfile(model, temporary)
+    copied = {key: store for key, (_, store) in known.items() if store is not into}
+    for key, store in copied.items():
+        kept = next((store.folder / "models").glob(f"{key}.*"), None)
+        into.write(store.read(key), kept.read_bytes() if kept else b"")
     return Merged(len(known), len(copied), dict(processors))
-
-
-def _results(store: TrialStore) -> Iterator[TrialResult]:
-    keys = store.finished_keys()
-    if not keys and not (store.folder / "trials").is_dir():
-        raise DataError(f"{store.folder}: no store of trials")
-    yield from map(store.read, keys)
 
 
 def _fingerprint(result: TrialResult) -> str:

@@ -58,7 +58,8 @@ def pack(folder: Path) -> int:
     if any((folder / "unfinished").glob("[!.]*/[!.]*")):
         raise UserError(f"{folder}: a trial is unfinished; let it end, or remove {folder / 'unfinished'}")
     loose = {path: f"{part}/{path.name.removesuffix('.gz')}"
-             for part, ending in (("scores", "csv.gz"), ("trials", "json"))
+             # These first to go: one that is there without its scores would be damaged.
+             for part, ending in (("trials", "json"), ("scores", "csv.gz"))
              for path in sorted((folder / part).glob(f"*.{ending}"))}
     files = dict(packed_files(folder))
     for path, name in loose.items():
@@ -92,7 +93,6 @@ def unpack(folder: Path) -> int:
             target = folder / name
         else:
             content, target = gzip.compress(content, mtime=0), folder / f"{name}.gz"
-        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             temporary.write_bytes(content)
     (folder / PACKED).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from covidcnn.augment import augmentation_named
 from covidcnn.config import DISCLAIMER
 from covidcnn.data.appearance import describe, measure
 from covidcnn.data.cache import load_images
@@ -29,7 +28,6 @@ from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
 from covidcnn.training.optimizers import make_optimizer
 from covidcnn.training.recipe import UNLABELLED, Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
-from covidcnn.training.schedules import schedule_values
 from covidcnn.trials.trial import Trial, pin_trial
 
 HISTORY, SCORES, RUN, EVENTS = "history.csv", "scores.csv", "run.json", "tensorboard"
@@ -53,7 +51,37 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         raise UserError(f"threshold {threshold_rule}: of {len(dataset.task.classes)} classes the most probable is "
                         "predicted, without a threshold; leave it out")
     with _alone_in(folder):
-        return _train_into(folder, dataset, recipe_for(dataset, recipe), seed, threshold_rule, report)
+        recipe = recipe_for(dataset, recipe)
+        # The code as it is now: it may be committed to while the training runs.
+        started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
+        trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch,
+                          task=dataset.task)
+        try:
+            training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
+                             events=folder / EVENTS, identity=f"{trial.key} {training_versions()}")
+        except Diverged:
+            # Nothing worth going on from: what was begun is taken away again.
+            _remove_unfinished(folder)
+            raise
+        scores, facts = training.scores, training_facts(dataset, trial, training)
+        threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule, task=dataset.task)
+        rule = ("the most probable class" if not dataset.task.is_binary else
+                threshold_rule if threshold_rule == RULES[0] else f"{threshold_rule}, on validation")
+        # Where there are no splits, all images were scored, and the published test set may be all there is.
+        uses_test = dataset.source.protects_test and ((scores["split"] == "test").any()
+                                                      or "all" in set(dataset.images["split"]))
+        with replacing(folder / HISTORY) as temporary:
+            training.history.to_csv(temporary)
+        with replacing(folder / SCORES) as temporary:
+            scores.to_csv(temporary, index=False, float_format="%.9g")
+        write_json(folder / RUN, facts | {
+            "threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
+            "test-set accesses": [EXPLORATORY] if uses_test else []} | software | {
+            "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
+        # Last: a folder with a model is complete.
+        save_trained(folder / file_name(recipe.model), dataset, trial, training, facts, threshold, rule)
+        _remove_unfinished(folder)
+        return training
 
 
 @contextmanager
@@ -87,40 +115,6 @@ def _require_none(folder: Path, names: Sequence[str]) -> None:
             raise UserError(f"{folder / name}: there is one already; choose another folder for --out")
 
 
-def _train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, threshold_rule: str,
-                report: Callable[[int, int, dict], None] | None) -> Training:
-    # The code as it is now: it may be committed to while the training runs.
-    started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
-    trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch,
-                      task=dataset.task)
-    try:
-        training = train(dataset, recipe, seed, folder, ("train", "validation", "test"), report,
-                         events=folder / EVENTS, identity=f"{trial.key} {training_versions()}")
-    except Diverged:
-        # Nothing worth going on from: what was begun is taken away again.
-        _remove_unfinished(folder)
-        raise
-    scores, facts = training.scores, training_facts(dataset, trial, training)
-    threshold = fix_threshold(unperturbed(scores, "validation"), threshold_rule, task=dataset.task)
-    rule = ("the most probable class" if not dataset.task.is_binary else
-            threshold_rule if threshold_rule == RULES[0] else f"{threshold_rule}, on validation")
-    # Where there are no splits, all images were scored, and the published test set may be all there is.
-    uses_test = dataset.source.protects_test and ((scores["split"] == "test").any()
-                                                  or "all" in set(dataset.images["split"]))
-    with replacing(folder / HISTORY) as temporary:
-        training.history.to_csv(temporary)
-    with replacing(folder / SCORES) as temporary:
-        scores.to_csv(temporary, index=False, float_format="%.9g")
-    write_json(folder / RUN, facts | {
-        "threshold": threshold, "threshold rule": rule, "disclaimer": DISCLAIMER,
-        "test-set accesses": [EXPLORATORY] if uses_test else []} | software | {
-        "started": started.isoformat("T", "seconds"), "seconds": round(time.monotonic() - begin, 1)})
-    # Last: a folder with a model is complete.
-    save_trained(folder / file_name(recipe.model), dataset, trial, training, facts, threshold, rule)
-    _remove_unfinished(folder)
-    return training
-
-
 def _remove_unfinished(folder: Path) -> None:
     (folder / UNFINISHED).unlink(missing_ok=True)
     (folder / TEACHER / UNFINISHED).unlink(missing_ok=True)
@@ -132,13 +126,12 @@ def _remove_unfinished(folder: Path) -> None:
 def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[str, Any]:
     """What is to be known of a training, as JSON has it: in the precision that was used, and with the learning rate of
     the first epoch."""
-    recipe, source, scores = trial.recipe, dataset.source, training.scores
+    recipe, source, scores, told = trial.recipe, dataset.source, training.scores, trial.to_dict()
     return {
-        "task": asdict(dataset.task), "recipe": trial.to_dict()["recipe"], "seed": trial.seed,
+        # What the names of augmentation and schedule stand for may be something else in another version.
+        **{name: told[name] for name in ("task", "recipe", "seed", "augmentation", "schedule")},
         **({} if isinstance(recipe.model, ClassicalModel) else {"optimizer": make_optimizer(
             recipe.optimizer, recipe.learning_rate, recipe.weight_average).get_config()}),
-        # What their names stand for may be something else in another version.
-        "augmentation": asdict(augmentation_named(recipe.augmentation)), "schedule": schedule_values(recipe.schedule),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
         "counts": {split: group["label"].value_counts().to_dict()

@@ -58,9 +58,8 @@ class Sweep:
 
     def trials(self, data: str, task: Task = PNEUMONIA) -> list[Trial]:
         """All trials on the images of a content hash, seed by seed: what is compared is complete early."""
-        trials = [pin_trial(data, recipe, seed, self.score_test, task)
-                  for seed in self.seeds for recipe in self.recipes]
-        return list({trial.key: trial for trial in trials}.values())
+        return list(dict.fromkeys(pin_trial(data, recipe, seed, self.score_test, task)
+                                  for seed in self.seeds for recipe in self.recipes))
 
 
 def read_sweep(path: Path) -> Sweep:

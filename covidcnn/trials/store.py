@@ -12,10 +12,8 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.scores import epoch_columns, is_score, score_columns
 from covidcnn.models.model_file import file_name
-from covidcnn.paths import replacing, write_json
+from covidcnn.paths import remove, replacing, require_writable, write_json
 from covidcnn.trials.pack import packed_files
 from covidcnn.trials.trial import Trial
 from covidcnn.trials.work import Report, Trainer, TrialResult, Work
@@ -50,17 +48,12 @@ class TrialStore:
         Raises:
             UserError: it cannot be written to.
         """
-        try:
-            for part in ("trials", "scores", "unfinished", *["models"] * self.keep_models):
-                (self.folder / part).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=self.folder / part):
-                    pass
-        except OSError as error:
-            raise UserError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder for the "
-                            "store") from error
+        for part in ("trials", "scores", "unfinished", *["models"] * self.keep_models):
+            require_writable(self.folder / part / "file")
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
         for left in (self.folder / "unfinished").iterdir():
             if self._json(left.stem).exists():
-                _discard(left)
+                remove(left)
 
     def unfinished(self, trial: Trial) -> Path:
         """The folder of a trial that has begun and not ended."""
@@ -80,8 +73,11 @@ class TrialStore:
         return self._scores(trial.key).exists() or f"scores/{trial.key}.csv" in packed_files(self.folder)
 
     def finished_keys(self) -> list[str]:
-        """The keys of all finished trials, in their order."""
-        return sorted({Path(name).stem for name in packed_files(self.folder) if name.startswith("trials/")}
+        """The keys of all finished trials, in their order; a DataError if the folder is no store."""
+        packed = [name for name in packed_files(self.folder) if name.startswith("trials/")]
+        if not (packed or (self.folder / "trials").is_dir()):
+            raise DataError(f"{self.folder}: no store of trials; covidcnn sweep --store makes one")
+        return sorted({Path(name).stem for name in packed}
                       | {path.stem for path in (self.folder / "trials").glob("*.json")})
 
     def read(self, key: str) -> TrialResult:
@@ -134,7 +130,7 @@ class TrialStore:
         write_json(self._json(key), {
             "trial": result.trial.to_dict(), "history": result.history.to_dict("list"), "diverged": result.diverged,
             "scores sha256": digest, "facts": result.facts})
-        _discard(self.unfinished(result.trial))
+        remove(self.unfinished(result.trial))
 
     def read_all(self) -> tuple[list[TrialResult], list[str]]:
         """All results that can be read, by key, and a line on each that cannot."""
@@ -151,16 +147,13 @@ class TrialStore:
         """Hold a trial while the block runs: True unless another process holds it, whose end may be waited for."""
         path = self.folder / "unfinished" / f"{trial.key}.lock"
         lock = FileLock(path, timeout=-1 if wait else 0)
-        try:
+        with suppress(Timeout):
             lock.acquire()
-        except Timeout:
-            yield False
-            return
         try:
-            yield True
+            yield lock.is_locked
         finally:
             # Whoever opened the file meanwhile finds the trial finished.
-            if self.is_finished(trial):
+            if lock.is_locked and self.is_finished(trial):
                 path.unlink(missing_ok=True)
             lock.release()
 
@@ -209,8 +202,8 @@ def _table(text: str) -> pd.DataFrame:
     columns = text.partition("\n")[0].split(",")
     own = list(filter(is_score, columns))
     numbers = [*own, *epoch_columns(columns)]
-    # A patient may be called 001. Images that are not scored after every epoch have no number there.
-    scores = pd.read_csv(io.StringIO(text), dtype={"patient": str, "subtype": str, "perturbation": str},
+    # A patient may be called 001, a class 0. Images that are not scored after every epoch have no number there.
+    scores = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(("label", "patient", "subtype", "perturbation"), str),
                          keep_default_na=False, na_values=dict.fromkeys(numbers, ""), float_precision="round_trip")
     # What was written in nine digits was a float32.
     scores[numbers] = scores[numbers].astype("float32").astype(float)
@@ -231,11 +224,3 @@ def processor_of(facts: dict[str, Any]) -> str:
     in the last digits."""
     kind = str(facts.get("processor", "unknown"))
     return f"{kind}, threads: {facts['threads']}" if "threads" in facts else kind
-
-
-def _discard(path: Path) -> None:
-    """Remove a folder or file that another process may be removing too."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

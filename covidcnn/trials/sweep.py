@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -96,6 +97,9 @@ class LocalProcesses:
                     ended, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
                         yield future.result()
+            except BrokenProcessPool as error:
+                raise UserError("the process of a training was killed, as where memory runs out; take fewer "
+                                "--processes, and run the sweep again: it goes on") from error
             except BaseException:
                 pool.shutdown(kill_workers=True)
                 raise

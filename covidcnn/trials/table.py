@@ -5,9 +5,10 @@ from contextlib import suppress
 
 import pandas as pd
 
-from covidcnn.errors import UserError
+from covidcnn.errors import UserError, named
+from covidcnn.models.registry import MODELS
 from covidcnn.training.comparison import summaries
-from covidcnn.training.recipe import settings_of
+from covidcnn.training.recipe import fields_of, settings_of
 from covidcnn.trials.store import seconds_of
 from covidcnn.trials.work import TrialResult
 
@@ -58,10 +59,11 @@ def matches(result: TrialResult, conditions: dict[str, str]) -> bool:
     """Whether a trial has these settings: numbers compared by value ('1e-3' is 0.001), the rest in any case; a
     UserError if there is no such setting."""
     own = settings(result)
+    # Another model's option is no mistake.
+    known = dict.fromkeys([*own, *(option for model in MODELS.values() for option in fields_of(model))])
     for name in conditions:
-        if name not in own:
-            raise UserError(f"unknown setting '{name}'; choose from {', '.join(own)}")
-    return all(_same(own[name], value) for name, value in conditions.items())
+        named(known, name, "setting")
+    return all(name in own and _same(own[name], value) for name, value in conditions.items())
 
 
 def _same(setting: object, text: str) -> bool:
@@ -73,7 +75,6 @@ def _same(setting: object, text: str) -> bool:
 
 def varying(table: pd.DataFrame) -> pd.DataFrame:
     """The table without the columns in which all trials are equal or empty, but with the seed."""
-    keep = [name for name in table.columns
-            if name == "seed" or (table[name].astype(str).nunique() > 1 and table[name].notna().any())
+    keep = [name for name in table.columns if name == "seed" or table[name].nunique(dropna=False) > 1
             or (name in RESULT_COLUMNS and table[name].notna().any() and (table[name] != "").any())]
     return table[keep]

@@ -91,9 +91,8 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, ta
     if isinstance(recipe.model, ClassicalModel):
         # What does nothing makes no trial of its own.
         recipe = replace(recipe, epochs=1, precision="float32")
-    rate = recipe.learning_rate
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
-                               learning_rate=default_learning_rate(recipe.optimizer) if rate is None else rate),
+                               learning_rate=recipe.learning_rate or default_learning_rate(recipe.optimizer)),
                  int(seed), score_test, task=task)
 
 
