@@ -236,6 +236,9 @@ CASES |= {
     "train: learning rate": lambda it: ("train", "--data", it.tree, "--out", it.out, "--learning-rate", "nan"),
     "evaluate: split": lambda it: ("evaluate", it.model, "--data", it.tree, "--split", "validation"),
     "trials: no store": lambda it: ("trials", it.folder),
+    "folder: a name too long": lambda it: ("data", "check", "x" * 300),
+    "folder: of nobody's home": lambda it: ("report", "--data", "~nobody-here/images", "--out", it.out),
+    "model: a name too long": lambda it: ("evaluate", "x" * 300, "--data", it.tree),
 }
 
 PARAMETERS = {

@@ -138,11 +138,12 @@ def test_precision_that_the_machine_lacks_is_warned_of(paper, tiny_tree, run, mo
     assert "bfloat16" not in run("evidence", "run", "tuning", "--data", tiny_tree)[2]
 
 
-def test_brackets_in_the_name_of_a_store_are_no_markup(paper, tiny_tree, run):
+@pytest.mark.parametrize("name", ["a[bold]b", "size:100:a"])
+def test_brackets_and_colons_in_the_name_of_a_store_are_no_markup(paper, tiny_tree, run, name):
     run("evidence", "run", "tuning", "--data", tiny_tree)
-    (paper / "store").rename(paper.parent / "a[bold]b")
-    code, out, _ = run("trials", paper.parent / "a[bold]b")
-    assert (code, "2 trials of" in out, "a[bold]b" in "".join(out.split())) == (0, True, True)
+    (paper / "store").rename(paper.parent / name)
+    code, out, _ = run("trials", paper.parent / name)
+    assert (code, "2 trials of" in out, name in "".join(out.split())) == (0, True, True)
 
 
 def test_store_of_a_study_is_packed_and_unpacked_again(paper, tiny_tree, run):

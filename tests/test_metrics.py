@@ -113,16 +113,16 @@ def test_cross_entropy_of_a_sure_mistake_is_finite():
 def test_calibration_error_is_as_worked_out_by_hand():
     # Bins: [0, 0.1) holds 0.05 twice with one PNEUMONIA, gap 0.9; [0.5, 0.6) 0.55 of none; [0.9, 1] 0.95 of one.
     labels, scores = np.array([0, 1, 0, 1]), np.array([0.05, 0.05, 0.55, 0.95])
-    assert expected_calibration_error(labels, scores) == pytest.approx((0.9 + 0.55 + 0.05) / 4)
+    assert expected_calibration_error(labels, scores, np.ones(len(labels))) == pytest.approx((0.9 + 0.55 + 0.05) / 4)
 
 
 def test_calibration_error_puts_a_score_of_one_into_the_last_bin():
-    assert expected_calibration_error(np.array([1, 0]), np.array([1.0, 0.96])) == pytest.approx(0.48)
+    assert expected_calibration_error(np.array([1, 0]), np.array([1.0, 0.96]), np.ones(2)) == pytest.approx(0.48)
 
 
 def test_weight_of_two_is_the_image_twice():
     labels, scores = np.array([0, 1, 1]), np.array([0.3, 0.35, 0.8])
-    doubled = expected_calibration_error(np.append(labels, 1), np.append(scores, 0.35))
+    doubled = expected_calibration_error(np.append(labels, 1), np.append(scores, 0.35), np.ones(4))
     assert expected_calibration_error(labels, scores, np.array([1.0, 2.0, 1.0])) == pytest.approx(doubled)
 
 

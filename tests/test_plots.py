@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from covidcnn.imaging.registration import Alignment
 from covidcnn.plots import images as plots
@@ -66,7 +67,7 @@ def test_image_grid_draws_each_image_under_its_title_and_no_empty_axes():
 
 @pytest.mark.parametrize(("images", "titles"), [([], []), ([image()], []), ([image()], ["one", "two"])])
 def test_image_grid_refuses_images_without_titles(images, titles):
-    with pytest.raises(ValueError, match="one title for each"):
+    with pytest.raises(ValueError):  # noqa: PT011 Python's own words
         plots.image_grid(images, titles)
 
 
@@ -178,7 +179,7 @@ def test_image_and_histogram_rows_has_a_row_an_image():
 def test_drawing_leaves_random_states_alone():
     before = np.random.get_state()[1].copy()  # noqa: NPY002 the state that is to stay
     plots.image_grid([image()], ["one"])
-    plots.densities(pd.concat([catalogue()] * 2).assign(grey=np.arange(12.0)), "grey")
+    plots.densities(pd.concat([catalogue()] * 2).assign(grey=np.arange(12.0)), "grey", Figure().subplots())
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 

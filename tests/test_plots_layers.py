@@ -229,7 +229,7 @@ def test_network_diagram_shows_every_layer_once():
 
 def test_parameter_bars_have_the_tables_lengths():
     table = layer_table(paper_cnn(SIZE))
-    ax = architecture.parameter_bars(table)
+    ax = architecture.parameter_bars(table, plt.gca())
     expected = table.loc[table["parameters"] > 0, "parameters"]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx((expected / 1e6).tolist())
     assert ax.get_title() == f"{table['parameters'].sum():,} parameters in all"

@@ -181,14 +181,28 @@ def test_resume_keeps_what_is_done_and_runs_what_changed(tmp_path, tiny):
     assert series("3", "2") == ["done", "kept"]
 
 
-@pytest.mark.parametrize(("parameters", "words"), [
-    ({"PROFIL": "smoke"}, ["no parameter 'PROFIL'", "PROFILE"]),
-    ({"PROFILE": 3}, ["'PROFILE' is str, not int"]),
-])
-def test_unknown_parameter_or_type_is_refused(tmp_path, refused, parameters, words):
+@pytest.mark.parametrize("study", ["paper", "ct"])
+def test_resume_runs_again_what_may_show_other_evidence(tmp_path, tiny, monkeypatch, study):
+    monkeypatch.setattr(runner, "REPORTS", tmp_path)
+    (ledger := tmp_path / study / "manifest.json").parent.mkdir()
+    notebook = write_notebook(tmp_path / "01_n.ipynb", "1")
+    keys = []
+    for content in ("{}", '{"trials": 1}'):
+        ledger.write_text(content)
+        keys.append(runner._key(notebook, {}, tiny))
+    assert keys[0] != keys[1]
+
+
+def test_unknown_parameter_is_refused(tmp_path, refused):
     notebook = write_notebook(tmp_path / "01_n.ipynb")
-    with refused("01_n.ipynb", *words):
-        check_parameters(notebook.path, parameters)
+    with refused("01_n.ipynb", "no parameter 'PROFIL'", "PROFILE"):
+        check_parameters(notebook.path, {"PROFIL": "smoke"})
+
+
+def test_parameter_whose_default_has_to_be_computed_is_refused(tmp_path, refused):
+    notebook = write_notebook(tmp_path / "01_n.ipynb", parameters='PROFILE = "quick"\nSIZES = list(range(3))')
+    with refused("01_n.ipynb", "write it out"):
+        check_parameters(notebook.path, {"PROFILE": "smoke"})
 
 
 def test_parameters_go_to_the_notebooks_that_have_them(tmp_path):

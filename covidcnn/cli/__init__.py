@@ -88,6 +88,9 @@ def main(commands: typer.Typer = app, name: str = "covidcnn") -> None:
         _refuse(name, f"this needs the package {error.name}, which is not installed; docs/edge.md says what runs "
                       "without it")
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES, errno.ENAMETOOLONG):
+            _refuse(name, f"{error.filename or 'a file'}: cannot be opened ({error.strerror}); check its name and "
+                          "permissions")
         if error.errno not in (*_FULL, errno.EPIPE):
             raise
         # What could not be written would be tried again when Python ends.

@@ -47,8 +47,8 @@ def open_data_of(data: Path | None, content: str, about: Path, makes: str) -> "D
 
 
 def plain_console() -> Console:
-    """Where tables are printed as they are: [x] in a folder's name is no markup."""
-    return Console(markup=False)
+    """Where tables are printed as they are: [x] in a folder's name is no markup, and :x: no picture."""
+    return Console(markup=False, emoji=False)
 
 
 def print_table(table: "pd.DataFrame", title: str = "", digits: str = ".3f", wrapped: Collection[str] | None = None

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,21 +37,21 @@ def check(
     with progress_bar("reading images") as progress:
         catalogue = index_folder(folder, progress, task_of(task), positive, labels, patients)
     findings = examine(catalogue)
-    findings = replace(findings, warnings=findings.warnings + shortcut_warnings(findings.images, catalogue.task))
+    warnings = findings.warnings + shortcut_warnings(findings.images, catalogue.task)
     known = catalogue.task.positive if catalogue.task.is_binary and catalogue.positive_is_known else None
     content = content_hash(catalogue.images)
     if as_json:
         print(json.dumps({"identity": findings.identity, "counts": findings.counts.to_dict("index"),
-                          "content hash": content, "positive class": known, "warnings": findings.warnings,
+                          "content hash": content, "positive class": known, "warnings": warnings,
                           "errors": findings.errors}, indent=2))
     else:
         print(findings.identity, "", findings.counts.to_string(), "", sep="\n")
         if known:
             print(f"positive class: {printable(known)} (--positive chooses)")
         print(f"content hash: {content}")
-        for line in (*(f"warning: {one}" for one in findings.warnings), *(f"error: {one}" for one in findings.errors)):
+        for line in (*(f"warning: {one}" for one in warnings), *(f"error: {one}" for one in findings.errors)):
             print(printable(line))
-        print(f"warnings: {len(findings.warnings)}, errors: {len(findings.errors)}")
+        print(f"warnings: {len(warnings)}, errors: {len(findings.errors)}")
     if findings.errors:
         raise typer.Exit(2)
 
@@ -69,7 +68,6 @@ def resize(
     from covidcnn.study.protocol import read_study
 
     require_new_folder(target)
-    protocol = read_study("paper")
     dataset = open_data(folder)
     with progress_bar("resizing images") as progress:
         write_resized(dataset, target, progress)
@@ -77,7 +75,7 @@ def resize(
     if dataset.source is not CHEST_XRAY:
         return
     with progress_bar("reading the copy") as progress:
-        is_evidence = open_dataset(target, progress=progress).content_hash == protocol.data
+        is_evidence = open_dataset(target, progress=progress).content_hash == read_study("paper").data
     if is_evidence:
         print("byte for byte those of the evidence")
     else:

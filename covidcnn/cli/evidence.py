@@ -13,10 +13,10 @@ from covidcnn.cli.trials import (
     GpusOption,
     MemoryOption,
     ProcessesOption,
+    ShardOption,
     executor_of,
     run_and_watch,
 )
-from covidcnn.errors import UserError
 
 if TYPE_CHECKING:
     from covidcnn.data.dataset import DataSet
@@ -31,7 +31,6 @@ ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
     "As protocol.yaml names them; covidcnn evidence status."))]
 StudyOption = Annotated[str, typer.Option("--study", help=(
     "A folder of reports/ that holds a protocol.yaml: paper is the first study, recipe the second."))]
-ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help="Run the K-th of N shares.")]
 MinutesOption = Annotated[float, typer.Option("--minutes", help=(
     "Begin no training that would probably end later."))]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(
@@ -160,16 +159,9 @@ def status(study: StudyOption = "paper") -> None:
     import pandas as pd
 
     protocol, store = _open_study(study)
-    rows: list[tuple[object, ...]] = []
-    for name, arm in protocol.arms.items():
-        try:
-            sweep = protocol.sweep(name)
-            trials = sweep.trials(protocol.data, protocol.task)
-            rows.append((name, len(trials), sum(map(store.is_finished, trials)), "yes" if sweep.score_test else "no",
-                         arm.question))
-        except UserError as error:
-            say(str(error))
-            rows.append((name, "", "", "yes", arm.question))
+    rows = [(name, *(("", "") if trials is None else (len(trials), sum(map(store.is_finished, trials)))),
+             "yes" if protocol.arm(name).sweep.get("score_test") else "no", protocol.arm(name).question)
+            for name, trials in protocol.known_trials().items()]
     print_table(pd.DataFrame(rows, columns=["arm", "trials", "finished", "scores test", "question"], dtype=object))
 
 

@@ -10,9 +10,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
 from rich.measure import Measurement
 from rich.table import Column, Table
-from rich.text import Text
 
 from covidcnn.cli.common import plain_console, printable, progress_bar, say
 from covidcnn.config import DISCLAIMER
@@ -68,9 +68,7 @@ def predict(
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
     with progress_bar("scoring images") as progress:
         predictions = predict_images(predictor, facts, list(_named(paths)), skip_bad, progress)
-    _say_left_out(predictions)
-    for note in predictions.notes:
-        say(f"warning: {note}")
+    _say_what_is_odd(predictions)
     if not facts.appearance:
         say("warning: the model file does not say how its training images looked, so only sizes are looked at")
     # The folder is moved into place last: one that is there would keep the same command from being run again.
@@ -121,9 +119,7 @@ def label(
     predictor, facts = load_predictor(model)
     with progress_bar("scoring images") as progress:
         predictions = predict_images(predictor, facts, [folder], skip_bad, progress)
-    _say_left_out(predictions)
-    for note in predictions.notes:
-        say(f"warning: {note}")
+    _say_what_is_odd(predictions)
     table = label_table(predictions, facts.task, folder, min_confidence)
     if out.exists():
         raise UserError(f"{out}: it was written meanwhile, and corrections in it would be lost; choose another name")
@@ -141,13 +137,15 @@ def label(
         f"--data {quote(str(folder))} --labels {quote(str(out))} {option[0]} {quote(option[1])}")
 
 
-def _say_left_out(predictions: "Predictions") -> None:
+def _say_what_is_odd(predictions: "Predictions") -> None:
     # One line for the many texts that may lie beside the images; JSON and CSV list them all.
     for reason in dict.fromkeys(file.reason for file in predictions.passed_over):
         paths = [str(file.path) for file in predictions.passed_over if file.reason == reason]
         say(f"left out: {len(paths):,} files, {few(paths)}: {reason}")
     for file in predictions.unreadable:
         say(f"left out: {file.problem}")
+    for note in predictions.notes:
+        say(f"warning: {note}")
 
 
 def _form(as_json: bool, as_csv: bool, out: Path | None) -> str:
@@ -172,15 +170,14 @@ def _named(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _print_table(predictions: "Predictions", task: "Task") -> None:
-    # As text, because a name in square brackets would be taken for a colour.
-    paths = [Text(printable(path)) for path in predictions.images["path"]]
+    paths = [printable(path) for path in predictions.images["path"]]
     # A path broken in two cannot be copied: the warnings give way, and then the table is wider than the terminal.
     shown = predictions.images.drop(columns=["path", "overlay"], errors="ignore").rename(
         columns={"probability": f"probability {task.positive}"})
-    table = Table(Column("path", min_width=max(path.cell_len for path in paths)), *map(printable, shown.columns))
+    table = Table(Column("path", min_width=max(map(cell_len, paths))), *map(printable, shown.columns))
     for path, row in zip(paths, shown.itertuples(index=False), strict=True):
         table.add_row(path, *(f"{cell:.3f}" if isinstance(cell, float) else
-                              Text("\n".join(cell) if isinstance(cell, list) else cell) for cell in row))
+                              "\n".join(cell) if isinstance(cell, list) else cell for cell in row))
     console = plain_console()
     needed = Measurement.get(console, console.options.update_width(1_000_000), table)
     console.width = max(console.width, needed.minimum) if sys.stdout.isatty() else needed.maximum

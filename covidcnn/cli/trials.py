@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from covidcnn.trials.sweep import Executor, Progress
     from covidcnn.trials.trial import Trial
 
+ShardOption = Annotated[str, typer.Option("--shard", metavar="K/N", help=(
+    "Run the K-th of N shares, for job arrays."))]
 ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=(
     "Trainings beside each other on this machine: for a GPU, which one of them does not fill."))]
 ExecutorOption = Annotated[Literal["local", "ray"], typer.Option("--executor", help=(
@@ -47,8 +49,7 @@ def sweep(
         "variants (a list of settings), score_test (false: test images are not scored)."))],
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of finished trials.")],
     data: options.Data = None,
-    share: Annotated[str, typer.Option("--shard", metavar="K/N", help=(
-        "Run the K-th of N shares, for job arrays."))] = "1/1",
+    share: ShardOption = "1/1",
     dry_run: Annotated[bool, typer.Option("--dry-run", help=(
         "Time a few steps, say what the sweep would take, and stop."))] = False,
     processes: ProcessesOption = 1,

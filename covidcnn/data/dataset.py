@@ -55,7 +55,8 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         DataError: the folder is no data set, or has an error that ``covidcnn data check`` lists.
     """
     chosen = str(folder) or os.environ.get(DATA_VARIABLE, "")
-    path = Path(chosen).expanduser() if chosen else _drawn(
+    # An unknown ~name stays as it is, and is no folder.
+    path = Path(os.path.expanduser(chosen)) if chosen else _drawn(  # noqa: PTH111
         f"phantom-{phantom.GENERATOR_VERSION}", phantom.MARKER, phantom.write_phantom)
     catalogue = index_folder(path, progress, task, positive, labels, patients)
     findings = examine(catalogue)

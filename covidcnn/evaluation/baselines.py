@@ -102,8 +102,7 @@ def baseline_table(scores: pd.DataFrame, samples: int = 200, task: Task = PNEUMO
             rows.append({"scored on": name, "images": matrix.n, "accuracy": matrix.accuracy,
                          "sensitivity": matrix.sensitivity, "specificity": matrix.specificity}
                         | _auc(own, samples, task))
-    return pd.DataFrame(rows, columns=["scored on", "images", "accuracy", "sensitivity", "specificity", "auc",
-                                       "low", "high"])
+    return pd.DataFrame(rows)
 
 
 def split_shift(images: pd.DataFrame, pixels: np.ndarray, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:

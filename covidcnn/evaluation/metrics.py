@@ -77,7 +77,7 @@ class Estimate:
     low: float
     high: float
     interval: str
-    """How the interval was made: 'Wilson' or 'bootstrap by patient'."""
+    """How the interval was made: 'Wilson', 'bootstrap by patient' or 'Fieller'."""
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"

@@ -19,7 +19,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from covidcnn.evaluation.metrics import CONFIDENCE, draw_patients
+from covidcnn.evaluation.metrics import CONFIDENCE, Estimate, draw_patients
 from covidcnn.evaluation.weighted_metrics import Metric, accuracy
 
 Terms = Sequence[tuple[float, np.ndarray]]
@@ -78,17 +78,8 @@ def contrast(terms: Terms, images: pd.DataFrame, metric: Metric = accuracy,
     return over_seeds(per_seed, float(np.hypot(patient_error(terms, images, metric, draws), fixed_error)))
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of two mean differences over the same seeds."""
-
-    value: float
-    low: float
-    high: float
-
-
 def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Metric = accuracy,
-          draws: np.ndarray | None = None) -> Ratio:
+          draws: np.ndarray | None = None) -> Estimate:
     """The mean of one weighted sum of metrics over that of another, with Fieller's 95 % interval over seeds and
     patients: all ratios r for which numerator - r denominator may be 0.
 
@@ -110,7 +101,8 @@ def ratio(numerator: Terms, denominator: Terms, images: pd.DataFrame, metric: Me
     middle = over.mean() * under.mean() - shared
     # Of terms in proportion rounding may leave less than nothing.
     reach = np.sqrt(max(middle**2 - square * (over.mean() ** 2 - over_error), 0))
-    return Ratio(float(over.mean() / under.mean()), float((middle - reach) / square), float((middle + reach) / square))
+    return Estimate(float(over.mean() / under.mean()), float((middle - reach) / square),
+                    float((middle + reach) / square), "Fieller")
 
 
 def by_seed(terms: Terms, images: pd.DataFrame, metric: Metric, weights: np.ndarray | None = None) -> np.ndarray:

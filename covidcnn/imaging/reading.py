@@ -36,7 +36,11 @@ def open_image(path: Path) -> Image.Image:
         image = Image.open(path)
         # Without it, Pillow 13 does not map an uncompressed TIFF into memory by the sides that it has after a turn.
         image.filename = ""
-        require_image_size(*image.size)
+        try:
+            require_image_size(*image.size)
+        except DataError:
+            image.close()
+            raise
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:

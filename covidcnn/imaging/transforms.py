@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from covidcnn.errors import UserError, named
+from covidcnn.errors import DataError
 from covidcnn.imaging.files import SMALLEST_SIDE
 
 INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA,
@@ -76,10 +76,12 @@ class ImageSettings:
     pad: bool = False
 
     def __post_init__(self) -> None:
-        named(PREPROCESSING, self.preprocess, "preprocessing")
-        named(INTERPOLATIONS, self.interpolation, "interpolation")
+        for what, name, known in (("preprocessing", self.preprocess, PREPROCESSING),
+                                  ("interpolation", self.interpolation, INTERPOLATIONS)):
+            if name not in known:
+                raise DataError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
         if self.size < SMALLEST_SIDE:
-            raise UserError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
+            raise DataError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""

@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
                             "use a model.keras that covidcnn train saved")
         try:
             facts = _read_facts(read_member(members, MEMBER))
-        except UserError as error:
+        except DataError as error:
             raise DataError(f"{path}: {error}") from error
         with path.open("rb") as file:
             if file.read(8)[4:] == LITERT:
@@ -256,7 +256,7 @@ def _litert(path: Path, facts: ModelFacts, network: bytes) -> LiteRTPredictor:
 
 
 def _read_facts(text: bytes) -> ModelFacts:
-    """The facts of a model file; anything but a UserError means that they are damaged."""
+    """The facts of a model file; anything but a DataError means that they are damaged."""
     values = json.loads(text)
     values["images"] = ImageSettings(**values["images"])
     # Files of version 0.1 name the classes alone.

@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from covidcnn.evaluation.metrics import Estimate
 from covidcnn.evaluation.scores import unperturbed
-from covidcnn.evaluation.statistics import Ratio, over_seeds, ratio
+from covidcnn.evaluation.statistics import over_seeds, ratio
 from covidcnn.evaluation.weighted_metrics import MEASURES, THRESHOLD
 from covidcnn.paper.model_tables import INFORMED, measured
 from covidcnn.paper.recipe_arms import Contrast
@@ -92,7 +93,7 @@ def gap_table(learners: Learners) -> pd.DataFrame | None:
             gap = [(1.0, of_all), (-1.0, of_teacher)]
             is_there = every.contrast(gap, _AUC).low > 0
             closed = (ratio([(1, of_student), (-1, of_teacher)], gap, every.images, _AUC, every.draws) if is_there else
-                      Ratio(np.nan, np.nan, np.nan))
+                      Estimate(np.nan, np.nan, np.nan, "Fieller"))
             rows.append({"share of labels": share, "closed": closed.value, "low": closed.low, "high": closed.high,
                          "seeds": len(student.seeds)})
     return pd.DataFrame(rows)

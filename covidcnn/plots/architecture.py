@@ -69,9 +69,8 @@ def _tile(ax: Axes, left: float, top: float, kind: str, name: str, parameters: i
     ax.text(left + 0.61, top - 0.22, text, ha="center", va="center", size=8, linespacing=1.1)
 
 
-def parameter_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def parameter_bars(table: pd.DataFrame, ax: Axes) -> Axes:
     """Parameters of each layer that has any, with their share of all."""
-    ax = ax or plt.gca()
     own = table[table["parameters"] > 0]
     total = own["parameters"].sum()
     ax.barh(own["layer"], own["parameters"] / 1e6, color=[KIND_COLOURS[kind] for kind in own["kind"]])

@@ -49,11 +49,9 @@ def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float
     return label_rows(ax, rows, quantity)
 
 
-def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quantity: str, ax: Axes | None = None
-                ) -> Axes:
+def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quantity: str, ax: Axes) -> Axes:
     """Each seed's value, shares in 0..1, under two recipes, one above the other, with the 95 % prediction intervals for
     a new run, and the paper's value by condition."""
-    ax = ax or plt.gca()
     rows = rows_from_above(paper)
     for (recipe, of_recipe), (colour, marker, offset) in zip(
             values.items(), ((HERE, "o", 0.18), (VALIDATION, "s", -0.18)), strict=True):
@@ -66,9 +64,8 @@ def two_recipes(values: Mapping[str, Values], paper: Mapping[str, float], quanti
     return label_rows(ax, rows, quantity)
 
 
-def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axes | None = None) -> Axes:
+def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axes) -> Axes:
     """A quantity on validation and on test images: each seed, joined medians."""
-    ax = ax or plt.gca()
     rows = rows_from_above(validation)
     for name, row in rows.items():
         ax.plot([np.median(test[name]), np.median(validation[name])], [row, row], "-", color="0.6", lw=2, zorder=1)
@@ -83,12 +80,10 @@ def validation_and_test(validation: Values, test: Values, quantity: str, ax: Axe
     return label_rows(ax, rows, quantity)
 
 
-def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None = None,
-                quantity: str = "accuracy", ax: Axes | None = None,
+def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] | None, quantity: str, ax: Axes,
                 new_pairs: Mapping[str, tuple[float, float]] | None = None) -> Axes:
     """Mean differences by name with their 95 % intervals; the dotted line is no difference. Where the paper claims a
     difference, the prediction interval for a new pair of runs is what it compares with."""
-    ax = ax or plt.gca()
     rows = rows_from_above(found)
     ax.axvline(0, ls=":", color="0.5")
     for name, interval in (new_pairs or {}).items():
@@ -100,9 +95,8 @@ def differences(found: Mapping[str, "Difference"], claimed: Mapping[str, float] 
     return label_rows(ax, rows, f"difference in {quantity}")
 
 
-def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def rank_probabilities(table: pd.DataFrame, ax: Axes) -> Axes:
     """The probability of each rank, in 0..1: a row a condition, a column a rank."""
-    ax = ax or plt.gca()
     text = table.map(lambda share: f"{share:.2f}" if share >= 0.005 else "")
     sns.heatmap(table, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, linewidths=1, linecolor="white",
                 ax=ax)
@@ -111,11 +105,9 @@ def rank_probabilities(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, quantity: str, ax: Axes | None = None
-             ) -> Axes:
+def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, quantity: str, ax: Axes) -> Axes:
     """A quantity, float (shares, seeds), over the share of NORMAL images in training, in 0..1 and ascending, on
     validation and on test: each seed, joined medians."""
-    ax = ax or plt.gca()
     percent = 100 * np.asarray(shares)
     for values, colour, marker, style, offset, label in ((validation, VALIDATION, "s", "--", -0.4, "validation"),
                                                          (test, HERE, "o", "-", 0.4, "test")):
@@ -127,10 +119,9 @@ def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, 
     return ax
 
 
-def by_labels(found: Mapping[str, pd.DataFrame], quantity: str, ax: Axes | None = None) -> Axes:
+def by_labels(found: Mapping[str, pd.DataFrame], quantity: str, ax: Axes) -> Axes:
     """A quantity by the share of labels that are known, a line a learner: means (``mean``) with an interval (``low``,
     ``high``), a row a share. A learner of one share, all labels, is drawn across."""
-    ax = ax or plt.gca()
     shares = sorted({share for own in found.values() for share in own.index})
     places = {share: place for place, share in enumerate(shares)}
     # Intervals of several learners stand beside each other.
@@ -147,10 +138,9 @@ def by_labels(found: Mapping[str, pd.DataFrame], quantity: str, ax: Axes | None 
     return ax
 
 
-def moved_predictions(moves: Values, ax: Axes | None = None) -> Axes:
+def moved_predictions(moves: Values, ax: Axes) -> Axes:
     """Where a threshold from validation moves each training's predictions, from those at 0.5, in the plane of the ROC
     curve: for 'validation' and 'test', float (seeds, 2 thresholds, sensitivity and specificity)."""
-    ax = ax or plt.gca()
     for (name, of_seeds), colour, marker in zip(moves.items(), (VALIDATION, HERE), ("s", "o"), strict=True):
         for seed, rates in enumerate(of_seeds):
             false_alarms, sensitivities = 1 - rates[:, 1], rates[:, 0]
@@ -163,9 +153,8 @@ def moved_predictions(moves: Values, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Axes | None = None) -> Axes:
+def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Axes) -> Axes:
     """How many claims have which verdict, a bar each, in the order given."""
-    ax = ax or plt.gca()
     rows = rows_from_above(counts)
     bars = ax.barh(list(rows.values()), list(counts.values()), color=[colours[name] for name in counts], height=0.7)
     ax.bar_label(bars, padding=3)
@@ -194,11 +183,10 @@ def by_epoch(paths: Mapping[tuple[str, str], np.ndarray], quantity: str) -> Figu
     return figure
 
 
-def by_stretch(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def by_stretch(table: pd.DataFrame, ax: Axes) -> Axes:
     """Specificity over the factor by which images are stretched in height, on validation and test images; crosses where
     they are stretched in width, pluses in both, stars where they are cropped as a stretch does it and not stretched; of
     ``covidcnn.paper.recipe_probes.stretch_table``."""
-    ax = ax or plt.gca()
     parts = table["perturbation"].str.extract(r"^(height|width|size|cropped height) ([\d.]+)$")
     named = table.assign(axis=parts[0], factor=parts[1].astype(float), specificity=1 - table["false alarms"])
     plain = named["perturbation"] == "none"

@@ -1,5 +1,4 @@
-"""Figures of images, uint8 (height, width), and of what can be counted and measured on them. Functions that take an
-``ax`` draw on the current one if it is None."""
+"""Figures of images, uint8 (height, width), and of what can be counted and measured on them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -32,9 +31,8 @@ Box = Sequence[float]
 """A part of an image as shares of its width and height: left, top, width, height."""
 
 
-def show_image(image: np.ndarray, ax: Axes | None = None, title: str = "", box: Box | None = None) -> Axes:
+def show_image(image: np.ndarray, ax: Axes, title: str = "", box: Box | None = None) -> Axes:
     """One image in its own proportions, black 0 and white 255, without ticks; a part of it may be framed."""
-    ax = ax or plt.gca()
     image = _for_display(image)
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
@@ -57,8 +55,6 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
 def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 9.0) -> Figure:
     """Images, whose sizes may differ, in rows, each in its own proportions and under its title (Fig. 1). The width is
     in inches; ValueError without images, or with another number of titles."""
-    if len(images) == 0 or len(images) != len(titles):
-        raise ValueError(f"need images and one title for each: {len(images)} images, {len(titles)} titles")
     tallest = [max(image.shape[0] / image.shape[1] for image in images[first : first + columns])
                for first in range(0, len(images), columns)]
     lines = max(title.count("\n") + 1 for title in titles)
@@ -67,7 +63,7 @@ def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int
                                 height_ratios=heights)
     for ax in axes.flat[len(images) :]:
         ax.remove()
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+    for ax, image, title in zip(axes.flat[: len(images)], images, titles, strict=True):
         show_image(image, ax, title)
         # Images of a row hang from one line, whatever their proportions.
         ax.set_anchor("N")
@@ -97,10 +93,9 @@ def class_distribution(here: pd.DataFrame, paper: Mapping[str, Mapping[str, int]
     return figure
 
 
-def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
+def size_scatter(images: pd.DataFrame, ax: Axes, task: Task = PNEUMONIA) -> Axes:
     """Width and height of every image by class. Images of one size lie on one point; the title says how many sizes
     there are."""
-    ax = ax or plt.gca()
     sizes = images[["width", "height"]].drop_duplicates()
     area = 14 if len(sizes) > 1 else 90
     # The rarer class last, so that it is not painted over.
@@ -122,11 +117,9 @@ def size_scatter(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEU
     return ax
 
 
-def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: str = "", task: Task = PNEUMONIA
-              ) -> Axes:
+def densities(table: pd.DataFrame, quantity: str, ax: Axes, unit: str = "", task: Task = PNEUMONIA) -> Axes:
     """How a measure, the column ``quantity`` of a table with ``label`` and ``split``, is distributed, a curve a class;
     train drawn through, test dashed. The unit is for the axis label."""
-    ax = ax or plt.gca()
     for split, style in SPLIT_STYLES.items():
         for label, colour in class_colours(task).items():
             values = table.loc[(table["split"] == split) & (table["label"] == label), quantity]
@@ -144,9 +137,8 @@ def densities(table: pd.DataFrame, quantity: str, ax: Axes | None = None, unit: 
     return ax
 
 
-def images_per_patient(images: pd.DataFrame, ax: Axes | None = None, task: Task = PNEUMONIA) -> Axes:
+def images_per_patient(images: pd.DataFrame, ax: Axes, task: Task = PNEUMONIA) -> Axes:
     """How many patient keys have one image, two, three …, a bar a class. Counts on a logarithmic scale."""
-    ax = ax or plt.gca()
     sizes = images.groupby(["label", "patient"]).size()
     longest = int(sizes.max())
     width = 0.8 / len(task.classes)
@@ -164,10 +156,9 @@ def images_per_patient(images: pd.DataFrame, ax: Axes | None = None, task: Task 
     return ax
 
 
-def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
+def auc_rows(table: pd.DataFrame, name: str, ax: Axes) -> Axes:
     """AUCs with their 95 % intervals, a row each from the top; 0.5 is a coin. The table has the column ``name``, and
     ``auc``, ``low``, ``high``; the interval may be missing."""
-    ax = ax or plt.gca()
     rows = np.arange(len(table))[::-1]
     errors = np.abs(table[["low", "high"]].sub(table["auc"], axis=0).fillna(0).to_numpy(float))
     ax.errorbar(table["auc"], rows, xerr=errors.T, fmt="o", color=HERE, capsize=3)
@@ -182,10 +173,9 @@ def auc_rows(table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def histogram(image: np.ndarray, ax: Axes | None = None) -> Axes:
+def histogram(image: np.ndarray, ax: Axes) -> Axes:
     """The share of pixels at each of the 256 grey levels. Black background and white markers can hold most pixels:
     where level 0 or 255 leaves the picture, its share is written beside it."""
-    ax = ax or plt.gca()
     shares = np.bincount(image.ravel(), minlength=256) / image.size
     limit = 1.08 * shares[1:255].max() or 1.0
     ax.stairs(shares, np.arange(257) - 0.5, fill=True, color="0.25")

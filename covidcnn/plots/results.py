@@ -15,11 +15,9 @@ from covidcnn.plots.style import HERE, PAPER, TRAINING, VALIDATION, label_rows, 
 from covidcnn.task import PNEUMONIA, Task
 
 
-def confusion_matrix(matrix: Confusion | pd.DataFrame, title: str, ax: Axes | None = None, task: Task = PNEUMONIA
-                     ) -> Axes:
+def confusion_matrix(matrix: Confusion | pd.DataFrame, title: str, ax: Axes, task: Task = PNEUMONIA) -> Axes:
     """A confusion matrix, of more than two classes a table as ``Confusion.as_table`` makes it: images in each cell, and
     their share of the row's images (Fig. 5 and 11)."""
-    ax = ax or plt.gca()
     table = matrix if isinstance(matrix, pd.DataFrame) else matrix.as_table(task)
     shares = table.div(table.sum(axis=1), axis=0)
     sns.heatmap(shares, annot=table.astype(str) + "\n" + shares.map("{:.1%}".format), fmt="", cmap="Blues", vmin=0,
@@ -28,9 +26,8 @@ def confusion_matrix(matrix: Confusion | pd.DataFrame, title: str, ax: Axes | No
     return ax
 
 
-def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
+def roc(scores: pd.DataFrame, threshold: float, ax: Axes, name: str = "", task: Task = PNEUMONIA) -> Axes:
     """ROC curve with the operating point at the threshold."""
-    ax = ax or plt.gca()
     labels = task.encode(scores["label"])
     RocCurveDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None, curve_kwargs={"color": HERE})
     positive = scores["score"] >= threshold
@@ -42,9 +39,8 @@ def roc(scores: pd.DataFrame, threshold: float, ax: Axes | None = None, name: st
     return ax
 
 
-def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "", task: Task = PNEUMONIA) -> Axes:
+def precision_recall(scores: pd.DataFrame, ax: Axes, name: str = "", task: Task = PNEUMONIA) -> Axes:
     """Precision over sensitivity; the dotted line is the precision of predicting the positive class for every image."""
-    ax = ax or plt.gca()
     labels = task.encode(scores["label"])
     PrecisionRecallDisplay.from_predictions(labels, scores["score"], ax=ax, name=name or None,
                                             curve_kwargs={"color": HERE})
@@ -54,10 +50,9 @@ def precision_recall(scores: pd.DataFrame, ax: Axes | None = None, name: str = "
     return ax
 
 
-def calibration(scores: pd.DataFrame, ax: Axes | None = None, bins: int = 10, task: Task = PNEUMONIA) -> Axes:
+def calibration(scores: pd.DataFrame, ax: Axes, bins: int = 10, task: Task = PNEUMONIA) -> Axes:
     """Share of the positive class among images of similar score, with Wilson intervals; on the diagonal a score
     means what it says."""
-    ax = ax or plt.gca()
     # As in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
     which = np.minimum((scores["score"] * bins).astype(int), bins - 1)
     binned = scores.assign(label=task.encode(scores["label"])).groupby(which).agg(
@@ -109,14 +104,12 @@ def losses_by_optimizer(histories: pd.DataFrame, axes: np.ndarray) -> np.ndarray
     return axes
 
 
-def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, threshold: float = 0.5,
-              task: Task = PNEUMONIA) -> Axes:
+def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes, task: Task = PNEUMONIA) -> Axes:
     """A proportion, a key of ``Confusion.proportions``, of every (recipe, seed) with its Wilson interval, a row a
     recipe; ``scores`` has the columns ``recipe`` and ``seed`` too."""
-    ax = ax or plt.gca()
     rows, seeds = rows_from_above(scores["recipe"].unique()), sorted(scores["seed"].unique())
     for (recipe, seed), own in scores.groupby(["recipe", "seed"]):
-        estimate = wilson(*confusion(own, threshold, task).proportions[proportion])
+        estimate = wilson(*confusion(own, task=task).proportions[proportion])
         row = rows[str(recipe)] + 0.7 * (seeds.index(seed) - (len(seeds) - 1) / 2) / len(seeds)
         ax.errorbar(estimate.value, row, xerr=[[max(0, estimate.value - estimate.low)],
                                                [max(0, estimate.high - estimate.value)]],
@@ -125,9 +118,8 @@ def by_recipe(scores: pd.DataFrame, proportion: str, ax: Axes | None = None, thr
     return label_rows(ax, rows, proportion)
 
 
-def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | None = None) -> Axes:
+def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes) -> Axes:
     """Size of each step along the first parameter, a line an implementation."""
-    ax = ax or plt.gca()
     for (name, path), (colour, style, width) in zip(
             paths.items(), (("#D55E00", "-", 2), (HERE, "-", 4), (PAPER, "--", 1.2)), strict=True):
         sizes = np.abs(np.diff(path[:, 0], prepend=start[0]))
@@ -137,9 +129,8 @@ def nadam_steps(paths: Mapping[str, np.ndarray], start: list[float], ax: Axes | 
     return ax
 
 
-def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes | None = None) -> Axes:
+def estimates_beside_paper(here: Mapping[str, Estimate], paper: Mapping[str, Estimate], ax: Axes) -> Axes:
     """Metrics with their intervals, here and in the paper where it gives them, a row a metric."""
-    ax = ax or plt.gca()
     rows = rows_from_above(name for name in here if name in paper or not paper)
     for estimates, colour, face, marker, offset, label in ((here, HERE, HERE, "o", 0.12, "here"),
                                                            (paper, PAPER, "none", "D", -0.12, "paper")):

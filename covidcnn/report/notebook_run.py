@@ -1,7 +1,6 @@
 """A run as a notebook sees it: profile, data set, and the folder that figures and tables go to."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -247,8 +246,8 @@ def require_data_for(profile: Profile, dataset: DataSet) -> None:
                         "Give its folder with --data, or choose another profile")
 
 
-def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: str = "", model: str = DEFAULT_MODEL,
-             progress: Callable[[int, int], None] | None = None) -> Run:
+def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: str = "", model: str = DEFAULT_MODEL
+             ) -> Run:
     """Open a notebook's run: every notebook's first call.
 
     Args:
@@ -258,7 +257,6 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
         out: as for ``report_folder``.
         task: two classes, as ``task_named`` reads them; empty for those of the data set.
         model: a name of ``covidcnn.models.registry.MODELS``.
-        progress: as in ``open_dataset``.
 
     Raises:
         UserError: unknown profile or model, unusable data, or a folder that is not this profile's.
@@ -266,7 +264,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
     chosen = profile_named(profile)
     model_named(model)
     dataset = open_dataset(data, skip_bad=bool(os.environ.get(SKIP_BAD_VARIABLE)),
-                           patients=os.environ.get(PATIENTS_VARIABLE), progress=progress,
+                           patients=os.environ.get(PATIENTS_VARIABLE),
                            task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
     require_data_for(chosen, dataset)
     folder = report_folder(chosen, dataset.name, out)

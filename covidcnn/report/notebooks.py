@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from pydantic import TypeAdapter, ValidationError, conlist
+from pydantic import TypeAdapter, conlist
 
 from covidcnn.augment import augmentation_named
 from covidcnn.errors import UserError, named
@@ -143,18 +143,12 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     not have, and overwrites given values where no cell, or more than one, is tagged.
 
     Raises:
-        UserError: the notebook has not exactly one parameters cell, or lacks a parameter, or has it with
-            a value of another type.
+        UserError: the notebook has not exactly one parameters cell, or lacks a parameter.
     """
     known = _defaults(notebook)
-    for name, value in parameters.items():
+    for name in parameters:
         if name not in known:
             raise UserError(f"{notebook.name}: no parameter '{name}'; it has {', '.join(known)}")
-        try:
-            _typed(value, known[name])
-        except ValidationError as error:
-            raise UserError(f"{notebook.name}: parameter '{name}' is {type(known[name]).__name__}, not "
-                            f"{type(value).__name__}") from error
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
@@ -165,7 +159,11 @@ def _defaults(notebook: Path) -> dict[str, Any]:
     tagged = sum(PARAMETERS_TAG in cell.metadata.get("tags", []) for cell in cells)
     if tagged != 1:
         raise UserError(f"{notebook.name}: {tagged} cells are tagged '{PARAMETERS_TAG}'; tag exactly one")
-    return {name: ast.literal_eval(parameter["default"]) for name, parameter in inspect_notebook(str(notebook)).items()}
+    try:
+        return {name: ast.literal_eval(parameter["default"])
+                for name, parameter in inspect_notebook(str(notebook)).items()}
+    except (ValueError, SyntaxError) as error:
+        raise UserError(f"{notebook.name}: a parameter's default is no plain value ({error}); write it out") from error
 
 
 def _typed(value: Any, default: Any) -> Any:
@@ -187,4 +185,4 @@ def _head(path: Path) -> tuple[str, str]:
     """Title and question of a notebook."""
     head = nbformat.read(path, as_version=4).cells[0].source
     question = re.search(r"\*\*Question\.\*\* (.+)", head)
-    return head.splitlines()[0].lstrip("# "), question[1] if question else ""
+    return head.partition("\n")[0].lstrip("# "), question[1] if question else ""

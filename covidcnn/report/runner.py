@@ -260,7 +260,7 @@ def _absolute(table: str) -> str:
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
     """What a notebook's result follows from: itself, the library, its parameters, the data, the evidence it shows."""
     digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
-    evidence = (REPORTS / "paper" / name for name in ("claims.csv", MANIFEST, "openings.csv"))
-    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *filter(Path.is_file, evidence)]:
+    evidence = (path for name in ("claims.csv", MANIFEST, "openings.csv") for path in sorted(REPORTS.glob(f"*/{name}")))
+    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *evidence]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
