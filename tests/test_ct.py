@@ -211,6 +211,8 @@ def test_scores_of_a_patient_become_one():
         ["a", "COVID", 0.5], ["b", "NonCOVID", pytest.approx(0.3)]]
     assert by_patient(scores, "max")["score"].tolist() == [0.9, 0.4]
     assert by_patient(scores, "max").columns.tolist() == score_columns()
+    after = scores.assign(**{"epoch 1": 1 - scores["score"]})
+    assert by_patient(after, "mean")["epoch 1"].to_numpy() == pytest.approx(1 - by_patient(after, "mean")["score"])
 
 
 def test_patient_with_two_labels_has_no_prediction(refused):

@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from covidcnn.errors import DataError
+from covidcnn.evaluation.scores import epoch_columns
 from covidcnn.evaluation.weighted_metrics import loss
 
 PER_PATIENT = ("mean", "max")
@@ -42,8 +43,8 @@ def averaged_over(scores: pd.DataFrame, perturbations: Sequence[str]) -> pd.Data
 
 
 def by_patient(scores: pd.DataFrame, how: str) -> pd.DataFrame:
-    """One row a patient in the place of one an image: ``score`` is the mean, or the maximum, of those of the patient's
-    images.
+    """One row a patient in the place of one an image: ``score``, also that after each epoch, is the mean, or the
+    maximum, of those of the patient's images.
 
     Args:
         scores: of a binary task, as of ``Training``, of one split.
@@ -56,7 +57,8 @@ def by_patient(scores: pd.DataFrame, how: str) -> pd.DataFrame:
     if (mixed := groups["label"].nunique() > 1).any():
         raise DataError(f"patient {mixed.idxmax()}: images under different labels, so that there is no label of the "
                         "patient; evaluate images, or mend the table of patients")
-    return groups.first().assign(score=groups["score"].agg(how)).reset_index()[list(scores.columns)]
+    combined = groups[["score", *epoch_columns(scores)]].agg(how)
+    return groups.first().assign(**combined).reset_index()[list(scores.columns)]
 
 
 def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
