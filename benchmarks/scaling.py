@@ -14,6 +14,7 @@ import os
 import pickle
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,10 @@ def table(dataset: DataSet, images: int) -> dict[str, float]:
     """What the table of so many images takes: in memory, to be sent, to be hashed and split, in the store."""
     drawn = dataset.images.iloc[np.arange(images) % len(dataset.images)].reset_index(drop=True)
     numbers = pd.Series([f"{number:07d}" for number in range(images)])
-    many = replace(dataset, images=drawn.assign(path="train/" + drawn["label"] + "/" + numbers + ".jpeg",
-                                                patient="p" + numbers.str[:-1], split="train"))
+    # Of its own for each image, as long as MIMIC-CXR's names: pickle writes equal texts once.
+    hashes = numbers.map(lambda number: sha256(number.encode()).hexdigest())
+    many = replace(dataset, images=drawn.assign(path="train/" + drawn["label"] + "/" + hashes.str[:40] + ".jpeg",
+                                                sha256=hashes, patient="p" + numbers.str[:-1], split="train"))
     begin = time.monotonic()
     content_hash(many.images)
     hashed = time.monotonic()

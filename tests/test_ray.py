@@ -285,13 +285,14 @@ def test_test_set_accesses_are_logged_once_by_the_sweeps_process_whatever_worker
 @pytest.mark.long
 def test_store_may_be_named_from_where_the_sweep_stands(add_node, sweep, tmp_path, monkeypatch):
     def trainer(dataset, trial, folder, report):
-        (tmp_path / "seen").write_text(str(folder))
+        # Without GPUs of its own a trial sees none.
+        (tmp_path / "seen").write_text(f"{folder} {os.environ['CUDA_VISIBLE_DEVICES']}")
         return stub_trainer(dataset, trial, folder, report)
 
     monkeypatch.chdir(tmp_path)
     add_node()
     assert sweep(trainer, TRIALS[:1], store=TrialStore(Path("store"))).done == 1
-    assert (tmp_path / "seen").read_text() == str(tmp_path / "store" / "unfinished" / TRIALS[0].key)
+    assert (tmp_path / "seen").read_text() == f"{tmp_path / 'store' / 'unfinished' / TRIALS[0].key} -1"
 
 
 @pytest.mark.long

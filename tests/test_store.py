@@ -164,6 +164,17 @@ def test_training_that_diverges_is_a_result_and_is_not_run_again(store):
     assert (result.diverged, len(result.scores), len(calls)) == ("the loss is no number any more", 0, 1)
 
 
+def test_trial_that_goes_on_on_another_processor_names_both(store, monkeypatch):
+    def interrupt(epoch, epochs, logs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, "processor", lambda: "EPYC")
+    with pytest.raises(KeyboardInterrupt):
+        run(store, report=interrupt)
+    monkeypatch.setattr(work, "processor", lambda: "Xeon")
+    assert run(store).facts["processor"] == "EPYC and Xeon"
+
+
 def test_interrupted_trial_stays_unfinished_and_goes_on(store):
     def interrupt(epoch, epochs, logs):
         if epoch == 2:

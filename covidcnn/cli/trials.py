@@ -149,9 +149,9 @@ def merge(
 def _warn_of_kinds(processors: "Mapping[str, int]") -> None:
     """Warn where trials were computed on processors of more than one kind."""
     if len(processors) > 1:
-        kinds = ", ".join(f"{count} {name}" for name, count in sorted(processors.items()))
-        say(f"warning: trials of {len(processors)} kinds of processor ({kinds}): between them results differ in "
-            "the last digits, and after many steps by more; compare within one kind")
+        kinds = "; ".join(f"{count} on {name}" for name, count in sorted(processors.items()))
+        say(f"warning: trials of {len(processors)} kinds of processor or numbers of threads ({kinds}): between them "
+            "results differ in the last digits, and after many steps by more; compare within one kind")
 
 
 def list_trials(

@@ -28,6 +28,7 @@ LOCAL = "local"
 """The address of a cluster of this machine alone, for the time of a sweep."""
 RETRIES = 3
 _SIGN = ".sign"
+_COMMIT = "the commit of covidcnn"
 _LOOK_AGAIN = 5.0
 """Seconds after which nodes are counted anew: one may have come late."""
 
@@ -56,10 +57,13 @@ class RayCluster:
         work = replace(work, unfinished=work.unfinished.resolve(), dataset=work.dataset and replace(
             work.dataset, root=work.dataset.root.resolve()))
         with self._connected() as ray:
-            task = ray.remote(_attempt).options(
-                num_cpus=self.cpus, num_gpus=self.gpus, memory=round(self.memory_gb * 1e9), max_retries=RETRIES)
+            # Not by options(), where Ray would not know that a worker that has used a GPU is to end with its task.
+            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, memory=round(self.memory_gb * 1e9),
+                              max_retries=RETRIES)(_attempt)
             # Once, and not with each trial: the table of the images.
-            stored, software, mark, running = ray.put(work), _software(), uuid.uuid4().hex, dict[Any, Trial]()
+            stored, mark, running = ray.put(work), uuid.uuid4().hex, dict[Any, Trial]()
+            # On this machine it is the same clone, which may be committed to meanwhile.
+            software = {name: found for name, found in _software().items() if name != _COMMIT or self.address != LOCAL}
             waiting = iter(trials)
             if not self._room(ray.nodes()):
                 _log.warning("no machine of the cluster has %s; waiting for one", self._needs())
@@ -100,7 +104,10 @@ class RayCluster:
         environment = {name: value for name, value in os.environ.items()
                        if name.startswith(("TF_", "XLA_", "KERAS_", "COVIDCNN_COMMIT"))} | dict.fromkeys(
             ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(self.cpus))
-        if 0 < self.gpus < 1:
+        if not self.gpus:
+            # Ray hides none, and each worker would take the first one's memory.
+            environment["CUDA_VISIBLE_DEVICES"] = "-1"
+        elif self.gpus < 1:
             # Each would take the whole memory of a GPU at its beginning.
             environment |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         try:
@@ -122,7 +129,7 @@ class RayCluster:
             ray.shutdown()
 
     def _needs(self) -> str:
-        return f"{self.cpus} cores, {self.gpus:g} GPUs and {self.memory_gb:g} GB of free memory"
+        return f"for each trial {self.cpus} cores, {self.gpus:g} GPUs and {self.memory_gb:g} GB of free memory"
 
     def _room(self, nodes: list[dict[str, Any]]) -> int:
         """How many trials the living nodes take at once."""
@@ -151,16 +158,16 @@ def _line(error: Exception) -> str:
 @cache
 def _software() -> dict[str, str]:
     """What computes here: versions, and the commit of the code, as they are when the process first asks."""
-    return software_versions() | {"the commit of covidcnn": git_commit()}
+    return software_versions() | {_COMMIT: git_commit()}
 
 
 def _attempt(work: Work, trial: Trial, mark: str, software: dict[str, str]) -> Outcome:
     """What a worker does; a UserError if its node cannot compute what the sweep's machine would."""
     own = _software()
-    for name in sorted({**own, **software}):
-        if own.get(name) != software.get(name):
+    for name in sorted(software):
+        if own.get(name) != software[name]:
             raise UserError(f"node {platform.node()}: {name} is {own.get(name, 'not there')}, on the sweep's machine "
-                            f"{software.get(name, 'not there')}; install the same there, or take it out of the cluster")
+                            f"{software[name]}; install the same there, or take it out of the cluster")
     if work.dataset and not work.dataset.root.is_dir():
         raise UserError(f"node {platform.node()}: {work.dataset.root} is not there; put the images there under the "
                         "same path, or take it out of the cluster")

@@ -223,4 +223,4 @@ def processor_of(facts: dict[str, Any]) -> str:
     """The kind of processor that computed a trial, with its threads where they are known: between kinds results differ
     in the last digits."""
     kind = str(facts.get("processor", "unknown"))
-    return f"{kind}, threads: {facts['threads']}" if "threads" in facts else kind
+    return f"{kind} (threads: {facts['threads']})" if "threads" in facts else kind

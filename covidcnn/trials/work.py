@@ -88,17 +88,28 @@ class Work:
         history, scores, diverged, model = pd.DataFrame(), pd.DataFrame(), "", b""
         folder = self.unfinished / trial.key
         folder.mkdir(parents=True, exist_ok=True)
+        # Of a trial that goes on elsewhere, every kind of processor that has a part in it.
+        noted = folder / ".processors"
+        kinds = noted.read_text(encoding="utf-8").splitlines() if noted.is_file() else []
+
+        def watch(epoch: int, epochs: int, logs: dict) -> None:
+            if (kind := processor()) not in kinds:
+                kinds.append(kind)
+                noted.write_text("\n".join(kinds), encoding="utf-8")
+            if report:
+                report(epoch, epochs, logs)
+
         try:
             # A worker whose sweep was killed may still be at it.
             with FileLock(folder / ".lock"):
-                training = (self.trainer or train_trial)(self.dataset, trial, folder, report)
+                training = (self.trainer or train_trial)(self.dataset, trial, folder, watch)
             history, scores = training.history, training.scores
             if self.keep_models:
                 model = _model_file(self.dataset, trial, training)
         except Diverged as error:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
-                 **software, "processor": processor()}
+                 **software, "processor": " and ".join(dict.fromkeys([*kinds, processor()]))}
         return TrialResult(trial, history, scores, diverged, facts), model
 
     def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
