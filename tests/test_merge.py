@@ -98,7 +98,7 @@ def test_command_merges_and_reports_mixed_processors(stores, tmp_path):
     assert found.exit_code == 0
     assert "6 trials, 6 of them copied now" in found.output
     assert "2 kinds of processor or numbers of threads" in found.output
-    assert "1 Another one" in found.output
+    assert "1 on Another one" in found.output
     assert (tmp_path / "all/models" / f"{shard(TRIALS, '2/2')[0].key}.keras").read_bytes() == b"a model"
 
 
