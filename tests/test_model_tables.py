@@ -243,7 +243,8 @@ def test_training_that_diverged_tells_no_class_from_another(three):
     tables = {NETWORK: (arm, broken)}
     assert subtype_tables.confusion_table(tables)["images"].sum() == pytest.approx(IMAGES)
     assert subtype_tables.subtype_contrasts(tables) == []
-    # Without a contrast there is no table of them, and the others stand.
+    # Without a contrast there is no table of them, and the others stand; without an arm there is none at all.
+    assert subtype_tables.subtype_tables(Evidence({}, {}, {}, pd.DataFrame(), {}, frozenset())) == {}
     alone = Evidence({arm.name: replace(arm, conditions=(broken,))}, {}, {}, pd.DataFrame(), {}, frozenset())
     assert set(subtype_tables.subtype_tables(alone)) == {"results", "classes", "confusion"}
 

@@ -32,7 +32,7 @@ def subtype_tables(evidence: Evidence) -> Tables:
         tables["confusion"] = (confusion_table(models), (
             f"Of the test images of a class, how many are predicted which: {_WORDS} An interval of one point says that "
             "nothing varied, not that nothing could."))
-    if found := subtype_contrasts(models):
+    if models and (found := subtype_contrasts(models)):
         tables["contrasts"] = (contrast_table(found), (
             "Macro AUC: one model - the other (primary), and of each model test - validation, which below 0 is a loss; "
             f"p by Holm over the latter that are finished. {INFORMED}"))
