@@ -179,7 +179,6 @@ def by_epoch(paths: Mapping[tuple[str, str], np.ndarray], quantity: str) -> Figu
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     plt.setp(axes[-1], xlabel="epoch")
     plt.setp(axes[:, 0], ylabel=quantity)
-    figure.tight_layout()
     return figure
 
 
