@@ -82,6 +82,8 @@ def test_plan_depends_on_its_seed_and_no_split_on_another(images):
     train = [image for image in images if image.split == "train"]
     changed = phantom.plan_images({"train": 560, "test": 10})
     assert train == [image for image in changed if image.split == "train"]
+    with pytest.raises(ValueError, match="none negative"):
+        phantom.plan_images({"training": 3})
 
 
 def test_sizes_are_varied_and_tell_the_classes_apart():

@@ -118,6 +118,11 @@ def test_cut_that_leaves_nothing_to_train_on_is_refused(refused):
         assign_roles(make_images(4), "patient")
 
 
+def test_unknown_design_is_refused_with_the_known_ones(refused):
+    with refused("'fold'", *VALIDATION_DESIGNS, error=DataError):
+        assign_roles(make_images(4), "fold")
+
+
 def test_assigning_roles_leaves_the_images_untouched():
     images = make_images(50)
     before = images.copy()

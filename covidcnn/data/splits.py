@@ -40,8 +40,10 @@ def assign_roles(images: pd.DataFrame, design: str = "patient", fraction: float 
         fraction: share of the training keys that goes to validation, in (0, 1).
 
     Raises:
-        DataError: the design leaves training or validation without a class.
+        DataError: the design is unknown, or it leaves training or validation without a class.
     """
+    if design not in VALIDATION_DESIGNS:
+        raise DataError(f"unknown validation design '{design}'; choose one of {', '.join(VALIDATION_DESIGNS)}")
     roles = images["split"].map({"train": "train", "all": "train", "val": "unused", "test": "test"})
     if design == "published":
         roles[images["split"] == "val"] = "validation"

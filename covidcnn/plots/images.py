@@ -55,6 +55,8 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
 def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 9.0) -> Figure:
     """Images, whose sizes may differ, in rows, each in its own proportions and under its title (Fig. 1). The width is
     in inches; ValueError without images, or with another number of titles."""
+    if len(images) == 0 or len(images) != len(titles):
+        raise ValueError(f"need images and one title for each: {len(images)} images, {len(titles)} titles")
     tallest = [max(image.shape[0] / image.shape[1] for image in images[first : first + columns])
                for first in range(0, len(images), columns)]
     lines = max(title.count("\n") + 1 for title in titles)
@@ -63,7 +65,7 @@ def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int
                                 height_ratios=heights)
     for ax in axes.flat[len(images) :]:
         ax.remove()
-    for ax, image, title in zip(axes.flat[: len(images)], images, titles, strict=True):
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
         show_image(image, ax, title)
         # Images of a row hang from one line, whatever their proportions.
         ax.set_anchor("N")

@@ -71,7 +71,13 @@ def share_counts(images: int) -> dict[str, int]:
 
 def plan_images(counts: Mapping[str, int] = DEFAULT_COUNTS, seed: int = 0) -> list[ImagePlan]:
     """Plan a phantom data set with so many images of each split, class shares as in the published one: in the order
-    train, val, test, NORMAL before PNEUMONIA. Those of one split do not depend on the counts of the others."""
+    train, val, test, NORMAL before PNEUMONIA. Those of one split do not depend on the counts of the others.
+
+    Raises:
+        ValueError: an unknown split, or a negative count or seed.
+    """
+    if set(counts) - set(SPLITS) or seed < 0 or min(counts.values(), default=0) < 0:
+        raise ValueError(f"need counts of {', '.join(SPLITS)} and a seed, none negative: {dict(counts)}, {seed}")
     return [image for split in SPLITS for image in _plan_split(split, counts.get(split, 0), seed)]
 
 
