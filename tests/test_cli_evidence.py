@@ -50,14 +50,16 @@ def test_complete_goes_from_nothing_to_the_ledger_and_finds_it_all_done_again(pa
     assert {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()} == before
 
 
-def test_ledger_makes_the_tables_of_another_study_once_something_of_it_is_finished(paper, tiny_tree, run):
+def test_ledger_makes_the_tables_of_another_study_once_something_of_it_is_finished(paper, tiny_tree, run, monkeypatch):
+    monkeypatch.setattr("covidcnn.trials.work._model_file", lambda *_: b"a model")
     other = paper.with_name("models")
     other.mkdir()
     value = yaml.safe_load((paper / "protocol.yaml").read_text())
     (other / "protocol.yaml").write_text(yaml.safe_dump(value | {"arms": {"tuning": value["arms"]["tuning"]}}))
     assert run("evidence", "ledger")[0] == 0
     assert not (other / "tables").exists()
-    assert run("evidence", "run", "tuning", "--study", "models", "--data", tiny_tree)[0] == 0
+    assert run("evidence", "run", "tuning", "--study", "models", "--data", tiny_tree, "--keep-models")[0] == 0
+    assert len(list((other / "store/models").glob("*.keras"))) == 2
     code, _, err = run("evidence", "ledger")
     assert (code, "study 'models'" in err) == (0, True)
     assert set(json.loads((other / "manifest.json").read_text())["tables"]) == {"trials"}

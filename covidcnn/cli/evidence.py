@@ -1,5 +1,6 @@
 """``covidcnn evidence``: the arms of a protocol, from the pilot to the ledger."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from covidcnn.cli.trials import (
     CpusOption,
     ExecutorOption,
     GpusOption,
+    KeepModelsOption,
     MemoryOption,
     ProcessesOption,
     ShardOption,
@@ -42,7 +44,8 @@ PilotOption = Annotated[bool, typer.Option("--pilot", help=(
 def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1", pilot: PilotOption = False,
         study: StudyOption = "paper", processes: ProcessesOption = 1, executor: ExecutorOption = "local",
         address: AddressOption = "", trial_cpus: CpusOption = None, trial_gpus: GpusOption = None,
-        trial_memory: MemoryOption = None, minutes: MinutesOption = float("inf")) -> None:
+        trial_memory: MemoryOption = None, minutes: MinutesOption = float("inf"),
+        keep_models: KeepModelsOption = False) -> None:
     """Run arms of a protocol into the store beside it: one after the other, or several trainings at once seed by seed.
     """
     from covidcnn.study.access_log import open_store
@@ -54,7 +57,7 @@ def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1
     protocol = read_study(study)
     sweeps = [pilot_of(protocol.sweep(arm)) if pilot else protocol.sweep(arm) for arm in arms]
     dataset = _open_protocols_data(protocol, data)
-    store = open_store(protocol.store.with_name("pilot") if pilot else protocol.store)
+    store = replace(open_store(protocol.store.with_name("pilot") if pilot else protocol.store), keep_models=keep_models)
     trials = [shard(sweep.trials(protocol.data, protocol.task), share) for sweep in sweeps]
     if where is not one_by_one:
         # The first seeds of all arms first: what is compared is complete early.

@@ -41,6 +41,8 @@ GpusOption = Annotated[float | None, typer.Option("--trial-gpus", min=0, help=(
     "With ray: GPUs for a training, 0 if not given; 0.25 where four share one."))]
 MemoryOption = Annotated[float | None, typer.Option("--trial-memory", min=0, metavar="GB", help=(
     "With ray: memory to reserve for a training, 2 if not given."))]
+KeepModelsOption = Annotated[bool, typer.Option("--keep-models", help=(
+    "Keep the model of each training in the store: models/KEY.keras."))]
 
 
 def sweep(
@@ -58,8 +60,7 @@ def sweep(
     trial_cpus: CpusOption = None,
     trial_gpus: GpusOption = None,
     trial_memory: MemoryOption = None,
-    keep_models: Annotated[bool, typer.Option("--keep-models", help=(
-        "Keep the model of each training in the store: models/KEY.keras."))] = False,
+    keep_models: KeepModelsOption = False,
     task: options.Task = "",
     positive: options.Positive = "",
     labels: options.Labels = "",
