@@ -16,7 +16,7 @@ from covidcnn.paths import PROJECT
 
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 DECLARED = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
-SCRIPTS = list((PROJECT / "reports/aspect").glob("*.py"))
+SCRIPTS = [*(PROJECT / "reports").glob("*/*.py")]
 """Code that stands beside the results of its one analysis and is held to the library's rules."""
 LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
 

@@ -1,0 +1,329 @@
+"""Tables and figures of what ``elsewhere.py`` scored: from ``scores/`` alone, without images and models."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from covidcnn.errors import DataError
+from covidcnn.evaluation.elsewhere import local_thresholds
+from covidcnn.evaluation.statistics import Difference, Terms, by_seed, contrast, mean_over_seeds, patient_draws
+from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK, central_lungs
+from covidcnn.plots.style import BASELINE, HERE, VALIDATION, apply_style, label_rows, rows_from_above, save_picture
+from covidcnn.study.pages import Tables
+from covidcnn.task import PNEUMONIA
+
+AS_THEY_ARE, INSIDE, RANDOM, TRAINED = "as they are", "inside", "random weights: ", "trained"
+PLACES = ("test", "PneumoniaMNIST")
+FORMS = ("float32", "int8")
+"""Of the files for a small device."""
+PAPER, ZOOM, LITE0 = "the paper's network", "the paper's network with zoom", "EfficientNet-Lite0"
+ENOUGH = 0.95
+"""From which share of draws on so many local images are enough."""
+LARGEST_LOSS, LARGEST_SHARE = 0.003, 1 / 3
+"""The aim of an int8 file: of AUC, and of the size of the float32 one."""
+_AUC = MEASURES["AUC"]
+_LOOKS = ((PAPER, HERE, "o"), (ZOOM, VALIDATION, "s"), (LITE0, BASELINE, "D"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was scored with the models of one network, a seed each."""
+
+    seeds: tuple[int, ...]
+    thresholds: np.ndarray
+    """float (seeds,)."""
+    tables: tuple[pd.DataFrame, ...]
+    """Of the test images by path, the same for each seed: ``patient``, ``label``, and a column for each way in which
+    they were scored."""
+    small: tuple[pd.DataFrame, ...]
+    """Of the test images of PneumoniaMNIST: ``patient``, ``label``, ``score``."""
+    facts: tuple[dict[str, Any], ...]
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        one = self.tables[0]
+        return one[["patient", "label"]].assign(positive=PNEUMONIA.encode(one["label"]))
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """Of the patients of the test images."""
+        return patient_draws(self.images)
+
+    def scores(self, view: str) -> np.ndarray:
+        """float (seeds, images)."""
+        return np.array([table[view] for table in self.tables])
+
+    def predicted(self, view: str) -> np.ndarray:
+        """1 where the positive class is predicted, else 0: float (seeds, images)."""
+        return (self.scores(view) >= self.thresholds[:, np.newaxis]).astype(float)
+
+    def lost(self, view: str, factor: float = 1.0) -> Terms:
+        """The terms of the accuracy that is lost, ``factor`` times."""
+        return [(factor, self.predicted(AS_THEY_ARE)), (-factor, self.predicted(view))]
+
+
+Networks = Mapping[str, Scored]
+
+
+def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
+    """What is scored, by the names of the networks, in the order of the design; those with two seeds at least.
+
+    Raises:
+        DataError: there is none.
+    """
+    facts = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    networks = {}
+    for name in design["models"]:
+        own = sorted(((one["seed"], path) for path, one in facts.items() if one["network"] == name))
+        if len(own) > 1:
+            tables = [pd.read_csv(path.with_suffix(".csv.gz"), keep_default_na=False, na_values=[""])
+                      for _, path in own]
+            networks[name] = Scored(
+                tuple(seed for seed, _ in own), np.array([facts[path]["threshold"] for _, path in own]),
+                tuple(table[table["place"] == PLACES[0]].sort_values("path", ignore_index=True) for table in tables),
+                tuple(table.loc[table["place"] == PLACES[1], ["patient", "label", AS_THEY_ARE]].rename(
+                    columns={AS_THEY_ARE: "score"}) for table in tables),
+                tuple(facts[path] for _, path in own))
+    if not networks:
+        raise DataError(f"{folder}: no network with two seeds; elsewhere.py score fills it")
+    return networks
+
+
+def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
+    """Every table, with its caption."""
+    over = "95 % intervals over seeds and patients, not corrected for their number"
+    local = local_table(networks, design)
+    return {
+        "lost": (lost_table(networks, design["perturbations"]), (
+            f"Accuracy that is lost when test images are changed, the worst first: means over seeds, {over}.")),
+        "local": (local, (
+            "A threshold set anew on so many images, judged on the others: medians over draws, averaged over seeds; "
+            "'better' is the share of draws in which sensitivity and specificity there have a higher mean than at the "
+            "training's threshold, its mean over seeds and the lowest seed.")),
+        "where": (where_table(networks, design["where"]["cells"]), (
+            "The share of the occlusion map's weight inside the circle where the lungs of a centred chest lie, and AUC "
+            f"with parts blacked out, of trained networks and of such with random weights: means over seeds, {over}.")),
+        "device": (device_table(networks), (
+            f"Files for a small device, int8 - float32, on test images: means over seeds, {over}.")),
+        "files": (files_table(networks), (
+            "Files for a small device: megabytes, the share of test images with the same prediction in both forms, and "
+            "whether the aim of AUC and size is reached.")),
+        "predictions": (predictions_table(networks, design, local), (
+            "The design's predictions, written before any of this was scored."))}
+
+
+def lost_table(networks: Networks, names: Sequence[str]) -> pd.DataFrame:
+    """A row a network and perturbation."""
+    rows = []
+    for network, one in networks.items():
+        for name in names:
+            found = contrast(one.lost(name), one.images, draws=one.draws)
+            rows.append({"network": network, "perturbation": name, "seeds": found.seeds}
+                        | {quantity: by_seed([(1, seen)], one.images, metric).mean() for quantity, metric, seen in (
+                            ("accuracy", accuracy, one.predicted(name)), ("sensitivity", sensitivity,
+                             one.predicted(name)), ("specificity", specificity, one.predicted(name)),
+                            ("AUC", _AUC, one.scores(name)))}
+                        | {"lost": found.mean, "low": found.low, "high": found.high,
+                           "changed": (one.predicted(name) != one.predicted(AS_THEY_ARE)).mean()})
+    table = pd.DataFrame(rows)
+    order = table.assign(place=table["network"].map([*networks].index)).sort_values(
+        ["place", "lost"], ascending=[True, False]).index
+    return table.loc[order].reset_index(drop=True)
+
+
+def local_table(networks: Networks, design: Mapping[str, Any]) -> pd.DataFrame:
+    """A row a network, place and number of local images."""
+    counts, draws, rows = design["local images"]["counts"], design["local images"]["draws"], []
+    for network, one in networks.items():
+        for place, of_seed in zip(PLACES, ([table.rename(columns={AS_THEY_ARE: "score"}) for table in one.tables],
+                                           one.small), strict=True):
+            found = pd.concat([local_thresholds(scores, threshold, counts, draws).assign(seed=seed) for
+                               scores, threshold, seed in zip(of_seed, one.thresholds, one.seeds, strict=True)])
+            by_count = found.groupby("images")
+            rows.append(by_count[["accuracy", "sensitivity", "specificity", "better"]].mean().assign(
+                **{"better, lowest": by_count["better"].min(), "network": network, "place": place,
+                   "seeds": len(one.seeds)}).reset_index())
+    table = pd.concat(rows, ignore_index=True)
+    return table[["network", "place", "images", "seeds", "accuracy", "sensitivity", "specificity", "better",
+                  "better, lowest"]]
+
+
+def enough(local: pd.DataFrame, network: str, place: str) -> float:
+    """The smallest number of local images from which on the new threshold is better often enough; infinite if none."""
+    own = local[(local["network"] == network) & (local["place"] == place) & (local["images"] > 0)].set_index("images")
+    too_few = own.index[own["better"] < ENOUGH]
+    return float(min(own.index[own.index > too_few.max()] if len(too_few) else own.index, default=np.inf))
+
+
+def inside(one: Scored, kind: str = "") -> Difference:
+    """The share of the occlusion map inside the circle, over seeds and patients."""
+    shares = one.scores(kind + INSIDE)
+    drawn = ~np.isnan(shares).any(axis=0)
+    return mean_over_seeds(shares[:, drawn], one.images[drawn].reset_index(drop=True), _mean)
+
+
+def _mean(labels: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return weights @ values / weights.sum(-1)
+
+
+def where_table(networks: Networks, cells: int) -> pd.DataFrame:
+    """A row a network and kind of weights."""
+    rows = []
+    for network, one in networks.items():
+        for kind, weights in (("", TRAINED), (RANDOM, "random")):
+            found = {"inside": inside(one, kind)} | {
+                f"AUC, {view}": mean_over_seeds(one.scores(kind + view), one.images, _AUC, one.draws)
+                for view in (AS_THEY_ARE, LUNGS_BLACK, REST_BLACK)}
+            rows.append({"network": network, "weights": weights, "seeds": len(one.seeds)} | {
+                name: value for quantity, each in found.items()
+                for name, value in ((quantity, each.mean), (f"{quantity}, low", each.low),
+                                    (f"{quantity}, high", each.high))} | {"inside, even map": even(cells)})
+    return pd.DataFrame(rows)
+
+
+def even(cells: int) -> float:
+    """The share of an even map inside the circle."""
+    return float(central_lungs(cells, cells).mean())
+
+
+def device_table(networks: Networks) -> pd.DataFrame:
+    """A row a network and measure."""
+    rows = []
+    for network, one in networks.items():
+        for name, metric, seen in (("AUC", _AUC, one.scores), ("accuracy", accuracy, one.predicted),
+                                   ("calibration error", MEASURES["calibration error"], one.scores)):
+            plain, whole = (seen(form) for form in FORMS)
+            found = contrast([(1, whole), (-1, plain)], one.images, metric, one.draws)
+            rows.append({"network": network, "measure": name, "seeds": found.seeds} | {
+                form: by_seed([(1, scores)], one.images, metric).mean()
+                for form, scores in zip(FORMS, (plain, whole), strict=True)} | {
+                "difference": found.mean, "low": found.low, "high": found.high})
+    return pd.DataFrame(rows)
+
+
+def files_table(networks: Networks) -> pd.DataFrame:
+    """A row a network."""
+    rows, device = [], device_table(networks).set_index(["network", "measure"])["difference"]
+    for network, one in networks.items():
+        same = (one.predicted(FORMS[0]) == one.predicted(FORMS[1])).mean(axis=1)
+        plain, whole = (np.mean([facts["MB"][form] for facts in one.facts]) for form in FORMS)
+        rows.append({"network": network, "seeds": len(one.seeds), "MB, float32": plain, "MB, int8": whole,
+                     "share of the size": whole / plain, "same prediction": same.mean(),
+                     "same prediction, lowest": same.min(),
+                     "aim reached": bool(device[network, "AUC"] >= -LARGEST_LOSS and whole / plain <= LARGEST_SHARE)})
+    return pd.DataFrame(rows)
+
+
+def predictions_table(networks: Networks, design: Mapping[str, Any], local: pd.DataFrame) -> pd.DataFrame:
+    """A row a prediction of the design and network, of networks that are scored."""
+    return pd.DataFrame([
+        {"prediction": words, "value": found.mean, "low": found.low, "high": found.high,
+         "outcome": "holds" if found.low > 0 else "fails" if found.high < 0 else "open"}
+        for words, found in _predictions(networks, design["where"]["cells"])] + [
+        {"prediction": words, "value": number, "low": np.nan, "high": np.nan, "outcome": "holds" if holds else "fails"}
+        for words, number, holds in _counts(networks, local)])
+
+
+def _predictions(networks: Networks, cells: int) -> Iterator[tuple[str, Difference]]:
+    """What is to lie above 0, in words."""
+    for name, one in networks.items():
+        yield (f"{name}: accuracy lost by inversion, less 0.2",
+               contrast(one.lost("inverted"), one.images, draws=one.draws, fixed=-0.2))
+    for view, more, less in (("height 1.15", PAPER, ZOOM), ("contrast 0.7", ZOOM, LITE0)):
+        if {more, less} <= set(networks):
+            yield (f"accuracy lost by {view}: {more} - {less}", _paired(
+                networks[more], networks[less], view))
+    for name, one in networks.items():
+        yield (f"{name}: AUC with the lungs black, less 0.7", _shifted(
+            mean_over_seeds(one.scores(LUNGS_BLACK), one.images, _AUC, one.draws), 1, -0.7))
+    for name, sign, words in ((PAPER, -1, "an even map's share inside the circle, less that of occlusion"),
+                              (LITE0, 1, "the share of occlusion inside the circle, less an even map's")):
+        if name in networks:
+            yield f"{name}: {words}", _shifted(inside(networks[name]), sign, -sign * even(cells))
+
+
+def _paired(first: Scored, second: Scored, view: str) -> Difference:
+    shared = sorted(set(first.seeds) & set(second.seeds))
+    terms = [(factor, scores[[one.seeds.index(seed) for seed in shared]]) for one, sign in ((first, 1), (second, -1))
+             for factor, scores in one.lost(view, sign)]
+    return contrast(terms, first.images, accuracy, first.draws)
+
+
+def _shifted(found: Difference, sign: int, by: float) -> Difference:
+    low, high = sorted((sign * found.low + by, sign * found.high + by))
+    return replace(found, mean=sign * found.mean + by, low=low, high=high)
+
+
+def _counts(networks: Networks, local: pd.DataFrame) -> Iterator[tuple[str, float, bool]]:
+    for name, words, holds in ((PAPER, "20 local images are enough", lambda number: number <= 20),
+                               (LITE0, "100 local images are not enough", lambda number: number > 100)):
+        if name in networks:
+            number = enough(local, name, PLACES[0])
+            yield f"{name}: {words}, of the test images (value: how many are)", number, holds(number)
+
+
+def write_figures(networks: Networks, folder: Path, average: np.ndarray) -> None:
+    """The figures, into ``figures/``."""
+    apply_style()
+    local = pd.read_csv(folder / "tables/local.csv")
+    for name, figure in (("lost", lost_figure(pd.read_csv(folder / "tables/lost.csv"))),
+                         ("local", local_figure(local)), ("where", where_figure(networks, average))):
+        save_picture(figure, folder / "figures", name)
+        plt.close(figure)
+
+
+def lost_figure(lost: pd.DataFrame) -> plt.Figure:
+    """Accuracy lost by perturbation, for each network."""
+    rows = rows_from_above(lost.groupby("perturbation")["lost"].mean().sort_values(ascending=False).index)
+    figure, ax = plt.subplots(figsize=(7.5, 7.5))
+    ax.axvline(0, color="0.6", lw=1)
+    for (name, colour, marker), offset in zip(_LOOKS, (0.25, 0, -0.25), strict=True):
+        own = lost[lost["network"] == name]
+        if len(own):
+            ax.errorbar(own["lost"], own["perturbation"].map(rows) + offset, fmt=marker, color=colour, ms=5, capsize=3,
+                        xerr=[own["lost"] - own["low"], own["high"] - own["lost"]], label=name)
+    label_rows(ax, rows, "accuracy lost on test images (mean over seeds, 95 % interval)")
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def local_figure(local: pd.DataFrame) -> plt.Figure:
+    """How often a threshold set anew is better, by the number of local images."""
+    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), sharey=True)
+    for ax, place in zip(axes, PLACES, strict=True):
+        ax.axhline(ENOUGH, color="0.6", lw=1, ls="--")
+        for name, colour, marker in _LOOKS:
+            own = local[(local["network"] == name) & (local["place"] == place) & (local["images"] > 0)]
+            if len(own):
+                ax.plot(own["images"], own["better"], f"{marker}-", color=colour, label=name)
+                ax.fill_between(own["images"], own["better, lowest"], own["better"], color=colour, alpha=0.15, lw=0)
+        ax.set(title=f"images of {place}", xlabel="local images", ylim=(0, 1.03))
+    axes[0].set_ylabel("share of draws in which\nthe new threshold is better")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def where_figure(networks: Networks, average: np.ndarray) -> plt.Figure:
+    """Mean occlusion maps over the average image, of trained networks and of such with random weights."""
+    figure, axes = plt.subplots(2, len(networks), figsize=(2.6 * len(networks), 5.4), squeeze=False)
+    for column, (name, one) in zip(axes.T, networks.items(), strict=True):
+        for ax, kind in zip(column, (TRAINED, RANDOM), strict=True):
+            mean = np.mean([facts["maps"][kind] for facts in one.facts], axis=0)
+            reach = np.abs(mean).max() or 1
+            ax.imshow(average, cmap="gray", extent=(0, 1, 1, 0))
+            colours = ax.imshow(mean, cmap="RdBu_r", alpha=0.55, vmin=-reach, vmax=reach, extent=(0, 1, 1, 0))
+            ax.add_patch(plt.Circle((0.5, 0.5), 0.38, fill=False, color="black"))
+            ax.set(xticks=[], yticks=[])
+            figure.colorbar(colours, ax=ax, shrink=0.8, format="%.2g")
+        column[0].set_title(name.replace(" with", "\nwith"), fontsize="small")
+    for ax, words in zip(axes[:, 0], ("trained", "random weights"), strict=True):
+        ax.set_ylabel(words)
+    return figure

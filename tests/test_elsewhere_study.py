@@ -1,0 +1,191 @@
+"""The study of trained networks elsewhere: what is scored with a model, and what its tables make of scores."""
+
+import json
+
+import elsewhere
+import elsewhere_tables
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_tree
+from elsewhere_tables import AS_THEY_ARE, INSIDE, LITE0, PAPER, RANDOM, ZOOM
+
+from covidcnn.data.dataset import open_dataset
+from covidcnn.errors import DataError, UserError
+from covidcnn.evaluation.threshold import fix_threshold
+from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.paper_cnn import PaperCnn
+from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
+from covidcnn.study.protocol import read_study
+from covidcnn.training.recipe import Recipe
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.trial import pin_trial
+from covidcnn.yaml_files import read_yaml
+
+DESIGN = {"models": {PAPER: {}, ZOOM: {}, LITE0: {}}, "perturbations": ["inverted", "height 1.15", "contrast 0.7"],
+          "local images": {"counts": [20, 100], "draws": 20}, "where": {"cells": 4, "images": 8}}
+
+
+def test_design_is_about_fifteen_trainings_of_the_third_study():
+    design, protocol = read_yaml(elsewhere.DESIGN), read_study("models")
+
+    class Finished(TrialStore):
+        def is_finished(self, trial):
+            return True
+
+        def read(self, key):
+            return key
+
+    found = pd.DataFrame(elsewhere.trainings(design, protocol, Finished(protocol.store)))
+    assert found[0].value_counts().to_dict() == dict.fromkeys((PAPER, ZOOM, LITE0), 5)
+    assert found[1].is_unique
+
+
+def test_everything_is_scored_with_one_model(tiny_tree, tmp_path):
+    dataset = open_dataset(tiny_tree)
+    small = open_dataset(make_tree(tmp_path / "small", {"train": (2, 2), "val": (2, 2), "test": (3, 4)}))
+    recipe = Recipe(epochs=2, images=ImageSettings(16), model=PaperCnn(filters=(4, 8)), precision="float32",
+                    validation_fraction=0.3)
+    trial = pin_trial(dataset.content_hash, recipe, 3, score_test=True)
+    store = TrialStore(tmp_path / "store", keep_models=True)
+    result = store.run(dataset, trial)
+    images = dataset.images[dataset.images["split"] == "test"].sort_values("path", ignore_index=True)
+    parts, average = elsewhere.covered(DESIGN, dataset, images)
+    assert average.shape == (96, 96)
+    path = store.folder / "models" / f"{trial.key}.keras"
+    table, further = elsewhere.score(result, path, DESIGN, images, parts, dataset, small)
+    assert table["place"].value_counts().to_dict() == {"test": len(images), "PneumoniaMNIST": 7}
+    test = table[table["place"] == "test"]
+    assert test["float32"].to_numpy() == pytest.approx(test[AS_THEY_ARE].to_numpy(), abs=1e-5)
+    assert test["int8"].to_numpy() == pytest.approx(test[AS_THEY_ARE].to_numpy(), abs=0.2)
+    for view in (*DESIGN["perturbations"], LUNGS_BLACK, REST_BLACK, RANDOM + AS_THEY_ARE):
+        assert not np.allclose(test[view], test[AS_THEY_ARE])
+    assert (~test[INSIDE].isna()).sum() == (~test[RANDOM + INSIDE].isna()).sum() == 8
+    assert set(test.loc[~test[INSIDE].isna(), "label"]) == {"PNEUMONIA"}
+    assert np.shape(further["maps"]["trained"]) == (4, 4)
+    assert 0 < further["MB"]["int8"] < further["MB"]["float32"]
+    scores = result.scores[result.scores["split"] == "validation"]
+    assert elsewhere.threshold_of(result) == fix_threshold(scores, "youden")
+    # The model of another training, by the same name.
+    other = store.run(dataset, pin_trial(dataset.content_hash, recipe, 4, score_test=True))
+    with pytest.raises(UserError, match="not those of its training"):
+        elsewhere.score(other, path, DESIGN, images, parts, dataset, small)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Invented scores: NORMAL 0.2 and PNEUMONIA 0.8, in some views the other way round or undecided."""
+    folder = tmp_path_factory.mktemp("scores")
+    label = np.array(["NORMAL"] * 80 + ["PNEUMONIA"] * 120)
+    right = np.where(label == "PNEUMONIA", 0.8, 0.2)
+    places = pd.DataFrame({"path": [f"test/{n}.jpeg" for n in range(200)], "label": label,
+                           "patient": [f"p{n // 2}" for n in range(200)]})
+    inside = np.where(np.arange(200) >= 190, 0.9, np.nan)
+    for name, lost in ((PAPER, 60), (ZOOM, 10), (LITE0, 0)):
+        for seed in range(5):
+            generator = np.random.default_rng(seed)
+            def noisy(scores, generator=generator):
+                return np.clip(scores + generator.normal(0, 0.02, len(scores)), 0, 1)
+            taller = right.copy()
+            # Of the healthy the first are called ill.
+            taller[:lost] = 0.8
+            # One seed's int8 differs in one prediction.
+            whole = right.copy()
+            whole[:1] = 0.8 if seed == 0 else 0.2
+            test = places.assign(place="test", **{
+                AS_THEY_ARE: noisy(right), "inverted": noisy(1 - right), "height 1.15": noisy(taller),
+                "contrast 0.7": noisy(right), LUNGS_BLACK: noisy(right), REST_BLACK: 0.5, "float32": noisy(right),
+                "int8": whole, INSIDE: inside - 0.01 * seed, RANDOM + INSIDE: inside - 0.4, RANDOM + AS_THEY_ARE: 0.5,
+                RANDOM + LUNGS_BLACK: 0.5, RANDOM + REST_BLACK: 0.5})
+            # Elsewhere all scores are too high for the threshold, but in one network.
+            moved = 0.4 * (name != LITE0)
+            small = places.assign(place="PneumoniaMNIST", patient=places["path"], **{
+                AS_THEY_ARE: noisy(np.where(label == "PNEUMONIA", 0.95, 0.3 + moved))})
+            pd.concat([test, small]).to_csv(folder / f"{name}-{seed}.csv.gz", index=False)
+            (folder / f"{name}-{seed}.json").write_text(json.dumps({
+                "network": name, "seed": seed, "threshold": 0.5, "MB": {"float32": 3.0, "int8": 0.9},
+                "maps": {"trained": np.eye(4).tolist(), RANDOM: np.ones((4, 4)).tolist()}}))
+    return elsewhere_tables.read_scores(folder, DESIGN)
+
+
+@pytest.fixture(scope="module")
+def tables(networks):
+    return {name: table for name, (table, _) in elsewhere_tables.tables_of(networks, DESIGN).items()}
+
+
+def test_accuracy_lost_is_that_of_the_predictions(tables):
+    lost = tables["lost"].set_index(["network", "perturbation"])
+    assert lost.loc[(PAPER, "inverted"), ["accuracy", "lost", "changed", "AUC"]].tolist() == [0, 1, 1, 0]
+    assert lost.loc[(PAPER, "height 1.15"), "lost"] == pytest.approx(60 / 200)
+    assert lost.loc[(PAPER, "height 1.15"), "specificity"] == pytest.approx(20 / 80)
+    assert lost.loc[(LITE0, "height 1.15"), "lost"] == 0
+    assert lost.loc[(PAPER, "height 1.15"), "low"] > 0.15
+    assert tables["lost"]["network"].drop_duplicates().tolist() == [PAPER, ZOOM, LITE0]
+    assert tables["lost"].query("network == @PAPER")["perturbation"].tolist() == [
+        "inverted", "height 1.15", "contrast 0.7"]
+
+
+def test_a_threshold_set_anew_is_better_where_scores_moved(tables):
+    local = tables["local"].set_index(["network", "place", "images"])
+    assert local.loc[(PAPER, "PneumoniaMNIST", 0), "specificity"] == 0
+    assert local.loc[(PAPER, "PneumoniaMNIST", 100), "better"] == 1
+    assert local.loc[(PAPER, "PneumoniaMNIST", 100), "specificity"] > 0.9
+    # Nothing can be better than what is right throughout.
+    assert local.loc[(LITE0, "test", 100), "better"] == 0
+    assert elsewhere_tables.enough(tables["local"], PAPER, "PneumoniaMNIST") == 20
+    assert elsewhere_tables.enough(tables["local"], LITE0, "test") == np.inf
+
+
+def test_enough_is_the_number_from_which_on_it_stays_so():
+    local = pd.DataFrame({"network": PAPER, "place": "test", "images": [0, 10, 20, 50, 100],
+                          "better": [0, 0.96, 0.9, 0.97, 0.99]})
+    assert elsewhere_tables.enough(local, PAPER, "test") == 50
+
+
+def test_shares_inside_the_lungs_are_over_the_drawn_images(tables):
+    where = tables["where"].set_index(["network", "weights"])
+    assert where.loc[(PAPER, "trained"), "inside"] == pytest.approx(0.88)
+    assert where.loc[(PAPER, "trained"), "inside, low"] < 0.88 < where.loc[(PAPER, "trained"), "inside, high"]
+    assert where.loc[(PAPER, "random"), "inside"] == pytest.approx(0.5)
+    assert where.loc[(PAPER, "trained"), f"AUC, {LUNGS_BLACK}"] > 0.99
+    assert where.loc[(PAPER, "random"), f"AUC, {AS_THEY_ARE}"] == 0.5
+    # Of 16 cells only the four in the middle have their centre in the circle.
+    assert where.loc[(PAPER, "trained"), "inside, even map"] == pytest.approx(4 / 16)
+
+
+def test_int8_is_held_against_float32(tables):
+    device = tables["device"].set_index(["network", "measure"])
+    assert device.loc[(PAPER, "accuracy"), "difference"] == pytest.approx(-1 / 200 / 5)
+    files = tables["files"].set_index("network")
+    assert files.loc[PAPER, "same prediction"] == pytest.approx(1 - 1 / 1000)
+    assert files.loc[PAPER, "same prediction, lowest"] == pytest.approx(1 - 1 / 200)
+    assert files.loc[PAPER, "share of the size"] == pytest.approx(0.3)
+
+
+def test_predictions_hold_fail_or_stay_open(tables):
+    found = tables["predictions"].set_index("prediction")
+    assert found.loc[f"{PAPER}: accuracy lost by inversion, less 0.2", "value"] == pytest.approx(0.8)
+    assert found.loc[f"accuracy lost by height 1.15: {PAPER} - {ZOOM}", "outcome"] == "holds"
+    assert found.loc[f"accuracy lost by height 1.15: {PAPER} - {ZOOM}", "value"] == pytest.approx(50 / 200)
+    assert found.loc[f"accuracy lost by contrast 0.7: {ZOOM} - {LITE0}", "outcome"] == "open"
+    fails = f"{PAPER}: an even map's share inside the circle, less that of occlusion"
+    assert found.loc[fails, "outcome"] == "fails"
+    assert found.loc[fails, "value"] == pytest.approx(0.25 - 0.88)
+    assert found.loc[f"{LITE0}: the share of occlusion inside the circle, less an even map's", "outcome"] == "holds"
+    enough = found[found.index.str.contains("local images")]
+    assert enough["outcome"].tolist() == ["fails", "holds"]
+    assert enough["value"].tolist() == [np.inf, np.inf]
+
+
+def test_figures_show_each_network(networks, tables, close_figures):
+    lost = elsewhere_tables.lost_figure(tables["lost"])
+    assert [text.get_text() for text in lost.legends[0].get_texts()] == [PAPER, ZOOM, LITE0]
+    local = elsewhere_tables.local_figure(tables["local"])
+    assert len(local.axes[0].lines) == 4
+    where = elsewhere_tables.where_figure(networks, np.zeros((96, 96), np.uint8))
+    assert len([ax for ax in where.axes if ax.images]) >= 6
+
+
+def test_without_scores_there_are_no_tables(tmp_path):
+    with pytest.raises(DataError, match=r"elsewhere\.py score"):
+        elsewhere_tables.read_scores(tmp_path, DESIGN)
