@@ -3,6 +3,7 @@
 import json
 
 import elsewhere
+import elsewhere_figures
 import elsewhere_tables
 import numpy as np
 import pandas as pd
@@ -178,11 +179,11 @@ def test_predictions_hold_fail_or_stay_open(tables):
 
 
 def test_figures_show_each_network(networks, tables, close_figures):
-    lost = elsewhere_tables.lost_figure(tables["lost"])
+    lost = elsewhere_figures.lost_figure(tables["lost"])
     assert [text.get_text() for text in lost.legends[0].get_texts()] == [PAPER, ZOOM, LITE0]
-    local = elsewhere_tables.local_figure(tables["local"])
+    local = elsewhere_figures.local_figure(tables["local"])
     assert len(local.axes[0].lines) == 4
-    where = elsewhere_tables.where_figure(networks, np.zeros((96, 96), np.uint8))
+    where = elsewhere_figures.where_figure(networks, np.zeros((96, 96), np.uint8))
     assert len([ax for ax in where.axes if ax.images]) >= 6
 
 

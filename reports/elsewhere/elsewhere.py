@@ -9,7 +9,7 @@ few local images, with parts of the image covered, and as files for a small devi
 
 The first leaves the models in ``reports/models/store/models``, of trainings that it runs. The second scores what has
 not been scored yet, and enters it in ``openings.csv`` before it does. The third makes ``tables/`` and ``figures/`` of
-what the second leaves in ``scores/``, as ``elsewhere_tables.py`` has it.
+what the second leaves in ``scores/`` (``elsewhere_tables.py``, ``elsewhere_figures.py``).
 """
 
 import tempfile
@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
+from elsewhere_figures import write_figures
 from elsewhere_tables import (
     AS_THEY_ARE,
     FORMS,
@@ -30,7 +31,6 @@ from elsewhere_tables import (
     TRAINED,
     read_scores,
     tables_of,
-    write_figures,
 )
 
 from covidcnn.cli import main
