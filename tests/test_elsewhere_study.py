@@ -120,7 +120,7 @@ def test_accuracy_lost_is_that_of_the_predictions(tables):
     assert lost.loc[(PAPER, "height 1.15"), "lost"] == pytest.approx(60 / 200)
     assert lost.loc[(PAPER, "height 1.15"), "specificity"] == pytest.approx(20 / 80)
     assert lost.loc[(LITE0, "height 1.15"), "lost"] == 0
-    assert lost.loc[(PAPER, "height 1.15"), "low"] > 0.15
+    assert lost.loc[(PAPER, "height 1.15"), "lost, low"] > 0.15
     assert tables["lost"]["network"].drop_duplicates().tolist() == [PAPER, ZOOM, LITE0]
     assert tables["lost"].query("network == @PAPER")["perturbation"].tolist() == [
         "inverted", "height 1.15", "contrast 0.7"]

@@ -6,12 +6,16 @@ few local images, with parts of the image covered, and as files for a small devi
     covidcnn evidence run 2-networks 3b-lite0 --study models --keep-models --data chest_xray_224
     python reports/elsewhere/elsewhere.py score --data chest_xray_224 --small pneumoniamnist_28
     python reports/elsewhere/elsewhere.py tables
+    python reports/elsewhere/elsewhere.py release --data chest_xray_224 --out lite0
 
 The first leaves the models in ``reports/models/store/models``, of trainings that it runs. The second scores what has
 not been scored yet, and enters it in ``openings.csv`` before it does. The third makes ``tables/`` and ``figures/`` of
-what the second leaves in ``scores/`` (``elsewhere_tables.py``, ``elsewhere_figures.py``).
+what the second leaves in ``scores/`` (``elsewhere_tables.py``, ``elsewhere_figures.py``). The last puts the model for
+download together, and leaves its card in ``MODEL_CARD.md`` too.
 """
 
+import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +30,7 @@ from elsewhere_tables import (
     AS_THEY_ARE,
     FORMS,
     INSIDE,
+    LITE0,
     PLACES,
     RANDOM,
     TRAINED,
@@ -38,14 +43,16 @@ from covidcnn.cli.common import open_data_of, say
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
 from covidcnn.errors import UserError
+from covidcnn.evaluation.folder import evaluate_model
+from covidcnn.evaluation.release import CARD, write_release
 from covidcnn.imaging.registration import Alignment, align
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.litert import calibration_images, save_litert
-from covidcnn.models.model_file import ModelFacts, load_model, load_predictor
+from covidcnn.models.model_file import ModelFacts, load_model, load_predictor, save_model
 from covidcnn.models.predictor import KerasPredictor, Predictor
 from covidcnn.models.registry import name_of, untrained
-from covidcnn.paths import replacing, write_json
+from covidcnn.paths import replacing, require_new_folder, write_json
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
 from covidcnn.prediction.occlusion import inside_lungs, mean_map, occlusion
 from covidcnn.provenance import software_facts
@@ -202,12 +209,44 @@ def score_all(
 
 
 @app.command()
+def release(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The published images at 224 px.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the files.")],
+) -> None:
+    """Put the model for download together: that of EfficientNet-Lite0's first seed, whichever it is."""
+    require_new_folder(out)
+    design, protocol = read_yaml(DESIGN), read_study("models")
+    dataset, store = open_data_of(data, design["data"], DESIGN, "covidcnn data resize"), open_store(protocol.store)
+    own = [result for name, result in trainings(design, protocol, store) if name == LITE0]
+    path = store.folder / "models" / f"{own[0].trial.key if own else 'none'}.keras"
+    if not path.exists():
+        raise UserError(f"{path}: no model file; only a training that is run with --keep-models leaves one")
+    model, facts = load_model(path)
+    facts = replace(facts, threshold=threshold_of(own[0]),
+                    threshold_rule="youden, on validation and perturbed copies of it")
+    permit(protocol, store)
+    log_access(replace(protocol, path=DESIGN), own[0].trial.key, "the card of the model for download")
+    with tempfile.TemporaryDirectory() as folder:
+        file, evaluation = Path(folder) / "model.keras", Path(folder) / "evaluation.json"
+        save_model(file, model, facts)
+        found = evaluate_model(KerasPredictor(model, facts.task), facts, dataset, "test", perturbed=True)
+        del found["scores"]
+        write_json(evaluation, found | {"model": hashlib.sha256(file.read_bytes()).hexdigest()})
+        write_release(file, [evaluation], out)
+    with replacing(FOLDER / CARD) as temporary:
+        shutil.copyfile(out / CARD, temporary)
+    say(f"read {out / CARD} before you give it away")
+
+
+@app.command()
 def tables() -> None:
     """Make tables and figures of what is scored."""
     design = read_yaml(DESIGN)
     scored = read_scores(FOLDER / "scores", design)
-    write_tables(tables_of(scored, design), FOLDER / "tables")
-    write_figures(scored, FOLDER, np.load(FOLDER / "average.npy"))
+    found = tables_of(scored, design)
+    write_tables(found, FOLDER / "tables")
+    write_figures(scored, {name: table for name, (table, _) in found.items()}, FOLDER / "figures",
+                  np.load(FOLDER / "average.npy"))
     say(f"{len(scored)} models: {FOLDER / 'tables'}")
 
 

@@ -1,57 +1,43 @@
 """Figures of what ``elsewhere.py`` scored."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from elsewhere_tables import ENOUGH, LITE0, PAPER, PLACES, RANDOM, TRAINED, ZOOM, Networks
+from elsewhere_tables import PLACES, RANDOM, TRAINED, Networks
 from matplotlib.figure import Figure
 
-from covidcnn.plots.style import BASELINE, HERE, VALIDATION, apply_style, label_rows, rows_from_above, save_picture
+from covidcnn.plots.elsewhere import accuracy_lost, better_thresholds
+from covidcnn.plots.style import apply_style, legend_below, save_picture
 
-_LOOKS = ((PAPER, HERE, "o"), (ZOOM, VALIDATION, "s"), (LITE0, BASELINE, "D"))
 
-
-def write_figures(networks: Networks, folder: Path, average: np.ndarray) -> None:
-    """The figures, into ``figures/``."""
+def write_figures(networks: Networks, tables: Mapping[str, pd.DataFrame], folder: Path, average: np.ndarray) -> None:
+    """The figures of all tables."""
     apply_style()
-    local = pd.read_csv(folder / "tables/local.csv")
-    for name, figure in (("lost", lost_figure(pd.read_csv(folder / "tables/lost.csv"))),
-                         ("local", local_figure(local)), ("where", where_figure(networks, average))):
-        save_picture(figure, folder / "figures", name)
+    for name, figure in (("lost", lost_figure(tables["lost"])), ("local", local_figure(tables["local"])),
+                         ("where", where_figure(networks, average))):
+        save_picture(figure, folder, name)
         plt.close(figure)
 
 
 def lost_figure(lost: pd.DataFrame) -> Figure:
     """Accuracy lost by perturbation, for each network."""
-    rows = rows_from_above(lost.groupby("perturbation")["lost"].mean().sort_values(ascending=False).index)
     figure, ax = plt.subplots(figsize=(7.5, 7.5))
-    ax.axvline(0, color="0.6", lw=1)
-    for (name, colour, marker), offset in zip(_LOOKS, (0.25, 0, -0.25), strict=True):
-        own = lost[lost["network"] == name]
-        if len(own):
-            ax.errorbar(own["lost"], own["perturbation"].map(rows) + offset, fmt=marker, color=colour, ms=5, capsize=3,
-                        xerr=[own["lost"] - own["low"], own["high"] - own["lost"]], label=name)
-    label_rows(ax, rows, "accuracy lost on test images (mean over seeds, 95 % interval)")
-    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
-    return figure
+    accuracy_lost({name: own.set_index("perturbation") for name, own in lost.groupby("network", sort=False)},
+                  "accuracy lost on test images (mean over seeds, 95 % interval)", ax)
+    return legend_below(figure, 3)
 
 
 def local_figure(local: pd.DataFrame) -> Figure:
-    """How often a threshold set anew is better, by the number of local images."""
+    """How often a threshold set anew is better, by the number of local images, at each place."""
     figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), sharey=True)
     for ax, place in zip(axes, PLACES, strict=True):
-        ax.axhline(ENOUGH, color="0.6", lw=1, ls="--")
-        for name, colour, marker in _LOOKS:
-            own = local[(local["network"] == name) & (local["place"] == place) & (local["images"] > 0)]
-            if len(own):
-                ax.plot(own["images"], own["better"], f"{marker}-", color=colour, label=name)
-                ax.fill_between(own["images"], own["better, lowest"], own["better"], color=colour, alpha=0.15, lw=0)
-        ax.set(title=f"images of {place}", xlabel="local images", ylim=(0, 1.03))
-    axes[0].set_ylabel("share of draws in which\nthe new threshold is better")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return figure
+        own = local[local["place"] == place].set_index("images")
+        better_thresholds(dict(iter(own.groupby("network", sort=False))), ax).set_title(f"images of {place}")
+    axes[1].set_ylabel("")
+    return legend_below(figure, 3)
 
 
 def where_figure(networks: Networks, average: np.ndarray) -> Figure:

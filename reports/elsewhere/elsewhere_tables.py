@@ -128,7 +128,7 @@ def lost_table(networks: Networks, names: Sequence[str]) -> pd.DataFrame:
                             ("accuracy", accuracy, one.predicted(name)), ("sensitivity", sensitivity,
                              one.predicted(name)), ("specificity", specificity, one.predicted(name)),
                             ("AUC", _AUC, one.scores(name)))}
-                        | {"lost": found.mean, "low": found.low, "high": found.high,
+                        | {"lost": found.mean, "lost, low": found.low, "lost, high": found.high,
                            "changed": (one.predicted(name) != one.predicted(AS_THEY_ARE)).mean()})
     table = pd.DataFrame(rows)
     order = table.assign(place=table["network"].map([*networks].index)).sort_values(
