@@ -17,6 +17,8 @@ from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
 from covidcnn.training.recipe import UNLABELLED, recipe_of, settings_of
 from covidcnn.training.teacher import of_scores
 from covidcnn.trials.session import train_into
+from covidcnn.trials.store import TrialStore
+from covidcnn.trials.trial import pin_trial
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +135,21 @@ def test_interrupted_training_with_a_teacher_goes_on_to_the_same_bits(data, tmp_
     resumed = train(data, recipe, 0, tmp_path, identity="this")
     assert_same_weights(resumed.model, undisturbed.model)
     pd.testing.assert_frame_equal(resumed.history, undisturbed.history, check_exact=True)
+
+
+def test_student_takes_the_teacher_that_its_store_has(data, tmp_path, monkeypatch):
+    student = pin_trial(data.content_hash, changed(teacher="soft"), 0)
+    by_itself = TrialStore(tmp_path / "alone").run(data, student)
+    store = TrialStore(tmp_path / "both")
+    teacher = store.run(data, pin_trial(data.content_hash, changed(epochs=5), 0, score_test=True))
+    original, fitted = fit._fit, []
+    monkeypatch.setattr(fit, "_fit", lambda *arguments: fitted.append(original(*arguments)))
+    taught = store.run(data, student)
+    assert len(fitted) == 1
+    assert taught.facts["teacher"] == teacher.trial.key
+    assert "teacher" not in by_itself.facts
+    pd.testing.assert_frame_equal(taught.scores, by_itself.scores, check_exact=True)
+    pd.testing.assert_frame_equal(taught.history, by_itself.history, check_exact=True)
 
 
 def test_model_file_knows_the_images_that_a_teacher_labelled(data, tmp_path):

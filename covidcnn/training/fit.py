@@ -23,7 +23,7 @@ from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate, make_optimizer
 from covidcnn.training.precision import keras_policy, resolve_precision
-from covidcnn.training.recipe import UNLABELLED, Recipe, settings_of
+from covidcnn.training.recipe import UNLABELLED, Recipe, recipe_of_teacher, settings_of
 from covidcnn.training.result import Training
 from covidcnn.training.schedules import SCHEDULES, learning_rate, plateau_callbacks
 from covidcnn.training.state import Keeper
@@ -75,7 +75,7 @@ def make_repeatable(seed: int) -> None:
 def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = None,
           score_roles: Sequence[str] = ("validation", "test"),
           report: Callable[[int, int, dict], None] | None = None, keep_interrupted: bool = True,
-          events: Path | None = None, identity: str = "") -> Training:
+          events: Path | None = None, identity: str = "", of_teacher: pd.DataFrame | None = None) -> Training:
     """Train on ``dataset`` and score its images.
 
     The epoch is chosen as the recipe says (``choose_by``); test images have no part in any choice. Scores are those of
@@ -84,7 +84,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     undisturbed one on the same machine.
 
     Where the labels of some training images are not known, these are scored besides. With a teacher, which is trained
-    first, they are learnt from with its labels.
+    first unless its scores are there, they are learnt from with its labels.
 
     Args:
         seed: of initial weights, order, augmentation and dropout.
@@ -96,6 +96,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
             Otherwise, or if no epoch was finished, KeyboardInterrupt is raised.
         events: folder for TensorBoard's events, if any are wanted.
         identity: text that only this training has, so that no other goes on from ``folder``.
+        of_teacher: the scores of a training by ``recipe_of_teacher`` with this seed.
 
     Raises:
         DataError: the images do not allow the recipe's validation, or can no longer be read.
@@ -108,13 +109,11 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
     task, images = dataset.task, select_images(dataset.images, recipe, seed, dataset.task)
     prepared = _Prepared(images, load_images(dataset.root, images, recipe.images), task.encode(images["label"]), task)
     if recipe.teacher != "none":
-        # On few images an epoch has few steps: a student that is better only because it took more would show nothing.
-        of_teacher = replace(recipe, teacher="none", min_confidence=0.5, perturbations=(), score_every_epoch=(),
-                             epochs=round(recipe.epochs / recipe.label_share))
-        teacher = train(dataset, of_teacher, seed, folder and folder / TEACHER, ("validation",),
-                        keep_interrupted=False, identity=identity and f"{identity} teacher")
-        make_repeatable(seed)
-        prepared = replace(prepared, targets=targets_of(prepared.table, prepared.labels, teacher.scores, recipe))
+        if of_teacher is None:
+            of_teacher = train(dataset, recipe_of_teacher(recipe), seed, folder and folder / TEACHER, ("validation",),
+                               keep_interrupted=False, identity=identity and f"{identity} teacher").scores
+            make_repeatable(seed)
+        prepared = replace(prepared, targets=targets_of(prepared.table, prepared.labels, of_teacher, recipe))
     if isinstance(recipe.model, ClassicalModel):
         predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
         return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)

@@ -88,6 +88,13 @@ class Recipe(Checked):
                             f"choose at least {self.model.smallest_image}")
 
 
+def recipe_of_teacher(recipe: Recipe) -> Recipe:
+    """By which the teacher of a student is trained: on the known labels, in about as many steps as the student. On few
+    images an epoch has few steps: a student that is better only because it took more would show nothing."""
+    return replace(recipe, teacher="none", min_confidence=0.5, perturbations=(), score_every_epoch=(),
+                   epochs=round(recipe.epochs / recipe.label_share))
+
+
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """All settings by name: the recipe's, its images' and its model's options, and the model's name."""
     return {name: getattr(recipe, name) for name in fields_of(Recipe)} | {

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ class TrialStore:
 
     def work(self, dataset: DataSet, trainer: Trainer | None = None) -> Work:
         """How this store's trials are computed; arguments as of ``run``."""
-        return Work(dataset, self.folder / "unfinished", trainer, self.keep_models)
+        return Work(dataset, self.folder / "unfinished", trainer, self.keep_models, partial(_found, self.folder))
 
     def begin(self, trial: Trial) -> bool:
         """Whether a trial that this process holds is to be computed: False if it was finished by whoever held it until
@@ -196,6 +197,13 @@ class TrialStore:
 
     def _scores(self, key: str) -> Path:
         return self.folder / "scores" / f"{key}.csv.gz"
+
+
+def _found(folder: Path, trial: Trial) -> TrialResult | None:
+    """The result of a trial in a store, if it is there and did not diverge: without the store's ``admit``, which no
+    other process could be sent."""
+    store = TrialStore(folder)
+    return store.read(trial.key) if store.is_finished(trial) and store.has_scores(trial) else None
 
 
 def _table(text: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from covidcnn.models.registry import DEFAULT_MODEL, name_of
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.precision import resolve_precision
-from covidcnn.training.recipe import Recipe, recipe_of, settings_of
+from covidcnn.training.recipe import Recipe, recipe_of, recipe_of_teacher, settings_of
 from covidcnn.training.schedules import schedule_values
 
 RECIPE_VERSION = 1
@@ -37,6 +37,14 @@ class Trial:
     def __post_init__(self) -> None:
         if self.recipe.precision == "auto" or self.recipe.learning_rate is None:
             raise ValueError("a trial has its precision and its learning rate pinned; make it with pin_trial")
+
+    @property
+    def teachers(self) -> list["Trial"]:
+        """Of a student, the trials any of which would be its teacher's training."""
+        if self.recipe.teacher == "none":
+            return []
+        return [replace(self, recipe=recipe_of_teacher(self.recipe), score_test=score_test)
+                for score_test in (True, False)]
 
     @property
     def key(self) -> str:

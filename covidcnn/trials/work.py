@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ class Work:
     trainer: Trainer | None = None
     """Does the training; ``train_trial`` if none is given."""
     keep_models: bool = False
+    found: Callable[[Trial], TrialResult | None] | None = None
+    """Looks up the result of a trial, for students, whose teachers may have been trained by themselves."""
 
     def compute(self, trial: Trial, report: Report | None = None) -> tuple[TrialResult, bytes]:
         """A trial's result, from its last finished epoch on, and its model file where that is to be kept.
@@ -86,6 +89,8 @@ class Work:
         # The code as it is now: it may be committed to while a training of hours runs.
         begin, software = time.monotonic(), software_facts()
         history, scores, diverged, model = pd.DataFrame(), pd.DataFrame(), "", b""
+        teacher = next(filter(None, map(self.found, trial.teachers)), None) if self.found else None
+        train = self.trainer or partial(train_trial, of_teacher=teacher.scores if teacher else None)
         folder = self.unfinished / trial.key
         folder.mkdir(parents=True, exist_ok=True)
         # Of a trial that goes on elsewhere, every kind of processor that has a part in it.
@@ -102,14 +107,15 @@ class Work:
         try:
             # A worker whose sweep was killed may still be at it.
             with FileLock(folder / ".lock"):
-                training = (self.trainer or train_trial)(self.dataset, trial, folder, watch)
+                training = train(self.dataset, trial, folder, watch)
             history, scores = training.history, training.scores
             if self.keep_models:
                 model = _model_file(self.dataset, trial, training)
         except Diverged as error:
             diverged = str(error)
         facts = {"seconds": round(time.monotonic() - begin, 1), "finished": datetime.now(UTC).isoformat("T", "seconds"),
-                 **software, "processor": " and ".join(dict.fromkeys([*kinds, processor()]))}
+                 **software, "processor": " and ".join(dict.fromkeys([*kinds, processor()])),
+                 **({"teacher": teacher.trial.key} if teacher else {})}
         return TrialResult(trial, history, scores, diverged, facts), model
 
     def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
@@ -130,14 +136,16 @@ class Work:
         return Outcome(trial, result, model, problem)
 
 
-def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None) -> Training:
-    """Train as a trial says; what a killed process left in ``folder`` is gone on with."""
+def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None,
+                of_teacher: pd.DataFrame | None = None) -> Training:
+    """Train as a trial says; what a killed process left in ``folder`` is gone on with. A student's teacher is trained,
+    too, unless its scores are given."""
     # Here and not above: to list or to plan trials one need not wait for TensorFlow.
     from covidcnn.training.fit import train
 
     scored = ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
     return train(dataset, trial.recipe, trial.seed, folder, scored, report,
-                 keep_interrupted=False, identity=f"{trial.key} {training_versions()}")
+                 keep_interrupted=False, identity=f"{trial.key} {training_versions()}", of_teacher=of_teacher)
 
 
 def _model_file(dataset: DataSet, trial: Trial, training: Training) -> bytes:
