@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import machine, run_worker, status_mb
+from scipy.special import logit
 
 
 def main() -> None:
@@ -70,7 +71,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         metrics = evaluate_scores(score_table(images, probabilities, facts.task), facts.threshold, 100, task=facts.task)
         report[name] |= {measure: metrics[measure].value for measure in ("accuracy", "auc")}
         predicted = facts.task.predict(probabilities, facts.threshold)
-        logits[name] = np.log(probabilities[:, 1] / probabilities[:, 0])
+        # Keras's own, of float32, may be exactly 0 or 1.
+        logits[name] = logit(np.clip(probabilities[:, 1], 1e-7, 1 - 1e-7))
         if name == "keras":
             expected, source = predicted, probabilities
         change = logits[name] - logits["keras"]

@@ -20,8 +20,8 @@ from covidcnn.task import PNEUMONIA
 
 AS_THEY_ARE, INSIDE, RANDOM, TRAINED = "as they are", "inside", "random weights: ", "trained"
 PLACES = ("test", "PneumoniaMNIST")
-FORMS = ("float32", "int8")
-"""Of the files for a small device."""
+INT8 = "int8"
+"""As a file for a small device in whole numbers; all else is scored with that in float32."""
 PAPER, ZOOM, LITE0 = "the paper's network", "the paper's network with zoom", "EfficientNet-Lite0"
 ENOUGH = 0.95
 """From which share of draws on so many local images are enough."""
@@ -197,11 +197,11 @@ def device_table(networks: Networks) -> pd.DataFrame:
     for network, one in networks.items():
         for name, metric, seen in (("AUC", _AUC, one.scores), ("accuracy", accuracy, one.predicted),
                                    ("calibration error", MEASURES["calibration error"], one.scores)):
-            plain, whole = (seen(form) for form in FORMS)
+            plain, whole = (seen(view) for view in (AS_THEY_ARE, INT8))
             found = contrast([(1, whole), (-1, plain)], one.images, metric, one.draws)
             rows.append({"network": network, "measure": name, "seeds": found.seeds} | {
                 form: by_seed([(1, scores)], one.images, metric).mean()
-                for form, scores in zip(FORMS, (plain, whole), strict=True)} | {
+                for form, scores in (("float32", plain), (INT8, whole))} | {
                 "difference": found.mean, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 
@@ -210,8 +210,8 @@ def files_table(networks: Networks) -> pd.DataFrame:
     """A row a network."""
     rows, device = [], device_table(networks).set_index(["network", "measure"])["difference"]
     for network, one in networks.items():
-        same = (one.predicted(FORMS[0]) == one.predicted(FORMS[1])).mean(axis=1)
-        plain, whole = (np.mean([facts["MB"][form] for facts in one.facts]) for form in FORMS)
+        same = (one.predicted(AS_THEY_ARE) == one.predicted(INT8)).mean(axis=1)
+        plain, whole = (np.mean([facts["MB"][form] for facts in one.facts]) for form in ("float32", INT8))
         rows.append({"network": network, "seeds": len(one.seeds), "MB, float32": plain, "MB, int8": whole,
                      "share of the size": whole / plain, "same prediction": same.mean(),
                      "same prediction, lowest": same.min(),
