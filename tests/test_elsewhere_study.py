@@ -1,6 +1,7 @@
 """The study of trained networks elsewhere: what is scored with a model, and what its tables make of scores."""
 
 import json
+from dataclasses import replace
 
 import elsewhere
 import elsewhere_figures
@@ -15,6 +16,8 @@ from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
+from covidcnn.models.model_file import load_model
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
 from covidcnn.study.protocol import read_study
@@ -72,6 +75,17 @@ def test_everything_is_scored_with_one_model(tiny_tree, tmp_path):
         elsewhere.score(other, path, DESIGN, images, parts, dataset, small)
 
 
+def test_untrained_networks_tell_images_apart(tiny_model):
+    """However deep: untouched, the scores of this one would agree to twelve digits."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8) // np.arange(1, 21)[:, None, None]
+    facts = replace(load_model(tiny_model)[1], images=ImageSettings(64))
+    network = elsewhere.random_weights(EfficientNetLite0(pretrained=False), facts, 3, pixels.astype(np.uint8))
+    scores = network.predict(pixels[..., np.newaxis] / 255, verbose=0)[:, 0]
+    logits = np.log(scores / (1 - scores))
+    assert logits.std() == pytest.approx(1, abs=0.01)
+    assert logits.mean() == pytest.approx(0, abs=0.01)
+
+
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
     """Invented scores: NORMAL 0.2 and PNEUMONIA 0.8, in some views the other way round or undecided."""
@@ -103,7 +117,8 @@ def networks(tmp_path_factory):
                 AS_THEY_ARE: noisy(np.where(label == "PNEUMONIA", 0.95, 0.3 + moved))})
             pd.concat([test, small]).to_csv(folder / f"{name}-{seed}.csv.gz", index=False)
             (folder / f"{name}-{seed}.json").write_text(json.dumps({
-                "network": name, "seed": seed, "threshold": 0.5, "MB": {"float32": 3.0, "int8": 0.9},
+                "network": name, "seed": seed, "threshold": 0.5, "design": elsewhere_tables.digest(DESIGN),
+                "MB": {"float32": 3.0, "int8": 0.9},
                 "maps": {"trained": np.eye(4).tolist(), RANDOM: np.ones((4, 4)).tolist()}}))
     return elsewhere_tables.read_scores(folder, DESIGN)
 
@@ -184,6 +199,22 @@ def test_figures_show_each_network(networks, tables, close_figures):
     assert len(local.axes[0].lines) == 4
     where = elsewhere_figures.where_figure(networks, np.zeros((96, 96), np.uint8))
     assert len([ax for ax in where.axes if ax.images]) >= 6
+
+
+def test_networks_that_share_fewer_than_two_seeds_are_not_compared(networks):
+    few = {name: replace(one, seeds=seeds, tables=one.tables[:2], small=one.small[:2], facts=one.facts[:2],
+                         thresholds=one.thresholds[:2])
+           for (name, one), seeds in zip(networks.items(), ((0, 1), (1, 2), (1, 2)), strict=True)}
+    found = elsewhere_tables.predictions_table(few, DESIGN, elsewhere_tables.local_table(few, DESIGN))
+    assert [words for words in found["prediction"] if words.startswith("accuracy lost by")] == [
+        f"accuracy lost by contrast 0.7: {ZOOM} - {LITE0}"]
+
+
+def test_scores_by_another_design_are_not_mixed(networks, tmp_path):
+    (tmp_path / "one.json").write_text(json.dumps({"network": PAPER, "seed": 0, "design": "another"}))
+    with pytest.raises(DataError, match="another design"):
+        elsewhere_tables.read_scores(tmp_path, DESIGN)
+    assert elsewhere_tables.digest(DESIGN) == elsewhere_tables.digest(DESIGN | {"notes": ["later"]})
 
 
 def test_without_scores_there_are_no_tables(tmp_path):

@@ -148,6 +148,7 @@ def test_student_takes_the_teacher_that_its_store_has(data, tmp_path, monkeypatc
     assert len(fitted) == 1
     assert taught.facts["teacher"] == teacher.trial.key
     assert "teacher" not in by_itself.facts
+    assert taught.facts["processor"] == by_itself.facts["processor"]
     pd.testing.assert_frame_equal(taught.scores, by_itself.scores, check_exact=True)
     pd.testing.assert_frame_equal(taught.history, by_itself.history, check_exact=True)
 

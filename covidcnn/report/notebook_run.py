@@ -91,7 +91,8 @@ class Run:
         from covidcnn.trials.trial import pin_trial
         from covidcnn.trials.work import train_trial
 
-        def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None") -> "Training":
+        def train_and_log(dataset: DataSet, trial: "Trial", folder: Path, report: "Report | None", **teacher: Any
+                          ) -> "Training":
             # Before it scores anything; what goes on after it was killed need not be entered again.
             what = (f"{recipe.optimizer}, {recipe.images.preprocess} images, augmentation {recipe.augmentation}, "
                     f"balancing {recipe.balance}, seed {seed}")
@@ -99,7 +100,7 @@ class Run:
                       for entry in entered(self.folder, path.stem)[ACCESSES])
             if not (store.has_begun(trial) and what in logged):
                 self.log_test_access(what)
-            return train_trial(dataset, trial, folder, report)
+            return train_trial(dataset, trial, folder, report, **teacher)
 
         store = open_store(self.folder / STORE)
         store.prepare()

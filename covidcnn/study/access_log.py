@@ -114,6 +114,7 @@ def log_access(protocol: Protocol, scored: str, arm: str, precision: str = "") -
     path = protocol.path.with_name(ACCESS_LOG)
     line = [datetime.now(UTC).isoformat("T", "seconds"), scored, arm, precision]
     try:
+        _begin_log(path)
         with path.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(line)
     except OSError as error:
@@ -140,8 +141,7 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
             raise UserError(f"{protocol.selections_path}: '{name}' is not what its trials select; "
                             f"remove the entry, then covidcnn evidence select {name}")
     # The log first: another process that finds it empty and nothing frozen does the same once more.
-    with suppress(FileExistsError), protocol.path.with_name(ACCESS_LOG).open("x", encoding="utf-8") as file:
-        file.write(",".join(_COLUMNS) + "\n")
+    _begin_log(protocol.path.with_name(ACCESS_LOG))
     # Of two processes the first one's word stands.
     frozen = protocol.path.with_name(FROZEN)
     with locked(frozen):
@@ -149,6 +149,11 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
             write_json(frozen, {
                 "rules": _digest(protocol.rules), "selections": _digest(protocol.selections()),
                 "arms": _arms(protocol), "commit": git_commit()})
+
+
+def _begin_log(path: Path) -> None:
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
+        file.write(",".join(_COLUMNS) + "\n")
 
 
 def _arms(protocol: Protocol) -> dict[str, str]:

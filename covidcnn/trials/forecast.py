@@ -128,7 +128,7 @@ def _passes(trial: Trial, images: pd.DataFrame) -> float:
         trial.task.encode(learnt["label"]), recipe.batch_size, recipe.balance)
     chosen_on = (role == "validation").sum() * (1 + len(CHOSEN_UNDER.get(recipe.choose_by, ())))
     in_epoch = shown + _SCORING * (chosen_on + role.isin(recipe.score_every_epoch).sum())
-    # A teacher takes about as many steps as its student.
+    # A teacher takes about as many steps as its student; one that the store will have is counted all the same.
     trainings = 1 + (recipe.teacher != "none")
     return float(trainings * recipe.epochs * in_epoch + _SCORING * len(_scored(trial, images)) * (
         1 + len(recipe.perturbations)))

@@ -181,7 +181,8 @@ class TrialStore:
 
     def work(self, dataset: DataSet, trainer: Trainer | None = None) -> Work:
         """How this store's trials are computed; arguments as of ``run``."""
-        return Work(dataset, self.folder / "unfinished", trainer, self.keep_models, partial(_found, self.folder))
+        return Work(dataset, self.folder / "unfinished", trainer, self.keep_models,
+                    partial(_found, self.folder.resolve()))
 
     def begin(self, trial: Trial) -> bool:
         """Whether a trial that this process holds is to be computed: False if it was finished by whoever held it until

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from covidcnn.training.result import Diverged, Training, chosen_epoch
 from covidcnn.trials.trial import Trial
 
 Report = Callable[[int, int, dict], None]
-Trainer = Callable[[DataSet, Trial, Path, Report | None], Training]
+Trainer = Callable[..., Training]
+"""As ``train_trial``; ``of_teacher`` is given where there are such scores."""
 
 
 _OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
@@ -89,13 +89,13 @@ class Work:
         # The code as it is now: it may be committed to while a training of hours runs.
         begin, software = time.monotonic(), software_facts()
         history, scores, diverged, model = pd.DataFrame(), pd.DataFrame(), "", b""
-        teacher = next(filter(None, map(self.found, trial.teachers)), None) if self.found else None
-        train = self.trainer or partial(train_trial, of_teacher=teacher.scores if teacher else None)
+        teacher = self._teacher(trial, software.get("versions"))
         folder = self.unfinished / trial.key
         folder.mkdir(parents=True, exist_ok=True)
         # Of a trial that goes on elsewhere, every kind of processor that has a part in it.
         noted = folder / ".processors"
         kinds = noted.read_text(encoding="utf-8").splitlines() if noted.is_file() else []
+        kinds = [*([teacher.facts["processor"]] if teacher else []), *kinds]
 
         def watch(epoch: int, epochs: int, logs: dict) -> None:
             if (kind := processor()) not in kinds:
@@ -107,7 +107,8 @@ class Work:
         try:
             # A worker whose sweep was killed may still be at it.
             with FileLock(folder / ".lock"):
-                training = train(self.dataset, trial, folder, watch)
+                training = (self.trainer or train_trial)(
+                    self.dataset, trial, folder, watch, **({"of_teacher": teacher.scores} if teacher else {}))
             history, scores = training.history, training.scores
             if self.keep_models:
                 model = _model_file(self.dataset, trial, training)
@@ -117,6 +118,11 @@ class Work:
                  **software, "processor": " and ".join(dict.fromkeys([*kinds, processor()])),
                  **({"teacher": teacher.trial.key} if teacher else {})}
         return TrialResult(trial, history, scores, diverged, facts), model
+
+    def _teacher(self, trial: Trial, versions: dict[str, str] | None) -> TrialResult | None:
+        """The training of a student's teacher, if there is one by the same versions."""
+        found = map(self.found, trial.teachers) if self.found else ()
+        return next((one for one in found if one and one.facts.get("versions") == versions), None)
 
     def attempt(self, trial: Trial, report: Report | None = None) -> Outcome:
         """``compute``, with what keeps a trial from being run as the outcome's problem: a UserError, or that memory or

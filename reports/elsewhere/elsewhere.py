@@ -34,32 +34,37 @@ from elsewhere_tables import (
     PLACES,
     RANDOM,
     TRAINED,
+    digest,
     read_scores,
     tables_of,
 )
 
+from covidcnn.backend import keras
 from covidcnn.cli import main
 from covidcnn.cli.common import open_data_of, say
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.data.sources import PNEUMONIAMNIST
 from covidcnn.errors import UserError
 from covidcnn.evaluation.folder import evaluate_model
 from covidcnn.evaluation.release import CARD, write_release
 from covidcnn.imaging.registration import Alignment, align
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.classical import ClassicalModel
+from covidcnn.models.inspect import as_input
 from covidcnn.models.litert import calibration_images, save_litert
 from covidcnn.models.model_file import ModelFacts, load_model, load_predictor, save_model
 from covidcnn.models.predictor import KerasPredictor, Predictor
-from covidcnn.models.registry import name_of, untrained
-from covidcnn.paths import replacing, require_new_folder, write_json
+from covidcnn.models.registry import Model, untrained
+from covidcnn.paths import MANIFEST, replacing, require_new_folder, write_json
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
 from covidcnn.prediction.occlusion import inside_lungs, mean_map, occlusion
-from covidcnn.provenance import software_facts
+from covidcnn.provenance import CHANGED, git_commit, software_facts
 from covidcnn.study.access_log import log_access, open_store, permit
 from covidcnn.study.conditions import Condition
 from covidcnn.study.pages import write_tables
 from covidcnn.study.protocol import Protocol, read_study
+from covidcnn.training.recipe import settings_of
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.sweep import shard as shard_of
 from covidcnn.trials.work import TrialResult
@@ -86,10 +91,19 @@ def trainings(design: dict[str, Any], protocol: Protocol, store: TrialStore) -> 
     """The finished trainings that the design is about, each with the name of its network."""
     for name, wanted in design["models"].items():
         for trial in protocol.trials(wanted["arm"]):
-            own = {"arm": wanted["arm"], "model": name_of(trial.recipe.model),
-                   "augmentation": trial.recipe.augmentation}
+            own = settings_of(trial.recipe) | {"arm": wanted["arm"]}
             if wanted.items() <= own.items() and store.is_finished(trial):
                 yield name, store.read(trial.key)
+
+
+def enter(protocol: Protocol, store: TrialStore, scored: str, what: str) -> None:
+    """Enter in ``openings.csv`` what is about to score test images; a UserError unless protocol, design and code are
+    those of a commit."""
+    permit(protocol, store)
+    if git_commit(DESIGN, *FOLDER.glob("*.py")).endswith(CHANGED):
+        raise UserError(f"{FOLDER}: no test image is scored before the design and the scripts are committed; commit "
+                        "them, or take the changes back")
+    log_access(replace(protocol, path=DESIGN), scored, what)
 
 
 def threshold_of(result: TrialResult) -> float:
@@ -130,14 +144,15 @@ def score(result: TrialResult, path: Path, design: dict[str, Any], images: pd.Da
     options = result.trial.recipe.model
     assert not isinstance(options, ClassicalModel)
     network, size = exported(model, facts)
-    whole, size_of_whole = exported(model, facts, calibration_images(dataset, facts))
-    without, _ = exported(untrained(options).build(facts.task, facts.images.size, result.trial.seed), facts)
+    calibration = calibration_images(dataset, facts)
+    whole, size_of_whole = exported(model, facts, calibration)
+    without, _ = exported(random_weights(untrained(options), facts, result.trial.seed, calibration), facts)
     pixels = load_images(dataset.root, images, facts.images)
     views = _under(network, pixels, ["", *design["perturbations"], LUNGS_BLACK, REST_BLACK])
     stored = result.scores.query("split == 'test' and perturbation == ''").set_index("path").loc[images["path"]]
     if not np.allclose(stored["score"], views[AS_THEY_ARE], atol=1e-4):
-        raise UserError(f"{path}: its scores are not those of its training; remove it, and train again with "
-                        "--keep-models")
+        raise UserError(f"{path}: its scores are not those of its training; to train it again with --keep-models, "
+                        f"remove trials/{result.trial.key}.json, too")
     views[INT8] = whole(pixels)[:, 1]
     views |= {RANDOM + name: scores for name, scores in _under(without, pixels, ["", LUNGS_BLACK, REST_BLACK]).items()}
     maps = {}
@@ -154,6 +169,19 @@ def score(result: TrialResult, path: Path, design: dict[str, Any], images: pd.Da
     return table[["place", "path", "patient", "label", *views]], {
         "maps": maps, "MB": {"float32": size, INT8: size_of_whole},
         "laid onto the average": sum(one is not None for one in parts.alignments)}
+
+
+def random_weights(options: Model, facts: ModelFacts, seed: int, pixels: np.ndarray) -> keras.Model:
+    """A network with the weights that its training of this seed begins with, but for the last layer, which is scaled:
+    over these images, uint8 (n, size, size), its logits have mean 0 and standard deviation 1. Those of a deep network
+    would else all but agree."""
+    network = options.build(facts.task, facts.images.size, seed)
+    last = network.layers[-1]
+    seen = keras.Model(network.input, last.input).predict(as_input(pixels), verbose=0).astype(float)
+    weights, _ = last.get_weights()
+    logits = seen @ weights
+    last.set_weights([weights / logits.std(), -logits.mean(axis=0) / logits.std()])
+    return network
 
 
 def _under(predictor: Predictor, pixels: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -182,6 +210,8 @@ def score_all(
     """Score with each model that is there what has not been scored yet."""
     design, protocol = read_yaml(DESIGN), read_study("models")
     dataset, small_images = open_data_of(data, design["data"], DESIGN, "covidcnn data resize"), open_dataset(small)
+    if small_images.source is not PNEUMONIAMNIST:
+        raise UserError(f"{small}: not PneumoniaMNIST; give the folder that 'covidcnn data fetch pneumoniamnist' makes")
     store = open_store(protocol.store)
     images = dataset.images[dataset.images["split"] == "test"].sort_values("path", ignore_index=True)
     parts, average = covered(design, dataset, images)
@@ -198,13 +228,19 @@ def score_all(
             say(f"{name}, seed {result.trial.seed}: no model file ({path.name}); only a training that is run with "
                 "--keep-models leaves one")
             continue
-        permit(protocol, store)
-        log_access(replace(protocol, path=DESIGN), key, name)
-        table, further = score(result, path, design, images, parts, dataset, small_images)
+        enter(protocol, store, key, name)
+        try:
+            table, further = score(result, path, design, images, parts, dataset, small_images)
+        except UserError as error:
+            # The others may be sound.
+            say(str(error))
+            continue
         with replacing(target.with_suffix(".csv.gz")) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})
-        write_json(target, {"network": name, "seed": result.trial.seed, "threshold": threshold_of(result), **further,
-                            **software_facts()})
+            # Twelve digits tell scores close to 1 apart.
+            table.to_csv(temporary, index=False, float_format="%.12g", compression={"method": "gzip", "mtime": 0})
+        write_json(target, {
+            "network": name, "seed": result.trial.seed, "threshold": threshold_of(result), **further,
+            "design": digest(design), "PneumoniaMNIST": small_images.content_hash, **software_facts()})
         say(f"{name}, seed {result.trial.seed}: scored")
 
 
@@ -217,15 +253,14 @@ def release(
     require_new_folder(out)
     design, protocol = read_yaml(DESIGN), read_study("models")
     dataset, store = open_data_of(data, design["data"], DESIGN, "covidcnn data resize"), open_store(protocol.store)
-    own = [result for name, result in trainings(design, protocol, store) if name == LITE0]
-    path = store.folder / "models" / f"{own[0].trial.key if own else 'none'}.keras"
+    trial = protocol.trials(design["models"][LITE0]["arm"])[0]
+    path = store.folder / "models" / f"{trial.key}.keras"
     if not path.exists():
         raise UserError(f"{path}: no model file; only a training that is run with --keep-models leaves one")
     model, facts = load_model(path)
-    facts = replace(facts, threshold=threshold_of(own[0]),
+    facts = replace(facts, threshold=threshold_of(store.read(trial.key)),
                     threshold_rule="youden, on validation and perturbed copies of it")
-    permit(protocol, store)
-    log_access(replace(protocol, path=DESIGN), own[0].trial.key, "the card of the model for download")
+    enter(protocol, store, trial.key, "the card of the model for download")
     with tempfile.TemporaryDirectory() as folder:
         file, evaluation = Path(folder) / "model.keras", Path(folder) / "evaluation.json"
         save_model(file, model, facts)
@@ -245,6 +280,12 @@ def tables() -> None:
     scored = read_scores(FOLDER / "scores", design)
     found = tables_of(scored, design)
     write_tables(found, FOLDER / "tables")
+    # By it a report knows that its notebooks have something new to show.
+    write_json(FOLDER / MANIFEST, {
+        "models": {name: [*one.seeds] for name, one in scored.items()},
+        "scores sha256": hashlib.sha256(b"".join(path.read_bytes() for path in sorted(
+            (FOLDER / "scores").iterdir()))).hexdigest(),
+        "tables": {name: caption for name, (_, caption) in found.items()}})
     write_figures(scored, {name: table for name, (table, _) in found.items()}, FOLDER / "figures",
                   np.load(FOLDER / "average.npy"))
     say(f"{len(scored)} models: {FOLDER / 'tables'}")

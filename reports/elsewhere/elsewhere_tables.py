@@ -1,5 +1,6 @@
 """Tables of what ``elsewhere.py`` scored: from ``scores/`` alone, without images and models."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,14 +75,17 @@ def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
     """What is scored, by the names of the networks, in the order of the design; those with two seeds at least.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or it was scored by another design.
     """
     facts = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     networks = {}
     for name in design["models"]:
         own = sorted(((one["seed"], path) for path, one in facts.items() if one["network"] == name))
+        if others := [path for _, path in own if facts[path]["design"] != digest(design)]:
+            raise DataError(f"{others[0]}: scored by another design; remove it and the file beside it, and score again")
         if len(own) > 1:
-            tables = [pd.read_csv(path.with_suffix(".csv.gz"), keep_default_na=False, na_values=[""])
+            tables = [pd.read_csv(path.with_suffix(".csv.gz"), keep_default_na=False, na_values=[""],
+                                  float_precision="round_trip")
                       for _, path in own]
             networks[name] = Scored(
                 tuple(seed for seed, _ in own), np.array([facts[path]["threshold"] for _, path in own]),
@@ -94,10 +98,16 @@ def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
     return networks
 
 
+def digest(design: Mapping[str, Any]) -> str:
+    """Of everything in the design but its notes."""
+    return hashlib.sha256(json.dumps({name: part for name, part in design.items() if name != "notes"}, sort_keys=True
+                                     ).encode()).hexdigest()
+
+
 def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
     """Every table, with its caption."""
     over = "95 % intervals over seeds and patients, not corrected for their number"
-    local = local_table(networks, design)
+    local, device = local_table(networks, design), device_table(networks)
     return {
         "lost": (lost_table(networks, design["perturbations"]), (
             f"Accuracy that is lost when test images are changed, the worst first: means over seeds, {over}.")),
@@ -108,9 +118,9 @@ def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
         "where": (where_table(networks, design["where"]["cells"]), (
             "The share of the occlusion map's weight inside the circle where the lungs of a centred chest lie, and AUC "
             f"with parts blacked out, of trained networks and of such with random weights: means over seeds, {over}.")),
-        "device": (device_table(networks), (
+        "device": (device, (
             f"Files for a small device, int8 - float32, on test images: means over seeds, {over}.")),
-        "files": (files_table(networks), (
+        "files": (files_table(networks, device), (
             "Files for a small device: megabytes, the share of test images with the same prediction in both forms, and "
             "whether the aim of AUC and size is reached.")),
         "predictions": (predictions_table(networks, design, local), (
@@ -163,12 +173,14 @@ def enough(local: pd.DataFrame, network: str, place: str) -> float:
 def inside(one: Scored, kind: str = "") -> Difference:
     """The share of the occlusion map inside the circle, over seeds and patients."""
     shares = one.scores(kind + INSIDE)
-    drawn = ~np.isnan(shares).any(axis=0)
+    drawn = ~np.isnan(shares).all(axis=0)
     return mean_over_seeds(shares[:, drawn], one.images[drawn].reset_index(drop=True), _mean)
 
 
 def _mean(labels: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights @ values / weights.sum(-1)
+    # A map that is 0 throughout has no share.
+    kept = ~np.isnan(values)
+    return weights[..., kept] @ values[kept] / weights[..., kept].sum(-1)
 
 
 def where_table(networks: Networks, cells: int) -> pd.DataFrame:
@@ -206,16 +218,17 @@ def device_table(networks: Networks) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def files_table(networks: Networks) -> pd.DataFrame:
-    """A row a network."""
-    rows, device = [], device_table(networks).set_index(["network", "measure"])["difference"]
+def files_table(networks: Networks, device: pd.DataFrame) -> pd.DataFrame:
+    """A row a network; ``device`` from ``device_table``."""
+    rows, differences = [], device.set_index(["network", "measure"])["difference"]
     for network, one in networks.items():
         same = (one.predicted(AS_THEY_ARE) == one.predicted(INT8)).mean(axis=1)
         plain, whole = (np.mean([facts["MB"][form] for facts in one.facts]) for form in ("float32", INT8))
         rows.append({"network": network, "seeds": len(one.seeds), "MB, float32": plain, "MB, int8": whole,
                      "share of the size": whole / plain, "same prediction": same.mean(),
                      "same prediction, lowest": same.min(),
-                     "aim reached": bool(device[network, "AUC"] >= -LARGEST_LOSS and whole / plain <= LARGEST_SHARE)})
+                     "aim reached": bool(differences[network, "AUC"] >= -LARGEST_LOSS
+                                         and whole / plain <= LARGEST_SHARE)})
     return pd.DataFrame(rows)
 
 
@@ -235,9 +248,9 @@ def _predictions(networks: Networks, cells: int) -> Iterator[tuple[str, Differen
         yield (f"{name}: accuracy lost by inversion, less 0.2",
                contrast(one.lost("inverted"), one.images, draws=one.draws, fixed=-0.2))
     for view, more, less in (("height 1.15", PAPER, ZOOM), ("contrast 0.7", ZOOM, LITE0)):
-        if {more, less} <= set(networks):
-            yield (f"accuracy lost by {view}: {more} - {less}", _paired(
-                networks[more], networks[less], view))
+        # A difference over seeds needs two.
+        if {more, less} <= set(networks) and len(_shared(networks[more], networks[less])) > 1:
+            yield f"accuracy lost by {view}: {more} - {less}", _paired(networks[more], networks[less], view)
     for name, one in networks.items():
         yield (f"{name}: AUC with the lungs black, less 0.7", _shifted(
             mean_over_seeds(one.scores(LUNGS_BLACK), one.images, _AUC, one.draws), 1, -0.7))
@@ -248,10 +261,14 @@ def _predictions(networks: Networks, cells: int) -> Iterator[tuple[str, Differen
 
 
 def _paired(first: Scored, second: Scored, view: str) -> Difference:
-    shared = sorted(set(first.seeds) & set(second.seeds))
+    shared = _shared(first, second)
     terms = [(factor, scores[[one.seeds.index(seed) for seed in shared]]) for one, sign in ((first, 1), (second, -1))
              for factor, scores in one.lost(view, sign)]
     return contrast(terms, first.images, accuracy, first.draws)
+
+
+def _shared(first: Scored, second: Scored) -> list[int]:
+    return sorted(set(first.seeds) & set(second.seeds))
 
 
 def _shifted(found: Difference, sign: int, by: float) -> Difference:
