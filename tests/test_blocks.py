@@ -42,12 +42,13 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
 def test_a_block_can_name_a_table_of_another_study(tmp_path, monkeypatch):
     monkeypatch.setattr("covidcnn.report.blocks.LEDGER", tmp_path / "reports/paper/claims.csv")
     (tmp_path / "reports/models/tables").mkdir(parents=True)
-    (tmp_path / "reports/models/tables/results.csv").write_text("model,accuracy\nforest,0.5\n")
+    (tmp_path / "reports/models/tables/results.csv").write_text("model,accuracy,px\nforest,0.5,\nlite0,0.75,224\n")
     page = tmp_path / "page.md"
-    page.write_text("<!-- from models/results | model | accuracy -->\n<!-- end -->\n\n"
+    page.write_text("<!-- from models/results | model | accuracy | px -->\n<!-- end -->\n\n"
                     "<!-- from sentence It reaches {models/results / forest / accuracy / .1%}. -->\n<!-- end -->\n")
     assert refresh(page)
-    assert "| forest  |      0.500 |" in page.read_text()
+    assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in page.read_text().splitlines()[3:5]] == [
+        ["forest", "0.500", ""], ["lite0", "0.750", "224.000"]]
     assert "It reaches 50.0 %." in page.read_text()
 
 

@@ -56,9 +56,9 @@ def test_every_model_has_a_row_and_those_without_chance_stand_for_two_seeds_or_f
     assert len(results) == 9
     assert results["seeds"].to_dict() == dict.fromkeys(results.index, 5) | {
         "logistic regression, Lite0's features at 224 px": 2}
-    assert results.loc["EfficientNet-Lite0", ["px", "parameters", "multiply-adds", "minutes"]].tolist() == [
-        224, 3_413_729, 376_683_488, 1]
-    assert results.loc["logistic regression, gradients at 32 px", ["parameters", "ms an image"]].isna().all()
+    assert results.loc["EfficientNet-Lite0", ["px", "million parameters", "million multiply-adds", "minutes"]
+                       ].tolist() == [224, 3.413729, 376.683488, 1]
+    assert results.loc["logistic regression, gradients at 32 px", ["million parameters", "ms an image"]].isna().all()
 
 
 def test_known_differences_come_out_with_their_sign(contrasts):

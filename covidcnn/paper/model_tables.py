@@ -107,16 +107,16 @@ def result_table(models: Models) -> pd.DataFrame:
     return pd.DataFrame([
         {"model": name, "px": one.recipe.images.size, "seeds": len(one.seeds)}
         | measured(one.test_scores, one.thresholds, arm.images, arm.draws) | _costs(one) | {"diverged": one.diverged}
-        for name, (arm, one) in models.items()]).astype({"parameters": "Int64", "multiply-adds": "Int64"})
+        for name, (arm, one) in models.items()])
 
 
 def _costs(condition: Condition) -> dict[str, Any]:
-    """Parameters and multiply-adds of a network, minutes of a training, milliseconds an image where the benchmark has
-    them."""
+    """Millions of parameters and of multiply-adds of a network, minutes of a training, milliseconds an image where the
+    benchmark has them."""
     from covidcnn.models.inspect import multiply_adds
 
     options, px = condition.recipe.model, condition.recipe.images.size
-    row: dict[str, Any] = {"parameters": pd.NA, "multiply-adds": pd.NA, "ms an image": np.nan,
+    row: dict[str, Any] = {"million parameters": np.nan, "million multiply-adds": np.nan, "ms an image": np.nan,
                            "minutes": np.median([seconds_of(result.facts) for result in condition.results]) / 60}
     for one in json.loads(BENCHMARK.read_text(encoding="utf-8")).values() if BENCHMARK.is_file() else ():
         if (one["model"]["model"], one["image size"]) == (name_of(options), px):
@@ -126,7 +126,8 @@ def _costs(condition: Condition) -> dict[str, Any]:
         px, options = options.side, EfficientNetLite0()
     if not isinstance(options, ClassicalModel):
         network = untrained(options).build(condition.results[0].task, px, 0)
-        row |= {"parameters": network.count_params(), "multiply-adds": multiply_adds(network)}
+        row |= {"million parameters": network.count_params() / 1e6,
+                "million multiply-adds": multiply_adds(network) / 1e6}
     return row
 
 

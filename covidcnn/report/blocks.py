@@ -75,7 +75,8 @@ def _content(source: str) -> str:
     name, *columns = source.split(" | ")
     if name == "claims":
         return f"**{summary_sentence(read_ledger(LEDGER))}**"
-    return _table(name)[columns].to_markdown(index=False, floatfmt=".3f")
+    table = _table(name)[columns].astype(object)
+    return table.where(table.notna(), "").to_markdown(index=False, floatfmt=".3f")
 
 
 def _cell(place: re.Match[str]) -> str:
