@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import elsewhere
 import elsewhere_figures
+import elsewhere_scoring
 import elsewhere_tables
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_tree
-from elsewhere_tables import AS_THEY_ARE, INSIDE, LITE0, PAPER, RANDOM, ZOOM
+from elsewhere_tables import AS_THEY_ARE, GRAD_CAM, LITE0, OCCLUSION, PAPER, RANDOM, ZOOM
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
@@ -54,32 +55,36 @@ def test_everything_is_scored_with_one_model(tiny_tree, tmp_path):
     store = TrialStore(tmp_path / "store", keep_models=True)
     result = store.run(dataset, trial)
     images = dataset.images[dataset.images["split"] == "test"].sort_values("path", ignore_index=True)
-    parts, average = elsewhere.covered(DESIGN, dataset, images)
+    parts, average = elsewhere_scoring.covered(DESIGN, dataset, images)
     assert average.shape == (96, 96)
     path = store.folder / "models" / f"{trial.key}.keras"
-    table, further = elsewhere.score(result, path, DESIGN, images, parts, dataset, small)
+    table, further = elsewhere_scoring.score(result, path, DESIGN, images, parts, dataset, small)
     assert table["place"].value_counts().to_dict() == {"test": len(images), "PneumoniaMNIST": 7}
     test = table[table["place"] == "test"]
     assert test["int8"].to_numpy() == pytest.approx(test[AS_THEY_ARE].to_numpy(), abs=0.2)
     for view in (*DESIGN["perturbations"], LUNGS_BLACK, REST_BLACK, RANDOM + AS_THEY_ARE):
         assert not np.allclose(test[view], test[AS_THEY_ARE])
-    assert (~test[INSIDE].isna()).sum() == (~test[RANDOM + INSIDE].isna()).sum() == 8
-    assert set(test.loc[~test[INSIDE].isna(), "label"]) == {"PNEUMONIA"}
-    assert np.shape(further["maps"]["trained"]) == (4, 4)
+    for kind in (OCCLUSION, RANDOM + OCCLUSION, GRAD_CAM, RANDOM + GRAD_CAM):
+        drawn = test[f"{kind}, inside"].dropna()
+        # A heat map may be 0 throughout, where nothing speaks for the class.
+        assert len(drawn) == 8 or (len(drawn) < 8 and GRAD_CAM in kind)
+        assert drawn.between(0, 1).all()
+        assert set(test.loc[drawn.index, "label"]) == {"PNEUMONIA"}
+        assert np.shape(further["maps"][kind]) == (4, 4)
     assert 0 < further["MB"]["int8"] < further["MB"]["float32"]
     scores = result.scores[result.scores["split"] == "validation"]
     assert elsewhere.threshold_of(result) == fix_threshold(scores, "youden")
     # The model of another training, by the same name.
     other = store.run(dataset, pin_trial(dataset.content_hash, recipe, 4, score_test=True))
     with pytest.raises(UserError, match="not those of its training"):
-        elsewhere.score(other, path, DESIGN, images, parts, dataset, small)
+        elsewhere_scoring.score(other, path, DESIGN, images, parts, dataset, small)
 
 
 def test_untrained_networks_tell_images_apart(tiny_model):
     """However deep: untouched, the scores of this one would agree to twelve digits."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 64, 64), np.uint8) // np.arange(1, 21)[:, None, None]
     facts = replace(load_model(tiny_model)[1], images=ImageSettings(64))
-    network = elsewhere.random_weights(EfficientNetLite0(pretrained=False), facts, 3, pixels.astype(np.uint8))
+    network = elsewhere_scoring.random_weights(EfficientNetLite0(pretrained=False), facts, 3, pixels.astype(np.uint8))
     scores = network.predict(pixels[..., np.newaxis] / 255, verbose=0)[:, 0]
     logits = np.log(scores / (1 - scores))
     assert logits.std() == pytest.approx(1, abs=0.01)
@@ -109,7 +114,9 @@ def networks(tmp_path_factory):
             test = places.assign(place="test", **{
                 AS_THEY_ARE: noisy(right), "inverted": noisy(1 - right), "height 1.15": noisy(taller),
                 "contrast 0.7": noisy(right), LUNGS_BLACK: noisy(right), REST_BLACK: 0.5, "int8": whole,
-                INSIDE: inside - 0.01 * seed, RANDOM + INSIDE: inside - 0.4, RANDOM + AS_THEY_ARE: 0.5,
+                f"{OCCLUSION}, inside": inside - 0.01 * seed, f"{GRAD_CAM}, inside": np.nan,
+                f"{RANDOM}{OCCLUSION}, inside": inside - 0.4, f"{RANDOM}{GRAD_CAM}, inside": inside - 0.5,
+                RANDOM + AS_THEY_ARE: 0.5,
                 RANDOM + LUNGS_BLACK: 0.5, RANDOM + REST_BLACK: 0.5})
             # Elsewhere all scores are too high for the threshold, but in one network.
             moved = 0.4 * (name != LITE0)
@@ -119,7 +126,7 @@ def networks(tmp_path_factory):
             (folder / f"{name}-{seed}.json").write_text(json.dumps({
                 "network": name, "seed": seed, "threshold": 0.5, "design": elsewhere_tables.digest(DESIGN),
                 "MB": {"float32": 3.0, "int8": 0.9},
-                "maps": {"trained": np.eye(4).tolist(), RANDOM: np.ones((4, 4)).tolist()}}))
+                "maps": {kind + what: np.eye(4).tolist() for kind in ("", RANDOM) for what in (OCCLUSION, GRAD_CAM)}}))
     return elsewhere_tables.read_scores(folder, DESIGN)
 
 
@@ -159,13 +166,18 @@ def test_enough_is_the_number_from_which_on_it_stays_so():
 
 def test_shares_inside_the_lungs_are_over_the_drawn_images(tables):
     where = tables["where"].set_index(["network", "weights"])
-    assert where.loc[(PAPER, "trained"), "inside"] == pytest.approx(0.88)
-    assert where.loc[(PAPER, "trained"), "inside, low"] < 0.88 < where.loc[(PAPER, "trained"), "inside, high"]
-    assert where.loc[(PAPER, "random"), "inside"] == pytest.approx(0.5)
+    assert where.loc[(PAPER, "trained"), "occlusion, inside"] == pytest.approx(0.88)
+    low, high = where.loc[(PAPER, "trained"), ["occlusion, inside, low", "occlusion, inside, high"]]
+    assert low < 0.88 < high
+    assert where.loc[(PAPER, "random"), "occlusion, inside"] == pytest.approx(0.5)
+    assert where.loc[(PAPER, "random"), "Grad-CAM, inside"] == pytest.approx(0.4)
+    assert where.loc[(PAPER, "random"), ["occlusion, maps", "Grad-CAM, maps"]].tolist() == [50, 50]
+    assert where.loc[(PAPER, "trained"), "Grad-CAM, maps"] == 0
+    assert np.isnan(where.loc[(PAPER, "trained"), "Grad-CAM, inside"])
     assert where.loc[(PAPER, "trained"), f"AUC, {LUNGS_BLACK}"] > 0.99
     assert where.loc[(PAPER, "random"), f"AUC, {AS_THEY_ARE}"] == 0.5
     # Of 16 cells only the four in the middle have their centre in the circle.
-    assert where.loc[(PAPER, "trained"), "inside, even map"] == pytest.approx(4 / 16)
+    assert where.loc[(PAPER, "trained"), "even map, inside"] == pytest.approx(4 / 16)
 
 
 def test_int8_is_held_against_float32(tables):
@@ -198,7 +210,7 @@ def test_figures_show_each_network(networks, tables, close_figures):
     local = elsewhere_figures.local_figure(tables["local"])
     assert len(local.axes[0].lines) == 4
     where = elsewhere_figures.where_figure(networks, np.zeros((96, 96), np.uint8))
-    assert len([ax for ax in where.axes if ax.images]) >= 6
+    assert len([ax for ax in where.axes if ax.images]) == 12
 
 
 def test_networks_that_share_fewer_than_two_seeds_are_not_compared(networks):

@@ -6,9 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from elsewhere_tables import PLACES, RANDOM, TRAINED, Networks
+from elsewhere_tables import GRAD_CAM, OCCLUSION, PLACES, RANDOM, Networks
 from matplotlib.figure import Figure
 
+from covidcnn.data.sources import CHEST_XRAY
 from covidcnn.plots.elsewhere import accuracy_lost, better_thresholds
 from covidcnn.plots.style import apply_style, legend_below, save_picture
 
@@ -41,18 +42,22 @@ def local_figure(local: pd.DataFrame) -> Figure:
 
 
 def where_figure(networks: Networks, average: np.ndarray) -> Figure:
-    """Mean occlusion maps over the average image, of trained networks and of such with random weights."""
-    figure, axes = plt.subplots(2, len(networks), figsize=(2.6 * len(networks), 5.4), squeeze=False)
+    """Mean maps over the average image, of trained networks and of such with random weights."""
+    kinds = {OCCLUSION: "occlusion", RANDOM + OCCLUSION: "occlusion,\nrandom weights", GRAD_CAM: "Grad-CAM",
+             RANDOM + GRAD_CAM: "Grad-CAM,\nrandom weights"}
+    figure, axes = plt.subplots(4, len(networks), figsize=(2.6 * len(networks), 9.6), squeeze=False)
     for column, (name, one) in zip(axes.T, networks.items(), strict=True):
-        for ax, kind in zip(column, (TRAINED, RANDOM), strict=True):
+        for ax, kind in zip(column, kinds, strict=True):
             mean = np.mean([facts["maps"][kind] for facts in one.facts], axis=0)
             reach = np.abs(mean).max() or 1
+            scale = {"cmap": "RdBu_r", "vmin": -reach} if OCCLUSION in kind else {"cmap": "Reds", "vmin": 0}
             ax.imshow(average, cmap="gray", extent=(0, 1, 1, 0))
-            colours = ax.imshow(mean, cmap="RdBu_r", alpha=0.55, vmin=-reach, vmax=reach, extent=(0, 1, 1, 0))
+            colours = ax.imshow(mean, alpha=0.55, vmax=reach, extent=(0, 1, 1, 0), **scale)
             ax.add_patch(plt.Circle((0.5, 0.5), 0.38, fill=False, color="black"))
             ax.set(xticks=[], yticks=[])
             figure.colorbar(colours, ax=ax, shrink=0.8, format="%.2g")
         column[0].set_title(name.replace(" with", "\nwith"), fontsize="small")
-    for ax, words in zip(axes[:, 0], ("trained", "random weights"), strict=True):
+    for ax, words in zip(axes[:, 0], kinds.values(), strict=True):
         ax.set_ylabel(words)
+    figure.supxlabel(f"average image: {CHEST_XRAY.credit}", fontsize="x-small")
     return figure

@@ -19,7 +19,8 @@ from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK, central_lungs
 from covidcnn.study.pages import Tables
 from covidcnn.task import PNEUMONIA
 
-AS_THEY_ARE, INSIDE, RANDOM, TRAINED = "as they are", "inside", "random weights: ", "trained"
+AS_THEY_ARE, RANDOM = "as they are", "random weights: "
+OCCLUSION, GRAD_CAM, INSIDE = "occlusion", "Grad-CAM", "inside"
 PLACES = ("test", "PneumoniaMNIST")
 INT8 = "int8"
 """As a file for a small device in whole numbers; all else is scored with that in float32."""
@@ -116,13 +117,13 @@ def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
             "'better' is the share of draws in which sensitivity and specificity there have a higher mean than at the "
             "training's threshold, its mean over seeds and the lowest seed.")),
         "where": (where_table(networks, design["where"]["cells"]), (
-            "The share of the occlusion map's weight inside the circle where the lungs of a centred chest lie, and AUC "
-            f"with parts blacked out, of trained networks and of such with random weights: means over seeds, {over}.")),
+            "The share of a map's weight inside the circle where the lungs of a centred chest lie, and AUC with parts "
+            f"blacked out, of trained networks and of such with random weights: means over seeds, {over}.")),
         "device": (device, (
             f"Files for a small device, int8 - float32, on test images: means over seeds, {over}.")),
         "files": (files_table(networks, device), (
             "Files for a small device: megabytes, the share of test images with the same prediction in both forms, and "
-            "whether the aim of AUC and size is reached.")),
+            "whether the aim of AUC and size is reached; times are in benchmarks/README.md.")),
         "predictions": (predictions_table(networks, design, local), (
             "The design's predictions, written before any of this was scored."))}
 
@@ -170,10 +171,13 @@ def enough(local: pd.DataFrame, network: str, place: str) -> float:
     return float(min(own.index[own.index > too_few.max()] if len(too_few) else own.index, default=np.inf))
 
 
-def inside(one: Scored, kind: str = "") -> Difference:
-    """The share of the occlusion map inside the circle, over seeds and patients."""
-    shares = one.scores(kind + INSIDE)
+def inside(one: Scored, what: str = OCCLUSION) -> Difference:
+    """The share of a map inside the circle, over seeds and patients; NaN where all maps are 0 throughout."""
+    shares = one.scores(f"{what}, {INSIDE}")
+    shares = shares[~np.isnan(shares).all(axis=1)]
     drawn = ~np.isnan(shares).all(axis=0)
+    if not drawn.any():
+        return Difference(np.nan, np.nan, np.nan, np.nan, 0, np.nan, np.nan)
     return mean_over_seeds(shares[:, drawn], one.images[drawn].reset_index(drop=True), _mean)
 
 
@@ -187,14 +191,16 @@ def where_table(networks: Networks, cells: int) -> pd.DataFrame:
     """A row a network and kind of weights."""
     rows = []
     for network, one in networks.items():
-        for kind, weights in (("", TRAINED), (RANDOM, "random")):
-            found = {"inside": inside(one, kind)} | {
+        for kind, weights in (("", "trained"), (RANDOM, "random")):
+            found = {f"{what}, {INSIDE}": inside(one, kind + what) for what in (OCCLUSION, GRAD_CAM)} | {
                 f"AUC, {view}": mean_over_seeds(one.scores(kind + view), one.images, _AUC, one.draws)
                 for view in (AS_THEY_ARE, LUNGS_BLACK, REST_BLACK)}
-            rows.append({"network": network, "weights": weights, "seeds": len(one.seeds)} | {
+            maps = {f"{what}, maps": int((~np.isnan(one.scores(f"{kind}{what}, {INSIDE}"))).sum())
+                    for what in (OCCLUSION, GRAD_CAM)}
+            rows.append({"network": network, "weights": weights, "seeds": len(one.seeds)} | maps | {
                 name: value for quantity, each in found.items()
                 for name, value in ((quantity, each.mean), (f"{quantity}, low", each.low),
-                                    (f"{quantity}, high", each.high))} | {"inside, even map": even(cells)})
+                                    (f"{quantity}, high", each.high))} | {"even map, inside": even(cells)})
     return pd.DataFrame(rows)
 
 
@@ -227,8 +233,8 @@ def files_table(networks: Networks, device: pd.DataFrame) -> pd.DataFrame:
         rows.append({"network": network, "seeds": len(one.seeds), "MB, float32": plain, "MB, int8": whole,
                      "share of the size": whole / plain, "same prediction": same.mean(),
                      "same prediction, lowest": same.min(),
-                     "aim reached": bool(differences[network, "AUC"] >= -LARGEST_LOSS
-                                         and whole / plain <= LARGEST_SHARE)})
+                     "aim of AUC and size": bool(differences[network, "AUC"] >= -LARGEST_LOSS
+                                                 and whole / plain <= LARGEST_SHARE)})
     return pd.DataFrame(rows)
 
 
