@@ -69,7 +69,7 @@ def test_everything_is_scored_with_one_model(tiny_tree, tmp_path):
         # A heat map may be 0 throughout, where nothing speaks for the class.
         assert len(drawn) == 8 or (len(drawn) < 8 and GRAD_CAM in kind)
         assert drawn.between(0, 1).all()
-        assert set(test.loc[drawn.index, "label"]) == {"PNEUMONIA"}
+        assert set(test.loc[drawn.index, "label"]) <= {"PNEUMONIA"}
         assert np.shape(further["maps"][kind]) == (4, 4)
     assert 0 < further["MB"]["int8"] < further["MB"]["float32"]
     scores = result.scores[result.scores["split"] == "validation"]
