@@ -20,7 +20,7 @@ docs: $(READY)  ## make the numbers in prose, and the page of commands, anew
 	$(VENV)/bin/covidcnn evidence numbers
 	$(VENV)/bin/python -m typer covidcnn.cli utils docs --name covidcnn --title "Command line" > docs/command-line.md
 
-wheels: $(READY)  ## every package as a file in wheels/, for computers without a network: docs/elsewhere.md
+wheels: $(READY)  ## every package as a file in wheels/, for computers without a network: docs/other-systems.md
 	$(VENV)/bin/pip download --quiet --no-deps --require-hashes --requirement requirements.lock --dest wheels
 
 check: $(READY)  ## style, types and the fast tests

@@ -29,7 +29,7 @@ def data_facts(dataset: DataSet) -> dict[str, Any]:
 
 def training_versions() -> str:
     """What a training may not change half-way: the versions of the packages that compute it."""
-    # TensorFlow has a second, smaller package: docs/elsewhere.md.
+    # TensorFlow has a second, smaller package: docs/other-systems.md.
     packages = _versions(_backend(), f"{_backend()}-cpu", "keras", "numpy")
     return " ".join(f"{package} {found}" for package, found in packages.items())
 

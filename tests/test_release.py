@@ -35,7 +35,8 @@ def trained(tiny_tree, tmp_path_factory, own_cache):
 
 def test_card_says_what_was_measured_and_how_it_fails(trained, tmp_path, run):
     model = trained / "one/model.keras"
-    code, _, err = run("release", model, "--evaluated", trained / "perturbed.json", "--out", tmp_path / "release")
+    code, _, err = run("release", model, "--evaluated", trained / "perturbed.json", "--out", tmp_path / "release",
+                       "--note", "One of five seeds.")
     assert code == 0, err
     card = (tmp_path / "release/MODEL_CARD.md").read_text(encoding="utf-8")
     measured = json.loads((trained / "perturbed.json").read_text(encoding="utf-8"))
@@ -46,8 +47,10 @@ def test_card_says_what_was_measured_and_how_it_fails(trained, tmp_path, run):
     assert wrong
     for row in wrong:
         assert f"{row['images']} are predicted {row['predicted']}: {row['share']:.1%}" in card
-    worst = measured["perturbed"][1]
-    assert worst["perturbation"] in card
+    assert "One of five seeds." in card
+    worst = [row["perturbation"] for row in measured["perturbed"][1:] if "black" not in row["perturbation"]]
+    assert [line.split("|")[1].strip() for line in card.partition("*Lost* is")[2].splitlines()[4:9]] == worst[:5]
+    assert "lungs black" not in card
     assert hashlib.sha256(model.read_bytes()).hexdigest() in card
     assert "was not measured" not in card
     for line in (tmp_path / "release/SHA256SUMS").read_text(encoding="utf-8").splitlines():

@@ -32,7 +32,7 @@ ArmArgument = Annotated[str, typer.Argument(metavar="ARM", help="As protocol.yam
 ArmsArgument = Annotated[list[str], typer.Argument(metavar="ARM...", help=(
     "As protocol.yaml names them; covidcnn evidence status."))]
 StudyOption = Annotated[str, typer.Option("--study", help=(
-    "A folder of reports/ that holds a protocol.yaml: paper is the first study, recipe the second."))]
+    "A folder of reports/ that holds a protocol.yaml: paper, recipe, models, subtype, teacher or ct."))]
 MinutesOption = Annotated[float, typer.Option("--minutes", help=(
     "Begin no training that would probably end later."))]
 OriginalsOption = Annotated[Path | None, typer.Option("--originals", metavar="DIR", help=(

@@ -189,11 +189,13 @@ def release(
     evaluated: Annotated[list[Path], typer.Option(metavar="JSON", help=(
         "What covidcnn evaluate --json printed of this model, with --perturbed for how it fails; may be repeated."))],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the files.")],
+    note: Annotated[str, typer.Option(help="What a reader of its numbers has to know; the card says it above them.")]
+    = "",
 ) -> None:
     """Put a finished model together for others: the file, a card made of its numbers, and checksums."""
     from covidcnn.evaluation.release import CARD, write_release
 
-    write_release(model, evaluated, out)
+    write_release(model, evaluated, out, note)
     say(f"read {out / CARD} before you give it away")
 
 

@@ -5,6 +5,8 @@ pneumonia. Everything here is deterministic: the patient-level folds need no ran
 a row each, and ``samples`` is how often the bootstrap draws patients.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin, clone
@@ -43,8 +45,10 @@ def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
         "mean grey": [float(image.mean()) for image in pixels], "contrast": [float(image.std()) for image in pixels]})
 
 
-def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA) -> pd.DataFrame:
+def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA,
+                       sources: Mapping[str, str] = MEASURES) -> pd.DataFrame:
     """How well one of the measures, from ``image_measures``, alone tells two classes apart among the training images.
+    ``sources`` names the measures, and says where each is read.
 
     Returns:
         A row a measure: ``measure``, ``read from``, ``higher in`` (the class), ``auc``, ``low``, ``high``. The AUC is
@@ -53,7 +57,7 @@ def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = 
     """
     train = measures[measures["split"] == "train"]
     rows: list[dict[str, object]] = []
-    for name, source in MEASURES.items():
+    for name, source in sources.items():
         values = train[name].to_numpy(float)
         rising = roc_auc_score(task.encode(train["label"]), values) >= 0.5
         found = ({"higher in": "all images are equal", "auc": 0.5, "low": np.nan, "high": np.nan}

@@ -14,6 +14,7 @@ from covidcnn.errors import DataError
 from covidcnn.models.model_file import ModelFacts, load_predictor
 from covidcnn.models.predictor import KerasPredictor, Predictor
 from covidcnn.paths import replacing_folder, require_new_folder
+from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
 
 CARD, CHECKSUMS = "MODEL_CARD.md", "SHA256SUMS"
 WORST = 5
@@ -21,12 +22,13 @@ WORST = 5
 _PARTS = {"model", "identity", "split", "n", "metrics", "confusion matrix", "warnings", "note"}
 
 
-def write_release(model: Path, evaluations: Sequence[Path], folder: Path) -> None:
+def write_release(model: Path, evaluations: Sequence[Path], folder: Path, note: str = "") -> None:
     """Copy a model file into a new folder, with ``CARD`` and ``CHECKSUMS`` beside it, whole or not at all.
 
     Args:
         model: what ``covidcnn train`` or ``covidcnn export`` left.
         evaluations: what ``covidcnn evaluate --json`` printed of this very file, one or more.
+        note: what a reader of its numbers has to know, for the card.
 
     Raises:
         DataError: the model cannot be read, or an evaluation is none, or of another model.
@@ -35,7 +37,7 @@ def write_release(model: Path, evaluations: Sequence[Path], folder: Path) -> Non
     require_new_folder(folder)
     predictor, facts = load_predictor(model)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    card = _card(model, digest, predictor, facts, [_read_evaluation(path, digest) for path in evaluations])
+    card = _card(model, digest, predictor, facts, [_read_evaluation(path, digest) for path in evaluations], note)
     of_card = hashlib.sha256(card.encode()).hexdigest()
     with replacing_folder(folder) as draft:
         shutil.copyfile(model, draft / model.name)
@@ -43,14 +45,14 @@ def write_release(model: Path, evaluations: Sequence[Path], folder: Path) -> Non
         (draft / CHECKSUMS).write_text(f"{of_card}  {CARD}\n{digest}  {model.name}\n", encoding="utf-8")
 
 
-def _card(model: Path, digest: str, predictor: Predictor, facts: ModelFacts, evaluations: Sequence[dict[str, Any]]
-          ) -> str:
+def _card(model: Path, digest: str, predictor: Predictor, facts: ModelFacts, evaluations: Sequence[dict[str, Any]],
+          note: str) -> str:
     parameters = predictor.model.count_params() if isinstance(predictor, KerasPredictor) else None
     environment = Environment(loader=PackageLoader("covidcnn.evaluation", "."), autoescape=False, trim_blocks=True,
                               lstrip_blocks=True, keep_trailing_newline=True)
     return environment.get_template("model_card.md.j2").render(
         file=model.name, size=model.stat().st_size, sha256=digest, facts=facts, parameters=parameters,
-        counts=_counts(facts), results=[_result(one) for one in evaluations])
+        counts=_counts(facts), note=note, results=[_result(one) for one in evaluations])
 
 
 def _counts(facts: ModelFacts) -> str:
@@ -65,6 +67,9 @@ def _result(evaluation: dict[str, Any]) -> dict[str, Any]:
               f"{row['predicted']}: {row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%})."
               for row in evaluation["confusion matrix"] if row["class"] != row["predicted"] and row["images"]]
     perturbed = pd.DataFrame(evaluation.get("perturbed", []))
+    if len(perturbed):
+        # These two ask where a model looks, and happen to no image.
+        perturbed = perturbed[~perturbed["perturbation"].isin([LUNGS_BLACK, REST_BLACK])].reset_index(drop=True)
     return evaluation | {
         "table": metrics[["metric", "value", "low", "high", "interval"]].to_markdown(index=False, floatfmt=".3f"),
         "errors": errors,

@@ -85,7 +85,8 @@ def model_tables(evidence: Evidence) -> Tables:
         tables["contrasts"] = (contrast_table(found), (
             "Each model - the paper's network with zoom, accuracy at thresholds from validation, paired by seed: 95 % "
             "intervals over seeds and patients. The primary contrast stands alone; p of the others by Holm over those "
-            f"that are finished. {INFORMED}"))
+            "that are finished. Models differ in size, weights and recipe, too: a difference is that of the whole. "
+            f"{INFORMED}"))
     return tables
 
 
