@@ -1,8 +1,10 @@
-"""The paper's network in PyTorch, for the speed benchmarks: a worker that prints one JSON object.
+"""The paper's network, or EfficientNet-Lite0, in PyTorch, for the speed benchmarks: a worker that prints one JSON
+object.
 
-It imports PyTorch and NumPy alone, so that it can run in an environment of its own (PyTorch is no dependency of
-the project). The network, the batch and the optimizer are those of covidcnn; memory is channels-last and
-products are in bfloat16 or float32. It is PyTorch as written, without torch.compile.
+It imports PyTorch and NumPy alone, and for EfficientNet-Lite0 the reference implementation, the package
+``efficientnet-lite-pytorch``, so that it can run in an environment of its own (PyTorch is no dependency of the
+project). The network, the batch and the optimizer are those of covidcnn; memory is channels-last and products are in
+bfloat16 or float32. It is PyTorch as written, without torch.compile.
 
     python benchmarks/torch_peer.py train --size 224 --batch 32 --steps 10 --precision bfloat16
 """
@@ -20,7 +22,22 @@ from torch import nn
 WARM_UP = 3
 
 
-def network(size: int) -> nn.Module:
+class Lite0(nn.Module):
+    """The reference implementation, for two classes and grey images: one of three equal channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self.inner = EfficientNet.from_name("efficientnet-lite0", override_params={"num_classes": 1})
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.inner(pixels.expand(-1, 3, -1, -1))
+
+
+def network(size: int, name: str) -> nn.Module:
+    if name == "lite0":
+        return Lite0().to(memory_format=torch.channels_last)
     layers: list[nn.Module] = []
     channels = 1
     for kernels in (32, 64, 128, 256):
@@ -37,9 +54,9 @@ def images(count: int, size: int) -> torch.Tensor:
     return torch.from_numpy(pixels).to(memory_format=torch.channels_last)
 
 
-def train(size: int, batch: int, steps: int, mixed: bool) -> list[float]:
+def train(name: str, size: int, batch: int, steps: int, mixed: bool) -> list[float]:
     """Seconds of each training step on one batch that is kept in memory."""
-    model = network(size)
+    model = network(size, name)
     optimizer = torch.optim.NAdam(model.parameters(), foreach=True)
     pixels, labels = images(batch, size), torch.arange(batch).remainder(2).float()[:, None]
     loss_of = nn.BCEWithLogitsLoss()
@@ -57,9 +74,9 @@ def train(size: int, batch: int, steps: int, mixed: bool) -> list[float]:
     return seconds[WARM_UP:]
 
 
-def infer(size: int, batch: int, pixels: int, mixed: bool) -> float:
+def infer(name: str, size: int, batch: int, pixels: int, mixed: bool) -> float:
     """Seconds to score so many images, the second time."""
-    model = network(size).eval()
+    model = network(size, name).eval()
     pixels = images(pixels, size)
     for _ in range(2):
         begin = time.perf_counter()
@@ -73,6 +90,7 @@ def infer(size: int, batch: int, pixels: int, mixed: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=("train", "infer"))
+    parser.add_argument("--model", choices=("paper", "lite0"), default="paper")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=10)
@@ -81,10 +99,11 @@ def main() -> None:
     options = parser.parse_args()
     mixed = options.precision == "bfloat16"
     if options.task == "train":
-        seconds = train(options.size, options.batch, options.steps, mixed)
+        seconds = train(options.model, options.size, options.batch, options.steps, mixed)
         result = {"images per second": options.batch / statistics.median(seconds)}
     else:
-        result = {"images per second": options.images / infer(options.size, options.batch, options.images, mixed)}
+        result = {"images per second": options.images / infer(
+            options.model, options.size, options.batch, options.images, mixed)}
     result |= {"peak memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": torch.__version__}
     print(json.dumps(result))
 

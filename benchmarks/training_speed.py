@@ -1,14 +1,16 @@
-"""Images a second of a training step: this project, Keras as usual, and PyTorch.
+"""Images a second of a training step, of the paper's network or EfficientNet-Lite0: this project, Keras as usual, and
+PyTorch.
 
 Every figure is the median step of a process of its own on a batch that is kept in memory; the variants take turns,
 and all of it is repeated, so that a slow minute of the machine hits all alike. The floating-point operations of the
-network, counted by hand, and the product of two large matrices give the share of the machine's peak that is reached.
+network, and the product of two large matrices, give the share of the machine's peak that is reached.
 
     python benchmarks/training_speed.py --json
     python benchmarks/training_speed.py --torch-python OTHER_ENVIRONMENT/bin/python
+    python benchmarks/training_speed.py --model lite0 --sizes 224
 
-PyTorch is optional: without it (``pip install torch``, here or in the environment of ``--torch-python``) its rows
-are skipped, and the reason is given.
+PyTorch is optional: without it (``pip install torch``, here or in the environment of ``--torch-python``; for
+EfficientNet-Lite0 ``efficientnet-lite-pytorch``, too) its rows are skipped, and the reason is given.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from common import machine, run_worker, spread
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +36,7 @@ PEAK_SIDE = 4096
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=("paper", "lite0"), default="paper")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128, 96, 64])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3, help="processes for each variant and size")
@@ -44,7 +48,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker:
         variant, size = options.worker
-        result = peak() if variant == "peak" else measure(variant, int(size), options.batch, options.seconds)
+        result = peak() if variant == "peak" else measure(
+            options.model, variant, int(size), options.batch, options.seconds)
         print(json.dumps(result))
         return
     report = compare(options)
@@ -63,22 +68,23 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.repeats):
             for variant, results in found.items():
                 results.append(run_worker(_command(variant, size, options)))
-        sizes[size] = _summary(found, size, peaks)
-    return {"machine": about, "peak, GFLOP/s": peaks, "batch": options.batch,
-            "operations, GFLOP an image": {size: operations(size) / 1e9 for size in options.sizes}, "sizes": sizes}
+        sizes[size] = _summary(found, operations(options.model, size), peaks)
+    return {"machine": about, "model": options.model, "peak, GFLOP/s": peaks, "batch": options.batch,
+            "operations, GFLOP an image": {size: operations(options.model, size) / 1e9 for size in options.sizes},
+            "sizes": sizes}
 
 
 def _command(variant: str, size: int, options: argparse.Namespace) -> list[str]:
     if variant.startswith("PyTorch"):
         # About as many steps as the others take in their seconds.
         steps = max(8, round(options.seconds * 60 / options.batch * (224 / size) ** 2))
-        return [options.torch_python, str(PEER), "train", "--size", str(size), "--batch", str(options.batch),
-                "--steps", str(steps), "--precision", variant.split(", ")[1]]
-    return [sys.executable, __file__, "--worker", variant, str(size), "--batch", str(options.batch),
-            "--seconds", str(options.seconds)]
+        return [options.torch_python, str(PEER), "train", "--model", options.model, "--size", str(size), "--batch",
+                str(options.batch), "--steps", str(steps), "--precision", variant.split(", ")[1]]
+    return [sys.executable, __file__, "--model", options.model, "--worker", variant, str(size), "--batch",
+            str(options.batch), "--seconds", str(options.seconds)]
 
 
-def _summary(found: dict[str, list[dict[str, Any]]], size: int, peaks: dict[str, float]) -> dict[str, Any]:
+def _summary(found: dict[str, list[dict[str, Any]]], operations: float, peaks: dict[str, float]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for variant, results in found.items():
         failed = [result for result in results if "skipped" in result]
@@ -89,7 +95,7 @@ def _summary(found: dict[str, list[dict[str, Any]]], size: int, peaks: dict[str,
         precision = results[0].get("precision", variant.split()[-1])
         summary[variant] = rates | {
             "peak memory MB": max(result["peak memory MB"] for result in results),
-            "share of the matrix-product peak": rates["median"] * operations(size) / 1e9 / peaks[precision]}
+            "share of the matrix-product peak": rates["median"] * operations / 1e9 / peaks[precision]}
         if "torch" in results[0]:
             summary[variant]["torch"] = results[0]["torch"]
     own = summary.get("covidcnn", {}).get("median")
@@ -99,24 +105,30 @@ def _summary(found: dict[str, list[dict[str, Any]]], size: int, peaks: dict[str,
     return summary
 
 
-def operations(size: int) -> float:
+def network(name: str, size: int) -> Any:
+    """With weights of a seed."""
+    from covidcnn.models.registry import model_named, untrained
+    from covidcnn.task import PNEUMONIA
+
+    return untrained(model_named(name)()).build(PNEUMONIA, size, 0)
+
+
+def operations(name: str, size: int) -> float:
     """Floating-point operations of a training step, an image: two for each multiply-add; forward, and backward once
     for the weights and once for the inputs, which the first convolution does not need."""
-    multiply_adds, first, channels, side = 0, 0, 1, size
-    for kernels in (32, 64, 128, 256):
-        layer = side**2 * 9 * channels * kernels
-        first = first or layer
-        multiply_adds += layer
-        channels, side = kernels, side // 2
-    multiply_adds += side**2 * channels * 128 + 128
-    return 2.0 * (3 * multiply_adds - first)
+    from covidcnn.backend import keras
+    from covidcnn.models.inspect import multiply_adds
+
+    model = network(name, size)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    _, height, width, kernels = first.output.shape
+    return 2.0 * (3 * multiply_adds(model) - height * width * kernels * int(np.prod(first.kernel.shape[:3])))
 
 
-def measure(variant: str, size: int, batch: int, seconds: float) -> dict[str, Any]:
+def measure(name: str, variant: str, size: int, batch: int, seconds: float) -> dict[str, Any]:
     """One process: images a second of the compiled training step."""
     from covidcnn.backend import keras, tf
     from covidcnn.models.fused import training_form
-    from covidcnn.models.paper_cnn import paper_cnn
     from covidcnn.training.fit import make_repeatable
     from covidcnn.training.precision import keras_policy, resolve_precision
 
@@ -124,11 +136,11 @@ def measure(variant: str, size: int, batch: int, seconds: float) -> dict[str, An
         # As the library trains, determinism included.
         make_repeatable(0)
         precision = "float32" if variant.endswith("float32") else resolve_precision("auto")
-        model = training_form(paper_cnn(size), keras_policy(precision))
+        model = training_form(network(name, size), keras_policy(precision))
     else:
         precision = "bfloat16" if variant.endswith("bfloat16") else "float32"
         keras.mixed_precision.set_dtype_policy(keras_policy(precision))
-        model = usual_keras(paper_cnn(size))
+        model = usual_keras(network(name, size))
     model.compile(optimizer="nadam", loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     pixels = tf.random.stateless_uniform((batch, size, size, 1), seed=(0, 0))
     labels = tf.cast(tf.range(batch)[:, tf.newaxis] % 2, tf.float32)
@@ -152,13 +164,10 @@ def usual_keras(model: Any) -> Any:
 
     def rebuilt(layer: Any) -> Any:
         config = layer.get_config()
-        del config["dtype"]
-        return type(layer)(**config, dtype="float32" if layer.name == "output" else None)
+        config.pop("dtype", None)
+        return type(layer)(**config, dtype="float32" if layer is model.layers[-1] else None)
 
-    features = images = keras.Input(model.input_shape[1:])
-    for layer in model.layers[1:]:
-        features = rebuilt(layer)(features)
-    return keras.Model(images, features)
+    return keras.models.clone_model(model, clone_function=rebuilt)
 
 
 def peak() -> dict[str, float]:
