@@ -205,6 +205,19 @@ def test_three_classes_are_measured_as_scikit_learn_does(three):
                 roc_auc_score(a == place, b[:, place]) for a, b in zip(labels, values, strict=True)]))
 
 
+def test_wrong_predictions_are_counted_by_seed_and_by_all_seeds(three):
+    errors = subtype_tables.error_table(three).set_index(["model", "class", "predicted"])
+    counts = subtype_tables.confusion_table(three).set_index(["model", "class", "predicted"])["images"]
+    assert len(errors) == 2 * 3 * 2
+    assert errors["a seed"].to_dict() == pytest.approx(counts.loc[errors.index].to_dict())
+    assert (errors["by every seed"] <= errors["a seed"]).all()
+    name, (arm, one) = next(iter(three.items()))
+    labels, predicted = arm.images["positive"].to_numpy(), one.test_scores.argmax(axis=2)
+    always = sum(label == 1 and set(column) == {2} for label, column in zip(labels, predicted.T, strict=True))
+    assert errors.loc[(name, "BACTERIA", "VIRUS"), "by every seed"] == always
+    assert errors["score"].dropna().between(1 / 3, 1).all()
+
+
 def test_three_classes_by_hand():
     labels = np.array([0, 0, 1, 1, 2, 2])
     scores = np.array([[0.6, 0.3, 0.1], [0.3, 0.4, 0.3], [0.2, 0.7, 0.1], [0.1, 0.5, 0.4], [0.5, 0.1, 0.4],

@@ -3,8 +3,10 @@
 The rules stand in ``reports/subtype/protocol.yaml``: the most probable of three classes is predicted.
 """
 
+import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.statistics import mean_over_seeds
@@ -32,6 +34,9 @@ def subtype_tables(evidence: Evidence) -> Tables:
         tables["confusion"] = (confusion_table(models), (
             f"Of the test images of a class, how many are predicted which: {_WORDS} An interval of one point says that "
             "nothing varied, not that nothing could."))
+        tables["errors"] = (error_table(models), (
+            "Wrong predictions on test images: how many images a seed, in the mean, how many by every seed alike, and "
+            f"the mean score of the wrong class. {INFORMED}"))
     if models and (found := subtype_contrasts(models)):
         tables["contrasts"] = (contrast_table(found), (
             "Macro AUC: one model - the other (primary), and of each model test - validation, which below 0 is a loss; "
@@ -69,6 +74,20 @@ def confusion_table(models: Models) -> pd.DataFrame:
          "images": found["mean"] * (arm.images["positive"] == row).sum()} | found
         for name, (arm, one) in models.items() for row, of in enumerate(SUBTYPE.classes)
         for column, predicted in enumerate(SUBTYPE.classes) for found in [_mean(arm, one, _share(row, column))]])
+
+
+def error_table(models: Models) -> pd.DataFrame:
+    """A row a model, class and wrong prediction."""
+    rows = []
+    for name, (arm, one) in models.items():
+        labels, scores = arm.images["positive"].to_numpy(), one.test_scores
+        for row, column in itertools.permutations(range(len(SUBTYPE.classes)), 2):
+            wrong = (labels == row) & (scores.argmax(axis=2) == column)
+            rows.append({"model": name, "class": SUBTYPE.classes[row], "predicted": SUBTYPE.classes[column],
+                         "of images": (labels == row).sum(), "a seed": wrong.sum(axis=1).mean(),
+                         "by every seed": wrong.all(axis=0).sum(),
+                         "score": scores[wrong, column].mean() if wrong.any() else np.nan, "seeds": len(one.seeds)})
+    return pd.DataFrame(rows)
 
 
 def _share(row: int, column: int) -> Metric:
