@@ -25,6 +25,8 @@ PLACES = ("test", "PneumoniaMNIST")
 INT8 = "int8"
 """As a file for a small device in whole numbers; all else is scored with that in float32."""
 PAPER, ZOOM, LITE0 = "the paper's network", "the paper's network with zoom", "EfficientNet-Lite0"
+SEEDS = 5
+"""Of each network, as the third study has them."""
 ENOUGH = 0.95
 """From which share of draws on so many local images are enough."""
 LARGEST_LOSS, LARGEST_SHARE = 0.003, 1 / 3
@@ -73,7 +75,7 @@ Networks = Mapping[str, Scored]
 
 
 def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
-    """What is scored, by the names of the networks, in the order of the design; those with two seeds at least.
+    """What is scored, by the names of the networks, in the order of the design; those of which all seeds are there.
 
     Raises:
         DataError: there is none, or it was scored by another design.
@@ -84,7 +86,7 @@ def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
         own = sorted(((one["seed"], path) for path, one in facts.items() if one["network"] == name))
         if others := [path for _, path in own if facts[path]["design"] != digest(design)]:
             raise DataError(f"{others[0]}: scored by another design; remove it and the file beside it, and score again")
-        if len(own) > 1:
+        if len(own) >= SEEDS:
             tables = [pd.read_csv(path.with_suffix(".csv.gz"), keep_default_na=False, na_values=[""],
                                   float_precision="round_trip")
                       for _, path in own]
@@ -95,7 +97,7 @@ def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
                     columns={AS_THEY_ARE: "score"}) for table in tables),
                 tuple(facts[path] for _, path in own))
     if not networks:
-        raise DataError(f"{folder}: no network with two seeds; elsewhere.py score fills it")
+        raise DataError(f"{folder}: no network with {SEEDS} seeds; elsewhere.py score fills it")
     return networks
 
 
