@@ -58,6 +58,8 @@ def test_everything_is_scored_with_one_model(tiny_tree, tmp_path):
     parts, average = elsewhere_scoring.covered(DESIGN, dataset, images)
     assert average.shape == (96, 96)
     path = store.folder / "models" / f"{trial.key}.keras"
+    # Of a trial the store has no scores of training images; the model was made of them all the same.
+    assert set(load_model(path)[1].training["counts"]) == {"train", "validation", "test"}
     table, further = elsewhere_scoring.score(result, path, DESIGN, images, parts, dataset, small)
     assert table["place"].value_counts().to_dict() == {"test": len(images), "PneumoniaMNIST": 7}
     test = table[table["place"] == "test"]
@@ -232,3 +234,16 @@ def test_scores_by_another_design_are_not_mixed(networks, tmp_path):
 def test_without_scores_there_are_no_tables(tmp_path):
     with pytest.raises(DataError, match=r"elsewhere\.py score"):
         elsewhere_tables.read_scores(tmp_path, DESIGN)
+
+
+def test_tables_are_those_of_the_scores():
+    design = read_yaml(elsewhere.DESIGN)
+    networks = elsewhere_tables.read_scores(elsewhere.FOLDER / "scores", design)
+    device = elsewhere_tables.device_table(networks)
+    for name, found in (("lost", elsewhere_tables.lost_table(networks, design["perturbations"])),
+                        ("where", elsewhere_tables.where_table(networks, design["where"]["cells"])),
+                        ("device", device), ("files", elsewhere_tables.files_table(networks, device))):
+        kept = pd.read_csv(elsewhere.FOLDER / f"tables/{name}.csv")
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), kept, rtol=1e-4, check_dtype=False)
+    entered = pd.read_csv(elsewhere.FOLDER / "openings.csv")["scored"]
+    assert {path.name.split(".")[0] for path in (elsewhere.FOLDER / "scores").iterdir()} <= set(entered)

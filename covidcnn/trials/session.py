@@ -126,7 +126,8 @@ def _remove_unfinished(folder: Path) -> None:
 def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[str, Any]:
     """What is to be known of a training, as JSON has it: in the precision that was used, and with the learning rate of
     the first epoch."""
-    recipe, source, scores, told = trial.recipe, dataset.source, training.scores, trial.to_dict()
+    recipe, source, told = trial.recipe, dataset.source, trial.to_dict()
+    images = select_images(dataset.images, recipe, trial.seed, dataset.task)
     return {
         # What the names of augmentation and schedule stand for may be something else in another version.
         **{name: told[name] for name in ("task", "recipe", "seed", "augmentation", "schedule")},
@@ -134,8 +135,7 @@ def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[s
             recipe.optimizer, recipe.learning_rate, recipe.weight_average).get_config()}),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
-        "counts": {split: group["label"].value_counts().to_dict()
-                   for split, group in scores[scores["perturbation"] == ""].groupby("split")},
+        "counts": {role: group["label"].value_counts().to_dict() for role, group in images.groupby("role")},
         **({"licence of the images": source.licence, "citation": source.citation} if source.citation else {}),
     }
 

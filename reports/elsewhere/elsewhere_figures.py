@@ -45,9 +45,9 @@ def where_figure(networks: Networks, average: np.ndarray) -> Figure:
     """Mean maps over the average image, of trained networks and of such with random weights."""
     kinds = {OCCLUSION: "occlusion", RANDOM + OCCLUSION: "occlusion,\nrandom weights", GRAD_CAM: "Grad-CAM",
              RANDOM + GRAD_CAM: "Grad-CAM,\nrandom weights"}
-    figure, axes = plt.subplots(4, len(networks), figsize=(2.6 * len(networks), 9.6), squeeze=False)
-    for column, (name, one) in zip(axes.T, networks.items(), strict=True):
-        for ax, kind in zip(column, kinds, strict=True):
+    figure, axes = plt.subplots(len(networks), 4, figsize=(10, 2.2 * len(networks) + 0.9), squeeze=False)
+    for row, (name, one) in zip(axes, networks.items(), strict=True):
+        for ax, kind in zip(row, kinds, strict=True):
             mean = np.mean([facts["maps"][kind] for facts in one.facts], axis=0)
             reach = np.abs(mean).max() or 1
             scale = {"cmap": "RdBu_r", "vmin": -reach} if OCCLUSION in kind else {"cmap": "Reds", "vmin": 0}
@@ -55,9 +55,9 @@ def where_figure(networks: Networks, average: np.ndarray) -> Figure:
             colours = ax.imshow(mean, alpha=0.55, vmax=reach, extent=(0, 1, 1, 0), **scale)
             ax.add_patch(plt.Circle((0.5, 0.5), 0.38, fill=False, color="black"))
             ax.set(xticks=[], yticks=[])
-            figure.colorbar(colours, ax=ax, shrink=0.8, format="%.2g")
-        column[0].set_title(name.replace(" with", "\nwith"), fontsize="small")
-    for ax, words in zip(axes[:, 0], kinds.values(), strict=True):
-        ax.set_ylabel(words)
+            figure.colorbar(colours, ax=ax, shrink=0.75, format="%.2g")
+        row[0].set_ylabel(name.replace(" with", "\nwith"), fontsize="small")
+    for ax, words in zip(axes[0], kinds.values(), strict=True):
+        ax.set_title(words, fontsize="small")
     figure.supxlabel(f"average image: {CHEST_XRAY.credit}", fontsize="x-small")
     return figure
