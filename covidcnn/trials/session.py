@@ -26,7 +26,7 @@ from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
 from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
 from covidcnn.training.optimizers import make_optimizer
-from covidcnn.training.recipe import UNLABELLED, Recipe, recipe_for
+from covidcnn.training.recipe import ROLES, UNLABELLED, Recipe, recipe_for
 from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import Trial, pin_trial
 
@@ -135,7 +135,8 @@ def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[s
             recipe.optimizer, recipe.learning_rate, recipe.weight_average).get_config()}),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
-        "counts": {role: group["label"].value_counts().to_dict() for role, group in images.groupby("role")},
+        "counts": {role: group["label"].value_counts().to_dict() for role, group in images.groupby("role")
+                   if role in (*ROLES, UNLABELLED)},
         **({"licence of the images": source.licence, "citation": source.citation} if source.citation else {}),
     }
 

@@ -100,8 +100,8 @@ def score_all(
     store = open_store(protocol.store)
     images = dataset.images[dataset.images["split"] == "test"].sort_values("path", ignore_index=True)
     parts, average = covered(design, dataset, images)
-    with replacing(FOLDER / "average.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, np.rint(average).astype(np.uint8))
+    with replacing(FOLDER / "average.csv") as temporary:
+        np.savetxt(temporary, np.rint(average), "%d", delimiter=",")
     found = {result.trial.key: (name, result) for name, result in trainings(design, protocol, store)}
     chosen = shard_of([result.trial for _, result in found.values()], shard)
     for key in (trial.key for trial in chosen):
@@ -172,7 +172,7 @@ def tables() -> None:
             (FOLDER / "scores").iterdir()))).hexdigest(),
         "tables": {name: caption for name, (_, caption) in found.items()}})
     write_figures(scored, {name: table for name, (table, _) in found.items()}, FOLDER / "figures",
-                  np.load(FOLDER / "average.npy"))
+                  np.loadtxt(FOLDER / "average.csv", delimiter=","))
     say(f"{len(scored)} models: {FOLDER / 'tables'}")
 
 
