@@ -58,6 +58,7 @@ _NOTE = (
     "has zoom, which was first tried because of scores on these test images, so that its numbers on them are informed "
     "by the test set. Only images from elsewhere could confirm them.")
 
+
 def trainings(design: dict[str, Any], protocol: Protocol, store: TrialStore) -> Iterator[tuple[str, TrialResult]]:
     """The finished trainings that the design is about, each with the name of its network."""
     for name, wanted in design["models"].items():

@@ -127,7 +127,8 @@ def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
             "Files for a small device: megabytes, the share of test images with the same prediction in both forms, and "
             "whether the aim of AUC and size is reached; times are in benchmarks/README.md.")),
         "predictions": (predictions_table(networks, design, local), (
-            "The design's predictions, written before any of this was scored."))}
+            "The design's predictions, written before any of this was scored: one holds where its whole interval lies "
+            "above 0; of a number of images, where the row says so."))}
 
 
 def lost_table(networks: Networks, names: Sequence[str]) -> pd.DataFrame:
