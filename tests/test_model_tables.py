@@ -259,7 +259,7 @@ def test_training_that_diverged_tells_no_class_from_another(three):
     # Without a contrast there is no table of them, and the others stand; without an arm there is none at all.
     assert subtype_tables.subtype_tables(Evidence({}, {}, {}, pd.DataFrame(), {}, frozenset())) == {}
     alone = Evidence({arm.name: replace(arm, conditions=(broken,))}, {}, {}, pd.DataFrame(), {}, frozenset())
-    assert set(subtype_tables.subtype_tables(alone)) == {"results", "classes", "confusion"}
+    assert set(subtype_tables.subtype_tables(alone)) == {"results", "classes", "confusion", "errors"}
 
 
 @pytest.mark.parametrize("study", ["models", "subtype", "ct"])
