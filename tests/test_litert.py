@@ -13,14 +13,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from model_files import FEW_STAGES
+from model_files import with_few_layers
 
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.phantom import draw_image, plan_images
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models import efficientnet_lite0
 from covidcnn.models.litert import calibration_images, save_litert
 from covidcnn.models.model_file import MEMBER, ModelFacts, load_model, load_predictor, save_model
 from covidcnn.models.paper_cnn import PaperCnn
@@ -87,7 +86,7 @@ def with_facts_of(network, path, **changes):
 
 @pytest.mark.parametrize(("name", "task"), zip(NETWORKS, itertools.cycle((PNEUMONIA, SUBTYPE)), strict=False))
 def test_every_network_gives_in_floats_what_it_gives_in_keras(name, task, phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(efficientnet_lite0, "_STAGES", FEW_STAGES)
+    with_few_layers(monkeypatch)
     network, generator = untrained(NETWORKS[name]()).build(task, 32, 0), np.random.default_rng(0)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

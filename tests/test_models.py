@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from model_files import FEW_STAGES
+from model_files import with_few_layers
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -21,7 +21,6 @@ from covidcnn.backend import tf
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError
 from covidcnn.imaging.transforms import ImageSettings
-from covidcnn.models import efficientnet_lite0
 from covidcnn.models.classical import features_of
 from covidcnn.models.fused import FusedBatchNormalization, training_form
 from covidcnn.models.inspect import model_table, multiply_adds
@@ -37,7 +36,7 @@ from covidcnn.training.recipe import Recipe
 from covidcnn.trials.trial import pin_trial
 
 SMALL = {"paper": {"filters": (4, 8)}, "five-block": {}, "residual": {"widths": (4, 8)},
-         "lite0": {"pretrained": False}}
+         "lite0": {"pretrained": False}, "keras-applications": {"pretrained": False}}
 IMAGES = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
 
 
@@ -88,7 +87,7 @@ def test_gradients_are_those_of_another_implementation(name, monkeypatch):
     # A training of an earlier test has switched it on for the whole process, and XLA cannot pool so; every training
     # switches it on again.
     disable_op_determinism()
-    monkeypatch.setattr(efficientnet_lite0, "_STAGES", FEW_STAGES)
+    with_few_layers(monkeypatch)
     model = training_form(model_named(name)(**SMALL[name]).build(PNEUMONIA, 32, 0), "float32")
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
@@ -110,7 +109,7 @@ def test_gradients_are_those_of_another_implementation(name, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_model_trains_and_goes_on_after_a_break_as_if_there_was_none(name, tiny_tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(efficientnet_lite0, "_STAGES", FEW_STAGES)
+    with_few_layers(monkeypatch)
     recipe = Recipe(3, ImageSettings(32), model_named(name)(**SMALL[name], batch_norm_momentum=0.5), batch_size=8,
                     validation_fraction=0.3, precision="float32")
     assert_goes_on(recipe, open_dataset(tiny_tree), tmp_path)

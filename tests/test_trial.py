@@ -10,6 +10,7 @@ from covidcnn.augment import Augmentation
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.five_block import FiveBlockCnn
+from covidcnn.models.keras_applications import KerasApplication
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
 from covidcnn.training import precision, schedules
@@ -54,7 +55,8 @@ def test_every_setting_of_the_images_changes_the_key():
 def test_every_model_and_every_option_changes_the_key():
     others = [PaperCnn((32, 64, 128)), PaperCnn(dropout=0.3), PaperCnn(batch_norm=False),
               PaperCnn(batch_norm_momentum=0.9), FiveBlockCnn(), FiveBlockCnn(0.9), ResidualCnn(), ResidualCnn((8, 16)),
-              EfficientNetLite0(), EfficientNetLite0(pretrained=False), EfficientNetLite0(trainable="head")]
+              EfficientNetLite0(), EfficientNetLite0(pretrained=False), EfficientNetLite0(trainable="head"),
+              KerasApplication(), KerasApplication(network="DenseNet121")]
     keys = {replace(TRIAL, recipe=replace(RECIPE, model=model)).key for model in others}
     assert len({*keys, TRIAL.key}) == len(others) + 1
 

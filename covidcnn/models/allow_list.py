@@ -28,7 +28,8 @@ ALLOWED = [
     ("keras.src.models.functional", "Functional"), ("keras", "DTypePolicy"), (None, "__keras_tensor__"),
     *(("keras.layers", name) for name in ("InputLayer", "Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout",
                                           "Flatten", "Dense", "ReLU", "Add", "GlobalAveragePooling2D",
-                                          "DepthwiseConv2D", "Rescaling")),
+                                          "DepthwiseConv2D", "Rescaling", "ZeroPadding2D", "Concatenate", "Activation",
+                                          "AveragePooling2D")),
     *(("keras.initializers", name) for name in ("GlorotUniform", "Zeros", "Ones")),
 ]
 """(module, class) of everything that the networks of :mod:`covidcnn.models.registry` are made of."""

@@ -7,6 +7,7 @@ from covidcnn.errors import named
 from covidcnn.models.classical import CLASSICAL, ClassicalModel
 from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.five_block import FiveBlockCnn
+from covidcnn.models.keras_applications import KerasApplication
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.models.residual import ResidualCnn
 from covidcnn.task import Task
@@ -32,7 +33,7 @@ class Model(Protocol):
 
 
 NETWORKS: dict[str, type[Model]] = {"paper": PaperCnn, "five-block": FiveBlockCnn, "residual": ResidualCnn,
-                                    "lite0": EfficientNetLite0}
+                                    "lite0": EfficientNetLite0, "keras-applications": KerasApplication}
 MODELS: dict[str, type[Model] | type[ClassicalModel]] = {**NETWORKS, **CLASSICAL}
 """By name, as for ``--model``."""
 DEFAULT_MODEL = "paper"
