@@ -74,7 +74,7 @@ def test_weights_that_cannot_be_fetched_are_one_line_with_a_way_out(why, monkeyp
         raise why
 
     monkeypatch.setattr(keras.applications, "DenseNet121", offline)
-    with refused("the ImageNet weights of DenseNet121 cannot be had", "offline", "lite0, whose weights a package brings",
+    with refused("the ImageNet weights of DenseNet121 cannot be had", "offline", "lite0, whose weights a package",
                  error=UserError):
         KerasApplication(network="DenseNet121").build(PNEUMONIA, 32, 0)
 

@@ -55,8 +55,8 @@ class KerasApplication(Checked):
                     include_top=False, weights="imagenet" if self.pretrained else None, input_tensor=scaled,
                     pooling="avg", name=self.network)
         except Exception as error:  # Keras raises just that where it cannot fetch
-            raise UserError(f"the ImageNet weights of {self.network} cannot be had ({error}); go online, take the model "
-                            "lite0, whose weights a package brings, or set pretrained to false") from error
+            raise UserError(f"the ImageNet weights of {self.network} cannot be had ({error}); go online, take "
+                            "the model lite0, whose weights a package brings, or set pretrained to false") from error
 
         def with_options(layer: keras.layers.Layer) -> keras.layers.Layer:
             """The layer with initial weights of our seed, and our momentum."""
