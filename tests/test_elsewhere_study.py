@@ -21,6 +21,7 @@ from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.model_file import load_model
 from covidcnn.models.paper_cnn import PaperCnn
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK
+from covidcnn.plots.elsewhere import better_by_place, lost_by_network
 from covidcnn.study.protocol import read_study
 from covidcnn.training.recipe import Recipe
 from covidcnn.trials.store import TrialStore
@@ -207,9 +208,9 @@ def test_predictions_hold_fail_or_stay_open(tables):
 
 
 def test_figures_show_each_network(networks, tables, close_figures):
-    lost = elsewhere_figures.lost_figure(tables["lost"])
+    lost = lost_by_network(tables["lost"])
     assert [text.get_text() for text in lost.legends[0].get_texts()] == [PAPER, ZOOM, LITE0]
-    local = elsewhere_figures.local_figure(tables["local"])
+    local = better_by_place(tables["local"])
     assert len(local.axes[0].lines) == 4
     where = elsewhere_figures.where_figure(networks, np.zeros((96, 96), np.uint8))
     assert len([ax for ax in where.axes if ax.images]) == 12

@@ -6,39 +6,21 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from elsewhere_tables import GRAD_CAM, OCCLUSION, PLACES, RANDOM, Networks
+from elsewhere_tables import GRAD_CAM, OCCLUSION, RANDOM, Networks
 from matplotlib.figure import Figure
 
 from covidcnn.data.sources import CHEST_XRAY
-from covidcnn.plots.elsewhere import accuracy_lost, better_thresholds
-from covidcnn.plots.style import apply_style, legend_below, save_picture
+from covidcnn.plots.elsewhere import better_by_place, lost_by_network
+from covidcnn.plots.style import apply_style, save_picture
 
 
 def write_figures(networks: Networks, tables: Mapping[str, pd.DataFrame], folder: Path, average: np.ndarray) -> None:
     """The figures of all tables."""
     apply_style()
-    for name, figure in (("lost", lost_figure(tables["lost"])), ("local", local_figure(tables["local"])),
+    for name, figure in (("lost", lost_by_network(tables["lost"])), ("local", better_by_place(tables["local"])),
                          ("where", where_figure(networks, average))):
         save_picture(figure, folder, name)
         plt.close(figure)
-
-
-def lost_figure(lost: pd.DataFrame) -> Figure:
-    """Accuracy lost by perturbation, for each network."""
-    figure, ax = plt.subplots(figsize=(7.5, 7.5))
-    accuracy_lost({name: own.set_index("perturbation") for name, own in lost.groupby("network", sort=False)},
-                  "accuracy lost on test images (mean over seeds, 95 % interval)", ax)
-    return legend_below(figure, 3)
-
-
-def local_figure(local: pd.DataFrame) -> Figure:
-    """How often a threshold set anew is better, by the number of local images, at each place."""
-    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), sharey=True)
-    for ax, place in zip(axes, PLACES, strict=True):
-        own = local[local["place"] == place].set_index("images")
-        better_thresholds(dict(iter(own.groupby("network", sort=False))), ax).set_title(f"images of {place}")
-    axes[1].set_ylabel("")
-    return legend_below(figure, 3)
 
 
 def where_figure(networks: Networks, average: np.ndarray) -> Figure:
