@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def score(model: Path, images: Path, cores: int) -> dict[str, Any]:
     """Milliseconds an image, peak memory, and the probabilities."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, range(cores))
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     from covidcnn.models.model_file import load_predictor
 
     pixels = np.load(images)

@@ -3,8 +3,10 @@ object.
 
 It imports PyTorch and NumPy alone, and for EfficientNet-Lite0 the reference implementation, the package
 ``efficientnet-lite-pytorch``, so that it can run in an environment of its own (PyTorch is no dependency of the
-project). The network, the batch and the optimizer are those of covidcnn; memory is channels-last and products are in
-bfloat16 or float32. It is PyTorch as written, without torch.compile.
+project). The network, the batch and the optimizer are those of covidcnn, but for the reference implementation's stem,
+which takes three channels, and its padding, which it writes as layers; its stochastic depth is switched off, as ours
+has none. Memory is channels-last and products are in bfloat16 or float32. It is PyTorch as written, without
+torch.compile.
 
     python benchmarks/torch_peer.py train --size 224 --batch 32 --steps 10 --precision bfloat16
 """
@@ -29,7 +31,8 @@ class Lite0(nn.Module):
         super().__init__()
         from efficientnet_lite_pytorch import EfficientNet
 
-        self.inner = EfficientNet.from_name("efficientnet-lite0", override_params={"num_classes": 1})
+        self.inner = EfficientNet.from_name("efficientnet-lite0", override_params={
+            "num_classes": 1, "drop_connect_rate": 0.0})
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.inner(pixels.expand(-1, 3, -1, -1))
@@ -74,14 +77,14 @@ def train(name: str, size: int, batch: int, steps: int, mixed: bool) -> list[flo
     return seconds[WARM_UP:]
 
 
-def infer(name: str, size: int, batch: int, pixels: int, mixed: bool) -> float:
+def infer(name: str, size: int, batch: int, count: int, mixed: bool) -> float:
     """Seconds to score so many images, the second time."""
     model = network(size, name).eval()
-    pixels = images(pixels, size)
+    pixels = images(count, size)
     for _ in range(2):
         begin = time.perf_counter()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            for first in range(0, pixels, batch):
+            for first in range(0, count, batch):
                 torch.sigmoid(model(pixels[first : first + batch])).float().numpy()
         seconds = time.perf_counter() - begin
     return seconds

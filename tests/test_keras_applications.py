@@ -12,6 +12,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.keras_applications import KerasApplication
 from covidcnn.models.model_file import ModelFacts, load_model, save_model
 from covidcnn.models.registry import untrained
+from covidcnn.prediction.explain import GradCam
 from covidcnn.task import PNEUMONIA, SUBTYPE
 
 SCALES = {"MobileNetV2": keras.applications.mobilenet_v2, "DenseNet121": keras.applications.densenet,
@@ -38,6 +39,8 @@ def test_network_is_keras_own_of_three_grey_channels_in_its_scale(name, tmp_path
     np.testing.assert_allclose(got, features, atol=1e-4 * np.abs(features).max())
     momenta = {layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
     assert momenta == {0.9}
+    # A heat map is of what is averaged: a sum, or several maps in one, of which the last convolution has a part.
+    np.testing.assert_allclose(GradCam(network)._part(IMAGES)[0].numpy().mean(axis=(1, 2)), got, atol=1e-5)
     save_model(tmp_path / "m.keras", network, ModelFacts(ImageSettings(32), 0.5, "0.5", {}, SUBTYPE, model={
         "model": "keras-applications", **asdict(options)}))
     np.testing.assert_array_equal(load_model(tmp_path / "m.keras")[0](IMAGES), network(IMAGES))

@@ -58,7 +58,7 @@ def test_every_model_has_a_row_and_those_without_chance_stand_for_two_seeds_or_f
         "logistic regression, Lite0's features at 224 px": 2}
     assert results.loc["EfficientNet-Lite0", ["px", "million parameters", "million multiply-adds", "minutes"]
                        ].tolist() == [224, 3.413729, 376.683488, 1]
-    assert results.loc["logistic regression, gradients at 32 px", ["million parameters", "ms an image"]].isna().all()
+    assert results.loc["logistic regression, HOG at 32 px", ["million parameters", "ms an image"]].isna().all()
 
 
 def test_known_differences_come_out_with_their_sign(contrasts):
@@ -80,10 +80,10 @@ def test_primary_contrast_stands_alone_and_the_others_are_one_family(contrasts):
 
 
 def test_difference_is_that_of_the_shared_seeds(models, contrasts):
-    (_, network), (_, forest) = models[NETWORK], models["random forest, gradients at 32 px"]
+    (_, network), (_, forest) = models[NETWORK], models["random forest, HOG at 32 px"]
     fewer = replace(forest, results=forest.results[1:4])
     values = (network.values(accuracy, at_validation_threshold=True), forest.values(accuracy, None, True))
-    assert contrasts.loc["random forest, gradients at 32 px", "mean"] == pytest.approx(np.mean(values[1] - values[0]))
+    assert contrasts.loc["random forest, HOG at 32 px", "mean"] == pytest.approx(np.mean(values[1] - values[0]))
     found = models[NETWORK][0].difference(fewer, network, accuracy, at_validation_threshold=True)
     assert found.seeds == 3
     assert found.mean == pytest.approx(np.mean((values[1] - values[0])[1:4]))
@@ -108,7 +108,7 @@ def disturbed(condition: Condition) -> Condition:
 
 
 def test_thresholds_are_of_validation_alone_with_what_the_epoch_is_chosen_under(models):
-    for name in ("EfficientNet-Lite0", "random forest, gradients at 32 px"):
+    for name in ("EfficientNet-Lite0", "random forest, HOG at 32 px"):
         condition = models[name][1]
         by_ways = list(model_tables._combined(condition))
         for (words, scores, thresholds), (_, turned, same) in zip(
@@ -121,6 +121,11 @@ def test_thresholds_are_of_validation_alone_with_what_the_epoch_is_chosen_under(
     assert len(rows) == 7 * IMAGES
     assert not rows["perturbation"].isin(lite0.recipe.perturbations).any()
     assert lite0.thresholds[0] == fix_threshold(rows, "youden")
+    by_words = {words: thresholds for words, _, thresholds in model_tables._combined(lite0)}
+    plain = rows[rows["perturbation"] == ""]
+    assert by_words["threshold from unchanged validation"][0] == fix_threshold(plain, "youden")
+    forest = [words for words, _, _ in model_tables._combined(models["random forest, HOG at 32 px"][1])]
+    assert forest == ["temperature scaling", "ensemble of the seeds"]
 
 
 def test_threshold_of_validation_mends_scores_that_are_all_too_high(results):
@@ -133,10 +138,10 @@ def test_mean_over_seeds_is_better_where_the_seeds_err_each_in_its_own_way(model
     table = model_tables.descriptive_table(models).set_index(["model", "scores"])
     for name in (NETWORK, "five-block network", "residual network"):
         own = model_tables.measured(models[name][1].test_scores, models[name][1].thresholds, *_images(models[name][0]))
-        together = table.loc[(name, "mean over seeds")]
+        together = table.loc[(name, "ensemble of the seeds")]
         assert together["AUC"] > own["AUC"]
         assert together["accuracy"] >= own["accuracy"]
-    assert "mean over seeds" not in table.loc["support vectors, gradients at 32 px"].index
+    assert "ensemble of the seeds" not in table.loc["support vector machine, HOG at 32 px"].index
 
 
 def _images(arm):
@@ -146,11 +151,11 @@ def _images(arm):
 def test_changes_of_the_image_average_noise_away_and_temperature_changes_calibration_alone(models, results):
     table = model_tables.descriptive_table({"EfficientNet-Lite0": models["EfficientNet-Lite0"]}).set_index("scores")
     own = results.loc["EfficientNet-Lite0"]
-    cooled = table.loc["at the temperature of validation"]
+    cooled = table.loc["temperature scaling"]
     assert cooled[["accuracy", "specificity", "AUC", "accuracy at 0.5"]].tolist() == pytest.approx(
         own[["accuracy", "specificity", "AUC", "accuracy at 0.5"]].tolist())
     assert cooled["calibration error"] < own["calibration error"]
-    assert "mean over the image and 5 changes of it" in table.index
+    assert "test-time augmentation, 5 changes" in table.index
 
 
 def test_aim_is_reached_by_the_mean_and_an_error_is_to_be_small():

@@ -80,6 +80,21 @@ def test_values_by_condition_have_the_first_above_and_the_paper_in_its_row(ax):
     assert not any("new run" in label for label in plain.get_legend_handles_labels()[1])
 
 
+def test_means_stand_below_their_points_and_rows_of_others_below_a_line(ax):
+    found = Difference(mean=0.8, low=0.7, high=0.85, p_value=0.1, seeds=3, seed_deviation=0.1, patient_error=0.01)
+    values = {"same": np.array([0.8]), "a": np.array([0.8, 0.9, 0.7])}
+    evidence_plots.values_by_condition(values, "accuracy", {"x": 0.9}, ax, means={"a": found})
+    drawn = [points(line) for line in ax.lines]
+    assert [(0.8, pytest.approx(0.7))] in drawn
+    (reach,) = [segment for collection in ax.collections for segment in collection.get_segments()]
+    assert reach.tolist() == [[pytest.approx(0.7), pytest.approx(0.7)], [pytest.approx(0.85), pytest.approx(0.7)]]
+    assert [(0, 0.5), (1, 0.5)] in drawn
+    # Of a single value no interval for a new run can be made; the legend names the first that has one.
+    labels = ax.get_legend_handles_labels()[1]
+    assert labels.count("one new run, 95 %") == 1
+    assert not any("median" in label for label in labels)
+
+
 def test_validation_and_test_join_the_medians(ax):
     evidence_plots.validation_and_test({"a": np.array([0.9, 0.95, 1.0])}, {"a": np.array([0.4, 0.5, 0.9])}, "x", ax)
     assert [(0.5, 0), (0.95, 0)] in [points(line) for line in ax.lines]

@@ -55,7 +55,8 @@ def print_table(table: "pd.DataFrame", title: str = "", digits: str = ".3f", wra
                 ) -> None:
     """Print a table without its index, floats with these digits; cells are broken into lines in all columns, or only in
     those that are ``wrapped``."""
-    printed = Table(*(Column(name, no_wrap=wrapped is not None and name not in wrapped) for name in table.columns),
+    printed = Table(*(Column(name, no_wrap=wrapped is not None and name not in wrapped, overflow="fold")
+                      for name in table.columns),
                     title=title or None)
     for row in table.itertuples(index=False):
         printed.add_row(*(f"{cell:{digits}}" if isinstance(cell, float) else str(cell) for cell in row))

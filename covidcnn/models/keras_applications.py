@@ -25,7 +25,7 @@ _SCALES = {"MobileNetV2": ((0.5,) * 3, (0.5,) * 3), "ResNet50V2": ((0.5,) * 3, (
 
 @dataclass(frozen=True)
 class KerasApplication(Checked):
-    """A network of keras.applications, learnt on ImageNet."""
+    """MobileNetV2, DenseNet121 or ResNet50V2 of keras.applications, learnt on ImageNet."""
 
     network: Annotated[str, one_of(_SCALES, "network")] = "MobileNetV2"
     pretrained: bool = True
@@ -55,6 +55,8 @@ class KerasApplication(Checked):
                     include_top=False, weights="imagenet" if self.pretrained else None, input_tensor=scaled,
                     pooling="avg", name=self.network)
         except Exception as error:  # Keras raises just that where it cannot fetch
+            if not self.pretrained:
+                raise
             raise UserError(f"the ImageNet weights of {self.network} cannot be had ({error}); go online, take "
                             "the model lite0, whose weights a package brings, or set pretrained to false") from error
 

@@ -11,7 +11,7 @@ import pandas as pd
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, sensitivity
 from covidcnn.paper.figures import splits_figure
-from covidcnn.paper.model_tables import Models, measured, model_contrasts, models_of
+from covidcnn.paper.model_tables import Models, measured, model_contrasts, models_of, pixels_seen
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.tables import store_tables
 from covidcnn.paths import REPORTS
@@ -52,7 +52,7 @@ def result_table(evidence: Evidence) -> pd.DataFrame:
     for judged, arms in (("slices", slices), ("patients", map(judged_by_patient, slices))):
         for name, (arm, one) in models_of(arms).items():
             found = mean_over_seeds(one.scores(at_validation_threshold=True), arm.images, sensitivity, arm.draws)
-            rows.append({"model": name, "px": one.recipe.images.size, "judged": judged, "n": len(arm.images),
+            rows.append({"model": name, "px": pixels_seen(one), "judged": judged, "n": len(arm.images),
                          "seeds": len(one.seeds)} | measured(one.test_scores, one.thresholds, arm.images, arm.draws)
                         | {"sensitivity": found.mean, "sensitivity, low": found.low, "sensitivity, high": found.high})
     return pd.DataFrame(rows).sort_values("model", kind="stable", ignore_index=True)

@@ -26,25 +26,36 @@ _LEARNERS = ((HERE, "o"), (VALIDATION, "s"), (TRAINING, "D"), (BASELINE, "^"))
 
 def values_by_condition(values: Values, quantity: str, paper: Mapping[str, float] | None = None,
                         ax: Axes | None = None, baseline: tuple[str, float] | None = None,
-                        intervals: bool = True, source: str = "paper, one run") -> Axes:
+                        intervals: bool = True, source: str = "paper, one run",
+                        means: "Mapping[str, Difference] | None" = None) -> Axes:
     """Each seed's value and their median, and unless left out the 95 % prediction intervals for a new run, of shares in
     0..1; beside them the paper's value of a condition, where it gives one, or another ``source``'s, which may have rows
-    of its own below, and the name and value of a simple model as a dashed line. ``quantity``, here and below, is the
-    axis label."""
+    of its own below a line, and the name and value of a simple model as a dashed line. With ``means`` these stand, with
+    their intervals, in the place of medians. ``quantity``, here and below, is the axis label."""
     ax = ax or plt.gca()
     rows = rows_from_above(dict.fromkeys([*values, *(paper or {})]))
     if baseline is not None:
         ax.axvline(baseline[1], ls="--", lw=1.2, color=BASELINE, label=baseline[0])
+    new_runs = [name for name in values if intervals and len(values[name]) > 1]
     for name in values:
         row, first = rows[name], name == next(iter(values))
-        if intervals:
-            _bar(ax, new_run(values[name]), row, "one new run, 95 %" if first else None)
+        if name in new_runs:
+            _bar(ax, new_run(values[name]), row, "one new run, 95 %" if name == new_runs[0] else None)
         equals = _equals_before(values[name])
         ax.plot(values[name], row + min(0.15, 0.45 / max(1, equals.max())) * equals, "o", color=HERE, alpha=0.7, ms=5,
                 label="this project, one training per point" if first else None)
-        ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
-    # In the legend as high as a line of text.
-    ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="this project, median")
+        if means is None:
+            ax.plot(np.median(values[name]), row, "|", ms=18, mew=2, color=HERE)
+    if means is None:
+        # In the legend as high as a line of text.
+        ax.plot([], [], "|", ms=10, mew=2, color=HERE, label="this project, median")
+    else:
+        middle, low, high = np.array([[one.mean, one.low, one.high] for one in means.values()]).T
+        ax.errorbar(middle, np.array([rows[name] for name in means]) - 0.3, xerr=[middle - low, high - middle], fmt="|",
+                    color="black", lw=1, capsize=2, label="this project, mean and its 95 % interval")
+    below = [row for name, row in rows.items() if name not in values]
+    if below:
+        ax.axhline(max(below) + 0.5, color="0.6", lw=0.8)
     _diamonds(ax, paper, rows, source)
     return label_rows(ax, rows, quantity)
 

@@ -26,14 +26,14 @@ SMALLEST_PICTURE = 448
 
 
 class GradCam:
-    """Heat maps of a model's last convolution."""
+    """Heat maps of what a model's last average is of, or else of its last convolution."""
 
     def __init__(self, model: keras.Model) -> None:
-        # In a residual network, where the last convolution's maps are added to others: the ReLU of the sum.
-        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.ReLU)
-                       and len(layer.output.shape) == 4][-1]
+        averaged = [layer.input for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+        # Maps that are averaged may be a sum, or several maps in one: the last convolution alone has a part of them.
+        maps = averaged or [layer.output for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
         # Before the sigmoid, whose slope vanishes where the network is sure.
-        self._part = keras.Model(model.input, [convolution.output, without_activation(model.layers[-1])])
+        self._part = keras.Model(model.input, [maps[-1], without_activation(model.layers[-1])])
 
     def heat(self, images: np.ndarray, output: int = 0, sign: int = 1) -> np.ndarray:
         """Where each image speaks for a class: float32 (n, size, size), 0 to 1 within each image; 0 throughout where
