@@ -10,7 +10,11 @@ from stub import stub_trainer
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.study.protocol import read_protocol
+from covidcnn.task import SUBTYPE
+from covidcnn.training.recipe import recipe_of
 from covidcnn.trials.store import TrialStore
+from covidcnn.trials.trial import pin_trial
+from covidcnn.trials.work import train_trial
 
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
 
@@ -64,6 +68,32 @@ def test_ledger_makes_the_tables_of_another_study_once_something_of_it_is_finish
     assert (code, "study 'models'" in err) == (0, True)
     assert set(json.loads((other / "manifest.json").read_text())["tables"]) == {"trials"}
     assert len(pd.read_csv(other / "tables/trials.csv")) == 2
+
+
+def test_a_study_of_other_classes_trains_on_their_labels(paper, tiny_tree, run, monkeypatch):
+    """Once the images were opened for two classes, and ten trainings learnt these under the names of three."""
+    seen = []
+
+    def trainer(dataset, *arguments):
+        seen.append(set(dataset.images["label"]))
+        return stub_trainer(dataset, *arguments)
+
+    monkeypatch.setattr("covidcnn.trials.work.train_trial", trainer)
+    other = paper.with_name("subtype")
+    other.mkdir()
+    value = yaml.safe_load((paper / "protocol.yaml").read_text())
+    (other / "protocol.yaml").write_text(yaml.safe_dump(value | {"task": "subtype", "arms": {
+        "tuning": value["arms"]["tuning"]}}))
+    code, _, err = run("evidence", "run", "tuning", "--study", "subtype", "--data", tiny_tree)
+    assert code == 0, err
+    assert seen == [{"NORMAL", "BACTERIA", "VIRUS"}] * 2
+
+
+def test_images_opened_for_another_task_are_not_trained_on(tiny_tree, tmp_path):
+    dataset = open_dataset(tiny_tree)
+    trial = pin_trial(dataset.content_hash, recipe_of(RECIPE), 0, task=SUBTYPE)
+    with pytest.raises(ValueError, match="opened for pneumonia"):
+        train_trial(dataset, trial, tmp_path, None)
 
 
 def test_complete_selects_when_another_process_has_done_its_part(paper, tiny_tree, run, monkeypatch):

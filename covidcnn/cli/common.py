@@ -36,10 +36,10 @@ def open_data(data: Path | None, skip_bad: bool = False, patients: str = "", tas
     return dataset
 
 
-def open_data_of(data: Path | None, content: str, about: Path, makes: str) -> "DataSet":
+def open_data_of(data: Path | None, content: str, about: Path, makes: str, task: "Task | None" = None) -> "DataSet":
     """Open the images of that content hash, which the file ``about`` gives; UserError if they are others, with the
     command that ``makes`` them."""
-    dataset = open_data(data)
+    dataset = open_data(data, task=task)
     if dataset.content_hash != content:
         raise UserError(f"{dataset.root}: not the images that {about} is about; give with --data those that '{makes}' "
                         "makes")

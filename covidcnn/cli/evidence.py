@@ -178,4 +178,4 @@ def _open_study(name: str = "paper") -> "tuple[Protocol, TrialStore]":
 
 def _open_protocols_data(protocol: "Protocol", data: Path | None) -> "DataSet":
     makes = "covidcnn data fetch covid-ct" if str(protocol.task) == "covid" else "covidcnn data resize"
-    return open_data_of(data, protocol.data, protocol.path, makes)
+    return open_data_of(data, protocol.data, protocol.path, makes, protocol.task)

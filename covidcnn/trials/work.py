@@ -145,7 +145,9 @@ class Work:
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None,
                 of_teacher: pd.DataFrame | None = None) -> Training:
     """Train as a trial says; what a killed process left in ``folder`` is gone on with. A student's teacher is trained,
-    too, unless its scores are given."""
+    too, unless its scores are given. ValueError if the images are labelled for another task."""
+    if dataset.task != trial.task:
+        raise ValueError(f"trial {trial.key} tells {trial.task} apart, and the images were opened for {dataset.task}")
     # Here and not above: to list or to plan trials one need not wait for TensorFlow.
     from covidcnn.training.fit import train
 
