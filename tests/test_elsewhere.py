@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from model_files import altered
 
 from covidcnn.augment import warp
 from covidcnn.evaluation.elsewhere import local_thresholds, perturbation_table
@@ -176,7 +177,7 @@ def test_share_inside_the_lungs_is_that_of_the_weight():
 # ---------------------------------------------------------------- the command
 
 @pytest.mark.slow
-def test_evaluate_tells_of_perturbations_and_of_local_thresholds(tiny_model, tiny_tree, run):
+def test_evaluate_tells_of_perturbations_and_of_local_thresholds(tiny_model, tiny_tree, tmp_path, run):
     code, out, err = run("evaluate", tiny_model, "--data", tiny_tree, "--json", "--perturbed", "--local-images", 4,
                          "--local-images", 8, "--bootstrap-samples", 10)
     assert code == 0, err
@@ -188,6 +189,11 @@ def test_evaluate_tells_of_perturbations_and_of_local_thresholds(tiny_model, tin
     code, out, _ = run("evaluate", tiny_model, "--data", tiny_tree, "--perturbed", "--bootstrap-samples", 10)
     assert "the worst first" in out
     assert "inverted" in out
+    assert "made after the preprocessing" not in out
+    equalized = altered(tiny_model, tmp_path / "equalized.keras", covidcnn=lambda facts: facts.replace(
+        b'"preprocess": "plain"', b'"preprocess": "equalize"'))
+    code, out, _ = run("evaluate", equalized, "--data", tiny_tree, "--perturbed", "--bootstrap-samples", 10)
+    assert (code, "perturbations are made after the preprocessing 'equalize'" in out) == (0, True)
     for more, words in ((("--local-images", 30), "take fewer"),
                         (("--perturbed", "--per-patient", "max"), "about images")):
         code, _, err = run("evaluate", tiny_model, "--data", tiny_tree, *more)

@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import elsewhere
 import elsewhere_figures
+import elsewhere_read
 import elsewhere_scoring
 import elsewhere_tables
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_tree
-from elsewhere_tables import AS_THEY_ARE, GRAD_CAM, LITE0, OCCLUSION, PAPER, RANDOM, ZOOM
+from elsewhere_read import AS_THEY_ARE
+from elsewhere_tables import GRAD_CAM, LITE0, OCCLUSION, PAPER, RANDOM, ZOOM
+from sklearn.metrics import roc_auc_score
 
 from covidcnn.data.dataset import open_dataset
 from covidcnn.errors import DataError, UserError
@@ -127,10 +130,10 @@ def networks(tmp_path_factory):
                 AS_THEY_ARE: noisy(np.where(label == "PNEUMONIA", 0.95, 0.3 + moved))})
             pd.concat([test, small]).to_csv(folder / f"{name}-{seed}.csv.gz", index=False)
             (folder / f"{name}-{seed}.json").write_text(json.dumps({
-                "network": name, "seed": seed, "threshold": 0.5, "design": elsewhere_tables.digest(DESIGN),
+                "network": name, "seed": seed, "threshold": 0.5, "design": elsewhere_read.digest(DESIGN),
                 "MB": {"float32": 3.0, "int8": 0.9},
                 "maps": {kind + what: np.eye(4).tolist() for kind in ("", RANDOM) for what in (OCCLUSION, GRAD_CAM)}}))
-    return elsewhere_tables.read_scores(folder, DESIGN)
+    return elsewhere_read.read_scores(folder, DESIGN)
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +210,20 @@ def test_predictions_hold_fail_or_stay_open(tables):
     assert enough["value"].tolist() == [np.inf, np.inf]
 
 
+def test_ranking_and_cut_are_told_apart(networks, tables):
+    lost, one = tables["lost"].set_index(["network", "perturbation"]), networks[LITE0]
+    labels = one.images["positive"]
+    for name in ("inverted", "height 1.15"):
+        assert lost.loc[(LITE0, name), "AUC lost"] == pytest.approx(np.mean([
+            roc_auc_score(labels, table[AS_THEY_ARE]) - roc_auc_score(labels, table[name]) for table in one.tables]))
+    places = tables["places"].set_index(["network", "place"])
+    own = [roc_auc_score(table["label"] == "PNEUMONIA", table["score"]) for table in one.small]
+    assert places.loc[(LITE0, "PneumoniaMNIST"), "AUC"] == pytest.approx(np.mean(own))
+    assert places.loc[(LITE0, "PneumoniaMNIST"), "AUC, lowest"] == pytest.approx(min(own))
+    assert places.loc[(LITE0, "test"), "accuracy"] == pytest.approx(
+        np.mean([(row == labels).mean() for row in one.predicted(AS_THEY_ARE)]))
+
+
 def test_figures_show_each_network(networks, tables, close_figures):
     lost = lost_by_network(tables["lost"])
     assert [text.get_text() for text in lost.legends[0].get_texts()] == [PAPER, ZOOM, LITE0]
@@ -228,18 +245,18 @@ def test_networks_that_share_fewer_than_two_seeds_are_not_compared(networks):
 def test_scores_by_another_design_are_not_mixed(networks, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps({"network": PAPER, "seed": 0, "design": "another"}))
     with pytest.raises(DataError, match="another design"):
-        elsewhere_tables.read_scores(tmp_path, DESIGN)
-    assert elsewhere_tables.digest(DESIGN) == elsewhere_tables.digest(DESIGN | {"notes": ["later"]})
+        elsewhere_read.read_scores(tmp_path, DESIGN)
+    assert elsewhere_read.digest(DESIGN) == elsewhere_read.digest(DESIGN | {"notes": ["later"]})
 
 
 def test_without_scores_there_are_no_tables(tmp_path):
     with pytest.raises(DataError, match=r"elsewhere\.py score"):
-        elsewhere_tables.read_scores(tmp_path, DESIGN)
+        elsewhere_read.read_scores(tmp_path, DESIGN)
 
 
 def test_tables_are_those_of_the_scores():
     design = read_yaml(elsewhere.DESIGN)
-    networks = elsewhere_tables.read_scores(elsewhere.FOLDER / "scores", design)
+    networks = elsewhere_read.read_scores(elsewhere.FOLDER / "scores", design)
     device = elsewhere_tables.device_table(networks)
     for name, found in (("lost", elsewhere_tables.lost_table(networks, design["perturbations"])),
                         ("where", elsewhere_tables.where_table(networks, design["where"]["cells"])),

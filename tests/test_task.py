@@ -263,6 +263,16 @@ def test_images_without_a_label_are_left_out_and_counted(flat):
     assert dataset.task == PNEUMONIA
     assert dataset.images["label"].tolist() == ["NORMAL", "PNEUMONIA"] * 3
     assert "6 images have no label in the table and are left out" in dataset.warnings
+    assert not any("name no image" in warning for warning in dataset.warnings)
+
+
+def test_lines_that_name_no_image_are_told(flat):
+    """As after a spreadsheet, which makes 3 of 003: a correction would be lost without a word."""
+    (table := flat.parent / "labels.csv").write_text("path,label\n000.png,NORMAL\n001.png,COVID\n3,NORMAL\nzzz.png,COVID\n9,\n")
+    dataset = open_dataset(flat, labels=table)
+    assert len(dataset.images) == 2
+    (told,) = [warning for warning in dataset.warnings if "name no image" in warning]
+    assert told.startswith("2 lines of the table name no image of the folder: 3, zzz.png")
 
 
 @pytest.mark.parametrize(("text", "column", "task", "words"), [
@@ -287,7 +297,7 @@ def test_lines_without_an_image_are_about_none(flat):
 def test_labels_of_either_case_are_the_tasks(flat):
     (table := flat.parent / "labels.csv").write_text("path,label\n000.png,Covid\n001.png,NONCOVID\n")
     images = index_folder(flat, labels=table).images
-    assert assign_labels(images, table, COVID)["label"].tolist() == ["COVID", "NonCOVID"]
+    assert assign_labels(images, table, COVID)[0]["label"].tolist() == ["COVID", "NonCOVID"]
 
 
 def test_images_are_named_by_file_names_sooner_than_by_numbers_that_look_like_them(flat):

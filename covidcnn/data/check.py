@@ -125,6 +125,9 @@ def examine(catalogue: Catalogue) -> Findings:
                         "with --task")
     if catalogue.unlabelled:
         warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
+    if catalogue.no_images:
+        warnings.append(f"{len(catalogue.no_images):,} lines of the table name no image of the folder: "
+                        f"{few(catalogue.no_images)}; a spreadsheet may have changed names that look like numbers")
     return Findings(identity, source, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 

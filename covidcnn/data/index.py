@@ -53,6 +53,8 @@ class Catalogue:
     """Images in class folders that are masks by their name."""
     unlabelled: int
     """Images of which the table of labels says nothing; they are left out."""
+    no_images: tuple[str, ...]
+    """What the table of labels labels and is none of the images."""
     elsewhere: dict[str, int]
     """Images outside the class folders: of each folder that is passed over or holds loose ones how many, most first."""
 
@@ -99,7 +101,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
     images = table[is_readable].reset_index(drop=True)
     if labels and images.empty:
         raise DataError(f"{layout.root}: no readable image to look up in {labels}; give the folder of its images")
-    found = assign_labels(images, labels, task) if labels else images
+    found, no_images = assign_labels(images, labels, task) if labels else (images, ())
     chosen = (task or Task(layout.classes or classes_of(found["label"]))).with_positive(positive)
     return Catalogue(
         root=layout.root,
@@ -112,6 +114,7 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         ignored=() if labels else tuple(sorted(ignored)),
         masks=tuple(sorted(masks)),
         unlabelled=len(images) - len(found),
+        no_images=no_images,
         elsewhere={} if labels else _elsewhere(layout.root, [class_folder for _, _, class_folder in layout.folders],
                                                {relative for relative, _, _ in listed}),
     )

@@ -20,7 +20,7 @@ _NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
 
 def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
     """Images with the patients of a table (see ``column_of``); a DataError if it leaves one without a patient."""
-    found = column_of(images, table, "patient").str.strip()
+    found = column_of(images, table, "patient")[0].str.strip()
     unknown = images.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
     if len(unknown):
         raise DataError(f"{table}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
@@ -28,10 +28,13 @@ def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
     return images.assign(patient=found)
 
 
-def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = None) -> pd.DataFrame:
+def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = None
+                  ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Images with the labels of a table (see ``column_of``), in letters of either case those of the task, if there is
-    one; images of which it says nothing are left out. A DataError if it names none of them, or has other labels."""
-    found = column_of(images, table, "label").str.strip().replace("", None)
+    one, and what the table labels besides and is no image; images of which it says nothing are left out. A DataError if
+    it names none of them, or has other labels."""
+    given, others = column_of(images, table, "label")
+    found = given.str.strip().replace("", None)
     if found.isna().all():
         raise DataError(f"{table}: no label for any image of the folder, the first {images['path'].iloc[0]}; name the "
                         "column with the labels, as in labels.csv:finding, and the images by their paths or names")
@@ -42,7 +45,7 @@ def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = N
         raise DataError(f"{table}: the label '{other.iloc[0]}' is none of {', '.join(spelt.values())}; leave those "
                         "lines empty, or name all classes with --task")
     subtypes = images["subtype"].where(images["series"] != "", labels.fillna("").map(subtype_of))
-    return images.assign(label=labels, subtype=subtypes)[found.notna()].reset_index(drop=True)
+    return images.assign(label=labels, subtype=subtypes)[found.notna()].reset_index(drop=True), others
 
 
 def classes_of(labels: pd.Series) -> tuple[str, ...]:
@@ -57,8 +60,9 @@ def classes_of(labels: pd.Series) -> tuple[str, ...]:
     return names
 
 
-def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
-    """What a column of a CSV says of each image: str, NaN where no line is about an image.
+def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> tuple[pd.Series, tuple[str, ...]]:
+    """What a column of a CSV says of each image: str, NaN where no line is about an image; and of which others it says
+    something.
 
     Columns are separated by comma, semicolon or tab, whichever the first line has most of. The images stand in the
     column ``path``, or without one in that which names most of them: by their paths within the data set's folder, or
@@ -87,9 +91,10 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> pd.Series:
         raise DataError(f"{table}: '{lines.loc[lines['path'].duplicated(), 'path'].iloc[0]}' is listed twice; give "
                         f"each image one {usual}")
     values, found = lines.set_index("path")["value"], pd.Series(np.nan, images.index, dtype=object)
-    for names in _names(images):
+    named = _names(images)
+    for names in named:
         found = found.fillna(names.where(names != "").map(values))
-    return found
+    return found, tuple(values.index[(values.str.strip() != "") & ~values.index.isin(pd.concat(named))])
 
 
 def file_and_column(table: str | Path) -> tuple[str, str]:

@@ -79,7 +79,9 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
         "distance from the training images": facts.appearance and compare(measure(images, pixels), facts.appearance),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient)],
+        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient), *[
+            f"perturbations are made after the preprocessing '{facts.images.preprocess}', which a changed file would "
+            "go through first"] * (perturbed and facts.images.preprocess != "plain")],
         "note": EXPLORATORY if uses_test else "",
         "disclaimer": facts.disclaimer, "scores": scores,
     } | {name: table.reset_index().to_dict("records") for name, table in tables.items()}

@@ -10,8 +10,8 @@ few local images, with parts of the image covered, and as files for a small devi
 
 The first leaves the models in ``reports/models/store/models``, of trainings that it runs. The second scores what has
 not been scored yet, and enters it in ``openings.csv`` before it does. The third makes ``tables/`` and ``figures/`` of
-what the second leaves in ``scores/`` (``elsewhere_tables.py``, ``elsewhere_figures.py``). The last puts the model for
-download together, and leaves its card in ``MODEL_CARD.md`` too.
+what the second leaves in ``scores/``. The last puts the model for download together, and leaves its card in
+``MODEL_CARD.md`` too.
 """
 
 import hashlib
@@ -26,8 +26,9 @@ import numpy as np
 import pandas as pd
 import typer
 from elsewhere_figures import write_figures
+from elsewhere_read import digest, read_scores
 from elsewhere_scoring import covered, score
-from elsewhere_tables import LITE0, digest, read_scores, tables_of
+from elsewhere_tables import LITE0, tables_of
 
 from covidcnn.cli import main
 from covidcnn.cli.common import open_data_of, say

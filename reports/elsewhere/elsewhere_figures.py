@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from elsewhere_tables import GRAD_CAM, OCCLUSION, RANDOM, Networks
+from elsewhere_read import Networks
+from elsewhere_tables import GRAD_CAM, OCCLUSION, RANDOM
 from matplotlib.figure import Figure
 
 from covidcnn.data.sources import CHEST_XRAY

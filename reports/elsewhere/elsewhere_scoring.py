@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from elsewhere_tables import AS_THEY_ARE, GRAD_CAM, INSIDE, INT8, OCCLUSION, PLACES, RANDOM
+from elsewhere_read import AS_THEY_ARE, PLACES
+from elsewhere_tables import GRAD_CAM, INSIDE, INT8, OCCLUSION, RANDOM
 
 from covidcnn.backend import keras
 from covidcnn.data.cache import load_images

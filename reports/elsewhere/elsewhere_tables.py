@@ -1,110 +1,30 @@
 """Tables of what ``elsewhere.py`` scored: from ``scores/`` alone, without images and models."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from elsewhere_read import AS_THEY_ARE, PLACES, Networks, Scored
 
-from covidcnn.errors import DataError
 from covidcnn.evaluation.elsewhere import local_thresholds
-from covidcnn.evaluation.statistics import Difference, Terms, by_seed, contrast, mean_over_seeds, patient_draws
+from covidcnn.evaluation.statistics import Difference, by_seed, contrast, mean_over_seeds
 from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity, specificity
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK, central_lungs
 from covidcnn.study.pages import Tables
 from covidcnn.task import PNEUMONIA
 
-AS_THEY_ARE, RANDOM = "as they are", "random weights: "
+RANDOM = "random weights: "
 OCCLUSION, GRAD_CAM, INSIDE = "occlusion", "Grad-CAM", "inside"
-PLACES = ("test", "PneumoniaMNIST")
 INT8 = "int8"
 """As a file for a small device in whole numbers; all else is scored with that in float32."""
 PAPER, ZOOM, LITE0 = "the paper's network", "the paper's network with zoom", "EfficientNet-Lite0"
-SEEDS = 5
-"""Of each network, as the third study has them."""
 ENOUGH = 0.95
 """From which share of draws on so many local images are enough."""
 LARGEST_LOSS, LARGEST_SHARE = 0.003, 1 / 3
 """The aim of an int8 file: of AUC, and of the size of the float32 one."""
 _AUC = MEASURES["AUC"]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What was scored with the models of one network, a seed each."""
-
-    seeds: tuple[int, ...]
-    thresholds: np.ndarray
-    """float (seeds,)."""
-    tables: tuple[pd.DataFrame, ...]
-    """Of the test images by path, the same for each seed: ``patient``, ``label``, and a column for each way in which
-    they were scored."""
-    small: tuple[pd.DataFrame, ...]
-    """Of the test images of PneumoniaMNIST: ``patient``, ``label``, ``score``."""
-    facts: tuple[dict[str, Any], ...]
-
-    @cached_property
-    def images(self) -> pd.DataFrame:
-        one = self.tables[0]
-        return one[["patient", "label"]].assign(positive=PNEUMONIA.encode(one["label"]))
-
-    @cached_property
-    def draws(self) -> np.ndarray:
-        """Of the patients of the test images."""
-        return patient_draws(self.images)
-
-    def scores(self, view: str) -> np.ndarray:
-        """float (seeds, images)."""
-        return np.array([table[view] for table in self.tables])
-
-    def predicted(self, view: str) -> np.ndarray:
-        """1 where the positive class is predicted, else 0: float (seeds, images)."""
-        return (self.scores(view) >= self.thresholds[:, np.newaxis]).astype(float)
-
-    def lost(self, view: str, factor: float = 1.0) -> Terms:
-        """The terms of the accuracy that is lost, ``factor`` times."""
-        return [(factor, self.predicted(AS_THEY_ARE)), (-factor, self.predicted(view))]
-
-
-Networks = Mapping[str, Scored]
-
-
-def read_scores(folder: Path, design: Mapping[str, Any]) -> dict[str, Scored]:
-    """What is scored, by the names of the networks, in the order of the design; those of which all seeds are there.
-
-    Raises:
-        DataError: there is none, or it was scored by another design.
-    """
-    facts = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    networks = {}
-    for name in design["models"]:
-        own = sorted(((one["seed"], path) for path, one in facts.items() if one["network"] == name))
-        if others := [path for _, path in own if facts[path]["design"] != digest(design)]:
-            raise DataError(f"{others[0]}: scored by another design; remove it and the file beside it, and score again")
-        if len(own) >= SEEDS:
-            tables = [pd.read_csv(path.with_suffix(".csv.gz"), keep_default_na=False, na_values=[""],
-                                  float_precision="round_trip")
-                      for _, path in own]
-            networks[name] = Scored(
-                tuple(seed for seed, _ in own), np.array([facts[path]["threshold"] for _, path in own]),
-                tuple(table[table["place"] == PLACES[0]].sort_values("path", ignore_index=True) for table in tables),
-                tuple(table.loc[table["place"] == PLACES[1], ["patient", "label", AS_THEY_ARE]].rename(
-                    columns={AS_THEY_ARE: "score"}) for table in tables),
-                tuple(facts[path] for _, path in own))
-    if not networks:
-        raise DataError(f"{folder}: no network with {SEEDS} seeds; elsewhere.py score fills it")
-    return networks
-
-
-def digest(design: Mapping[str, Any]) -> str:
-    """Of everything in the design but its notes."""
-    return hashlib.sha256(json.dumps({name: part for name, part in design.items() if name != "notes"}, sort_keys=True
-                                     ).encode()).hexdigest()
 
 
 def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
@@ -113,7 +33,12 @@ def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
     local, device = local_table(networks, design), device_table(networks)
     return {
         "lost": (lost_table(networks, design["perturbations"]), (
-            f"Accuracy that is lost when test images are changed, the worst first: means over seeds, {over}.")),
+            f"Accuracy and AUC that are lost when test images are changed, the worst first: means over seeds, {over}. "
+            "Images are changed as the network sees them, so that noise, JPEG and blur at 64 px are not those at 224 "
+            "px. Where all are predicted PNEUMONIA, accuracy is the share of PNEUMONIA and falls no further.")),
+        "places": (places_table(networks), (
+            f"At the training's threshold: means over seeds, {over}; and the AUC of the lowest seed. Images of "
+            "PneumoniaMNIST have 28 px and were enlarged by repeating pixels. Added when the scores were known.")),
         "local": (local, (
             "A threshold set anew on so many images, judged on the others: medians over draws, averaged over seeds; "
             "'better' is the share of draws in which sensitivity and specificity there have a higher mean than at the "
@@ -137,17 +62,37 @@ def lost_table(networks: Networks, names: Sequence[str]) -> pd.DataFrame:
     for network, one in networks.items():
         for name in names:
             found = contrast(one.lost(name), one.images, draws=one.draws)
+            ranking = contrast([(1, one.scores(AS_THEY_ARE)), (-1, one.scores(name))], one.images, _AUC, one.draws)
             rows.append({"network": network, "perturbation": name, "seeds": found.seeds}
                         | {quantity: by_seed([(1, seen)], one.images, metric).mean() for quantity, metric, seen in (
                             ("accuracy", accuracy, one.predicted(name)), ("sensitivity", sensitivity,
                              one.predicted(name)), ("specificity", specificity, one.predicted(name)),
                             ("AUC", _AUC, one.scores(name)))}
                         | {"lost": found.mean, "lost, low": found.low, "lost, high": found.high,
+                           "AUC lost": ranking.mean, "AUC lost, low": ranking.low, "AUC lost, high": ranking.high,
                            "changed": (one.predicted(name) != one.predicted(AS_THEY_ARE)).mean()})
     table = pd.DataFrame(rows)
     order = table.assign(place=table["network"].map([*networks].index)).sort_values(
         ["place", "lost"], ascending=[True, False]).index
     return table.loc[order].reset_index(drop=True)
+
+
+def places_table(networks: Networks) -> pd.DataFrame:
+    """A row a network and place."""
+    rows = []
+    for network, one in networks.items():
+        small = one.small[0][["patient", "label"]].assign(positive=PNEUMONIA.encode(one.small[0]["label"]))
+        for place, images, scores in ((PLACES[0], one.images, one.scores(AS_THEY_ARE)),
+                                      (PLACES[1], small, np.array([table["score"] for table in one.small]))):
+            predicted = (scores >= one.thresholds[:, np.newaxis]).astype(float)
+            row: dict[str, Any] = {"network": network, "place": place, "seeds": len(one.seeds)}
+            for name, metric, seen in (
+                    ("AUC", _AUC, scores), ("accuracy", accuracy, predicted), ("sensitivity", sensitivity, predicted),
+                    ("specificity", specificity, predicted)):
+                found = mean_over_seeds(seen, images, metric)
+                row |= {name: found.mean, f"{name}, low": found.low, f"{name}, high": found.high}
+            rows.append(row | {"AUC, lowest": by_seed([(1, scores)], images, _AUC).min()})
+    return pd.DataFrame(rows)
 
 
 def local_table(networks: Networks, design: Mapping[str, Any]) -> pd.DataFrame:
