@@ -268,7 +268,8 @@ def test_images_without_a_label_are_left_out_and_counted(flat):
 
 def test_lines_that_name_no_image_are_told(flat):
     """As after a spreadsheet, which makes 3 of 003: a correction would be lost without a word."""
-    (table := flat.parent / "labels.csv").write_text("path,label\n000.png,NORMAL\n001.png,COVID\n3,NORMAL\nzzz.png,COVID\n9,\n")
+    (table := flat.parent / "labels.csv").write_text(
+        "path,label\n000.png,NORMAL\n001.png,COVID\n3,NORMAL\nzzz.png,COVID\n9,\n")
     dataset = open_dataset(flat, labels=table)
     assert len(dataset.images) == 2
     (told,) = [warning for warning in dataset.warnings if "name no image" in warning]

@@ -22,9 +22,9 @@ def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool 
     """Resize to a square of ``size`` pixels a side with cv2, as the paper does (Fig. 3): a new array.
 
     The paper names only ``resize()``. Its default, 'linear', looks at four pixels and skips the rest when an image of
-    2,000 px becomes one of 64; 'area' averages them all, so it is the default here. An image that has to be enlarged is
-    enlarged by 'area' as by 'nearest', by repeating pixels: take 'linear' where many are. ``pad`` keeps the aspect ratio and
-    fills the rest with black, instead of stretching.
+    2,000 px becomes one of 64; 'area' averages them all, so it is the default here. To enlarge an image 'area'
+    repeats pixels, as 'nearest' does: take 'linear' for sets of small images. ``pad`` keeps the aspect ratio and fills
+    the rest with black, instead of stretching.
     """
     method = INTERPOLATIONS[interpolation]
     if not pad:
