@@ -31,8 +31,7 @@ class Lite0(nn.Module):
         super().__init__()
         from efficientnet_lite_pytorch import EfficientNet
 
-        self.inner = EfficientNet.from_name("efficientnet-lite0", override_params={
-            "num_classes": 1, "drop_connect_rate": 0.0})
+        self.inner = EfficientNet.from_name("efficientnet-lite0", num_classes=1, drop_connect_rate=0.0)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.inner(pixels.expand(-1, 3, -1, -1))
