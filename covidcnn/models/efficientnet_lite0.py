@@ -11,14 +11,13 @@ import itertools
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from covidcnn.errors import UserError
-from covidcnn.models.options import Checked, Momentum, initial_weights, one_of
+from covidcnn.models.options import Pretrained, initial_weights
 from covidcnn.models.torch_weights import read_weights
 from covidcnn.paths import cache_folder, replacing
 from covidcnn.task import Task
@@ -37,16 +36,12 @@ _STEM, _HEAD = 32, 1280
 
 
 @dataclass(frozen=True)
-class EfficientNetLite0(Checked):
-    """EfficientNet-Lite0, learnt on ImageNet."""
+class EfficientNetLite0(Pretrained):
+    """EfficientNet-Lite0, learnt on ImageNet.
 
-    pretrained: bool = True
-    """Begin with the weights of ImageNet, which the extra ``lite0`` installs; the last layer begins anew."""
-    trainable: Annotated[str, one_of(("all", "head"), "part to train")] = "all"
-    """'head': the last layer alone; all others stay as they are, moving averages too."""
-    dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.2
-    """Rate before the last layer."""
-    batch_norm_momentum: Momentum = 0.99
+    The extra ``lite0`` installs its weights.
+    """
+
     smallest_image: ClassVar[int] = 1
     """Its strides keep the edge."""
 

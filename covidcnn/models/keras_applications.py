@@ -8,11 +8,10 @@ import itertools
 import warnings
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from covidcnn.errors import UserError
-from covidcnn.models.options import Checked, Momentum, initial_weights, one_of
+from covidcnn.models.options import Pretrained, initial_weights, one_of
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -24,17 +23,13 @@ _SCALES = {"MobileNetV2": ((0.5,) * 3, (0.5,) * 3), "ResNet50V2": ((0.5,) * 3, (
 
 
 @dataclass(frozen=True)
-class KerasApplication(Checked):
-    """MobileNetV2, DenseNet121 or ResNet50V2 of keras.applications, learnt on ImageNet."""
+class KerasApplication(Pretrained):
+    """MobileNetV2, DenseNet121 or ResNet50V2 of keras.applications, learnt on ImageNet.
+
+    Keras fetches their weights, and keeps them.
+    """
 
     network: Annotated[str, one_of(_SCALES, "network")] = "MobileNetV2"
-    pretrained: bool = True
-    """Begin with the weights of ImageNet, which Keras fetches and keeps; the last layer begins anew."""
-    trainable: Annotated[str, one_of(("all", "head"), "part to train")] = "all"
-    """'head': the last layer alone; all others stay as they are, moving averages too."""
-    dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.2
-    """Rate before the last layer."""
-    batch_norm_momentum: Momentum = 0.99
     smallest_image: ClassVar[int] = 32
 
     def build(self, task: Task, image_size: int, seed: int) -> "keras.Model":

@@ -66,6 +66,19 @@ def some_of(known: Iterable[str], what: str) -> AfterValidator:
     return AfterValidator(ordered)
 
 
+@dataclass(frozen=True)
+class Pretrained(Checked):
+    """What networks that have learnt from other images have in common."""
+
+    pretrained: bool = True
+    """Begin with the weights of ImageNet; the last layer begins anew."""
+    trainable: Annotated[str, one_of(("all", "head"), "part to train")] = "all"
+    """'head': the last layer alone; all others stay as they are, moving averages too."""
+    dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.2
+    """Rate before the last layer."""
+    batch_norm_momentum: Momentum = 0.99
+
+
 def initial_weights(seed: int, position: int) -> "keras.initializers.Initializer":
     """Glorot's, with a seed of its own for each layer: what was built before in the process has no say."""
     from covidcnn.backend import keras
