@@ -39,6 +39,7 @@ from statsmodels.stats.multitest import multipletests
 IN_PAPER = {"Nadam": 0.9263, "RMSprop": 0.9103, "Adam": 0.899, "SGD": 0.8974, "AdaGrad": 0.859, "Adadelta": 0.774}
 PUBLIC, INGREDIENTS, RATES, CAUSES, SMALL = "1-public-recipe", "2-ingredients", "2b-rates", "4-causes", "8-small-images"
 SMALL_PUBLIC, SMALL_RATES = "9-small-public-recipe", "10-small-rates"
+PAPER_SIZE, LARGER = "11-paper-size", "12-larger-images"
 NONE, HEIGHT, WIDTH, ZOOM = "paper", "paper and height zoom", "paper and width zoom", "paper and zoom"
 ALIKE, CROP = "paper and zoom alike", "paper and crop"
 SETS = {"height zoom": HEIGHT, "rotation": "paper and rotation", "width zoom": WIDTH, "zoom": ZOOM,
@@ -229,8 +230,9 @@ def second_recipe(folder: Path, first: Path) -> pd.DataFrame:
     Returns:
         ``value``, ``low``, ``high``, ``p``, ``holm``, ``verdict``, ``seeds`` and ``family``, by the name of the row.
     """
-    store, table = RecipeStore(folder), Table()
-    _reached(store, Store(first), table)
+    store, paper, table = RecipeStore(folder), Store(first), Table()
+    _reached(store, paper, table)
+    _rivals(store, table)
     primary, secondary = _ingredient(store, INGREDIENTS)
     table.family("2 primary", primary)
     table.family("2 secondary", secondary)
@@ -250,14 +252,23 @@ def second_recipe(folder: Path, first: Path) -> pd.DataFrame:
     _imbalance_rule(store, table, SMALL)
     _predictions(store, table, SMALL, SMALL)
     # Exploratory: they decide nothing, and are computed all the same.
-    _reached(store, Store(first), table, SMALL_PUBLIC)
+    _reached(store, paper, table, SMALL_PUBLIC)
+    _rivals(store, table, SMALL_PUBLIC)
     _small_rates(store, table)
+    _reached(store, paper, table, PAPER_SIZE)
+    _which_epoch(store, table, PAPER_SIZE)
+    larger = [question(store, LARGER)[0] for question in (_ingredient, _imbalance, _cause)]
+    table.family("arm 12", {name: contrast for primary in larger for name, contrast in primary.items()})
+    _open_unless_missing(store, table, LARGER)
+    _half_of_zoom(store, table, LARGER)
+    _imbalance_rule(store, table, LARGER)
     columns = ["value", "low", "high", "p", "holm", "verdict", "seeds", "family"]
     return pd.DataFrame.from_dict(table.rows, orient="index").reindex(columns=columns).rename_axis("row")
 
 
 def _at(arm: str) -> str:
-    return {SMALL: "64 px, ", SMALL_PUBLIC: "arm 9, ", SMALL_RATES: "arm 10, "}.get(arm, "")
+    return {SMALL: "64 px, ", SMALL_PUBLIC: "arm 9, ", SMALL_RATES: "arm 10, ", PAPER_SIZE: "arm 11, ",
+            LARGER: "arm 12, "}.get(arm, "")
 
 
 def _less(store: RecipeStore, quantity: Callable[..., Any], arm: str, one: dict[str, Any], other: dict[str, Any],
@@ -268,8 +279,6 @@ def _less(store: RecipeStore, quantity: Callable[..., Any], arm: str, one: dict[
 
 
 def _reached(store: RecipeStore, first: Store, table: Table, arm: str = PUBLIC) -> None:
-    accuracy, at = Training.accuracy, _at(arm)
-
     def cell(name: str) -> list[RecipeTraining]:
         return list(store.by_seed(arm, optimizer=name).values())
 
@@ -277,23 +286,29 @@ def _reached(store: RecipeStore, first: Store, table: Table, arm: str = PUBLIC) 
         runs = [one.accuracy()[0] for one in cell(name)]
         return number(IN_PAPER[name], runs), len(runs)
 
-    def best() -> Computed:
-        ours = {rival: paired(lambda one, other: one.accuracy() - other.accuracy(),
-                              store.by_seed(arm, optimizer="Nadam"), store.by_seed(arm, optimizer=rival))
-                for rival in RIVALS}
-        return judged(*(row for row, _ in ours.values())), len(cell("Nadam"))
-
     def between(name: str) -> Computed:
         ours, theirs = cell(name), first.optimizer("1-as-published", name)
         return welch([one.accuracy() for one in ours], [one.accuracy() for one in theirs]), len(ours)
 
+    at = _at(arm)
     for name in IN_PAPER:
-        table.add(f"{at}1 reached: test accuracy with {name}", functools.partial(one_value, name))
-        table.add(f"{at}1 reached, descriptive: {name}, public recipe - the text's", functools.partial(between, name))
-    table.family(f"{at}1 secondary", {
-        f"{at}1 reached: Nadam - {rival}": _less(store, accuracy, arm, {"optimizer": "Nadam"}, {"optimizer": rival})
-        for rival in RIVALS})
-    table.add(f"{at}1 reached: Nadam is best", best)
+        if store.has(arm, optimizer=name):
+            table.add(f"{at}1 reached: test accuracy with {name}", functools.partial(one_value, name))
+            table.add(f"{at}1 reached, descriptive: {name}, public recipe - the text's",
+                      functools.partial(between, name))
+
+
+def _rivals(store: RecipeStore, table: Table, arm: str = PUBLIC) -> None:
+    contrasts = {f"{_at(arm)}1 reached: Nadam - {rival}":
+                 _less(store, Training.accuracy, arm, {"optimizer": "Nadam"}, {"optimizer": rival})
+                 for rival in RIVALS}
+
+    def best() -> Computed:
+        ours = [compute() for compute, _ in contrasts.values()]
+        return judged(*(row for row, _ in ours)), ours[0][1]
+
+    table.family(f"{_at(arm)}1 secondary", contrasts)
+    table.add(f"{_at(arm)}1 reached: Nadam is best", best)
 
 
 def _ingredient(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -360,9 +375,12 @@ def _small_rates(store: RecipeStore, table: Table) -> None:
                       RecipeTraining.jump, store.by_seed(SMALL_RATES, **of(augmentation, rate))))
 
 
-def _which_epoch(store: RecipeStore, table: Table) -> None:
+def _which_epoch(store: RecipeStore, table: Table, arm: str = PUBLIC) -> None:
     def nadam() -> dict[int, RecipeTraining]:
-        return store.by_seed(PUBLIC, optimizer="Nadam")
+        return store.by_seed(arm, optimizer="Nadam")
+
+    def on_validation() -> Computed:
+        return paired(RecipeTraining.best_on_validation, nadam())
 
     def best_of_six(*six: Training) -> np.ndarray:
         accuracies = [one.accuracy() for one in six]
@@ -372,22 +390,24 @@ def _which_epoch(store: RecipeStore, table: Table) -> None:
         runs = [one.accuracy()[0] for one in nadam().values()]
         return Row(expected_best(runs, draw)), len(runs)
 
-    words = ("supported", "refuted")
-    leak = "3 which epoch: best on test - last"
+    at, words = _at(arm), ("supported", "refuted")
+    leak = f"{at}3 which epoch: best on test - last"
     table.add(leak, lambda: paired(RecipeTraining.best_on_test, nadam()))
     if table.rows[leak]["seeds"]:
         # It cannot be below 0.
         table.rows[leak] |= {"p": np.nan, "verdict": ""}
-    table.family("3 secondary", {
-        "3 which epoch: best on the 16 images - last":
-            (lambda: paired(RecipeTraining.best_on_validation, nadam()), words),
-        "3 which epoch: lowest loss on patient-level validation - last":
-            (lambda: paired(RecipeTraining.lowest_loss, store.by_seed(CAUSES, augmentation=ZOOM, balance="none")),
-             words)})
-    table.add("3 which epoch, descriptive: best of six optimizers - Nadam", lambda: paired(
-        best_of_six, *(store.by_seed(PUBLIC, optimizer=name) for name in IN_PAPER)))
+    if arm == PUBLIC:
+        table.family("3 secondary", {
+            "3 which epoch: best on the 16 images - last": (on_validation, words),
+            "3 which epoch: lowest loss on patient-level validation - last":
+                (lambda: paired(RecipeTraining.lowest_loss, store.by_seed(CAUSES, augmentation=ZOOM, balance="none")),
+                 words)})
+        table.add("3 which epoch, descriptive: best of six optimizers - Nadam", lambda: paired(
+            best_of_six, *(store.by_seed(PUBLIC, optimizer=name) for name in IN_PAPER)))
+    else:
+        table.add(f"{at}3 which epoch, descriptive: best on the 16 images - last", on_validation)
     for draw in range(1, FEWEST_SEEDS + 1):
-        table.add(f"3 which epoch, descriptive: expected best of {draw} runs", functools.partial(best_of, draw))
+        table.add(f"{at}3 which epoch, descriptive: expected best of {draw} runs", functools.partial(best_of, draw))
 
 
 def _imbalance(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -409,7 +429,8 @@ def _imbalance_rule(store: RecipeStore, table: Table, arm: str) -> None:
         return cause(plain, balanced), len(plain)
 
     for augmentation in (NONE, ZOOM):
-        table.add(f"{_at(arm)}4 imbalance: cause, {augmentation}", functools.partial(rule, augmentation))
+        if store.has(arm, augmentation=augmentation, balance="class-weight"):
+            table.add(f"{_at(arm)}4 imbalance: cause, {augmentation}", functools.partial(rule, augmentation))
 
 
 def _unbalanced(store: RecipeStore, arm: str, of: Callable[[RecipeTraining], Any]) -> Callable[[], Computed]:
@@ -430,7 +451,7 @@ def _cause(store: RecipeStore, arm: str) -> tuple[dict[str, Any], dict[str, Any]
 
 def _open_unless_missing(store: RecipeStore, table: Table, arm: str) -> None:
     """A share of what test has more in false alarms is open if it has not surely more."""
-    for row in _cause(store, arm)[0] | _cause(store, arm)[1]:
+    for row in (_cause(store, arm)[0] | _cause(store, arm)[1]).keys() & table.rows:
         table.open_unless(row, _unbalanced(store, arm, lambda one: one.alarms("test") - one.alarms("validation")))
 
 

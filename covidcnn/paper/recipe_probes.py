@@ -15,6 +15,10 @@ from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED, direction
 
 HEIGHT, BACK, WIDTH, SIZE, CROP = "height 1.10", "height 0.90", "width 0.90", "size 1.10", "cropped height 1.10"
 """The perturbations that the protocol's predictions are about."""
+_GAINS = (("zoom in width", "paper and width zoom", "zoom in height", HEIGHT_ZOOM),
+          ("zoom of both alike", "paper and zoom alike", "zoom in height", HEIGHT_ZOOM),
+          ("crop without stretch", "paper and crop", "zoom in both axes", ZOOM))
+"""Of which augmentation they say how much of another's gain it makes, in words and by name."""
 
 
 def false_alarms(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -62,6 +66,11 @@ def explained(arm: ArmResults) -> Iterator[Contrast]:
              difference=probed.with_test({"": 0.5}, {"": 0.5, BACK: -1}))
 
 
+def can_predict(ingredients: ArmResults) -> bool:
+    """Whether an arm has the augmentations that the hypotheses speak of."""
+    return {name for gain in _GAINS for name in gain[1::2]} <= ingredients_of(ingredients).keys()
+
+
 def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
     positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open). The arms are that whose
@@ -76,10 +85,7 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     for what, name in (("a narrower image", WIDTH), ("a larger image", SIZE), ("a crop without stretch", CROP)):
         found[what] = (f"{what} raises false alarms {{}} as much as a taller one",
                        probed.on_validation({name: 1, HEIGHT: -0.5, "": -0.5}), True)
-    for what, name, whole, of_whole in (
-            ("zoom in width", "paper and width zoom", "zoom in height", HEIGHT_ZOOM),
-            ("zoom of both alike", "paper and zoom alike", "zoom in height", HEIGHT_ZOOM),
-            ("crop without stretch", "paper and crop", "zoom in both axes", ZOOM)):
+    for what, name, whole, of_whole in _GAINS:
         found[what] = (f"{what} gains {{}} of what {whole} gains", gain((1, name), (-0.5, of_whole), (-0.5, NO_ZOOM)),
                        direction(gain((1, of_whole), (-1, NO_ZOOM))).verdict == SUPPORTED)
     expected = {"A": {"a narrower image", "zoom in width"}, "B": {"a larger image", "zoom of both alike"},

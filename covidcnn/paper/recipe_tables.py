@@ -1,5 +1,6 @@
 """Tables and figures of the second study, each a function of what its store, and the first study's, hold."""
 
+import re
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -20,8 +21,10 @@ from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
 from covidcnn.study.verdicts import one_run
 
-ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (recipe_arms.SMALL, recipe_arms.SMALL)}
+ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (recipe_arms.SMALL, recipe_arms.SMALL),
+           "128 px (arm 12)": (recipe_arms.LARGER, recipe_arms.LARGER)}
 """Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
+_PAPERS_NADAM = ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]))
 
 
 def recipe_tables(second: Evidence, first: Evidence) -> Tables:
@@ -43,7 +46,7 @@ def optimizer_tables(second: Evidence, first: Evidence) -> Tables:
         tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
             f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
     for px, rates in of_rates(second):
-        tables[f"rates-{px.replace(' ', '-')}"] = (recipe_contrasts.rate_table(rates), (
+        tables[f"rates-{_slug(px)}"] = (recipe_contrasts.rate_table(rates), (
             f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
             "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
     return tables
@@ -56,30 +59,31 @@ def cause_tables(second: Evidence) -> Tables:
     if found:
         tables["contrasts"] = (recipe_contrasts.contrast_table(found), (
             "Every contrast of the protocol that is finished, paired by seed: 95 % intervals over seeds and patients. "
-            "p by Holm: in arm 8 over all twelve, the primary ones too, which are secondary to those at 128 px; "
-            "elsewhere over those of a question and arm that are not primary. 'above 0' is the verdict by p; of an "
-            "exploratory contrast it decides nothing."))
+            "p by Holm: in arm 8 over all twelve, the primary ones too, which are secondary to those at 128 px; in arm "
+            "12 over its three; elsewhere over those of a question and arm that are not primary. 'above 0' is the "
+            "verdict by p; of an exploratory contrast it decides nothing."))
     for px, probes, ingredients in _asked(second):
-        name = px.replace(" ", "-")
+        name = _slug(px)
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
             f"Question 2 at {px}: what an ingredient reaches on test at 0.5, medians over seeds."))
         tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
             f"Question 2 at {px}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
-        verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
-        tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
-            f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it holds. "
-            f"Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
+        if recipe_probes.can_predict(ingredients):
+            verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
+            tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
+                f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it "
+                f"holds. Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
         for augmentation, slug in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
             tables[f"stretches-{name}-{slug}"] = (recipe_probes.stretch_table(probes, augmentation), (
                 f"Question 5 at {px}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
                 "predictions that flip, when images are perturbed before scoring; means over seeds."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
-            f"Question 4 at {px}: the first study's rule on imbalance as the cause, without and with zoom."))
+            f"Question 4 at {px}: the first study's rule on imbalance as the cause, by augmentation."))
     return tables
 
 
 def of_public_recipe(second: Evidence) -> Iterator[tuple[str, ArmResults]]:
-    """Size, such as '64 px', and arm wherever six optimizers are finished under the public recipe."""
+    """Size, such as '64 px', and arm wherever trainings are finished under the public recipe."""
     for px, name in recipe_arms.PUBLIC_RECIPE_ARMS.items():
         if name in second.arms:
             yield px, second.arms[name]
@@ -94,7 +98,12 @@ def of_rates(second: Evidence) -> Iterator[tuple[str, list[ArmResults]]]:
 
 def _ending(px: str) -> str:
     """Of file names: nothing where the paper's own size is."""
-    return "" if px == "224 px" else f"-{px.replace(' ', '-')}"
+    return "" if px == "224 px" else f"-{_slug(px)}"
+
+
+def _slug(px: str) -> str:
+    """Of a size, such as '128 px (arm 12)', what file names have."""
+    return re.sub(r"\W+", "-", px).strip("-")
 
 
 def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
@@ -134,8 +143,9 @@ def ingredient_table(arm: ArmResults) -> pd.DataFrame:
 
 
 def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
-    """Question 4: the first study's rule, its words unchanged, without and with zoom."""
-    found = {name: causes.imbalance(arm.name, *weights(name), second) for name in (NO_ZOOM, ZOOM)}
+    """Question 4: the first study's rule, its words unchanged, wherever there are trainings with class weights."""
+    balanced = {one.recipe.augmentation for one in arm.conditions if one.recipe.balance == "class-weight"}
+    found = {name: causes.imbalance(arm.name, *weights(name), second) for name in (NO_ZOOM, ZOOM) if name in balanced}
     return pd.DataFrame([
         {"augmentation": INGREDIENT_NAMES[name], "verdict": one.verdict, "ends half": one.value, "low": one.low,
          "high": one.high, "in words": one.ours, "seeds": one.seeds} for name, one in found.items()])
@@ -149,8 +159,14 @@ def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
 
 
 def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
-    """Of questions 1 and 3: six optimizers under both recipes."""
-    for px, public in of_public_recipe(second) if PUBLISHED in first.arms else ():
+    """Of questions 1 and 3: six optimizers under both recipes, and Nadam by recipe and size."""
+    if PUBLISHED not in first.arms:
+        return
+    of_nadam = {"the paper's text, 224 px": first.arms[PUBLISHED]}
+    for px, public in of_public_recipe(second):
+        of_nadam[f"public recipe, {px}"] = public
+        if len(public.conditions) == 1:
+            continue
         figure, ax = plt.subplots(figsize=(7.5, 4.6))
         two_recipes({name: {condition.recipe.optimizer: condition.values(accuracy) for condition in arm.conditions}
                      for name, arm in ((f"public recipe, {px}", public),
@@ -159,6 +175,11 @@ def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
         yield (f"both-recipes{_ending(px)}", legend_below(figure, 3), (
             f"{public.title}. Six optimizers under the public recipe at {px} and under the paper's text at 224 px: "
             "every seed, and the 95 % prediction interval for a new run, beside the paper's one run."))
+    if recipe_arms.PAPER_SIZE in second.arms:
+        values = {name: arm.condition(optimizer="Nadam").values(accuracy) for name, arm in of_nadam.items()}
+        yield ("nadam-by-recipe", seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
+            "Nadam under the paper's text and under the public recipe, by size: test accuracy of every seed, the 95 % "
+            "prediction interval for a new run, and the paper's one run."))
 
 
 def rate_figures(second: Evidence) -> Iterator[Named]:
@@ -174,11 +195,10 @@ def rate_figures(second: Evidence) -> Iterator[Named]:
 def cause_figures(second: Evidence) -> Iterator[Named]:
     """Of questions 2 and 5: one ingredient at a time, and stretched images."""
     trained = {NO_ZOOM: "trained with flips and shifts", ZOOM: "trained with zoom too"}
-    nadam = ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]))
     for px, probes, ingredients in _asked(second):
         values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(ingredients).items()}
         yield (f"ladder-{px.replace(' ', '-')}",
-               seeds_figure(values, "accuracy on test, threshold 0.5", None, nadam, 4), (
+               seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
                    f"Nadam at {px}, one ingredient added to flips and shifts each: test accuracy of every seed, and "
                    "the 95 % prediction interval for a new run."))
         figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)

@@ -17,7 +17,7 @@ from covidcnn.paper.baseline_scores import BASELINE, SIZES
 from covidcnn.paper.causes import gain_on_test
 from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.findings import nadam_and_rivals, nadam_differences, optimizers_at_the_edge, paper_lead
-from covidcnn.paper.recipe_arms import PUBLIC_RECIPE_ARMS
+from covidcnn.paper.recipe_arms import SIX_OPTIMIZERS
 from covidcnn.study.conditions import ArmResults, Condition, Evidence, arm_title
 from covidcnn.study.pages import Tables, manifest_table
 from covidcnn.task import PNEUMONIA
@@ -75,7 +75,7 @@ def _arm_tables(arm: ArmResults) -> Tables:
         tables[f"{arm.name}-promises"] = (validation_table(arm), (
             f"{arm.title}: accuracy on validation, weighted to the class shares of test, accuracy on test, and their "
             "difference, over seeds, with its 95 % interval over seeds and patients of both."))
-    if arm.name in (*OPTIMIZER_ARMS, *PUBLIC_RECIPE_ARMS.values()):
+    if arm.name in (*OPTIMIZER_ARMS, *SIX_OPTIMIZERS.values()):
         tables[f"{arm.name}-ranks"] = (rank_table(arm), (
             f"{arm.title}: probability of each rank by mean test accuracy, as far as seeds and patients allow."))
         tables[f"{arm.name}-nadam"] = (nadam_table(arm), (
