@@ -226,12 +226,18 @@ def test_set_goes_through_training_evaluation_by_patient_and_explanation(arrange
     code, _, err = run("train", "--data", arranged, "--size", 16, "--epochs", 1, "--validation", "published", "--out",
                        model)
     assert code == 0, err
-    images, patients = (json.loads(run("evaluate", model / "model.keras", "--data", arranged, "--json",
-                                       "--bootstrap-samples", 10, *more)[1])
-                        for more in ((), ("--per-patient", "mean")))
+    images, patients, highest = (json.loads(run("evaluate", model / "model.keras", "--data", arranged, "--json",
+                                                "--bootstrap-samples", 10, *more)[1])
+                                 for more in ((), ("--per-patient", "mean"), ("--per-patient", "max")))
     assert (images["n"], images["per patient"]) == (24, "")
     assert patients["n"] == open_dataset(arranged).images.query("split == 'test'")["patient"].nunique() < 24
     assert images["classes"] == ["NonCOVID", "COVID"]
+    # Nobody takes the highest of several without being told of how many.
+    test = open_dataset(arranged).images.query("split == 'test'")
+    counts = test["label"].value_counts() / test.groupby("label")["patient"].nunique()
+    told = [one for one in highest["warnings"] if one.startswith("images a patient")]
+    assert all(f"{name} {counts[name]:.1f}" in told[0] for name in images["classes"])
+    assert not [one for one in patients["warnings"] if one.startswith("images a patient")]
     code, _, err = run("evaluate", model / "model.keras", "--data", arranged, "--per-patient", "median")
     assert code == 2
     assert "mean, max" in err

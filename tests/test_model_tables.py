@@ -283,27 +283,52 @@ def test_files_of_a_study_are_those_of_its_manifest(study, tmp_path):
     assert all(("COVID-CT" if study == "ct" else "informed by the test set") in caption for caption in captions)
 
 
+JUDGED = {"patients, mean": "mean", "patients, highest": "max"}
+
+
 @pytest.fixture(scope="module")
 def slices(tmp_path_factory):
     return invented_models(tmp_path_factory.mktemp("ct"), "ct")
 
 
-def test_patients_are_judged_by_the_mean_of_their_slices(slices):
+def test_patients_are_judged_by_the_mean_and_by_the_highest_of_their_slices(slices):
     table = ct_tables.result_table(slices).set_index(["model", "judged"])
     names = (NETWORK, "the paper's network", "EfficientNet-Lite0", "ridge, pixels at 16 px")
-    assert set(table.index) == {(name, judged) for name in names for judged in ("slices", "patients")}
+    assert set(table.index) == {(name, judged) for name in names for judged in ("slices", *JUDGED)}
     assert table.xs("slices", level="judged")["n"].eq(IMAGES).all()
-    assert table.xs("patients", level="judged")["n"].eq(IMAGES / 2).all()
     one = slices.arms["2-lite0"].conditions[0]
-    by_seed = []
-    for result in one.results:
-        test = result.scores[(result.scores["split"] == "test") & (result.scores["perturbation"] == "")]
-        patients = test.groupby("patient").agg(label=("label", "first"), score=("score", "mean"))
-        by_seed.append(roc_auc_score(patients["label"] == "COVID", patients["score"]))
-    assert table.loc[("EfficientNet-Lite0", "patients"), "AUC"] == pytest.approx(np.mean(by_seed))
+    for judged, how in JUDGED.items():
+        assert table.xs(judged, level="judged")["n"].eq(IMAGES / 2).all()
+        by_seed = []
+        for result in one.results:
+            test = result.scores[(result.scores["split"] == "test") & (result.scores["perturbation"] == "")]
+            patients = test.groupby("patient").agg(label=("label", "first"), score=("score", how))
+            by_seed.append(roc_auc_score(patients["label"] == "COVID", patients["score"]))
+        assert table.loc[("EfficientNet-Lite0", judged), "AUC"] == pytest.approx(np.mean(by_seed))
     # Scores are too high by as much on validation, which sets the threshold.
     assert table.loc[("EfficientNet-Lite0", "slices"), "accuracy"] > table.loc[
         ("EfficientNet-Lite0", "slices"), "accuracy at 0.5"] + 0.05
+
+
+def test_number_of_slices_is_held_against_the_class(slices):
+    arm = slices.arms["2-lite0"]
+    row = ct_tables.slice_counts(arm).iloc[0]
+    # Two slices a patient, of either class.
+    assert row["AUC"] == row["low"] == row["high"] == 0.5
+    assert row[["patients", "slices a patient, COVID"]].tolist() == [IMAGES / 2, 2]
+    # Of every other patient without COVID one slice is taken away.
+    first = arm.images.drop_duplicates("patient")
+    taken = set(first.loc[~first["positive"].astype(bool), "path"].iloc[::2])
+
+    def without(table):
+        return table[~table["path"].isin(taken)]
+
+    fewer = replace(arm, conditions=tuple(replace(one, images=without(one.images), results=tuple(
+        replace(result, scores=without(result.scores)) for result in one.results)) for one in arm.conditions))
+    row = ct_tables.slice_counts(fewer).iloc[0]
+    assert row["AUC"] == pytest.approx(0.75, abs=0.01)
+    assert row["low"] > 0.6
+    assert row["slices a patient, NonCOVID"] == pytest.approx(1.5, abs=0.02)
 
 
 def test_slices_with_a_part_blacked_out_stand_beside_the_whole(slices):

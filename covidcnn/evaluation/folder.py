@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
+
 from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -79,7 +81,8 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
         "distance from the training images": facts.appearance and compare(measure(images, pixels), facts.appearance),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient), *[
+        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient),
+                     *[_of_highest(images)] * (per_patient == "max"), *[
             f"perturbations are made after the preprocessing '{facts.images.preprocess}', which a changed file would "
             "go through first"] * (perturbed and facts.images.preprocess != "plain")],
         "note": EXPLORATORY if uses_test else "",
@@ -89,6 +92,12 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
 
 _OF_PATIENTS = ("the threshold was fixed on scores of single images; the mean or the highest of several passes it more "
                 "or less often")
+
+
+def _of_highest(images: pd.DataFrame) -> str:
+    counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
+    return (f"images a patient, on average: {', '.join(f'{name} {count:.1f}' for name, count in counts.items())}; the "
+            "highest of more scores is higher by chance")
 
 
 def _of_known(known: Counter[str] | None, images: int) -> list[str]:

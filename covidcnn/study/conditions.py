@@ -180,15 +180,15 @@ class ArmResults:
             for factor, one in ((1, first), (-1, second))], metric)
 
 
-def judged_by_patient(arm: ArmResults) -> ArmResults:
-    """The arm with a row a patient in the place of one an image: the mean of the scores of the patient's images, on
-    validation and on test."""
-    return replace(arm, conditions=tuple(_by_patient(condition) for condition in arm.conditions))
+def judged_by_patient(arm: ArmResults, how: str = "mean") -> ArmResults:
+    """The arm with a row a patient in the place of one an image: the 'mean' or the 'max' of the scores of the patient's
+    images, on validation and on test."""
+    return replace(arm, conditions=tuple(_by_patient(condition, how) for condition in arm.conditions))
 
 
-def _by_patient(condition: Condition) -> Condition:
+def _by_patient(condition: Condition, how: str) -> Condition:
     results = tuple(result if result.diverged else replace(result, scores=pd.concat(
-        [by_patient(own, "mean") for _, own in result.scores.groupby(["split", "perturbation"])]))
+        [by_patient(own, how) for _, own in result.scores.groupby(["split", "perturbation"])]))
         for result in condition.results)
     return replace(condition, results=results, images=_images(
         next(result for result in results if not result.diverged), "test"))
