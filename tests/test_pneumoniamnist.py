@@ -4,6 +4,7 @@ import importlib.util
 import json
 import struct
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from covidcnn.errors import DataError
 from covidcnn.imaging.reading import read_grey
 from covidcnn.provenance import EXPLORATORY
 from covidcnn.training.fit import select_images
-from covidcnn.training.recipe import Recipe, recipe_for
+from covidcnn.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=1)
 
@@ -129,12 +130,11 @@ def test_damaged_file_is_refused(tmp_path, mnist_file, refused, damage):
 
 def test_official_validation_is_the_default(mnist_folder, tiny_tree):
     data = open_dataset(mnist_folder)
-    chosen = recipe_for(data, RECIPE)
+    chosen = replace(RECIPE, validation=data.source.validation)
     images = select_images(data.images, chosen)
     assert set(images.loc[images["role"] == "validation", "split"]) == {"val"}
     assert images["role"].value_counts().to_dict() == {"train": 4, "validation": 3, "test": 5}
-    assert recipe_for(data, Recipe(epochs=1, validation="image")).validation == "image"
-    assert recipe_for(open_dataset(tiny_tree), RECIPE) == RECIPE
+    assert open_dataset(tiny_tree).source.validation == RECIPE.validation == "patient"
 
 
 @pytest.mark.slow
@@ -157,11 +157,11 @@ def test_training_uses_it_and_says_what_it_was_made_from(mnist_folder, tmp_path,
 def test_sweep_uses_it(mnist_folder, tmp_path, run, monkeypatch):
     asked = []
     monkeypatch.setattr("covidcnn.cli.trials.run_and_watch", lambda trials, *others: asked.extend(trials))
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(
-        {"seeds": [0], "recipe": {"epochs": 1, "size": 16}, "grid": {"validation": ["patient", "image", "published"]}}))
-    code, _, _ = run("sweep", tmp_path / "sweep.yaml", "--store", tmp_path / "store", "--data", mnist_folder)
-    assert code == 0
-    assert [trial.recipe.validation for trial in asked] == ["published", "image"]
+    for grid in ({}, {"grid": {"validation": ["patient", "image"]}}):
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"seeds": [0], "recipe": {"epochs": 1, "size": 16}} | grid))
+        code, _, _ = run("sweep", tmp_path / "sweep.yaml", "--store", tmp_path / "store", "--data", mnist_folder)
+        assert code == 0
+    assert [trial.recipe.validation for trial in asked] == ["published", "patient", "image"]
 
 
 @pytest.mark.slow

@@ -333,6 +333,21 @@ def test_pipe_is_not_waited_for(tmp_path, refused):
 
 # ---------------------------------------------------------------- overlays
 
+def test_overlays_are_refused_before_scoring_where_there_is_no_tensorflow(tiny_model, images, tmp_path, run,
+                                                                          monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    code, _, err = run("predict", tiny_model, images, "--explain", tmp_path / "overlays")
+    assert code == 2
+    assert "--explain needs TensorFlow" in err.splitlines()[-1]
+    assert not (tmp_path / "overlays").exists()
+
+
+@pytest.mark.parametrize("pair", ["éè", "ÄÖ", "ДЖ", "Ωλ"])
+def test_text_of_overlays_has_letters_and_no_boxes(pair):
+    first, second = (np.asarray(overlay(NOISE[:40, :40], np.zeros((40, 40), np.float32), [letter])) for letter in pair)
+    assert (first != second).any()
+
+
 def test_overlays_are_one_an_image_and_say_what_they_are(tiny_model, images, tmp_path, run):
     code, out, _ = run("predict", tiny_model, images, "--explain", tmp_path / "overlays", "--json")
     assert code == 0

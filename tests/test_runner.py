@@ -12,19 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from filelock import FileLock
 
 from covidcnn.config import PROFILES
-from covidcnn.data.dataset import open_dataset
+from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.data.sources import OWN, PHANTOM
 from covidcnn.errors import UserError
-from covidcnn.paths import NOTEBOOKS, PROJECT
+from covidcnn.paths import NOTEBOOKS, PROJECT, write_json
 from covidcnn.report import runner
 from covidcnn.report.notebook_run import open_run, report_folder
 from covidcnn.report.notebooks import Notebook, check_parameters, find_notebooks, read_parameters, select_notebooks
 from covidcnn.report.runner import run_series, without_machine_paths
+from covidcnn.task import PNEUMONIA
 
 SMOKE = PROFILES["smoke"]
+TINY = DataSet(Path("tiny"), "tiny", PNEUMONIA, pd.DataFrame(), pd.DataFrame(), (), "", OWN, "b" * 64)
+"""A data set of which nothing but its name and hash is looked at."""
 
 
 def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = "quick"') -> Notebook:
@@ -181,14 +186,17 @@ def test_resume_keeps_what_is_done_and_runs_what_changed(tmp_path, tiny):
     assert series("3", "2") == ["done", "kept"]
 
 
-@pytest.mark.parametrize("study", ["paper", "ct"])
-def test_resume_runs_again_what_may_show_other_evidence(tmp_path, tiny, monkeypatch, study):
-    monkeypatch.setattr(runner, "REPORTS", tmp_path)
-    (ledger := tmp_path / study / "manifest.json").parent.mkdir()
+@pytest.mark.parametrize("shown", ["reports/paper/manifest.json", "reports/ct/manifest.json", "reports/ct/measures.csv",
+                                   "reports/aspect/contrasts.csv", "benchmarks/results/edge.json",
+                                   "covidcnn/paper/published_results.yaml", "covidcnn/evaluation/metrics.py"])
+def test_resume_runs_again_what_may_show_something_else(tmp_path, tiny, monkeypatch, shown):
+    monkeypatch.setattr(runner, "PROJECT", tmp_path)
+    monkeypatch.setattr(runner, "REPORTS", tmp_path / "reports")
+    (tmp_path / shown).parent.mkdir(parents=True)
     notebook = write_notebook(tmp_path / "01_n.ipynb", "1")
     keys = []
     for content in ("{}", '{"trials": 1}'):
-        ledger.write_text(content)
+        (tmp_path / shown).write_text(content)
         keys.append(runner._key(notebook, {}, tiny))
     assert keys[0] != keys[1]
 
@@ -256,14 +264,23 @@ def test_notebooks_are_selected_by_number_or_name(refused):
 
 
 def test_report_folder_names_profile_and_data():
-    assert report_folder(SMOKE, "phantom").parts[-2:] == ("reports", "smoke-phantom")
-    assert report_folder(PROFILES["paper"], "chest_xray").parts[-2:] == ("reports", "paper")
+    assert report_folder(SMOKE, TINY).parts[-2:] == ("reports", "smoke-tiny")
+    assert report_folder(PROFILES["paper"], TINY).parts[-2:] == ("reports", "paper")
+
+
+def test_report_on_other_images_of_the_same_name_stands_beside_the_first(monkeypatch, tmp_path):
+    monkeypatch.setattr("covidcnn.report.notebook_run.REPORTS", tmp_path)
+    write_json(tmp_path / "smoke-tiny/run-record.json", {"notebooks": {}, "data": {"content hash": "a" * 64}})
+    assert report_folder(SMOKE, TINY).name == f"smoke-tiny-{'b' * 8}"
+    assert report_folder(SMOKE, replace(TINY, content_hash="a" * 64)).name == "smoke-tiny"
+    # Phantom images of another version replace the older ones.
+    assert report_folder(SMOKE, replace(TINY, source=PHANTOM)).name == "smoke-tiny"
 
 
 @pytest.mark.parametrize("inside", ["", "figures", "../paper"])
 def test_only_the_paper_profile_may_write_into_its_folder(refused, inside):
     with refused("kept for the paper profile"):
-        report_folder(SMOKE, "phantom", PROJECT / "reports" / "paper" / inside)
+        report_folder(SMOKE, TINY, PROJECT / "reports" / "paper" / inside)
 
 
 def test_paper_profile_needs_the_published_images(tiny_tree, tmp_path, refused):
@@ -312,15 +329,15 @@ def test_folder_with_something_else_is_no_report_folder(tmp_path, refused, insid
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
     with refused(tmp_path, "there is something already", error=UserError):
-        report_folder(SMOKE, "phantom", tmp_path)
+        report_folder(SMOKE, TINY, tmp_path)
     assert all((tmp_path / name).read_text() == "mine" for name in inside)
 
 
 def test_report_goes_on_in_its_own_folder(tmp_path, tiny):
     notebook = write_notebook(tmp_path / "01_n.ipynb", "1")
-    assert report_folder(SMOKE, "tiny", tmp_path / "out") == tmp_path / "out"
+    assert report_folder(SMOKE, tiny, tmp_path / "out") == tmp_path / "out"
     run_series([notebook], SMOKE, tiny, tmp_path / "out", report=lambda line: None)
-    assert report_folder(SMOKE, "tiny", tmp_path / "out") == tmp_path / "out"
+    assert report_folder(SMOKE, tiny, tmp_path / "out") == tmp_path / "out"
 
 
 @pytest.mark.slow

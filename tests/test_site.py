@@ -190,6 +190,15 @@ def test_explorer_knows_each_training_its_range_and_thresholds_that_no_test_imag
     assert normal == sorted(validation.loc[validation["label"] == "NORMAL", "score"])
 
 
+def test_explorer_reads_classes_whose_names_are_numbers(tmp_path):
+    rows = [f"{split},{split}/{name}.png,{label},{score},,{name},"
+            for split in ("validation", "test") for name, label, score in (("007", 0, 0.2), ("008", 1, 0.9))]
+    (tmp_path / "numbers.csv").write_text("\n".join(["split,path,label,score,subtype,patient,perturbation", *rows]))
+    (choice,) = explorer_choices(tmp_path, [{
+        "name": "numbers", "file": "numbers.csv", "caption": "", "threshold": 0.5, "classes": ["0", "1"]}])
+    assert choice["splits"]["test"] == {"negative": [0.2], "positive": [0.9]}
+
+
 def test_scripts_and_styles_are_in_the_wheel():
     packed = {Path(path).relative_to(PROJECT / "covidcnn").as_posix()
               for path in Module("covidcnn", PROJECT).iter_files()}

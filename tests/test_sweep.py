@@ -109,6 +109,15 @@ def test_wrong_name_or_value_is_refused(change, words, refused):
         parse_sweep(GRID | change)
 
 
+def test_validation_is_the_data_sets_where_the_file_names_none(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    for asked, found in (({}, "published"), ({"validation": "patient"}, "patient")):
+        path.write_text(yaml.safe_dump({"seeds": [0], "recipe": {"epochs": 1, **asked}}))
+        assert [recipe.validation for recipe in read_sweep(path, validation="published").recipes] == [found]
+    path.write_text(yaml.safe_dump({"seeds": [0], "recipe": {"epochs": 1}, "grid": {"validation": ["image", "block"]}}))
+    assert [recipe.validation for recipe in read_sweep(path, validation="published").recipes] == ["image", "block"]
+
+
 @pytest.mark.parametrize("text", ["seeds: [0", "- a\n- b\n", "", "\0", "!!python/object/apply:os.system ['true']"])
 def test_file_that_is_no_sweep_is_refused(tmp_path, text, refused):
     (tmp_path / "sweep.yaml").write_text(text)

@@ -11,6 +11,7 @@ from conftest import make_tree
 from PIL import Image
 from test_trial import RECIPE
 
+from covidcnn.data.check import examine
 from covidcnn.data.dataset import open_dataset
 from covidcnn.data.folders import find_layout
 from covidcnn.data.index import index_folder
@@ -264,6 +265,54 @@ def test_images_without_a_label_are_left_out_and_counted(flat):
     assert dataset.images["label"].tolist() == ["NORMAL", "PNEUMONIA"] * 3
     assert "6 images have no label in the table and are left out" in dataset.warnings
     assert not any("name no image" in warning for warning in dataset.warnings)
+
+
+def test_what_tables_write_for_nothing_is_no_label_unless_it_is_asked_for(flat):
+    """As R and pandas write a missing value."""
+    names = ("NORMAL", "COVID", "NA", "nan", "unknown", "")
+    (table := flat.parent / "labels.csv").write_text("path,label\n" + "\n".join(
+        f"{number:03d}.png,{names[number % 6]}" for number in range(12)))
+    assert index_folder(flat, labels=table).images["label"].tolist() == ["NORMAL", "COVID"] * 2
+    asked = index_folder(flat, labels=table, task=task_named("NORMAL,unknown,COVID")).images
+    assert asked["label"].tolist() == ["NORMAL", "COVID", "unknown"] * 2
+
+
+def test_images_beside_the_splits_are_told_and_not_taken_for_mistyped_lines(flat):
+    (flat / "train").mkdir()
+    (flat / "test").mkdir()
+    for number in range(8):
+        (flat / f"{number:03d}.png").rename(flat / ("train" if number < 4 else "test") / f"{number:03d}.png")
+    (table := flat.parent / "labels.csv").write_text("path,label\n" + "\n".join(
+        f"{number:03d}.png,{('NORMAL', 'COVID')[number % 2]}" for number in range(12)))
+    dataset = open_dataset(flat, labels=table)
+    assert len(dataset.images) == 8
+    assert any(warning.startswith("4 images lie outside the folders test and train and are passed over: 4 in .")
+               for warning in dataset.warnings), dataset.warnings
+    assert not any("a spreadsheet" in warning for warning in dataset.warnings)
+
+
+@pytest.mark.parametrize(("table", "task", "remedy"), [
+    (True, None, "label some in the table as NORMAL"), (False, None, "add a folder NORMAL with images"),
+    (False, SUBTYPE, "add images whose names say NORMAL")])
+def test_class_that_a_split_lacks_has_a_remedy_that_helps(small_tree, table, task, remedy):
+    labels = ""
+    if table:
+        (labels := small_tree / "labels.csv").write_text("path,label\n" + "\n".join(
+            f"{one.path},{'PNEUMONIA' if one.split == 'test' else one.label}"
+            for one in index_folder(small_tree).images.itertuples()))
+    else:
+        for path in (small_tree / "test/NORMAL").iterdir():
+            path.unlink()
+    assert f"test: no image of class NORMAL; {remedy}" in examine(index_folder(
+        small_tree, labels=labels, task=task)).errors
+
+
+def test_same_image_under_two_subtypes_is_an_error(small_tree):
+    first = next((small_tree / "train/PNEUMONIA").glob("*bacteria*"))
+    shutil.copy(first, first.with_name("person1900_virus_99.jpeg"))
+    assert not examine(index_folder(small_tree)).errors
+    errors = examine(index_folder(small_tree, task=SUBTYPE)).errors
+    assert sum("the same image under two labels" in error for error in errors) == 1
 
 
 def test_lines_that_name_no_image_are_told(flat):

@@ -157,14 +157,18 @@ def test_model_file_knows_the_images_that_a_teacher_labelled(data, tmp_path):
     # A folder of the user's beside it is nobody's to clear away.
     (tmp_path / "teacher").mkdir()
     (tmp_path / "teacher/model.keras").touch()
-    train_into(tmp_path, data, changed(teacher="hard"), 0)
+    recipe = changed(teacher="hard", min_confidence=0.6)
+    training = train_into(tmp_path, data, recipe, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "history.csv", "model.keras", "run.json", "scores.csv", "teacher", "tensorboard"]
     assert (tmp_path / "teacher/model.keras").exists()
     _, facts = load_predictor(tmp_path / "model.keras")
-    images = select_images(data.images, changed())
-    known = facts.known_as(images["sha256"])
-    assert {role for role, own in zip(known, images["role"], strict=True) if own == UNLABELLED} == {"train"}
+    images = training.images
+    unlabelled = images[images["role"] == UNLABELLED]
+    # Not those that the teacher was not sure of.
+    assert unlabelled["learnt"].nunique() == 2
+    assert facts.known_as(unlabelled["sha256"]) == ["train" if learnt else "" for learnt in unlabelled["learnt"]]
+    assert facts.appearance.images == images["learnt"].sum()
 
 
 RIDGE = {"epochs": 1, "size": 16, "model": "ridge", "validation_fraction": 0.3}

@@ -79,6 +79,20 @@ def test_classes_may_be_called_by_numbers(store):
     assert 0 <= trial_table([store.read(trial.key)])["validation AUC"].iloc[0] <= 1
 
 
+def test_names_of_classes_may_have_a_quote(store):
+    task = Task(('5" nodule', "other", "none"))
+    trial = replace(TRIALS[0], task=task)
+
+    def trainer(*arguments):
+        training = stub_trainer(*arguments)
+        scores = training.scores.drop(columns="score").assign(label=[*task.classes] * (len(training.scores) // 3)
+                                                              + [*task.classes][:len(training.scores) % 3])
+        return replace(training, scores=scores.assign(**dict.fromkeys(task.score_columns, 1 / 3)))
+
+    store.run(None, trial, trainer=trainer)
+    assert set(task.score_columns) <= set(store.read(trial.key).scores.columns)
+
+
 def test_packed_store_is_listed_without_its_folders(store):
     pack(store.folder)
     for part in ("trials", "scores", "unfinished"):

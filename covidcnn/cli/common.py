@@ -83,7 +83,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         if not bar.tasks:
             bar.add_task(title, total=total)
             bar.start()
-        bar.update(bar.task_ids[0], completed=done)
+        bar.update(bar.task_ids[0], completed=done, total=total)
 
     try:
         yield update

@@ -41,9 +41,9 @@ def train(
     balance: Annotated[str, typer.Option(help="none, class-weight or oversample.")] = "none",
     precision: Annotated[str, typer.Option(help=(
         "auto (bfloat16 where processor or GPU is faster in it, else float32), float32 or bfloat16."))] = "auto",
-    validation: Annotated[str, typer.Option(help=(
-        "How validation is made: patient (of PneumoniaMNIST: its official split), block, image or published."))]
-    = "patient",
+    validation: Annotated[str | None, typer.Option(metavar="DESIGN", help=(
+        "How validation is made: patient, block, image or published (the val folder). Without it by patient, and of "
+        "PneumoniaMNIST and COVID-CT the official one."))] = None,
     keep: Annotated[str, typer.Option(help=(
         "Which epoch: validation (lowest loss there), validation accuracy (highest), shifted validation (lowest loss "
         "on copies of it with other grey levels), perturbed validation (with other grey levels, heights and widths), "
@@ -67,14 +67,17 @@ def train(
     from covidcnn.trials.session import RUN, train_into
     from covidcnn.trials.spec import checked_recipe, settings_from
 
-    recipe = checked_recipe({
+    settings = {
         "model": model, "epochs": epochs, "size": size, "preprocess": preprocess, "interpolation": interpolation,
         "pad": pad, "optimizer": optimizer, "learning_rate": learning_rate, "augmentation": augment,
-        "balance": balance, "batch_size": batch_size, "precision": precision, "validation": validation,
+        "balance": balance, "batch_size": batch_size, "precision": precision,
         "schedule": schedule, "choose_by": keep, "score_every_epoch": score_every_epoch or [],
         **({} if batch_norm_momentum is None else {"batch_norm_momentum": batch_norm_momentum}),
-        **settings_from(option or [])})
+        **({} if validation is None else {"validation": validation}), **settings_from(option or [])}
+    # Wrong settings are told before thousands of images are looked at.
+    checked_recipe(settings)
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
+    recipe = checked_recipe({"validation": dataset.source.validation} | settings)
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision(recipe.precision)}.")
     training = train_into(out, dataset, recipe, seed, threshold, report=say_epoch)
     left = json.loads((out / RUN).read_text(encoding="utf-8"))

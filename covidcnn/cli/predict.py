@@ -63,6 +63,8 @@ def predict(
     network = predictor.model if isinstance(predictor, KerasPredictor) else None
     if explain and not network:
         raise UserError(f"{model}: no network in Keras, so there is no heat map of it; leave --explain out")
+    if explain and os.environ["KERAS_BACKEND"] != "tensorflow":
+        raise UserError("--explain needs TensorFlow; set KERAS_BACKEND=tensorflow, or leave it out")
     spelt = {name.upper(): name for name in ("", *facts.task.classes)}
     if explain_class.upper() not in spelt:
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")

@@ -46,7 +46,7 @@ def report(
     if "test" not in set(dataset.images["split"]):
         raise UserError(f"{dataset.root}: no test split; a report needs one (train and evaluate do not)")
     require_data_for(chosen, dataset)
-    folder = report_folder(chosen, dataset.name, out or "")
+    folder = report_folder(chosen, dataset, out or "")
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {resolve_precision('auto')}.")
     try:
         outcomes = run_series(notebooks, chosen, dataset, folder, resume, report=say, jobs=jobs, patients=patients,

@@ -69,7 +69,6 @@ def sweep(
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.study.access_log import open_store
-    from covidcnn.training.recipe import recipe_for
     from covidcnn.trials.spec import read_sweep
     from covidcnn.trials.sweep import shard
 
@@ -78,7 +77,7 @@ def sweep(
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
     if wanted.score_test and "test" not in set(dataset.images["split"]):
         raise UserError(f"{spec}: score_test, but {dataset.root} has no test split; leave score_test out")
-    wanted = replace(wanted, recipes=tuple(recipe_for(dataset, recipe) for recipe in wanted.recipes))
+    wanted = read_sweep(spec, validation=dataset.source.validation)
     trials = shard(wanted.trials(dataset.content_hash, dataset.task), share)
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {precision}.")

@@ -87,7 +87,7 @@ def examine(catalogue: Catalogue) -> Findings:
             source, identity = PHANTOM, sentence
     except DataError as error:
         errors.append(str(error))
-    duplicates = duplicate_groups(images)
+    duplicates = duplicate_groups(of_task)
     for _, group in duplicates.groupby("sha256"):
         if group["label"].nunique() > 1:
             # One of each label first.
@@ -119,15 +119,18 @@ def examine(catalogue: Catalogue) -> Findings:
                         f"{few(catalogue.masks)}; rename them if they are not")
     if catalogue.elsewhere:
         places = [f"{number:,} in {folder}" for folder, number in catalogue.elsewhere.items()]
-        warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders "
-                        f"{names_of(task.classes if task.column == 'label' else PNEUMONIA.classes)} (in train, val and "
-                        f"test) and are passed over: {few(places)}; move them there to use them, or name all classes "
-                        "with --task")
+        of_classes = names_of(task.classes if task.column == "label" else PNEUMONIA.classes)
+        folders, remedy = ((names_of(catalogue.splits), "") if catalogue.from_table else
+                           (f"{of_classes} (in train, val and test)", ", or name all classes with --task"))
+        warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders {folders} and are "
+                        f"passed over: {few(places)}; move them there to use them{remedy}")
     if catalogue.unlabelled:
         warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
     if catalogue.no_images:
         warnings.append(f"{len(catalogue.no_images):,} lines of the table name no image of the folder: "
-                        f"{few(catalogue.no_images)}; a spreadsheet may have changed names that look like numbers")
+                        f"{few(catalogue.no_images)}; " + (
+                            "some may lie outside, as told" if catalogue.elsewhere else
+                            "a spreadsheet may have changed names that look like numbers"))
     return Findings(identity, source, of_task, counts_table(of_task, task), tuple(errors), tuple(warnings))
 
 
@@ -144,7 +147,7 @@ def shortcut_warnings(images: pd.DataFrame, task: Task = PNEUMONIA) -> tuple[str
                 "colour": train["mode"].isin(COLOUR_MODES),
                 **{f"file format ({ending[1:]})": endings == ending for ending in endings.unique()}}
     lines: list[str] = []
-    for name in task.classes[task.is_binary:]:
+    for name in task.classes[1:] if task.is_binary else task.classes:
         positive = (train["label"] == name).to_numpy(int)
         if min(positive.sum(), len(positive) - positive.sum()) < _FEWEST_OF_A_CLASS:
             continue
@@ -164,7 +167,9 @@ def _missing_classes(catalogue: Catalogue, images: pd.DataFrame) -> list[str]:
     found = set(zip(images["split"], images["label"], strict=True))
     # The published val has no image of a virus: as validation it is refused, a patient-level split is not.
     required = [split for split in catalogue.splits if split != "val" or catalogue.task.column == "label"]
-    return [f"{split}: no image of class {label}; add a folder {label} with images"
+    remedy = ("label some in the table as {}" if catalogue.from_table else "add a folder {} with images" if
+              catalogue.task.column == "label" else "add images whose names say {}")
+    return [f"{split}: no image of class {label}; {remedy.format(label)}"
             for split in required for label in catalogue.task.classes if (split, label) not in found]
 
 

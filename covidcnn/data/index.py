@@ -51,12 +51,15 @@ class Catalogue:
     """Files in class folders that are no images by their ending, and not marked as DICOM."""
     masks: tuple[str, ...]
     """Images in class folders that are masks by their name."""
+    from_table: bool
+    """Whether a table of labels says which image is of which class."""
     unlabelled: int
     """Images of which the table of labels says nothing; they are left out."""
     no_images: tuple[str, ...]
     """What the table of labels labels and is none of the images."""
     elsewhere: dict[str, int]
-    """Images outside the class folders: of each folder that is passed over or holds loose ones how many, most first."""
+    """Images outside the class folders, or the splits': of each folder that is passed over or holds loose ones how
+    many, most first."""
 
 
 def index_folder(folder: Path, progress: Progress | None = None, task: Task | None = None, positive: str = "",
@@ -113,10 +116,13 @@ def index_folder(folder: Path, progress: Progress | None = None, task: Task | No
         # Beside images that a table labels anything may stand.
         ignored=() if labels else tuple(sorted(ignored)),
         masks=tuple(sorted(masks)),
+        from_table=bool(labels),
         unlabelled=len(images) - len(found),
         no_images=no_images,
-        elsewhere={} if labels else _elsewhere(layout.root, [class_folder for _, _, class_folder in layout.folders],
-                                               {relative for relative, _, _ in listed}),
+        # Without folders of splits a table is about all of the folder.
+        elsewhere={} if layout.folders[0][2] == layout.root else _elsewhere(
+            layout.root, [class_folder for _, _, class_folder in layout.folders],
+            {relative for relative, _, _ in listed}),
     )
 
 

@@ -31,13 +31,13 @@ class Source:
     origin: str = ""
     """What every figure and caption made from it says."""
     validation: str = "patient"
-    """The design of ``covidcnn.data.splits`` that stands for 'patient', the default, in it."""
+    """The design of ``covidcnn.data.splits`` that is taken where none is asked for."""
     task: Task | None = None
     """What its labels tell apart, where that is not read from its folders."""
     identity: str = ""
     """A sentence on it, where nothing has to be counted for one."""
     protects_test: bool = False
-    """Whether its test split is the published one: scoring it outside a protocol is exploratory, and logged."""
+    """Whether its test split is the published one: scoring it outside a protocol is exploratory."""
 
 
 OWN = Source("own")

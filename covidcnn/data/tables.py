@@ -14,14 +14,14 @@ from covidcnn.task import PNEUMONIA, Task
 
 MOST_CLASSES = 50
 """More are no labels but numbers or texts."""
-_NOBODY = ("", "na", "n/a", "nan", "null", "unknown")
-"""What stands in tables in the place of a patient that is not known."""
+_NOT_KNOWN = frozenset({"", "na", "n/a", "nan", "null", "unknown"})
+"""What stands in tables in the place of a patient or a label that is not known."""
 
 
 def assign_patients(images: pd.DataFrame, table: str | Path) -> pd.DataFrame:
     """Images with the patients of a table (see ``column_of``); a DataError if it leaves one without a patient."""
     found = column_of(images, table, "patient")[0].str.strip()
-    unknown = images.loc[found.isna() | found.str.lower().isin(_NOBODY), "path"]
+    unknown = images.loc[found.isna() | found.str.lower().isin(_NOT_KNOWN), "path"]
     if len(unknown):
         raise DataError(f"{table}: no patient for {len(unknown)} images, the first {unknown.iloc[0]}; add a line for "
                         "each with its path written so, or leave them out of the folder")
@@ -34,7 +34,9 @@ def assign_labels(images: pd.DataFrame, table: str | Path, task: Task | None = N
     one, and what the table labels besides and is no image; images of which it says nothing are left out. A DataError if
     it names none of them, or has other labels."""
     given, others = column_of(images, table, "label")
-    found = given.str.strip().replace("", None)
+    found = given.str.strip()
+    # A class that is asked for by such a name is one.
+    found = found.mask(found.str.lower().isin(_NOT_KNOWN - {name.lower() for name in (task.classes if task else ())}))
     if found.isna().all():
         raise DataError(f"{table}: no label for any image of the folder, the first {images['path'].iloc[0]}; name the "
                         "column with the labels, as in labels.csv:finding, and the images by their paths or names")

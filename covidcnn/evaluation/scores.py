@@ -9,6 +9,8 @@ import pandas as pd
 from covidcnn.task import Task
 
 _ABOUT, _FURTHER = ["split", "path", "label"], ["subtype", "patient", "perturbation"]
+TEXTS = dict.fromkeys((*_ABOUT, *_FURTHER), str)
+"""Types of columns for pandas: a patient may be called 001, a class 0."""
 
 
 def score_table(images: pd.DataFrame, probabilities: np.ndarray, task: Task, perturbation: str = "") -> pd.DataFrame:

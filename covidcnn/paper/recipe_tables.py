@@ -187,7 +187,7 @@ def rate_figures(second: Evidence) -> Iterator[Named]:
     for px, rates in of_rates(second):
         paths = {(INGREDIENT_NAMES[one.recipe.augmentation], f"{one.recipe.schedule} rate"):
                  recipe_contrasts.accuracy_by_epoch(one) for one in recipe_contrasts.conditions_by_rate(rates)}
-        yield (f"rates-{px.replace(' ', '-')}", by_epoch(paths, "accuracy on test"), (
+        yield (f"rates-{_slug(px)}", by_epoch(paths, "accuracy on test"), (
             f"{rates[-1].title}. Nadam at {px}: test accuracy at 0.5 after each epoch by learning rate, a line a "
             "seed."))
 
@@ -197,7 +197,7 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
     trained = {NO_ZOOM: "trained with flips and shifts", ZOOM: "trained with zoom too"}
     for px, probes, ingredients in _asked(second):
         values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(ingredients).items()}
-        yield (f"ladder-{px.replace(' ', '-')}",
+        yield (f"ladder-{_slug(px)}",
                seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
                    f"Nadam at {px}, one ingredient added to flips and shifts each: test accuracy of every seed, and "
                    "the 95 % prediction interval for a new run."))
@@ -206,7 +206,7 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
             by_stretch(recipe_probes.stretch_table(probes, augmentation), ax)
             ax.set_title(words, fontsize="medium")
         axes[1].set_ylabel("")
-        yield (f"stretch-{px.replace(' ', '-')}", legend_below(figure, 3), (
+        yield (f"stretch-{_slug(px)}", legend_below(figure, 3), (
             f"Specificity at {px} when images are stretched in height before they are scored: validation images and "
             "test images, mean over seeds with 95 % intervals; other marks are stretched in width, or in both, or "
             "only cropped."))

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -51,7 +52,8 @@ class GradCam:
         heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy()
         largest = heat.max(axis=(1, 2), keepdims=True)
         heat = np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0)
-        return np.stack([cv2.resize(one, images.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for one in heat])
+        height, width = images.shape[1:]
+        return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in heat])
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Image:
@@ -70,7 +72,8 @@ def overlay(image: np.ndarray, heat: np.ndarray, lines: list[str]) -> Image.Imag
     # Where nothing speaks for the class the image is left as it is.
     mixed = np.rint(radiograph * (1 - 0.6 * heat) + colours * 0.6 * heat).astype(np.uint8)
     line_height = side // 24
-    font = ImageFont.load_default(0.72 * line_height)
+    # Matplotlib's, for Pillow's own has no accents, Greek or Cyrillic.
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 0.72 * line_height)
     # So many letters as fit at the line's own average.
     lines = [part for line in lines
              for part in textwrap.wrap(line, int(len(line) * (side - line_height) / font.getlength(line)))]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from covidcnn.evaluation.scores import epoch_columns, score_columns
+from covidcnn.evaluation.scores import TEXTS, epoch_columns, score_columns
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.task import PNEUMONIA, Task
 
@@ -25,7 +25,7 @@ def explorer_choices(folder: Path, saved: list[dict[str, Any]]) -> list[dict[str
     """
     choices = []
     for entry in saved:
-        scores = pd.read_csv(folder / entry["file"], keep_default_na=False)
+        scores = pd.read_csv(folder / entry["file"], dtype=TEXTS, keep_default_na=False)
         if "perturbation" in scores:
             # The images as they are.
             scores = scores[scores["perturbation"] == ""]

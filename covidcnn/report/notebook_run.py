@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 
 from covidcnn.config import Profile, profile_named
 from covidcnn.data.dataset import DataSet, open_dataset
+from covidcnn.data.sources import PHANTOM
 from covidcnn.errors import UserError
 from covidcnn.models.registry import DEFAULT_MODEL, model_named
 from covidcnn.paths import REPORTS, replacing, require_new_folder, write_json
 from covidcnn.plots.style import apply_style, save_picture
 from covidcnn.provenance import EXPLORATORY
-from covidcnn.report.record import ACCESSES, FURTHER_DATA, LOCK, MADE, RUN_RECORD, entered, record_path
+from covidcnn.report.record import ACCESSES, FURTHER_DATA, LOCK, MADE, RUN_RECORD, entered, read_record, record_path
 from covidcnn.task import task_named
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ class Run:
         return replace(self, dataset=dataset)
 
     def recipe(self, **changes: Any) -> "Recipe":
-        """The paper's recipe at this profile's scale and for this run's model, with ``changes`` to other settings."""
-        from covidcnn.training.recipe import profile_recipe, recipe_for
+        """The paper's recipe at this profile's scale, for this run's model and its data set's validation, with
+        ``changes`` to other settings."""
+        from covidcnn.training.recipe import profile_recipe
 
-        return recipe_for(self.dataset, profile_recipe(self.profile, **{"model": self.model} | changes))
+        own = {"model": self.model, "validation": self.dataset.source.validation}
+        return profile_recipe(self.profile, **own | changes)
 
     def train(self, recipe: "Recipe", seed: int) -> "Training":
         """``covidcnn.training.fit.train`` on this run's data, for the model itself; validation images are scored."""
@@ -212,8 +215,11 @@ class Run:
         write_json(record_path(self.folder, self.notebook), record)
 
 
-def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> Path:
+def report_folder(profile: Profile, dataset: DataSet, out: str | Path = "") -> Path:
     """Where a profile's report on a data set goes: ``out``, ``COVIDCNN_OUT``, or ``reports/<profile>-<data set>/``.
+
+    Where other images have their report there, the beginning of the content hash stands behind that name; phantom
+    images replace their own.
 
     ``reports/paper/`` is the paper profile's alone, whatever ``out`` says.
 
@@ -221,7 +227,10 @@ def report_folder(profile: Profile, dataset_name: str, out: str | Path = "") -> 
         UserError: ``out`` is the paper profile's folder, or inside it, and the profile is another; or there is
             something that is no report.
     """
-    name = PAPER if profile.name == PAPER else f"{profile.name}-{dataset_name}"
+    name = PAPER if profile.name == PAPER else f"{profile.name}-{dataset.name}"
+    others = read_record(REPORTS / name).get("data", {}).get("content hash", dataset.content_hash)
+    if name != PAPER and dataset.source is not PHANTOM and others != dataset.content_hash:
+        name += f"-{dataset.content_hash[:8]}"
     folder = Path(str(out) or os.environ.get(OUT_VARIABLE) or REPORTS / name).expanduser()
     papers = (REPORTS / PAPER).resolve()
     if profile.name != PAPER and folder.resolve().is_relative_to(papers):
@@ -268,7 +277,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
                            patients=os.environ.get(PATIENTS_VARIABLE),
                            task=task_named(task) if task else None, labels=os.environ.get(LABELS_VARIABLE, ""))
     require_data_for(chosen, dataset)
-    folder = report_folder(chosen, dataset.name, out)
+    folder = report_folder(chosen, dataset, out)
     write_json(record_path(folder, notebook), entered(folder, notebook) | {kind: [] for kind in (*MADE, FURTHER_DATA)})
     apply_style()
     return Run(notebook, chosen, dataset, folder, model)

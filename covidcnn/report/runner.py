@@ -260,7 +260,8 @@ def _absolute(table: str) -> str:
 def _key(notebook: Notebook, parameters: dict[str, Any], dataset: DataSet) -> str:
     """What a notebook's result follows from: itself, the library, its parameters, the data, the evidence it shows."""
     digest = sha256(json.dumps([parameters, dataset.content_hash], sort_keys=True).encode())
-    evidence = (path for name in ("claims.csv", MANIFEST, "openings.csv") for path in sorted(REPORTS.glob(f"*/{name}")))
-    for source in [notebook.path, *sorted((PROJECT / "covidcnn").rglob("*.py")), *evidence]:
+    shown = [*REPORTS.glob(f"*/{MANIFEST}"), *REPORTS.glob("*/*.csv"), *(PROJECT / "benchmarks/results").glob("*.json")]
+    code = [path for ending in ("py", "yaml") for path in (PROJECT / "covidcnn").rglob(f"*.{ending}")]
+    for source in [notebook.path, *sorted(code), *sorted(shown)]:
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -9,7 +9,6 @@ judged by what it gives: a test recomputes the ledger of a closed study.
 import csv
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -152,8 +151,10 @@ def freeze(protocol: Protocol, store: TrialStore) -> None:
 
 
 def _begin_log(path: Path) -> None:
-    with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
-        file.write(",".join(_COLUMNS) + "\n")
+    # Locked: a line that another process appended to an empty file would be written over.
+    with locked(path):
+        if not path.is_file():
+            path.write_text(",".join(_COLUMNS) + "\n", encoding="utf-8")
 
 
 def _arms(protocol: Protocol) -> dict[str, str]:

@@ -116,7 +116,8 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         prepared = replace(prepared, targets=targets_of(prepared.table, prepared.labels, of_teacher, recipe))
     if isinstance(recipe.model, ClassicalModel):
         predictor, history = _fit_at_once(prepared, recipe, recipe.model, seed)
-        return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by)
+        return Training(predictor, history, _score(predictor, prepared, recipe, score_roles), False, recipe.choose_by,
+                        prepared.images())
     plain = recipe.model.build(task, recipe.images.size, seed)
     model = _compile(plain, prepared, recipe)
     network, in_training = KerasPredictor(plain, task), KerasPredictor(model, task)
@@ -148,7 +149,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         interrupted = True
     plain.set_weights(keeper.state.best_weights)
     scores = _score(network, prepared, recipe, score_roles, keeper.state.epoch_scores)
-    return Training(network, keeper.state.history, scores, interrupted, recipe.choose_by)
+    return Training(network, keeper.state.history, scores, interrupted, recipe.choose_by, prepared.images())
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,12 @@ class _Prepared:
         if self.targets is None:
             return self.of(["train"]), self.labels
         return np.flatnonzero(~np.isnan(self.targets)), self.targets
+
+    def images(self) -> pd.DataFrame:
+        """As ``Training`` has them."""
+        learnt = np.zeros(len(self.table), bool)
+        learnt[self.learnt()[0]] = True
+        return self.table.assign(learnt=learnt)
 
     def of(self, roles: Sequence[str]) -> np.ndarray:
         """The rows of the images of some roles: int (n,)."""

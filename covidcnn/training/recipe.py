@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -20,9 +20,6 @@ from covidcnn.perturbations import CHOSEN_UNDER, PERTURBATIONS
 from covidcnn.training.optimizers import optimizer_name
 from covidcnn.training.precision import PRECISIONS
 from covidcnn.training.schedules import SCHEDULES
-
-if TYPE_CHECKING:
-    from covidcnn.data.dataset import DataSet
 
 CHOICES = ("validation", "validation accuracy", *CHOSEN_UNDER, "last")
 """Which epoch is kept: the first with the lowest loss on validation, with the highest accuracy there, or with the
@@ -123,8 +120,3 @@ def profile_recipe(profile: Profile, **changes: object) -> Recipe:
     if "batch_norm_momentum" in fields_of(model_named(str(changes.get("model", DEFAULT_MODEL)))):
         settings["batch_norm_momentum"] = profile.batch_norm_momentum
     return recipe_of(settings | changes)
-
-
-def recipe_for(dataset: "DataSet", recipe: Recipe) -> Recipe:
-    """The recipe with the data set's validation: 'patient', the default, means the official split if there is one."""
-    return replace(recipe, validation=dataset.source.validation) if recipe.validation == "patient" else recipe

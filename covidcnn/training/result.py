@@ -1,6 +1,6 @@
 """What a training leaves, as plain values: read without TensorFlow wherever a stored one is all that is needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -32,8 +32,8 @@ class Training:
     ``val_loss``, ``val_accuracy`` and ``val_sensitivity``; ``shifted_val_loss`` where the recipe chooses by it, and
     ``learning_rate`` where a plateau lowers it."""
     scores: pd.DataFrame
-    """A row an image: ``split`` (train, validation or test), ``path``, ``label``, ``score`` (probability of the
-    positive class; of more than two classes ``score NORMAL`` and so on), ``subtype``, ``patient``, ``perturbation``
+    """A row an image: ``split`` (train, validation, test or unlabelled), ``path``, ``label``, ``score`` (probability of
+    the positive class; of more than two classes ``score NORMAL`` and so on), ``subtype``, ``patient``, ``perturbation``
     (empty; where the recipe scores perturbed images, or chooses by them, they stand here once more for each
     perturbation, under its name). Where the recipe scores every epoch, also ``epoch 1``, ``epoch 2`` and so on, NaN
     for images of other roles."""
@@ -41,6 +41,9 @@ class Training:
 
     choose_by: str = "validation"
     """As in ``Recipe``."""
+    images: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The catalogue's images with their ``role``, and whether each was ``learnt`` from: of those without a label the
+    ones of which a teacher was sure enough."""
 
     @property
     def task(self) -> Task:

@@ -24,9 +24,9 @@ from covidcnn.models.predictor import ClassicalPredictor
 from covidcnn.models.registry import name_of
 from covidcnn.paths import replacing, require_writable, write_json
 from covidcnn.provenance import EXPLORATORY, data_facts, software_facts, training_versions
-from covidcnn.training.fit import TEACHER, UNFINISHED, select_images, train
+from covidcnn.training.fit import TEACHER, UNFINISHED, train
 from covidcnn.training.optimizers import make_optimizer
-from covidcnn.training.recipe import ROLES, UNLABELLED, Recipe, recipe_for
+from covidcnn.training.recipe import ROLES, UNLABELLED, Recipe
 from covidcnn.training.result import Diverged, Training
 from covidcnn.trials.trial import Trial, pin_trial
 
@@ -51,7 +51,6 @@ def train_into(folder: Path, dataset: DataSet, recipe: Recipe, seed: int, thresh
         raise UserError(f"threshold {threshold_rule}: of {len(dataset.task.classes)} classes the most probable is "
                         "predicted, without a threshold; leave it out")
     with _alone_in(folder):
-        recipe = recipe_for(dataset, recipe)
         # The code as it is now: it may be committed to while the training runs.
         started, begin, software = datetime.now(UTC), time.monotonic(), software_facts()
         trial = pin_trial(dataset.content_hash, recipe, seed, score_test="test" in recipe.score_every_epoch,
@@ -127,7 +126,6 @@ def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[s
     """What is to be known of a training, as JSON has it: in the precision that was used, and with the learning rate of
     the first epoch."""
     recipe, source, told = trial.recipe, dataset.source, trial.to_dict()
-    images = select_images(dataset.images, recipe, trial.seed, dataset.task)
     return {
         # What the names of augmentation and schedule stand for may be something else in another version.
         **{name: told[name] for name in ("task", "recipe", "seed", "augmentation", "schedule")},
@@ -135,7 +133,7 @@ def training_facts(dataset: DataSet, trial: Trial, training: Training) -> dict[s
             recipe.optimizer, recipe.learning_rate, recipe.weight_average).get_config()}),
         "best epoch": training.best_epoch, "interrupted": training.interrupted,
         "data": data_facts(dataset),
-        "counts": {role: group["label"].value_counts().to_dict() for role, group in images.groupby("role")
+        "counts": {role: group["label"].value_counts().to_dict() for role, group in training.images.groupby("role")
                    if role in (*ROLES, UNLABELLED)},
         **({"licence of the images": source.licence, "citation": source.citation} if source.citation else {}),
     }
@@ -145,13 +143,12 @@ def save_trained(path: Path, dataset: DataSet, trial: Trial, training: Training,
                  threshold: float = 0.5, rule: str = RULES[0]) -> None:
     """Write the model file of a training, with its facts and how the images looked that the model learnt from."""
     recipe, predictor = trial.recipe, training.predictor
-    images = select_images(dataset.images, recipe, trial.seed, dataset.task)
-    if recipe.teacher != "none":
-        # Some of them with labels that nobody checked, but the network has seen them.
-        images["role"] = images["role"].replace(UNLABELLED, "train")
-    measures = measure(images, load_images(dataset.root, images, recipe.images))
+    # Some perhaps with labels that nobody checked, but the network has seen them.
+    images = training.images.assign(role=training.images["role"].mask(training.images["learnt"], "train"))
+    learnt = images[images["learnt"]]
     model = predictor.estimator if isinstance(predictor, ClassicalPredictor) else training.model
     save_model(path, model, ModelFacts(
         recipe.images, threshold, rule, facts, dataset.task, model={"model": name_of(recipe.model),
                                                                     **asdict(recipe.model)},
-        appearance=describe(measures[images["role"] == "train"]), image_hashes=short_hashes(images)))
+        appearance=describe(measure(learnt, load_images(dataset.root, learnt, recipe.images))),
+        image_hashes=short_hashes(images)))

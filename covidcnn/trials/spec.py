@@ -62,17 +62,18 @@ class Sweep:
                                   for seed in self.seeds for recipe in self.recipes))
 
 
-def read_sweep(path: Path) -> Sweep:
-    """Read a sweep's YAML file; a UserError if it cannot be read, or a name or value in it is wrong."""
+def read_sweep(path: Path, **defaults: Any) -> Sweep:
+    """Read a sweep's YAML file, with what its recipes are where it says nothing; a UserError if it cannot be read, or a
+    name or value in it is wrong."""
     value = read_yaml(path)
     try:
-        return parse_sweep(value)
+        return parse_sweep(value, **defaults)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def parse_sweep(value: Any) -> Sweep:
-    """The sweep that a YAML file's value describes; a UserError if a name or value is wrong."""
+def parse_sweep(value: Any, **defaults: Any) -> Sweep:
+    """The sweep that a YAML file's value describes, ``defaults`` as above; a UserError if a name or value is wrong."""
     if not isinstance(value, dict):
         raise UserError("a sweep has the parts seeds, recipe, grid")
     _require_known(value, fields_of(_File), "part")
@@ -84,7 +85,7 @@ def parse_sweep(value: Any) -> Sweep:
     for name in file.grid:
         if any(name in others for others in (file.recipe, *file.variants)):
             raise UserError(f"'{name}' is given twice")
-    recipes = [checked_recipe(file.recipe | settings) for settings in variants_of(value)]
+    recipes = [checked_recipe(defaults | file.recipe | settings) for settings in variants_of(value)]
     return Sweep(tuple(recipes), tuple(file.seeds), file.score_test)
 
 

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
-from covidcnn.evaluation.scores import epoch_columns, is_score, score_columns
+from covidcnn.evaluation.scores import TEXTS, epoch_columns, is_score, score_columns
 from covidcnn.models.model_file import file_name
 from covidcnn.paths import remove, replacing, require_writable, write_json
 from covidcnn.trials.pack import packed_files
@@ -208,12 +208,12 @@ def _found(folder: Path, trial: Trial) -> TrialResult | None:
 
 
 def _table(text: str) -> pd.DataFrame:
-    columns = text.partition("\n")[0].split(",")
+    columns = pd.read_csv(io.StringIO(text), nrows=0).columns
     own = list(filter(is_score, columns))
     numbers = [*own, *epoch_columns(columns)]
-    # A patient may be called 001, a class 0. Images that are not scored after every epoch have no number there.
-    scores = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(("label", "patient", "subtype", "perturbation"), str),
-                         keep_default_na=False, na_values=dict.fromkeys(numbers, ""), float_precision="round_trip")
+    # Images that are not scored after every epoch have no number there.
+    scores = pd.read_csv(io.StringIO(text), dtype=TEXTS, keep_default_na=False, na_values=dict.fromkeys(numbers, ""),
+                         float_precision="round_trip")
     # What was written in nine digits was a float32.
     scores[numbers] = scores[numbers].astype("float32").astype(float)
     if "perturbation" not in scores:
