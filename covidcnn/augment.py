@@ -105,7 +105,7 @@ def warp(image: np.ndarray, *, rows: float = 0.0, columns: float = 0.0, angle: f
     mirrored})``.
 
     Args:
-        image: uint8 (height, width).
+        image: uint8 or float32 (height, width).
         rows, columns: pixels, as in ``shift``.
         angle: degrees, against the clock.
         height, width: of the field of view, as a share of the image's: below 1 what is seen looks larger.

@@ -23,7 +23,7 @@ NOTEBOOKS = PROJECT / "notebooks"
 GLOSSARY = PROJECT / "docs" / "glossary.md"
 REPORTS = PROJECT / "reports"
 MANIFEST = "manifest.json"
-"""Of ``reports/paper``: from which trials its tables, figures and verdicts are made."""
+"""Of a study's folder: from which trials its tables, figures and verdicts are made."""
 CACHE_VARIABLE = "COVIDCNN_CACHE"
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from covidcnn.evaluation.statistics import paired_difference
 from covidcnn.evaluation.weighted_metrics import accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.paper.notebook_tables import difference_table, new_seeds_table
-from covidcnn.paper.study_folders import LEDGER, evidence_of
+from covidcnn.paper.study_folders import LEDGER, evidence_of, study_evidence
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.plots.comparisons import by_share, moved_predictions
 from covidcnn.study.access_log import log_access
@@ -29,8 +29,8 @@ SECOND = {"second_ladder-64-px", "second_stretch-64-px"}
 def run_notebook(tiny_tree, tmp_path, monkeypatch):
     """Execute the code cells of notebook 07 on a protocol and its store; gives the report folder."""
     def run(protocol, store):
-        monkeypatch.setattr("covidcnn.paper.study_folders.PROTOCOL", protocol.path)
-        monkeypatch.setattr("covidcnn.paper.study_folders.STORE", store.folder)
+        monkeypatch.setattr("covidcnn.paper.study_folders.study_evidence", lambda name: (
+            evidence_of(protocol, store) if name == "paper" else study_evidence(name)))
         out = tmp_path / "out"
         names = {}
         for cell in nbformat.read(NOTEBOOKS / "07_false_alarms.ipynb", as_version=4).cells:

@@ -1,4 +1,4 @@
-"""``covidcnn train``, ``evaluate``, ``export`` and ``release``: one model."""
+"""``covidcnn models``, ``train``, ``evaluate``, ``export`` and ``release``: one model."""
 
 import hashlib
 import json

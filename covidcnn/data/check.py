@@ -33,7 +33,7 @@ class Findings:
     """The result of examining a catalogue."""
 
     identity: str
-    """A sentence: the published set, PneumoniaMNIST, phantom images, or how the folder differs."""
+    """A sentence: which known set it is, or how the folder differs."""
     source: Source
     images: pd.DataFrame
     """The readable images, ``label`` as the task has it; as the folders have it where the names do not tell it."""

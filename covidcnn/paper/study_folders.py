@@ -8,7 +8,7 @@ from covidcnn.study.conditions import Evidence, read_evidence
 from covidcnn.trials.store import TrialStore
 
 PROTOCOL = REPORTS / "paper" / study.PROTOCOL
-"""The first study's; the second's lies in reports/recipe."""
+"""The first study's; the others lie in folders beside it."""
 STORE = PROTOCOL.with_name(study.STORE)
 LEDGER = PROTOCOL.with_name("claims.csv")
 
@@ -17,16 +17,6 @@ def evidence_of(protocol: study.Protocol, store: TrialStore) -> Evidence:
     """What is finished of a study about this paper, trainings and baseline; DataError if a stored result is damaged,
     otherwise raises as ``read_evidence``."""
     return read_evidence(protocol, store, further_tables(store.folder))
-
-
-def paper_evidence() -> Evidence:
-    """What the store of ``reports/paper`` holds; raises as ``evidence_of``."""
-    return evidence_of(study.read_protocol(PROTOCOL), open_store(STORE))
-
-
-def recipe_evidence() -> Evidence:
-    """What the store of ``reports/recipe``, the second study, holds; raises as ``evidence_of``."""
-    return study_evidence("recipe")
 
 
 def study_evidence(name: str) -> Evidence:

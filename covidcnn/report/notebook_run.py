@@ -266,7 +266,7 @@ def open_run(notebook: str, profile: str, data: str = "", out: str = "", task: s
         data: a folder in the published layout; empty for the report runner's, or the phantom images.
         out: as for ``report_folder``.
         task: two classes, as ``task_named`` reads them; empty for those of the data set.
-        model: a name of ``covidcnn.models.registry.MODELS``.
+        model: the name of a network of ``covidcnn.models.registry``.
 
     Raises:
         UserError: unknown profile or model, unusable data, or a folder that is not this profile's.

@@ -20,7 +20,7 @@ class Comparison:
     """Tidy results of every (recipe, seed)."""
 
     results: pd.DataFrame
-    """A row a recipe, seed and split (validation, test): accuracy, sensitivity, specificity, loss and AUC
+    """A row a recipe, seed and split (validation, test, unlabelled): accuracy, sensitivity, specificity, loss and AUC
     at threshold 0.5, and the ``best epoch``, chosen on validation."""
     histories: pd.DataFrame
     """A row a recipe, seed and epoch."""

@@ -33,8 +33,8 @@ class TrialResult:
     trial: Trial
     history: pd.DataFrame
     scores: pd.DataFrame
-    """As of ``Training``: of validation, and of test where the trial says so; empty, as the history, if the training
-    diverged."""
+    """As of ``Training``: of validation, of images without a label, and of test where the trial says so; empty, as the
+    history, if the training diverged."""
     diverged: str
     """Why there are no scores; empty if there are."""
     facts: dict[str, Any]
