@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pandas as pd
-
 from covidcnn.data.appearance import compare, measure
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -72,6 +70,18 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     metrics = (evaluate_scores(scores, facts.threshold, samples, task=task) if task.is_binary else
                evaluate_classes(scores, task, samples))
     known = Counter(facts.known_as(images["sha256"])) if facts.image_hashes is not None else None
+    warnings = _of_known(known, len(images))
+    if per_patient:
+        warnings.append("the threshold was fixed on scores of single images; the mean or the highest of several passes "
+                        "it more or less often")
+    if per_patient == "max":
+        counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
+        warnings.append("images a patient, on average: "
+                        + ", ".join(f"{name} {count:.1f}" for name, count in counts.items())
+                        + "; the highest of more scores is higher by chance")
+    if perturbed and facts.images.preprocess != "plain":
+        warnings.append(f"perturbations are made after the preprocessing '{facts.images.preprocess}', which a changed "
+                        "file would go through first")
     uses_test = dataset.source.protects_test and chosen in ("test", "all")
     return {
         "data": dataset.name, "identity": dataset.identity, "split": chosen, "n": len(scores), "classes": task.classes,
@@ -81,23 +91,10 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
         "images": asdict(facts.images), "left out": dataset.left_out.to_dict("records"),
         "distance from the training images": facts.appearance and compare(measure(images, pixels), facts.appearance),
         "known to the model": None if known is None else {role: known[role] for role in KNOWN_AS},
-        "warnings": [*_of_known(known, len(images)), *[_OF_PATIENTS] * bool(per_patient),
-                     *[_of_highest(images)] * (per_patient == "max"), *[
-            f"perturbations are made after the preprocessing '{facts.images.preprocess}', which a changed file would "
-            "go through first"] * (perturbed and facts.images.preprocess != "plain")],
+        "warnings": warnings,
         "note": EXPLORATORY if uses_test else "",
         "disclaimer": facts.disclaimer, "scores": scores,
     } | {name: table.reset_index().to_dict("records") for name, table in tables.items()}
-
-
-_OF_PATIENTS = ("the threshold was fixed on scores of single images; the mean or the highest of several passes it more "
-                "or less often")
-
-
-def _of_highest(images: pd.DataFrame) -> str:
-    counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
-    return (f"images a patient, on average: {', '.join(f'{name} {count:.1f}' for name, count in counts.items())}; the "
-            "highest of more scores is higher by chance")
 
 
 def _of_known(known: Counter[str] | None, images: int) -> list[str]:

@@ -99,7 +99,8 @@ def short_hashes(images: pd.DataFrame) -> dict[str, str]:
 
 def file_name(model: Model | ClassicalModel) -> str:
     """The name of the file that ``covidcnn train`` leaves of a model of these options: one of ``FILE_NAMES``."""
-    return FILE_NAMES[isinstance(model, ClassicalModel)]
+    of_network, of_estimator = FILE_NAMES
+    return of_estimator if isinstance(model, ClassicalModel) else of_network
 
 
 def save_model(path: Path, model: "keras.Model | ClassifierMixin", facts: ModelFacts) -> None:
