@@ -73,7 +73,7 @@ def test_about_half_of_the_gap_is_closed(learners):
     assert gaps.index.tolist() == SHARES
     # Half of the distance between the classes; of an AUC, which is bent, a little more.
     assert gaps["closed"].between(0.4, 0.8).all()
-    assert ((gaps["low"] < gaps["closed"]) & (gaps["closed"] < gaps["high"])).all()
+    assert ((gaps["closed, low"] < gaps["closed"]) & (gaps["closed"] < gaps["closed, high"])).all()
 
 
 def test_where_all_labels_are_surely_worse_there_is_no_share_of_a_gap(learners):
@@ -83,7 +83,7 @@ def test_where_all_labels_are_surely_worse_there_is_no_share_of_a_gap(learners):
     worse = replace(every, results=tuple(replace(one, scores=one.scores.assign(score=1 - one.scores["score"]))
                                          for one in every.results))
     turned[tables.ALL, 1.0] = (arm, worse)
-    assert tables.gap_table(turned)[["closed", "low", "high"]].isna().all().all()
+    assert tables.gap_table(turned)[["closed", "closed, low", "closed, high"]].isna().all().all()
 
 
 def test_diverged_teacher_leaves_the_other_shares(evidence):
