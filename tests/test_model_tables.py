@@ -232,7 +232,7 @@ def test_three_classes_by_hand():
     assert against_rest(2, specificity)(labels, scores, ones) == 1
     # Of 8 pairs each the first class loses one, and the third has one tie.
     aucs = [(8 - 1) / 8, 8 / 8, (8 - 0.5) / 8]
-    assert [against_rest(place, model_tables.MEASURES["AUC"], False)(labels, scores, ones) for place in range(3)
+    assert [against_rest(place, model_tables.METRICS["AUC"], False)(labels, scores, ones) for place in range(3)
             ] == pytest.approx(aucs)
     # Twice drawn, twice counted; a row a draw.
     draws = np.array([[1, 1, 1, 1, 1, 1], [0, 2, 1, 1, 1, 1]])

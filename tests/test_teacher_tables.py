@@ -10,7 +10,7 @@ from invented_models import invented_models
 from sklearn.metrics import roc_auc_score
 
 from covidcnn.evaluation.statistics import Untestable, contrast, ratio
-from covidcnn.evaluation.weighted_metrics import MEASURES
+from covidcnn.evaluation.weighted_metrics import METRICS
 from covidcnn.paper import teacher_tables as tables
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.write import write_further
@@ -98,7 +98,7 @@ def test_diverged_teacher_leaves_the_other_shares(evidence):
 def test_interval_of_a_ratio_ends_where_the_difference_may_be_nothing(learners):
     arm, teacher, student, every = (learners[tables.TEACHER, 0.1][0], *(one.test_scores for one in (
         learners[tables.TEACHER, 0.1][1], learners[tables.STUDENT, 0.1][1], learners[tables.ALL, 1.0][1])))
-    metric = MEASURES["AUC"]
+    metric = METRICS["AUC"]
     found = ratio([(1, student), (-1, teacher)], [(1, every), (-1, teacher)], arm.images, metric, arm.draws)
     for end, side in ((found.low, "low"), (found.high, "high")):
         left = contrast([(1, student), (end - 1, teacher), (-end, every)], arm.images, metric, arm.draws)

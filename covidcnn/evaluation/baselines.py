@@ -20,7 +20,7 @@ from covidcnn.evaluation.weighted_metrics import weighted_auc
 from covidcnn.imaging.files import COLOUR_MODES
 from covidcnn.task import PNEUMONIA, Task
 
-MEASURES = {"pixel area": "file header", "width / height": "file header", "stored in colour": "file header",
+IMAGE_MEASURES = {"pixel area": "file header", "width / height": "file header", "stored in colour": "file header",
             "mean grey": "pixels", "contrast": "pixels"}
 """Columns of ``image_measures`` and where each is read. What stands in the file header is lost when images
 are resized or converted; what stands in the pixels goes with them."""
@@ -36,7 +36,8 @@ def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
 
     Returns:
         A row an image: path, split ('train' also for images of a folder without splits), label, subtype, patient and
-        the columns of ``MEASURES``; mean grey and contrast (the standard deviation within the image) in grey levels.
+        the columns of ``IMAGE_MEASURES``; mean grey and contrast (the standard deviation within the image) in grey
+        levels.
     """
     # Image by image: the images may be mapped from disk, and as floats they would not fit in memory.
     return _described(images).assign(**{
@@ -46,7 +47,7 @@ def image_measures(images: pd.DataFrame, pixels: np.ndarray) -> pd.DataFrame:
 
 
 def single_measure_auc(measures: pd.DataFrame, samples: int = 200, task: Task = PNEUMONIA,
-                       sources: Mapping[str, str] = MEASURES) -> pd.DataFrame:
+                       sources: Mapping[str, str] = IMAGE_MEASURES) -> pd.DataFrame:
     """How well one of the measures, from ``image_measures``, alone tells two classes apart among the training images.
     ``sources`` names the measures, and says where each is read.
 

@@ -10,7 +10,7 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.metrics import confusion, draw_patients
 from covidcnn.evaluation.scores import score_table
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy
 from covidcnn.models.predictor import Predictor
 from covidcnn.perturbations import PERTURBATIONS
 from covidcnn.task import PNEUMONIA, Task
@@ -43,7 +43,7 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
         low, high = np.percentile(lost, [2.5, 97.5])
         rows[name or "as they are"] = {
             "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-            "AUC": float(MEASURES["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),
+            "AUC": float(METRICS["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),
             "lost": float((before == labels).mean()) - matrix.accuracy, "lost, low": low, "lost, high": high,
             "changed": float((before != predicted).mean())}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("perturbation")

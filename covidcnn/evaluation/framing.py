@@ -17,18 +17,18 @@ import pandas as pd
 from covidcnn.imaging.reading import in_threads
 from covidcnn.imaging.registration import Alignment, align
 
-MEASURES = ("height", "width", "rotation", "down", "aside", "correlation")
+ALIGNMENT = ("height", "width", "rotation", "down", "aside", "correlation")
 """Fields of ``Alignment``, and columns of a table of alignments."""
 
 
 def align_each(images: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
     """Register images, uint8 (n, size, size), to one reference, float or uint8 (size, size): a row an image, columns
-    ``MEASURES``; NaN where the registration does not converge."""
+    ``ALIGNMENT``; NaN where the registration does not converge."""
     # OpenCV works without Python's lock.
     return pd.DataFrame([as_row(found) for found in in_threads(lambda image: align(image, reference), images)],
-                        columns=list(MEASURES))
+                        columns=list(ALIGNMENT))
 
 
 def as_row(found: Alignment | None) -> pd.Series:
-    """One registration by the names of ``MEASURES``; NaN where it did not converge."""
-    return pd.Series({name: getattr(found, name) if found else np.nan for name in MEASURES})
+    """One registration by the names of ``ALIGNMENT``; NaN where it did not converge."""
+    return pd.Series({name: getattr(found, name) if found else np.nan for name in ALIGNMENT})

@@ -56,7 +56,7 @@ def loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndar
     return weights @ -np.log(np.where(labels == 1, kept, 1 - kept)) / weights.sum(-1)
 
 
-def log_loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def log_of_loss(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The logarithm of ``loss``. Losses are compared by it, because one bad seed would rule the mean of the losses."""
     return np.log(loss(labels, scores, weights))
 
@@ -122,5 +122,5 @@ def _share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarr
 PROPORTIONS: dict[str, Metric] = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity,
                                   "precision": precision, "f1": f1}
 """The paper's metrics, by the names of ``covidcnn.paper.reported.FINAL_METRICS``."""
-MEASURES: dict[str, Metric] = PROPORTIONS | {"loss": loss, "AUC": weighted_auc,
+METRICS: dict[str, Metric] = PROPORTIONS | {"loss": loss, "AUC": weighted_auc,
                                              "calibration error": expected_calibration_error}

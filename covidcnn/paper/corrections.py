@@ -4,7 +4,7 @@ Its protocol, its trainings and its frozen verdicts stay as they were; the ledge
 the list of tables is computed from the protocol and the store. A recomputation that used none of this code noticed it.
 """
 
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, accuracy_of_any_threshold
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy, accuracy_of_any_threshold
 from covidcnn.paper.causes import small_validation_fluctuates
 from covidcnn.paper.claims import PUBLISHED
 from covidcnn.paper.notebook_tables import new_seeds_table
@@ -45,7 +45,7 @@ def _augmentation(evidence: Evidence) -> str:
     arm = evidence.arms["4a-treatments"]
     with_it, without = (arm.condition(balance="none", augmentation=name) for name in ("paper", "none"))
     at_half, at_best, auc = (shown(arm.difference(with_it, without, metric))
-                             for metric in (accuracy, accuracy_of_any_threshold, MEASURES["AUC"]))
+                             for metric in (accuracy, accuracy_of_any_threshold, METRICS["AUC"]))
     return ("**'What does help is the paper's augmentation'**, as an earlier README had it, is true at threshold 0.5 "
             f"only. There flips and shifts change accuracy on test by {at_half}. At the threshold that is best on test "
             f"itself they change it by {at_best}. AUC they change by {auc}. So a boundary moved; that the network "

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.statistics import mean_over_seeds
-from covidcnn.evaluation.weighted_metrics import MEASURES, sensitivity
+from covidcnn.evaluation.weighted_metrics import METRICS, sensitivity
 from covidcnn.paper.figures import splits_figure
 from covidcnn.paper.model_tables import Models, measured, model_contrasts, models_of, pixels_seen
 from covidcnn.paper.recipe_contrasts import contrast_table
@@ -22,7 +22,7 @@ from covidcnn.study.pages import Named, Tables
 from covidcnn.task import COVID
 
 SINGLE_MEASURES = REPORTS / "ct/measures.csv"
-_AUC = MEASURES["AUC"]
+_AUC = METRICS["AUC"]
 _OVER = ("means over seeds with 95 % intervals over seeds and patients (of ridge, in which nothing is random, over "
          "patients)")
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from covidcnn.data.facts import COUNTS
 from covidcnn.evaluation.statistics import Difference, over_seeds
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, log_loss
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy, log_of_loss
 from covidcnn.paper import reported
 from covidcnn.paper.baseline_scores import BASELINE, RIDGE
 from covidcnn.study import verdicts
@@ -100,24 +100,24 @@ def _built() -> dict[str, str]:
 
 def value_of_one_run(arm: str, claimed: str, optimizer: str, quantity: str, evidence: Evidence) -> Finding:
     """A value that the paper prints, a number or in percent, against our runs with an optimizer: a name in
-    ``MEASURES``."""
+    ``METRICS``."""
     value = float(claimed.removesuffix(" %")) / (100 if claimed.endswith(" %") else 1)
     condition, is_loss = evidence.arms[arm].condition(optimizer=optimizer), quantity == "loss"
     if is_loss:
         # The loss of a diverged training is none, and one would rule the mean of all.
         condition.require_all()
-    return verdicts.one_run(value, condition.values(MEASURES[quantity]), logarithmic=is_loss)
+    return verdicts.one_run(value, condition.values(METRICS[quantity]), logarithmic=is_loss)
 
 
 def better(arm: str, first: Settings, second: Settings, quantity: str, evidence: Evidence) -> Finding:
-    """A quantity on test of one condition - that of another, a name in ``MEASURES``; of 'loss' that of its logarithm.
+    """A quantity on test of one condition - that of another, a name in ``METRICS``; of 'loss' that of its logarithm.
     Without settings: the arm's first condition."""
     results = evidence.arms[arm]
     one, other = (results.condition(**settings) if settings else results.conditions[0] for settings in (first, second))
     if quantity == "loss":
         one.require_all()
         other.require_all()
-    return verdicts.direction(results.difference(one, other, log_loss if quantity == "loss" else MEASURES[quantity]))
+    return verdicts.direction(results.difference(one, other, log_of_loss if quantity == "loss" else METRICS[quantity]))
 
 
 def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
@@ -128,7 +128,7 @@ def nadam_differences(arm: ArmResults, quantity: str) -> dict[str, Difference]:
         return {name: arm.difference(nadam, rival) for name, rival in rivals.items()}
     for condition in arm.conditions:
         condition.require_all()
-    return {name: arm.difference(rival, nadam, log_loss) for name, rival in rivals.items()}
+    return {name: arm.difference(rival, nadam, log_of_loss) for name, rival in rivals.items()}
 
 
 def nadam_is_best(arm: str, quantity: str, evidence: Evidence) -> Finding:

@@ -17,7 +17,7 @@ from covidcnn.evaluation.combining import averaged_over, fit_temperature, temper
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import mean_over_seeds
 from covidcnn.evaluation.threshold import fix_threshold
-from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy, specificity
+from covidcnn.evaluation.weighted_metrics import METRICS, Metric, accuracy, specificity
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.efficientnet_lite0 import EfficientNetLite0
 from covidcnn.models.registry import name_of, untrained
@@ -104,8 +104,8 @@ def measured(scores: np.ndarray, thresholds: np.ndarray, images: pd.DataFrame, d
     predicted = (scores >= thresholds[:, np.newaxis]).astype(float)
     row: dict[str, float] = {}
     for name, metric, of in (("accuracy", accuracy, predicted), ("specificity", specificity, predicted),
-                             ("AUC", MEASURES["AUC"], scores),
-                             ("calibration error", MEASURES["calibration error"], scores)):
+                             ("AUC", METRICS["AUC"], scores),
+                             ("calibration error", METRICS["calibration error"], scores)):
         found = mean_over_seeds(of, images, metric, draws)
         row |= {name: found.mean, f"{name}, low": found.low, f"{name}, high": found.high}
     return row | {"accuracy at 0.5": mean_over_seeds(scores, images, accuracy, draws).mean}

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, accuracy_of_any_threshold, sensitivity, specificity
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy, accuracy_of_any_threshold, sensitivity, specificity
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 
 
@@ -30,7 +30,7 @@ def finished_arm(evidence: Evidence, name: str) -> ArmResults | None:
 def auc_table(conditions: Mapping[str, Condition]) -> pd.DataFrame:
     """What a threshold can do, a row a condition, over seeds: the median AUC on validation and on test; the threshold
     that validation sets, and accuracy on test with it; and what no threshold exceeds on test, median and highest."""
-    auc = MEASURES["AUC"]
+    auc = METRICS["AUC"]
     return pd.DataFrame.from_dict({name: {
         "AUC, validation": np.median(one.validation_values(auc)), "AUC, test": np.median(one.values(auc)),
         "threshold from validation": np.median(one.thresholds),
@@ -46,7 +46,7 @@ def difference_table(pairs: Mapping[str, tuple[Condition, Condition]], arm: ArmR
     measures = (("accuracy, 0.5", accuracy, False), ("specificity, 0.5", specificity, False),
                 ("accuracy, threshold from validation", accuracy, True),
                 ("specificity, threshold from validation", specificity, True),
-                ("accuracy, best threshold on test", accuracy_of_any_threshold, False), ("AUC", MEASURES["AUC"], False))
+                ("accuracy, best threshold on test", accuracy_of_any_threshold, False), ("AUC", METRICS["AUC"], False))
     return pd.DataFrame([
         {"conditions": name, "measure": measure, "mean difference": found.mean, "low": found.low, "high": found.high,
          "seeds": found.seeds} for name, (first, second) in pairs.items() for measure, metric, moved in measures

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from covidcnn.evaluation.metrics import CONFIDENCE
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy, sensitivity, specificity
 from covidcnn.paper import causes, recipe_arms, recipe_contrasts, recipe_probes, reported
 from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure
@@ -134,7 +134,7 @@ def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
 
 def ingredient_table(arm: ArmResults) -> pd.DataFrame:
     """Question 2: a row an augmentation, medians over seeds on test."""
-    metrics = {"sensitivity": sensitivity, "specificity": specificity, "AUC": MEASURES["AUC"]}
+    metrics = {"sensitivity": sensitivity, "specificity": specificity, "AUC": METRICS["AUC"]}
     return pd.DataFrame([
         {"augmentation": INGREDIENT_NAMES[name]} | spread(condition.values(accuracy))
         | {words: np.median(condition.values(metric)) for words, metric in metrics.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.evaluation.statistics import mean_over_seeds
-from covidcnn.evaluation.weighted_metrics import MEASURES, Metric, accuracy_of_classes, against_rest, macro_auc
+from covidcnn.evaluation.weighted_metrics import METRICS, Metric, accuracy_of_classes, against_rest, macro_auc
 from covidcnn.paper.figures import splits_figure
 from covidcnn.paper.model_tables import INFORMED, Models, models_of
 from covidcnn.paper.recipe_arms import Contrast
@@ -61,7 +61,7 @@ def class_table(models: Models) -> pd.DataFrame:
     """A row a model, class and measure."""
     return pd.DataFrame([
         {"model": name, "class": of, "measure": measure} | _mean(
-            arm, one, against_rest(place, MEASURES[measure], of_predictions))
+            arm, one, against_rest(place, METRICS[measure], of_predictions))
         for name, (arm, one) in models.items() for place, of in enumerate(SUBTYPE.classes)
         for measure, of_predictions in (("sensitivity", True), ("specificity", True), ("AUC", False))])
 
@@ -92,7 +92,7 @@ def error_table(models: Models) -> pd.DataFrame:
 
 def _share(row: int, column: int) -> Metric:
     """The share of the images of a class that are predicted to be of another."""
-    return lambda labels, scores, weights: MEASURES["sensitivity"](
+    return lambda labels, scores, weights: METRICS["sensitivity"](
         (labels == row).astype(int), (scores.argmax(axis=1) == column).astype(float), weights)
 
 

@@ -11,7 +11,7 @@ from covidcnn.data.facts import TEST_COPIES
 from covidcnn.evaluation import statistics
 from covidcnn.evaluation.metrics import CONFIDENCE, confusion
 from covidcnn.evaluation.statistics import Difference, Untestable, holm, mcnemar_pair, new_run, prediction_interval
-from covidcnn.evaluation.weighted_metrics import MEASURES, PROPORTIONS, Metric, accuracy, sensitivity, specificity
+from covidcnn.evaluation.weighted_metrics import METRICS, PROPORTIONS, Metric, accuracy, sensitivity, specificity
 from covidcnn.paper import reported
 from covidcnn.paper.baseline_scores import BASELINE, SIZES
 from covidcnn.paper.causes import gain_on_test
@@ -111,7 +111,7 @@ def _reached(arm: ArmResults, condition: Condition) -> dict[str, Any]:
             for subtype in ("bacteria", "virus")}
     row |= {f"{name}, other threshold": median(metric, None, not primary)
             for name, metric in (("accuracy", accuracy), ("specificity", specificity))}
-    row |= {name: median(MEASURES[name], None, False) for name in ("loss", "AUC", "calibration error")}
+    row |= {name: median(METRICS[name], None, False) for name in ("loss", "AUC", "calibration error")}
     held_out = {} if condition.diverged else {
         f"{name}, validation": np.median(condition.validation_values(metric, primary))
         for name, metric in (("specificity", specificity), ("accuracy at test's shares", arm.accuracy_at_shares))}
@@ -237,7 +237,7 @@ def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:
         rows.append({"model": model, "images": len(own),
                      "scored on": "test" if split == "test" else "train, cross-validated by patient",
                      "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-                     "AUC": float(MEASURES["AUC"](labels, own["score"].to_numpy(float), ones))})
+                     "AUC": float(METRICS["AUC"](labels, own["score"].to_numpy(float), ones))})
     return pd.DataFrame(rows)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from covidcnn.evaluation.metrics import Estimate
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import over_seeds, ratio
-from covidcnn.evaluation.weighted_metrics import MEASURES, THRESHOLD
+from covidcnn.evaluation.weighted_metrics import METRICS, THRESHOLD
 from covidcnn.paper.model_tables import measured
 from covidcnn.paper.recipe_arms import Contrast
 from covidcnn.paper.recipe_contrasts import contrast_table
@@ -28,7 +28,7 @@ SELECTION, TEACHER, STUDENT, ALL, RIDGE = "1-which-labels", "2-teachers", "3-stu
 PRIMARY_SHARE = 0.1
 _NAMES = {TEACHER: "known labels alone", STUDENT: "known labels and a teacher's", ALL: "all labels",
           RIDGE: "ridge, known labels"}
-_AUC = MEASURES["AUC"]
+_AUC = METRICS["AUC"]
 _INFORMED = "Zoom was first tried by test scores: what was trained with it is informed by the test set."
 
 Learners = dict[tuple[str, float], tuple[ArmResults, Condition]]
@@ -112,7 +112,7 @@ def automatic_labels(scores: pd.DataFrame, min_confidence: float, task: Task = P
     found = {"labelled": sure.mean(), "right": right[sure].mean()} | {
         f"right, {name}": right[sure & (labels == place)].mean() for place, name in enumerate(task.classes)}
     return {name: float(value) for name, value in found.items()} | {
-        "calibration error": float(MEASURES["calibration error"](labels, values, np.ones(len(values))))}
+        "calibration error": float(METRICS["calibration error"](labels, values, np.ones(len(values))))}
 
 
 def label_table(arm: ArmResults, min_confidence: float) -> pd.DataFrame:

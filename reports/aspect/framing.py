@@ -6,7 +6,7 @@ Single images are registered as ``covidcnn.evaluation.framing`` does it, which s
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.framing import MEASURES, as_row
+from covidcnn.evaluation.framing import ALIGNMENT, as_row
 from covidcnn.evaluation.metrics import CONFIDENCE
 from covidcnn.imaging.registration import align
 from covidcnn.task import PNEUMONIA
@@ -25,13 +25,13 @@ def align_averages(image: tuple[np.ndarray, pd.Series], reference: tuple[np.ndar
     pixels of their images, uint8 (n, size, size), and the patient of each.
 
     Returns:
-        A row a measure of ``MEASURES``: ``value``, ``low`` and ``high``, the 95 % percentile interval of a bootstrap by
-        patient in both groups, and ``converged``, the share of its samples that did.
+        A row a measure of ``ALIGNMENT``: ``value``, ``low`` and ``high``, the 95 % percentile interval of a bootstrap
+        by patient in both groups, and ``converged``, the share of its samples that did.
     """
     generator = np.random.default_rng(seed)
     values = as_row(align(image[0].mean(axis=0), reference[0].mean(axis=0)))
     drawn, beside = (_drawn_averages(*group, samples, generator) for group in (image, reference))
-    draws = pd.DataFrame([as_row(align(*pair)) for pair in zip(drawn, beside, strict=True)], columns=list(MEASURES))
+    draws = pd.DataFrame([as_row(align(*pair)) for pair in zip(drawn, beside, strict=True)], columns=list(ALIGNMENT))
     low, high = (draws.quantile(quantile) for quantile in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return pd.DataFrame({"value": values, "low": low, "high": high, "converged": draws.notna().mean()})
 

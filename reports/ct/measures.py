@@ -12,7 +12,7 @@ import typer
 from covidcnn.cli import main
 from covidcnn.cli.common import open_data_of
 from covidcnn.data.cache import load_images
-from covidcnn.evaluation.baselines import MEASURES, image_measures, single_measure_auc
+from covidcnn.evaluation.baselines import IMAGE_MEASURES, image_measures, single_measure_auc
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import replacing
 from covidcnn.study.protocol import read_study
@@ -32,7 +32,7 @@ def measures(data: Annotated[Path, typer.Argument(help="The folder that covidcnn
         # A slice is dark there: a letter, an arrow, or the page that it was cut from.
         "light corners": (np.concatenate([pixels[:, :12, [*range(12), *range(-12, 0)]],
                                           pixels[:, -12:, [*range(12), *range(-12, 0)]]], axis=1) >= 200).mean((1, 2))})
-    sources = MEASURES | {"file is a PNG": "file name", "light corners": "pixels"}
+    sources = IMAGE_MEASURES | {"file is a PNG": "file name", "light corners": "pixels"}
     with replacing(protocol.path.with_name("measures.csv")) as temporary:
         single_measure_auc(found, 1000, protocol.task, sources).to_csv(temporary, index=False, float_format="%.4f")
 

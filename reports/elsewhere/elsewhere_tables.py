@@ -10,7 +10,7 @@ from elsewhere_read import AS_THEY_ARE, PLACES, Networks, Scored
 
 from covidcnn.evaluation.elsewhere import local_thresholds
 from covidcnn.evaluation.statistics import Difference, by_seed, contrast, mean_over_seeds
-from covidcnn.evaluation.weighted_metrics import MEASURES, accuracy, sensitivity, specificity
+from covidcnn.evaluation.weighted_metrics import METRICS, accuracy, sensitivity, specificity
 from covidcnn.perturbations import LUNGS_BLACK, REST_BLACK, central_lungs
 from covidcnn.study.pages import Tables
 from covidcnn.task import PNEUMONIA
@@ -24,7 +24,7 @@ ENOUGH = 0.95
 """From which share of draws on so many local images are enough."""
 LARGEST_LOSS, LARGEST_SHARE = 0.003, 1 / 3
 """The aim of an int8 file: of AUC, and of the size of the float32 one."""
-_AUC = MEASURES["AUC"]
+_AUC = METRICS["AUC"]
 
 
 def tables_of(networks: Networks, design: Mapping[str, Any]) -> Tables:
@@ -162,7 +162,7 @@ def device_table(networks: Networks) -> pd.DataFrame:
     rows = []
     for network, one in networks.items():
         for name, metric, seen in (("AUC", _AUC, one.scores), ("accuracy", accuracy, one.predicted),
-                                   ("calibration error", MEASURES["calibration error"], one.scores)):
+                                   ("calibration error", METRICS["calibration error"], one.scores)):
             plain, whole = (seen(view) for view in (AS_THEY_ARE, INT8))
             found = contrast([(1, whole), (-1, plain)], one.images, metric, one.draws)
             rows.append({"network": network, "measure": name, "seeds": found.seeds} | {
