@@ -122,13 +122,6 @@ def test_other_settings_get_an_array_of_their_own(small_tree, cache, other):
     assert len(arrays(cache)) == 2
 
 
-def test_progress_counts_up_to_all_images(small_tree, cache):
-    seen = []
-    load_images(small_tree, index_folder(small_tree).images, SETTINGS, lambda *counts: seen.append(counts))
-    assert seen[-1] == (20, 20)
-    assert seen == sorted(seen)
-
-
 def test_image_spoilt_after_indexing_is_refused_and_leaves_nothing(small_tree, cache, refused):
     images = index_folder(small_tree).images
     spoilt = small_tree / images["path"][10]

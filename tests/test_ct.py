@@ -132,6 +132,10 @@ def wrong_archive(copy, member):
         archive.writestr(member, b"no image")
 
 
+def first_slice(copy):
+    return (copy / ct.LISTS["val", "COVID"]).read_text(encoding="utf-8").split("\n")[0].strip()
+
+
 @pytest.mark.parametrize(("damage", "words"), [
     (lambda copy: (copy / ct.LISTS["val", "COVID"]).unlink(), ("valCT_COVID.txt", "whole copy")),
     (lambda copy: wrong_lists(copy, "absent.png"), ("CT_COVID.zip", "absent.png")),
@@ -139,10 +143,11 @@ def wrong_archive(copy, member):
     (lambda copy: (copy / ct.LISTS["val", "COVID"]).write_text("one.png\n"), ("val", "published")),
     (lambda copy: (copy / ct.LISTS["val", "COVID"]).write_text("a.png\na.png\n"), ("valCT_COVID.txt", "twice")),
     (lambda copy: wrong_archive(copy, "../escaped.png"), ("CT_COVID.zip", "leads outside")),
+    (lambda copy: wrong_archive(copy, f"again/{first_slice(copy)}"), ("CT_COVID.zip", "two files in it are called")),
     (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").write_bytes(b"PK no zip"), ("CT_COVID.zip", "damaged")),
     (lambda copy: (copy / f"{ct.IMAGES['COVID']}.zip").unlink(), ("CT_COVID", "whole copy"))],
     ids=["no list", "no image", "list leads outside", "other counts", "listed twice", "archive leads outside",
-         "no archive", "no images"])
+         "one name twice", "no archive", "no images"])
 def test_copy_that_is_not_whole_is_refused_and_leaves_nothing(repository, tmp_path, refused, damage, words):
     copy = shutil.copytree(repository, tmp_path / "copy")
     damage(copy)

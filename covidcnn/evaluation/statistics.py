@@ -209,19 +209,19 @@ def rank_probabilities(values: pd.DataFrame, by_draw: np.ndarray | None = None, 
     return pd.DataFrame(shares, index=values.columns)
 
 
-def minimum_detectable_difference(difference: Difference, power: float = 0.8) -> float:
-    """The smallest true difference that a comparison like this one finds with this power, in (0, 1), uncorrected for
-    others; 0 if it has neither a deviation between seeds nor an error from patients."""
+def minimum_detectable_difference(difference: Difference) -> float:
+    """The smallest true difference that a comparison like this one finds in four of five cases, uncorrected for others;
+    0 if it has neither a deviation between seeds nor an error from patients."""
     deviation = np.hypot(difference.seed_deviation, np.sqrt(difference.seeds) * difference.patient_error)
-    effect = TTestPower().solve_power(nobs=difference.seeds, alpha=1 - CONFIDENCE, power=power)
+    effect = TTestPower().solve_power(nobs=difference.seeds, alpha=1 - CONFIDENCE, power=0.8)
     return float(effect * deviation)
 
 
-def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
-    """McNemar's exact test on the scores, float (images,), of one pair of models, with labels int (images,), 1 or 0: a
-    description of the pair (``only first right``, ``only second right``, ``p_value``), and no test of their trainings.
-    """
-    one, other = ((scores >= threshold) == labels for scores in (first, second))
+def mcnemar_pair(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """McNemar's exact test on the scores, float (images,), of one pair of models, at 0.5, with labels int (images,), 1
+    or 0: a description of the pair (``only first right``, ``only second right``, ``p_value``), and no test of their
+    trainings."""
+    one, other = ((scores >= 0.5) == labels for scores in (first, second))
     table = [[int((one & other).sum()), int((one & ~other).sum())],
              [int((~one & other).sum()), int((~one & ~other).sum())]]
     return {"only first right": table[0][1], "only second right": table[1][0],

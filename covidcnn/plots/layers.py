@@ -146,10 +146,10 @@ def block_maps(image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Mapp
     return figure
 
 
-def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95, reach: float = 6) -> Figure:
+def tanh_activation(cases: Mapping[str, np.ndarray], threshold: float = 0.95) -> Figure:
     """Where pre-activations, by a case's name, fall on the tanh curve (Fig. 7). Outputs beyond the threshold, in
-    absolute value, count as saturated; values beyond the reach are counted in the histogram's end bars."""
-    figure = plt.figure(figsize=(10, 5))
+    absolute value, count as saturated; values beyond 6 are counted in the histogram's end bars."""
+    figure, reach = plt.figure(figsize=(10, 5)), 6
     edge, line = np.arctanh(threshold), np.linspace(-reach, reach, 400)
     for part, (name, values) in zip(figure.subfigures(1, len(cases), squeeze=False).flat, cases.items(), strict=True):
         values = np.ravel(values)

@@ -4,13 +4,14 @@ Neither set's images are part of this project. COVID-CT has no open licence: who
 pass it on.
 """
 
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from covidcnn.data.fetch.archive import opened_archive, require_harmless
 from covidcnn.data.fetch.transfer import OTHER_FOLDER
-from covidcnn.data.folders import SPLITS, files_under
+from covidcnn.data.folders import SPLITS, files_under, is_litter
 from covidcnn.data.sources import COVID_CT, SARS_COV_2_CT, mark
 from covidcnn.errors import DataError
 from covidcnn.imaging.files import IMAGE_ENDINGS
@@ -100,8 +101,14 @@ def _images(place: Path) -> Iterator[Callable[[str], bytes]]:
         yield lambda name: _read(place / name)
         return
     with opened_archive(archive) as opened:
-        members = {member.filename.rpartition("/")[2]: member for member in opened.infolist()
-                   if not member.is_dir() and not member.filename.startswith("__MACOSX")}
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in opened.infolist():
+            name = member.filename.rpartition("/")[2]
+            if member.is_dir() or member.filename.startswith("__MACOSX"):
+                continue
+            if name in members and not is_litter(name):
+                raise DataError(f"two files in it are called '{name}'")
+            members[name] = member
         for member in members.values():
             require_harmless(member)
         if sum(member.file_size for member in members.values()) > LARGEST_SET:
