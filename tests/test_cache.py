@@ -13,7 +13,7 @@ from covidcnn.data import cache as cache_module
 from covidcnn.data.cache import load_images
 from covidcnn.data.index import index_folder
 from covidcnn.errors import DataError
-from covidcnn.imaging.reading import read_grey
+from covidcnn.imaging.reading import in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 
 SETTINGS = ImageSettings(20)
@@ -152,12 +152,15 @@ def test_full_disk_is_refused_before_anything_is_written(small_tree, cache, monk
 def test_disk_that_fills_while_writing_is_refused_and_leaves_nothing(small_tree, cache, monkeypatch, refused):
     images = index_folder(small_tree).images
 
-    def fills_up(done, total):
-        if done >= 10:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def tenth_finds_no_space(images):
+        for done, image in enumerate(images, start=1):
+            if done == 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            yield image
 
-    with refused(cache, "No space left on device", "COVIDCNN_CACHE"):
-        load_images(small_tree, images, SETTINGS, fills_up)
+    with monkeypatch.context() as patch, refused(cache, "No space left on device", "COVIDCNN_CACHE"):
+        patch.setattr(cache_module, "in_threads", lambda *given: tenth_finds_no_space(in_threads(*given)))
+        load_images(small_tree, images, SETTINGS)
     assert arrays(cache) == []
     assert len(load_images(small_tree, images, SETTINGS)) == 20
 
@@ -170,12 +173,14 @@ def test_cache_that_cannot_be_made_is_refused(small_tree, tmp_path, monkeypatch,
         load_images(small_tree, images, SETTINGS)
 
 
-def test_interruption_leaves_nothing(small_tree, cache):
+def test_interruption_leaves_nothing(small_tree, cache, monkeypatch):
     images = index_folder(small_tree).images
 
-    def interrupt(done, total):
+    def interrupt(*given):
+        yield next(in_threads(*given))
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(cache_module, "in_threads", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        load_images(small_tree, images, SETTINGS, interrupt)
+        load_images(small_tree, images, SETTINGS)
     assert arrays(cache) == []
