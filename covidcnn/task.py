@@ -96,8 +96,8 @@ class Task:
         if not positive:
             return self
         if not self.is_binary:
-            raise UserError(f"--positive {positive}: of {len(self.classes)} classes none is the positive one; "
-                            "leave it out")
+            raise UserError(f"--positive {positive}: there are {len(self.classes)} classes, {', '.join(self.classes)}, "
+                            "and of more than two none is the positive one; leave it out, or mend a misspelt label")
         others = [name for name in self.classes if name.upper() != positive.upper()]
         if len(others) != 1:
             raise UserError(f"--positive {positive}: not among the classes; choose {' or '.join(self.classes)}")

@@ -186,7 +186,11 @@ def test_evaluate_tells_of_perturbations_and_of_local_thresholds(tiny_model, tin
     assert len(result["perturbed"]) == 1 + len(PERTURBATIONS)
     assert [row["images"] for row in result["local threshold"]] == [0, 4, 8]
     assert result["perturbed"][0]["accuracy"] == pytest.approx(result["metrics"]["accuracy"]["value"])
-    code, out, _ = run("evaluate", tiny_model, "--data", tiny_tree, "--perturbed", "--bootstrap-samples", 10)
+    code, out, _ = run("evaluate", tiny_model, "--data", tiny_tree, "--perturbed", "--local-images", 4,
+                       "--bootstrap-samples", 10)
+    # Whole words in a terminal of 80 columns.
+    assert all(f"│ {name} " in out or f"┃ {name} " in out for name in ("accuracy", "changed", "specificity", "better"))
+    assert max(map(len, out.splitlines()[:60])) <= 80
     assert "the worst first" in out
     assert "inverted" in out
     assert "made after the preprocessing" not in out

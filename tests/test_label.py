@@ -66,7 +66,7 @@ def test_no_cell_is_a_formula_and_every_image_is_found_again(tiny_model, folder,
     code, _, err = run("label", tiny_model, folder, "--out", out, "--min-confidence", 0)
     assert code == 0
     assert "left to you: 0" in err
-    assert f"covidcnn train --data {folder} --labels {out} --positive PNEUMONIA" in err
+    assert f"covidcnn train --data {folder} --labels {out} --positive PNEUMONIA --out DIR" in err
     with out.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)

@@ -97,7 +97,7 @@ def test_either_of_two_classes_can_be_the_positive_one(positive, classes):
     (lambda: Task(("A", "B\nC")), "on one line"), (lambda: Task(("A", " B")), "outer blanks"),
     (lambda: Task(("A", "B"), "path"), "unknown column"),
     (lambda: COVID.with_positive("flu"), "not among the classes; choose NonCOVID or COVID"),
-    (lambda: SUBTYPE.with_positive("VIRUS"), "of 3 classes none is the positive one"),
+    (lambda: SUBTYPE.with_positive("VIRUS"), "there are 3 classes, NORMAL, BACTERIA, VIRUS"),
     (lambda: task_named("lungs"), "unknown task 'lungs'; choose pneumonia, subtype, covid")])
 def test_what_is_no_task_is_refused(make, words, refused):
     with refused(words):
@@ -460,7 +460,7 @@ def test_sweep_over_three_classes_lists_accuracy_and_macro_auc(tiny_tree, tmp_pa
 @pytest.mark.parametrize(("arguments", "words"), [
     (("--threshold", "youden"), "of 3 classes the most probable is predicted"),
     (("--score-every-epoch", "validation"), "score_every_epoch is of two classes"),
-    (("--positive", "VIRUS"), "of 3 classes none is the positive one")])
+    (("--positive", "VIRUS"), "there are 3 classes, NORMAL, BACTERIA, VIRUS")])
 def test_what_needs_two_classes_is_refused_of_three(tiny_tree, tmp_path, run, arguments, words):
     code, _, err = run("train", "--data", tiny_tree, "--task", "subtype", "--out", tmp_path / "out", *FAST, *arguments)
     assert code == 2

@@ -23,7 +23,8 @@ CopyOption = Annotated[Path | None, typer.Option("--from", metavar="DIR", help=(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder in the published layout, or around one.")],
+    folder: Annotated[Path, typer.Argument(help=(
+        "A folder of images: with train, val and test, with folders of classes, or with --labels any."))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     patients: options.Patients = "",
     task: options.Task = "",

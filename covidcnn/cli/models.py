@@ -132,18 +132,20 @@ def evaluate(
     print_table(pd.DataFrame([(row["class"], row["predicted"], row["images"], row["share"], _interval(row, ".3f"))
                               for row in result["confusion matrix"]],
                              columns=["class", "predicted", judged, "share of the class", "95 % interval"]))
-    for name, words in (
-            ("perturbed", "Images perturbed, the worst first: 'lost' is accuracy (95 % interval over patients), "
-                          "'changed' the share of other predictions"),
-            ("local threshold", "The threshold set anew on so many of these images, judged on the others: medians "
-                                "over draws (95 % of them)")):
+    # What fits into 80 columns; --json has all.
+    for name, columns, words in (
+            ("perturbed", ["perturbation", "accuracy", "AUC", "lost", "changed"],
+             "Images perturbed, the worst first: 'lost' is accuracy (95 % interval over patients), 'changed' the share "
+             "of other predictions"),
+            ("local threshold", ["images", "threshold", "sensitivity", "specificity", "better"],
+             "The threshold set anew on so many of these images, judged on the others: medians over draws (95 % of "
+             "them); 'better' is the share of draws in which it beats the old one")):
         if name in result:
             table = pd.DataFrame(result[name])
-            for column in [one for one in table if f"{one}, low" in table]:
-                low, high = table.pop(f"{column}, low"), table.pop(f"{column}, high")
-                table[column] = [f"{value:.3f} ({one:.3f} to {other:.3f})"
-                                 for value, one, other in zip(table[column], low, high, strict=True)]
-            print_table(table, words, wrapped=table.columns[1:])
+            for column in {"lost", "sensitivity", "specificity"} & set(columns):
+                table[column] = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in zip(
+                    table[column], table[f"{column}, low"], table[f"{column}, high"], strict=True)]
+            print_table(table[columns], words)
     _print_distance(result["distance from the training images"])
     for line in (*(f"warning: {warning}" for warning in result["warnings"]), result["identity"], result["note"],
                  result["disclaimer"]):

@@ -14,7 +14,8 @@ Patients = Annotated[str, typer.Option("--patients", metavar="CSV[:COLUMN]", hel
     "The patient of each image, where the file names do not tell: a table that names images in one column and patients "
     "in the column patient, or in COLUMN."))]
 Labels = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
-    "The class of each image, where there are no class folders: likewise, in the column label, or in COLUMN."))]
+    "The class of each image, where there are no class folders: a table that names images in one column and classes in "
+    "the column label, or in COLUMN."))]
 Task = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
     "Classes to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
     "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]

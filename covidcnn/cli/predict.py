@@ -126,17 +126,18 @@ def label(
     if out.exists():
         raise UserError(f"{out}: it was written meanwhile, and corrections in it would be lost; choose another name")
     with replacing(out) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4f")
+        # With the mark by which spreadsheets know UTF-8: without it they spoil names with accents.
+        table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8-sig")
     found = table.loc[table["label"] != "", "label"].value_counts()
     counts = ", ".join(f"{number:,} {name}" for name, number in found.items()) or "none"
-    say(f"labelled: {counts}; left to you: {len(table) - found.sum():,}, first in {out}")
+    say(f"labelled: {counts}; left to you: {len(table) - found.sum():,}; the least sure stand first in {out}")
     parts = table["path"].str.partition("/")[0].isin(SPLITS)
     if parts.any() and not parts.all():
         say(f"warning: {(~parts).sum():,} of these images lie outside {', '.join(SPLITS)}, where alone train "
             "looks if there are such folders")
     option = ("--positive", facts.task.positive) if facts.task.is_binary else ("--task", str(facts.task))
     say("A model's labels are guesses: look at them, correct the column label, and then: covidcnn train "
-        f"--data {quote(str(folder))} --labels {quote(str(out))} {option[0]} {quote(option[1])}")
+        f"--data {quote(str(folder))} --labels {quote(str(out))} {option[0]} {quote(option[1])} --out DIR")
 
 
 def _say_what_is_odd(predictions: "Predictions") -> None:

@@ -124,6 +124,10 @@ def examine(catalogue: Catalogue) -> Findings:
                            (f"{of_classes} (in train, val and test)", ", or name all classes with --task"))
         warnings.append(f"{sum(catalogue.elsewhere.values()):,} images lie outside the folders {folders} and are "
                         f"passed over: {few(places)}; move them there to use them{remedy}")
+    for name, count in images["label"].value_counts().items() if catalogue.from_table else ():
+        if count == 1:
+            path = images.loc[images["label"] == name, "path"].iloc[0]
+            warnings.append(f"{path}: the only image of class {name}; if that is a slip, mend it in the table")
     if catalogue.unlabelled:
         warnings.append(f"{catalogue.unlabelled:,} images have no label in the table and are left out")
     if catalogue.no_images:

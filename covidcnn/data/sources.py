@@ -65,7 +65,7 @@ SARS_COV_2_CT = Source(
 CT_STAND_IN = Source(
     "ct-stand-in", origin="Phantom images, no patients: drawn slices.", validation="published", task=COVID,
     identity="These are drawn slices, a stand-in for CT: no patient was imaged, and no number measured on them is "
-             "evidence on CT. They have the faults of public sets.")
+             "evidence on CT. They have some of the faults of public sets.")
 _MARKED = {source.name: source for source in (COVID_CT, SARS_COV_2_CT, CT_STAND_IN)}
 PUBLISHED_TEST = Source("published test set", credit=CHEST_XRAY.credit, protects_test=True)
 """Its test split is the published one, or all of it where there are no splits; its other images are anybody's."""

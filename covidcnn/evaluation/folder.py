@@ -74,8 +74,8 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     if per_patient:
         warnings.append("the threshold was fixed on scores of single images; the mean or the highest of several passes "
                         "it more or less often")
-    if per_patient == "max":
-        counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
+    counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
+    if per_patient == "max" and counts.nunique() > 1:
         warnings.append("images a patient, on average: "
                         + ", ".join(f"{name} {count:.1f}" for name, count in counts.items())
                         + "; the highest of more scores is higher by chance")

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.metrics import Estimate
+from covidcnn.evaluation.metrics import Estimate, confusion
 from covidcnn.evaluation.scores import unperturbed
 from covidcnn.evaluation.statistics import over_seeds, ratio
 from covidcnn.evaluation.weighted_metrics import METRICS, THRESHOLD
@@ -18,6 +18,7 @@ from covidcnn.paper.recipe_arms import Contrast
 from covidcnn.paper.recipe_contrasts import contrast_table
 from covidcnn.paper.tables import store_tables
 from covidcnn.plots.comparisons import by_labels
+from covidcnn.plots.results import calibration, confusion_matrix
 from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Condition, Evidence
 from covidcnn.study.pages import Named, Tables
@@ -26,7 +27,7 @@ from covidcnn.training.recipe import UNLABELLED
 
 SELECTION, TEACHER, STUDENT, ALL, RIDGE = "1-which-labels", "2-teachers", "3-students", "4-all-labels", "5-ridge"
 PRIMARY_SHARE = 0.1
-_NAMES = {TEACHER: "known labels alone", STUDENT: "known labels and a teacher's", ALL: "all labels",
+_NAMES = {TEACHER: "known labels (teacher)", STUDENT: "known and a teacher's (student)", ALL: "all labels",
           RIDGE: "ridge, known labels"}
 _AUC = METRICS["AUC"]
 _INFORMED = "Zoom was first tried by test scores: what was trained with it is informed by the test set."
@@ -56,12 +57,17 @@ def teacher_tables(evidence: Evidence) -> Tables:
             "By how much AUC all labels are better than the teacher (the gap), with its 95 % interval over seeds and "
             "patients, and the share of it that the student closes, with Fieller's; empty where there may be no gap. "
             f"{_INFORMED}"))
-    if TEACHER in evidence.arms and SELECTION in evidence.selections:
-        confidence = evidence.selections[SELECTION]["variants"][0]["min_confidence"]
+    if TEACHER in evidence.arms and (confidence := chosen_confidence(evidence)):
         tables["labels"] = (label_table(evidence.arms[TEACHER], confidence), (
             f"Training images without a label: how many a teacher labels from a confidence of {confidence:g} on, and "
             "how many of these rightly; means over seeds with 95 % intervals over seeds."))
     return tables
+
+
+def chosen_confidence(evidence: Evidence) -> float | None:
+    """From which confidence on a student learns a teacher's labels, if it is chosen."""
+    chosen = evidence.selections.get(SELECTION)
+    return float(chosen["variants"][0]["min_confidence"]) if chosen else None
 
 
 def result_table(learners: Learners) -> pd.DataFrame:
@@ -115,11 +121,23 @@ def automatic_labels(scores: pd.DataFrame, min_confidence: float, task: Task = P
         "calibration error": float(METRICS["calibration error"](labels, values, np.ones(len(values))))}
 
 
+def _automatic_labels_by_kind(scores: pd.DataFrame, min_confidence: float) -> dict[str, float]:
+    """``automatic_labels``, and how many of each subtype are labelled and, of kinds of pneumonia, how many rightly."""
+    found = automatic_labels(scores, min_confidence)
+    for kind, own in scores[scores["subtype"] != ""].groupby("subtype"):
+        of_kind = automatic_labels(own, min_confidence)
+        found[f"labelled, {kind}"] = of_kind["labelled"]
+        if kind != "normal":
+            found[f"right, {kind}"] = of_kind["right"]
+    return found
+
+
 def label_table(arm: ArmResults, min_confidence: float) -> pd.DataFrame:
-    """A row a share and measure of ``automatic_labels``; none where a seed gives no number, or a training diverged."""
+    """A row a share and measure of ``automatic_labels``, some also by subtype; none where a seed gives no number, or a
+    training diverged."""
     rows = []
     for one in [condition for condition in arm.conditions if not condition.diverged]:
-        by_seed = pd.DataFrame([automatic_labels(unperturbed(result.scores, UNLABELLED), min_confidence)
+        by_seed = pd.DataFrame([_automatic_labels_by_kind(unperturbed(result.scores, UNLABELLED), min_confidence)
                                 for result in one.results])
         for measure, values in by_seed.dropna(axis=1).items():
             found = over_seeds(values.to_numpy())
@@ -129,13 +147,27 @@ def label_table(arm: ArmResults, min_confidence: float) -> pd.DataFrame:
 
 
 def teacher_figures(evidence: Evidence) -> Iterator[Named]:
-    """The figure of the fifth study, once teachers are finished."""
+    """The figures of the fifth study, once teachers are finished."""
     if TEACHER in evidence.arms:
         figure, ax = plt.subplots(figsize=(7, 4.2))
         by_labels(_auc_by_learner(result_table(learners_of(evidence))), "AUC on test", ax)
         yield ("labels", legend_below(figure, 2), (
             "AUC on test by the share of training labels that are known: means over seeds and 95 % intervals over "
             f"seeds and patients. {_INFORMED}"))
+        if confidence := chosen_confidence(evidence):
+            yield _automatic_figure(evidence.arms[TEACHER].condition(label_share=PRIMARY_SHARE), confidence)
+
+
+def _automatic_figure(teachers: Condition, confidence: float) -> Named:
+    seed, scores = teachers.seeds[0], unperturbed(teachers.results[0].scores, UNLABELLED)
+    used = scores[np.maximum(scores["score"], 1 - scores["score"]) >= confidence]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    confusion_matrix(confusion(used), f"{len(used)} of {len(scores)} images get a label", left)
+    calibration(scores, right)
+    return "automatic", figure, (
+        f"A teacher with {PRIMARY_SHARE:.0%} of the labels, seed {seed}: its labels from a confidence of "
+        f"{confidence:g} on against the true ones (left), and the calibration of all its scores (right). Training "
+        f"images whose label it did not know. {_INFORMED}")
 
 
 def _auc_by_learner(results: pd.DataFrame) -> Mapping[str, pd.DataFrame]:

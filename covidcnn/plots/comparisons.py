@@ -132,16 +132,18 @@ def by_share(shares: Sequence[float], validation: np.ndarray, test: np.ndarray, 
 
 def by_labels(found: Mapping[str, pd.DataFrame], quantity: str, ax: Axes) -> Axes:
     """A quantity by the share of labels that are known, a line a learner: means (``mean``) with an interval (``low``,
-    ``high``), a row a share. A learner of one share, all labels, is drawn across."""
+    ``high``), a row a share. A learner of one share, all labels, is drawn across as a dashed line, too."""
     shares = sorted({share for own in found.values() for share in own.index})
     places = {share: place for place, share in enumerate(shares)}
-    # Intervals of several learners stand beside each other.
+    several = [name for name, own in found.items() if len(own) > 1]
     for number, (name, own) in enumerate(found.items()):
         colour, marker = _LEARNERS[number % len(_LEARNERS)]
-        at = np.array([places[share] for share in own.index]) + 0.08 * (number - (len(found) - 1) / 2)
+        # Intervals of several learners stand beside each other.
+        beside = 0.09 * (several.index(name) - (len(several) - 1) / 2) if name in several else 0
+        at = np.array([places[share] for share in own.index]) + beside
         ax.errorbar(at, own["mean"], [own["mean"] - own["low"], own["high"] - own["mean"]], fmt=f"{marker}-",
                     color=colour, capsize=4, label=name)
-        if len(own) == 1 and len(shares) > 1:
+        if name not in several and several:
             ax.axhline(own["mean"].iloc[0], color=colour, ls="--", lw=1)
     ax.set(xticks=list(places.values()), xticklabels=[f"{share:.0%}" for share in places],
            xlabel="share of the training labels that are known", ylabel=quantity)

@@ -44,10 +44,10 @@ def better_by_place(local: pd.DataFrame) -> Figure:
     places = local[local["images"] > 0].set_index("images").groupby("place", sort=False)
     figure, axes = plt.subplots(1, len(places), figsize=(7.5, 3.6), sharey=True)
     for ax, (place, of_place) in zip(axes, places, strict=True):
-        ax.axhline(0.95, color="0.6", lw=1, ls="--")
+        ax.axhline(0.95, color="0.6", lw=1, ls="--", label="enough: 0.95")
         for (name, own), (colour, marker) in zip(of_place.groupby("network", sort=False), _LOOKS, strict=False):
             ax.plot(own.index, own["better"], f"{marker}-", color=colour, label=name)
             ax.fill_between(own.index, own["better, lowest"], own["better"], color=colour, alpha=0.15, lw=0)
         ax.set(xlabel="local images", ylim=(-0.02, 1.03), title=f"images of {place}")
     axes[0].set_ylabel("share of draws in which\nthe new threshold is better")
-    return legend_below(figure, 3)
+    return legend_below(figure, 4)
