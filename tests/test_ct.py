@@ -264,7 +264,13 @@ def test_drawn_slices_are_a_set_with_whole_patients_and_the_faults_of_public_one
     assert "no patient was imaged" in dataset.identity
     images = dataset.images
     patients = images.groupby("patient").agg({"split": "nunique", "label": "nunique", "path": "count"})
-    assert patients.to_numpy().tolist() == [[1, 1, SLICES]] * 54
+    assert (patients[["split", "label"]] == 1).all().all()
+    with_covid, others = (patients.loc[images.groupby("patient")["label"].first() == name, "path"]
+                          for name in ("COVID", "NonCOVID"))
+    assert (len(with_covid), len(others)) == (27, 27)
+    assert with_covid.eq(SLICES).all()
+    assert others.between(1, SLICES).all()
+    assert 1.8 < others.mean() < 3.2
     coloured = images["mode"].eq("RGBA").groupby(images["label"]).mean()
     assert coloured["COVID"] > coloured["NonCOVID"] + 0.1
     with refused("ct"):

@@ -1,7 +1,8 @@
-"""Drawn slices that look a little like CT: a stand-in with the faults of public sets, where no such set is at hand.
+"""Drawn slices that look a little like CT: a stand-in with some faults of public sets, where no such set is at hand.
 
 Slices of one patient are much alike. In ill patients some slices show ground-glass opacities near the chest wall, and
-others do not. Slices of COVID more often have a colour mode and a letter, which say where they come from.
+others do not. Slices of COVID more often have a colour mode and a letter, which say where they come from, and patients
+with COVID have more of them.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,11 @@ from covidcnn.data.sources import CT_STAND_IN, mark
 from covidcnn.paths import replacing_folder
 from covidcnn.task import COVID
 
-VERSION = 1
+VERSION = 2
 """Raised by hand when other images are drawn."""
 PATIENTS = {"train": 120, "val": 30, "test": 60}
 SLICES = 4
-"""Of a patient."""
+"""Of a patient with COVID; of one without there are as many at most."""
 _SIDE = 128
 
 
@@ -32,9 +33,12 @@ def write_ct(folder: Path, patients: Mapping[str, int] = PATIENTS, seed: int = 0
             for number in range(first, first + count):
                 generator, label = np.random.default_rng([seed, number]), COVID.classes[number % 2]
                 (draft / split / label).mkdir(parents=True, exist_ok=True)
-                is_marked = generator.random() < (0.5 if label == COVID.positive else 0.1)
-                for place, grey in enumerate(_slices(generator, label == COVID.positive, is_marked)):
-                    picture = Image.fromarray(grey)
+                is_ill = label == COVID.positive
+                is_marked = generator.random() < (0.5 if is_ill else 0.1)
+                slices = _slices(generator, is_ill, is_marked)
+                kept = SLICES if is_ill else generator.integers(1, SLICES + 1)
+                for place in sorted(generator.choice(SLICES, kept, replace=False)):
+                    picture = Image.fromarray(slices[place])
                     picture.convert("RGBA" if is_marked else "L").save(draft / split / label / f"{number}%{place}.png")
             first += count
         mark(draft, CT_STAND_IN)
