@@ -153,7 +153,7 @@ def test_json_is_readable_and_whole_or_absent(tmp_path):
 
 @pytest.mark.parametrize(("name", "expected"), [
     ("chest_xray", "chest_xray"), ("my images (2024)", "my-images-2024"), ("../..", "data"), ("", "data"),
-    ("Lungenbilder für alle", "Lungenbilder-f-r-alle"), (".hidden", "hidden"),
+    ("Lungenbilder für alle", "Lungenbilder-für-alle"), ("肺炎", "肺炎"), (".hidden", "hidden"),
 ])
 def test_slug_is_fit_for_a_folder(name, expected):
     assert slug(name) == expected

@@ -161,7 +161,8 @@ def test_tables_and_figures_say_what_is_finished(world, tmp_path):
     tables = recipe_tables(evidence, text_recipe(evidence))
     assert {"contrasts", "values", "choosing", "rates-128-px", "ingredients-128-px", "predictions-64-px",
             "stretches-128-px-zoom", "imbalance-128-px"} <= set(tables)
-    assert all("exploratory" in tables[name][1] for name in ("values-64-px", "choosing-64-px", "rates-64-px"))
+    assert all("exploratory" in tables[name][1] for name in (
+        "values-64-px", "choosing-64-px", "rates-64-px", "values-224-px-arm-11", "most-128-px-arm-12"))
     values = tables["values"][0].set_index("optimizer")
     assert values["median"].idxmin() == "Adadelta"
     assert (values["verdict"] == "not reproduced").any()
@@ -172,9 +173,11 @@ def test_tables_and_figures_say_what_is_finished(world, tmp_path):
         assert caption.endswith(".")
         figure.savefig(tmp_path / f"{name}.png")
         names.append(name)
-        assert ("exploratory" in caption) == (name in ("both-recipes-64-px", "rates-64-px"))
-    assert names == ["both-recipes", "both-recipes-64-px", "rates-128-px", "rates-64-px", "ladder-128-px",
-                     "stretch-128-px", "ladder-64-px", "stretch-64-px"]
+        assert ("exploratory" in caption) == (
+            name in ("both-recipes-64-px", "nadam-by-recipe", "rates-64-px") or "arm-12" in name)
+    assert names == ["both-recipes", "both-recipes-64-px", "nadam-by-recipe", "rates-128-px", "rates-64-px",
+                     "ladder-128-px", "stretch-128-px", "ladder-64-px", "stretch-64-px", "ladder-128-px-arm-12",
+                     "stretch-128-px-arm-12"]
 
 
 def test_unfinished_study_has_the_contrasts_of_what_is_finished(world):

@@ -153,11 +153,13 @@ def test_student_takes_the_teacher_that_its_store_has(data, tmp_path, monkeypatc
     pd.testing.assert_frame_equal(taught.history, by_itself.history, check_exact=True)
 
 
-def test_model_file_knows_the_images_that_a_teacher_labelled(data, tmp_path):
+def test_model_file_knows_the_images_that_a_teacher_labelled(data, alone, tmp_path):
     # A folder of the user's beside it is nobody's to clear away.
     (tmp_path / "teacher").mkdir()
     (tmp_path / "teacher/model.keras").touch()
-    recipe = changed(teacher="hard", min_confidence=0.6)
+    scores = alone.scores.loc[alone.scores["split"] == UNLABELLED, "score"]
+    # Of half the images the teacher is not sure enough.
+    recipe = changed(teacher="hard", min_confidence=float(np.maximum(scores, 1 - scores).median()))
     training = train_into(tmp_path, data, recipe, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "history.csv", "model.keras", "run.json", "scores.csv", "teacher", "tensorboard"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 from covidcnn.evaluation.weighted_metrics import against_rest, expected_calibration_error, f1, macro_auc, weighted_auc
@@ -86,7 +86,9 @@ class Estimate:
 def counts_of(scores: pd.DataFrame, task: Task, threshold: float = 0.5) -> np.ndarray:
     """The confusion matrix, int (classes, classes): rows are classes, columns predictions."""
     predicted = task.predict(task.probabilities(scores[task.score_columns].to_numpy(float)), threshold)
-    return confusion_matrix(task.encode(scores["label"]), predicted, labels=range(len(task.classes)))
+    # Of no image at all scikit-learn's confusion_matrix makes an error.
+    pairs = task.encode(scores["label"]) * len(task.classes) + predicted
+    return np.bincount(pairs, minlength=len(task.classes) ** 2).reshape(len(task.classes), -1)
 
 
 def confusion(scores: pd.DataFrame, threshold: float = 0.5, task: Task = PNEUMONIA) -> Confusion:

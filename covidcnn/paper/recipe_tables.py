@@ -63,22 +63,22 @@ def cause_tables(second: Evidence) -> Tables:
             "12 over its three; elsewhere over those of a question and arm that are not primary. 'above 0' is the "
             "verdict by p; of an exploratory contrast it decides nothing."))
     for px, probes, ingredients in _asked(second):
-        name = _slug(px)
+        name, at = _slug(px), _at(px, probes)
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
-            f"Question 2 at {px}: what an ingredient reaches on test at 0.5, medians over seeds."))
+            f"Question 2 at {at}: what an ingredient reaches on test at 0.5, medians over seeds."))
         tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
-            f"Question 2 at {px}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
+            f"Question 2 at {at}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
         if recipe_probes.can_predict(ingredients):
             verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
             tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
-                f"Question 5 at {px}: what each hypothesis predicts, as a linear contrast that is above 0 where it "
+                f"Question 5 at {at}: what each hypothesis predicts, as a linear contrast that is above 0 where it "
                 f"holds. Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
         for augmentation, slug in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
             tables[f"stretches-{name}-{slug}"] = (recipe_probes.stretch_table(probes, augmentation), (
-                f"Question 5 at {px}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
+                f"Question 5 at {at}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
                 "predictions that flip, when images are perturbed before scoring; means over seeds."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
-            f"Question 4 at {px}: the first study's rule on imbalance as the cause, by augmentation."))
+            f"Question 4 at {at}: the first study's rule on imbalance as the cause, by augmentation."))
     return tables
 
 
@@ -110,6 +110,11 @@ def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
     for px, (probes, ingredients) in ARMS_OF.items():
         if {probes, ingredients} <= set(second.arms):
             yield px, second.arms[probes], second.arms[ingredients]
+
+
+def _at(px: str, arm: ArmResults) -> str:
+    """Of a size, what captions say."""
+    return f"{px}, exploratory" if arm.exploratory else px
 
 
 def value_table(arm: ArmResults, text: ArmResults) -> pd.DataFrame:
@@ -179,7 +184,8 @@ def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
         values = {name: arm.condition(optimizer="Nadam").values(accuracy) for name, arm in of_nadam.items()}
         yield ("nadam-by-recipe", seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
             "Nadam under the paper's text and under the public recipe, by size: test accuracy of every seed, the 95 % "
-            "prediction interval for a new run, and the paper's one run."))
+            "prediction interval for a new run, and the paper's one run; exploratory are "
+            f"{'; '.join(name for name, arm in of_nadam.items() if arm.exploratory)}."))
 
 
 def rate_figures(second: Evidence) -> Iterator[Named]:
@@ -196,10 +202,11 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
     """Of questions 2 and 5: one ingredient at a time, and stretched images."""
     trained = {NO_ZOOM: "trained with flips and shifts", ZOOM: "trained with zoom too"}
     for px, probes, ingredients in _asked(second):
+        at = _at(px, probes)
         values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(ingredients).items()}
         yield (f"ladder-{_slug(px)}",
                seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
-                   f"Nadam at {px}, one ingredient added to flips and shifts each: test accuracy of every seed, and "
+                   f"Nadam at {at}, one ingredient added to flips and shifts each: test accuracy of every seed, and "
                    "the 95 % prediction interval for a new run."))
         figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.9), sharey=True)
         for ax, (augmentation, words) in zip(axes, trained.items(), strict=True):
@@ -207,6 +214,6 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
             ax.set_title(words, fontsize="medium")
         axes[1].set_ylabel("")
         yield (f"stretch-{_slug(px)}", legend_below(figure, 3), (
-            f"Specificity at {px} when images are stretched in height before they are scored: validation images and "
+            f"Specificity at {at} when images are stretched in height before they are scored: validation images and "
             "test images, mean over seeds with 95 % intervals; other marks are stretched in width, or in both, or "
             "only cropped."))
