@@ -74,11 +74,13 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     if per_patient:
         warnings.append("the threshold was fixed on scores of single images; the mean or the highest of several passes "
                         "it more or less often")
-    counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
-    if per_patient == "max" and counts.nunique() > 1:
-        warnings.append("images a patient, on average: "
-                        + ", ".join(f"{name} {count:.1f}" for name, count in counts.items())
-                        + "; the highest of more scores is higher by chance")
+    if per_patient == "max":
+        counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
+        # Where all classes have as many, the highest favours none.
+        if counts.nunique() > 1:
+            warnings.append("images a patient, on average: "
+                            + ", ".join(f"{name} {count:.1f}" for name, count in counts.items())
+                            + "; the highest of more scores is higher by chance")
     if perturbed and facts.images.preprocess != "plain":
         warnings.append(f"perturbations are made after the preprocessing '{facts.images.preprocess}', which a changed "
                         "file would go through first")

@@ -1,6 +1,5 @@
 """Tables and figures of the second study, each a function of what its store, and the first study's, hold."""
 
-import re
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ from covidcnn.paper.claims import PUBLISHED, weights
 from covidcnn.paper.figures import seeds_figure
 from covidcnn.paper.recipe_arms import INGREDIENT_NAMES, NO_ZOOM, ZOOM, ingredients_of
 from covidcnn.paper.tables import evidence_tables, mean_by_draw, spread
+from covidcnn.paths import slug
 from covidcnn.plots.comparisons import by_epoch, by_stretch, two_recipes
 from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Evidence
@@ -46,7 +46,7 @@ def optimizer_tables(second: Evidence, first: Evidence) -> Tables:
         tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
             f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
     for px, rates in of_rates(second):
-        tables[f"rates-{_slug(px)}"] = (recipe_contrasts.rate_table(rates), (
+        tables[f"rates-{slug(px)}"] = (recipe_contrasts.rate_table(rates), (
             f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
             "learning rate, over seeds; and how far it moves from one epoch to the next, from the sixth on."))
     return tables
@@ -63,7 +63,7 @@ def cause_tables(second: Evidence) -> Tables:
             "12 over its three; elsewhere over those of a question and arm that are not primary. 'above 0' is the "
             "verdict by p; of an exploratory contrast it decides nothing."))
     for px, probes, ingredients in _asked(second):
-        name, at = _slug(px), _at(px, probes)
+        name, at = slug(px), _at(px, probes)
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
             f"Question 2 at {at}: what an ingredient reaches on test at 0.5, medians over seeds."))
         tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
@@ -73,8 +73,8 @@ def cause_tables(second: Evidence) -> Tables:
             tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
                 f"Question 5 at {at}: what each hypothesis predicts, as a linear contrast that is above 0 where it "
                 f"holds. Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
-        for augmentation, slug in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
-            tables[f"stretches-{name}-{slug}"] = (recipe_probes.stretch_table(probes, augmentation), (
+        for augmentation, words in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
+            tables[f"stretches-{name}-{words}"] = (recipe_probes.stretch_table(probes, augmentation), (
                 f"Question 5 at {at}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
                 "predictions that flip, when images are perturbed before scoring; means over seeds."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
@@ -98,12 +98,7 @@ def of_rates(second: Evidence) -> Iterator[tuple[str, list[ArmResults]]]:
 
 def _ending(px: str) -> str:
     """Of file names: nothing where the paper's own size is."""
-    return "" if px == "224 px" else f"-{_slug(px)}"
-
-
-def _slug(px: str) -> str:
-    """Of a size, such as '128 px (arm 12)', what file names have."""
-    return re.sub(r"\W+", "-", px).strip("-")
+    return "" if px == "224 px" else f"-{slug(px)}"
 
 
 def _asked(second: Evidence) -> Iterator[tuple[str, ArmResults, ArmResults]]:
@@ -193,7 +188,7 @@ def rate_figures(second: Evidence) -> Iterator[Named]:
     for px, rates in of_rates(second):
         paths = {(INGREDIENT_NAMES[one.recipe.augmentation], f"{one.recipe.schedule} rate"):
                  recipe_contrasts.accuracy_by_epoch(one) for one in recipe_contrasts.conditions_by_rate(rates)}
-        yield (f"rates-{_slug(px)}", by_epoch(paths, "accuracy on test"), (
+        yield (f"rates-{slug(px)}", by_epoch(paths, "accuracy on test"), (
             f"{rates[-1].title}. Nadam at {px}: test accuracy at 0.5 after each epoch by learning rate, a line a "
             "seed."))
 
@@ -204,7 +199,7 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
     for px, probes, ingredients in _asked(second):
         at = _at(px, probes)
         values = {INGREDIENT_NAMES[name]: one.values(accuracy) for name, one in ingredients_of(ingredients).items()}
-        yield (f"ladder-{_slug(px)}",
+        yield (f"ladder-{slug(px)}",
                seeds_figure(values, "accuracy on test, threshold 0.5", None, _PAPERS_NADAM, 4), (
                    f"Nadam at {at}, one ingredient added to flips and shifts each: test accuracy of every seed, and "
                    "the 95 % prediction interval for a new run."))
@@ -213,7 +208,7 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
             by_stretch(recipe_probes.stretch_table(probes, augmentation), ax)
             ax.set_title(words, fontsize="medium")
         axes[1].set_ylabel("")
-        yield (f"stretch-{_slug(px)}", legend_below(figure, 3), (
+        yield (f"stretch-{slug(px)}", legend_below(figure, 3), (
             f"Specificity at {at} when images are stretched in height before they are scored: validation images and "
             "test images, mean over seeds with 95 % intervals; other marks are stretched in width, or in both, or "
             "only cropped."))
