@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+# In the order of tests/conftest.py, a file in one process.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: report paper publish docs wheels check test test-all coverage lab audit
 
@@ -24,16 +26,16 @@ wheels: $(READY)  ## every package as a file in wheels/, for computers without a
 	$(VENV)/bin/pip download --quiet --no-deps --require-hashes --requirement requirements.lock --dest wheels
 
 check: $(READY)  ## style, types and the fast tests
-	$(VENV)/bin/python -m pytest --numprocesses 2 -m "not slow and not long and not browser"
+	$(PYTEST) -m "not slow and not long and not browser"
 
-test: $(READY)  ## style, types, all tests but the longest
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+test: $(READY)  ## style, types, all tests but the longest; what CI runs
+	$(PYTEST) -m "not long"
 
-test-all: $(READY)  ## style, types, every test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+test-all: $(READY)  ## every test: clusters, courses and controls, too
+	$(PYTEST)
 
 coverage: $(READY)  ## every test, and which lines none of them runs
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/covidcnn lab

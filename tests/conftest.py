@@ -69,7 +69,8 @@ def make_tree(folder: Path, counts: Mapping[str, tuple[int, int]] = TINY_COUNTS,
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need published images, a browser or a whole report by what they ask for."""
+    """Mark the tests that need published images, a browser or a whole report by what they ask for; files with slow
+    tests come first, so that no process waits for another at the end."""
     for item in items:
         asked = set(item.fixturenames)
         if asked & {"shared_images", "shared_originals", "shared_aspect", "shared_mnist", "published"}:
@@ -78,8 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if asked & {"smoke_report", "phantom_images"}:
             item.add_marker("slow")
-        if "smoke_report" in asked:
-            item.add_marker("long")
+    slow = {item.path for item in items for mark in ("slow", "long") if item.get_closest_marker(mark)}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

@@ -30,11 +30,11 @@ from second_analysis import (
     Training,
     Untestable,
     cause,
+    holm,
     judged,
     number,
     over_seeds,
 )
-from statsmodels.stats.multitest import multipletests
 
 IN_PAPER = {"Nadam": 0.9263, "RMSprop": 0.9103, "Adam": 0.899, "SGD": 0.8974, "AdaGrad": 0.859, "Adadelta": 0.774}
 PUBLIC, INGREDIENTS, RATES, CAUSES, SMALL = "1-public-recipe", "2-ingredients", "2b-rates", "4-causes", "8-small-images"
@@ -212,7 +212,7 @@ class Table:
         for member, (compute, _) in members.items():
             self.add(member, compute)
         rows = [self.rows[member] for member in members]
-        corrected = multipletests([1.0 if np.isnan(row["p"]) else row["p"] for row in rows], method="holm")[1]
+        corrected = holm([1.0 if np.isnan(row["p"]) else row["p"] for row in rows])
         for row, p, (_, words) in zip(rows, corrected, members.values(), strict=True):
             row["family"] = name
             if row["seeds"]:

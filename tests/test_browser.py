@@ -18,7 +18,7 @@ from covidcnn.evaluation.metrics import confusion, proportion_estimates, wilson
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.report.site import write_site
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 PAGES = ("index.html", "01_first.html", "02_second.html", "explorer.html")
 PHONE = {"width": 360, "height": 740}

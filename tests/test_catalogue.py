@@ -355,13 +355,13 @@ def test_csv_gives_patients_by_path_and_by_unique_file_name(unnamed, tmp_path):
 
 @pytest.mark.parametrize("text", [
     "path;patient\n{};1\n", "\ufeffPath\tPATIENT\n{}\t1\n", "Age, Path , Patient\n3, {} , 1 \n",
-    "path,patient\n{},1,\n", "path,patient\n./{},1\n", "path,patient\nWINDOWS{},1\n",
+    "path,patient\n{},1,\n", "sep=;\npath;patient\n{};1\n", "path,patient\n./{},1\n", "path,patient\nWINDOWS{},1\n",
 ])
 def test_csv_is_read_as_programs_write_it(unnamed, tmp_path, text):
-    head, line = text.splitlines()
+    *head, line = text.splitlines()
     lines = [line.replace("WINDOWS{}", ".\\" + path.replace("/", "\\")).replace("{}", path) for path in unnamed["path"]]
     csv = tmp_path / "p.csv"
-    csv.write_text("\n".join([head, *lines]), encoding="utf-8")
+    csv.write_text("\n".join([*head, *lines]), encoding="utf-8")
     assert assign_patients(unnamed, csv)["patient"].tolist() == ["1"] * 4
 
 

@@ -27,7 +27,7 @@ from covidcnn.study.ledger import ledger, read_ledger, rows_of, summary, summary
 from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

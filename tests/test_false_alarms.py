@@ -17,7 +17,7 @@ from covidcnn.plots.comparisons import by_share, moved_predictions
 from covidcnn.study.access_log import log_access
 from covidcnn.study.ledger import read_ledger
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure",
            "stretches"}

@@ -26,7 +26,7 @@ from covidcnn.models.model_file import load_model, save_model
 from covidcnn.paths import PROJECT
 from covidcnn.report.runner import run_series
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 SETTINGS = ImageSettings(20)
 KILL = "import os, signal, sys\nfrom pathlib import Path\ndef kill(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -21,7 +21,7 @@ from covidcnn.study.verdicts import OPEN, REFUTED, SUPPORTED
 from covidcnn.task import SUBTYPE
 
 # Some fifty invented trainings, whose patients are drawn a thousand times for every number.
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 NETWORK = "the paper's network with zoom"
 

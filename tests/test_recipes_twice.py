@@ -18,7 +18,7 @@ from covidcnn.study.access_log import open_store
 from covidcnn.study.conditions import Evidence
 from covidcnn.study.protocol import read_protocol, read_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 _NAMES = {"zoom in height": "height zoom", "zoom in width": "width zoom", "zoom in height and in width": "zoom",
           "zoom of both alike": "zoom alike", "crop without stretch": "crop",
@@ -115,6 +115,7 @@ def both_agree(evidence: Evidence, first: Evidence, rows: pd.DataFrame) -> int:
     return compared
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", ["A"])
 def test_both_programmes_agree_on_an_invented_store(world, tmp_path, first_study):
     write_invented_study(tmp_path, world)

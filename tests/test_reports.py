@@ -21,7 +21,7 @@ from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import OPEN
 from covidcnn.trials.pack import packed_files
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 FOLDER = PROTOCOL.parent
 MACHINE = re.compile(r"/(?:home|root|Users|work|tmp|opt|mnt)/[A-Za-z]")

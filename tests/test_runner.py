@@ -114,6 +114,7 @@ def test_run_record_tells_what_was_run(smoke_report):
     assert record["exploratory test-set accesses"]["count"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_executed_notebooks_give_the_same_again_from_empty_caches(smoke_report, phantom_images, tmp_path):
     """nbval executes every cell again and compares: a test that results are repeatable to the digit. Of a notebook that

@@ -14,7 +14,7 @@ from covidcnn.paper.claims import SECTIONS
 from covidcnn.paper.study_folders import evidence_of
 from covidcnn.study.ledger import ledger
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 def assert_same(first: pd.DataFrame, second: pd.DataFrame) -> None:

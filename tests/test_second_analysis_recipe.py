@@ -16,7 +16,7 @@ from scipy import stats
 from second_analysis import DEFAULTS, NotFinished, Untestable
 from second_analysis_recipe import IN_PAPER, PROBES, RecipeStore, expected_best, second_recipe, welch
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 PROTOCOL = Path(__file__).parent.parent / "reports" / "recipe" / "protocol.yaml"
 SENSITIVITY = 0.95

@@ -119,7 +119,7 @@ def test_patients_are_drawn_whole_and_within_their_class():
 
 
 def test_holm_is_worked_out_by_hand():
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_prediction_interval_holds_the_next_run():

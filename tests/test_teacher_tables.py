@@ -18,7 +18,7 @@ from covidcnn.study.protocol import read_study
 from covidcnn.study.verdicts import SUPPORTED
 from covidcnn.training.recipe import UNLABELLED
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 SHARES = [0.05, 0.1, 0.25]
 

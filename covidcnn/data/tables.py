@@ -117,7 +117,8 @@ def _of_cell(text: str) -> str:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        # A first line 'sep=;' is Excel's own, and says to Excel what the line after it shows.
+        text = re.sub(r"\Asep=.?\r?\n", "", file.read_text(encoding="utf-8-sig"))
         separator = max(",;\t", key=text.partition("\n")[0].count)
         # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
         text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)

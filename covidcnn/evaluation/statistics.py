@@ -9,6 +9,7 @@ from ``patient_draws``. Shapes name what is counted along an axis: (seeds, image
 image.
 """
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -152,10 +153,15 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
     return Difference(mean, float(mean - reach), float(mean + reach), p_value, seeds, seed_deviation, patient_error)
 
 
-def holm(p_values: dict[str, float]) -> dict[str, float]:
-    """Holm's correction over a declared family of comparisons."""
-    corrected = multipletests(list(p_values.values()), method="holm")[1] if p_values else np.empty(0)
-    return dict(zip(p_values, corrected.tolist(), strict=True))
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's correction over a declared family of comparisons: float (n,), in their order."""
+    # Each call of multipletests collects garbage, which beside TensorFlow takes up to a second. What is frozen is left
+    # out of that.
+    gc.freeze()
+    try:
+        return np.asarray(multipletests(p_values, method="holm")[1])
+    finally:
+        gc.unfreeze()
 
 
 def prediction_interval(values: np.ndarray) -> tuple[float, float]:

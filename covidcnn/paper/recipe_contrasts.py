@@ -11,9 +11,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy.special import comb
-from statsmodels.stats.multitest import multipletests
 
-from covidcnn.evaluation.statistics import by_seed, minimum_detectable_difference, over_seeds
+from covidcnn.evaluation.statistics import by_seed, holm, minimum_detectable_difference, over_seeds
 from covidcnn.evaluation.weighted_metrics import accuracy, specificity
 from covidcnn.paper import recipe_arms as arms
 from covidcnn.paper.findings import nadam_and_rivals
@@ -53,7 +52,7 @@ def contrast_table(found: list[Contrast]) -> pd.DataFrame:
     # A primary contrast stands alone.
     family = (table["question"] + table["arm"]).mask(table["rank"] == "primary", table.index.astype(str))
     family = family.mask(table["arm"].isin([arms.SMALL, arms.LARGER]), table["arm"])
-    table["p, Holm"] = table["p"].groupby(family).transform(lambda p: multipletests(p, method="holm")[1])
+    table["p, Holm"] = table["p"].groupby(family).transform(holm)
     table["above 0"] = [sign_verdict(one.difference, p_value) if one.means_something else OPEN
                         for one, p_value in zip(found, table["p, Holm"], strict=True)]
     table["seeds"] = [one.difference.seeds for one in found]
@@ -98,7 +97,7 @@ def most_of_it(arm: ArmResults) -> pd.DataFrame:
                                (-0.5, by_name[NO_ZOOM].test_scores)])
         rows.append({"ingredient": INGREDIENT_NAMES[name], "gain - half of zoom's": beyond.mean, "low": beyond.low,
                      "high": beyond.high, "does": words[direction(beyond).verdict] if gains else OPEN,
-                     "seeds": beyond.seeds})
+                     "seeds": beyond.seeds, "detectable": minimum_detectable_difference(beyond)})
     return pd.DataFrame(rows)
 
 

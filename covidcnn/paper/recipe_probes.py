@@ -7,7 +7,15 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from covidcnn.evaluation.statistics import Difference, by_seed, contrast, patient_draws, patient_error
+from covidcnn.evaluation.statistics import (
+    Difference,
+    by_seed,
+    contrast,
+    mean_over_seeds,
+    minimum_detectable_difference,
+    patient_draws,
+    patient_error,
+)
 from covidcnn.evaluation.weighted_metrics import specificity
 from covidcnn.paper.recipe_arms import HEIGHT_ZOOM, NO_ZOOM, ZOOM, Contrast, ingredients_of
 from covidcnn.study.conditions import ArmResults, Condition
@@ -73,7 +81,8 @@ def can_predict(ingredients: ArmResults) -> bool:
 
 def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
     """What A, B and crop predict, a row a prediction: ``hypothesis``, ``prediction``, the linear contrast that is
-    positive where it holds, with its 95 % interval, and ``holds`` (supported, refuted or open). The arms are that whose
+    positive where it holds, with its 95 % interval, ``holds`` (supported, refuted or open), and ``detectable``, the
+    smallest contrast found in four of five cases. The arms are that whose
     trainings were scored under perturbations, and that whose augmentations are compared."""
     probed, by_name = Probe(probes), ingredients_of(ingredients)
 
@@ -99,14 +108,20 @@ def predictions(probes: ArmResults, ingredients: ArmResults) -> pd.DataFrame:
             rows.append({"hypothesis": hypothesis,
                          "prediction": words.format("at least half" if what in at_least_half else "less than half"),
                          "mean": one.mean, "low": one.low, "high": one.high, "seeds": one.seeds,
-                         "holds": direction(one).verdict if is_there else OPEN})
+                         "holds": direction(one).verdict if is_there else OPEN,
+                         "detectable": minimum_detectable_difference(one)})
     return pd.DataFrame(rows)
+
+
+def of_a_taller_image(arm: ArmResults) -> Difference:
+    """How much a taller image raises false alarms on validation: where it does not, the predictions say nothing."""
+    return Probe(arm).on_validation({HEIGHT: 1, "": -1})
 
 
 def hypothesis_verdicts(probes: ArmResults, ingredients: ArmResults) -> dict[str, str]:
     """The verdict on each hypothesis by the protocol's rule: supported if all its predictions hold, refuted if one
     surely does not, else open; open as long as a taller image does not surely raise false alarms."""
-    valid = direction(Probe(probes).on_validation({HEIGHT: 1, "": -1})).verdict == SUPPORTED
+    valid = direction(of_a_taller_image(probes)).verdict == SUPPORTED
     found = predictions(probes, ingredients).groupby("hypothesis", sort=False)["holds"].agg(set)
     return {str(hypothesis): OPEN if not valid else REFUTED if REFUTED in holds else
             SUPPORTED if holds == {SUPPORTED} else OPEN for hypothesis, holds in found.items()}
@@ -123,7 +138,7 @@ def stretch_table(arm: ArmResults, augmentation: str) -> pd.DataFrame:
         plain = condition.scores_of(split)
         for perturbation in ("", *condition.recipe.perturbations):
             scores = condition.scores_of(split, perturbation)
-            found = contrast([(1, scores)], images, false_alarms, draws)
+            found = mean_over_seeds(scores, images, false_alarms, draws)
             flips = (scores >= 0.5) != (plain >= 0.5)
             rows.append({"split": split, "perturbation": perturbation or "none", "false alarms": found.mean,
                          "low": found.low, "high": found.high,

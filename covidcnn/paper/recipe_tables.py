@@ -19,11 +19,13 @@ from covidcnn.plots.comparisons import by_epoch, by_stretch, two_recipes
 from covidcnn.plots.style import legend_below
 from covidcnn.study.conditions import ArmResults, Evidence
 from covidcnn.study.pages import Named, Tables
-from covidcnn.study.verdicts import one_run
+from covidcnn.study.verdicts import one_run, shown
 
 ARMS_OF = {"128 px": (recipe_arms.CAUSES, recipe_arms.INGREDIENTS), "64 px": (recipe_arms.SMALL, recipe_arms.SMALL),
            "128 px (arm 12)": (recipe_arms.LARGER, recipe_arms.LARGER)}
 """Where questions 2, 4 and 5 are asked: the arm with the probes, and that with the ingredients."""
+_DETECTABLE = "'detectable' is the smallest that is found in four of five cases"
+_RATES = {"decay": "rate decays", "constant": "constant rate", "plateau": "rate by plateau"}
 _PAPERS_NADAM = ("the paper's Nadam", float(reported.OPTIMIZER_TABLE.loc["Nadam", "test accuracy"]))
 
 
@@ -44,7 +46,8 @@ def optimizer_tables(second: Evidence, first: Evidence) -> Tables:
                 "value; under the text's recipe (first study, 224 px), and the difference of the means with its 95 % "
                 "interval."))
         tables[f"choosing{ending}"] = (recipe_contrasts.best_of_table(public), (
-            f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}."))
+            f"{public.title}. Question 3, descriptive: what looking at test buys, under the public recipe at {px}; "
+            "means, and 95 % intervals over seeds alone, on these test images."))
     for px, rates in of_rates(second):
         tables[f"rates-{slug(px)}"] = (recipe_contrasts.rate_table(rates), (
             f"{rates[-1].title}. Question 2 at {px}, descriptive: test accuracy at 0.5 after the last epoch by "
@@ -67,18 +70,23 @@ def cause_tables(second: Evidence) -> Tables:
         tables[f"ingredients-{name}"] = (ingredient_table(ingredients), (
             f"Question 2 at {at}: what an ingredient reaches on test at 0.5, medians over seeds."))
         tables[f"most-{name}"] = (recipe_contrasts.most_of_it(ingredients), (
-            f"Question 2 at {at}: the gain of an ingredient in accuracy - half of that of zoom in both axes."))
+            f"Question 2 at {at}: the gain of an ingredient in accuracy - half of that of zoom in both axes; "
+            f"{_DETECTABLE}."))
         if recipe_probes.can_predict(ingredients):
             verdicts = recipe_probes.hypothesis_verdicts(probes, ingredients)
             tables[f"predictions-{name}"] = (recipe_probes.predictions(probes, ingredients), (
                 f"Question 5 at {at}: what each hypothesis predicts, as a linear contrast that is above 0 where it "
-                f"holds. Verdicts: {'; '.join(map(' '.join, verdicts.items()))}."))
+                f"holds; {_DETECTABLE}. They say something only where a taller image raises false alarms on "
+                f"validation, here by {shown(recipe_probes.of_a_taller_image(probes))}. Verdicts: "
+                f"{'; '.join(map(' '.join, verdicts.items()))}."))
         for augmentation, words in ((NO_ZOOM, "no-zoom"), (ZOOM, "zoom")):
             tables[f"stretches-{name}-{words}"] = (recipe_probes.stretch_table(probes, augmentation), (
                 f"Question 5 at {at}, {INGREDIENT_NAMES[augmentation]}: NORMAL images predicted PNEUMONIA, and "
-                "predictions that flip, when images are perturbed before scoring; means over seeds."))
+                "predictions that flip, when images are perturbed before scoring: means over seeds, of false alarms "
+                "with 95 % intervals over seeds and patients."))
         tables[f"imbalance-{name}"] = (imbalance_table(probes, second), (
-            f"Question 4 at {at}: the first study's rule on imbalance as the cause, by augmentation."))
+            f"Question 4 at {at}: the first study's rule on imbalance as the cause, by augmentation. It is refuted "
+            "where balancing surely gains less specificity than half of the false alarms."))
     return tables
 
 
@@ -147,8 +155,8 @@ def imbalance_table(arm: ArmResults, second: Evidence) -> pd.DataFrame:
     balanced = {one.recipe.augmentation for one in arm.conditions if one.recipe.balance == "class-weight"}
     found = {name: causes.imbalance(arm.name, *weights(name), second) for name in (NO_ZOOM, ZOOM) if name in balanced}
     return pd.DataFrame([
-        {"augmentation": INGREDIENT_NAMES[name], "verdict": one.verdict, "ends half": one.value, "low": one.low,
-         "high": one.high, "in words": one.ours, "seeds": one.seeds} for name, one in found.items()])
+        {"augmentation": INGREDIENT_NAMES[name], "verdict": one.verdict, "gained - half of the false alarms": one.value,
+         "low": one.low, "high": one.high, "in words": one.ours, "seeds": one.seeds} for name, one in found.items()])
 
 
 def recipe_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
@@ -186,11 +194,12 @@ def optimizer_figures(second: Evidence, first: Evidence) -> Iterator[Named]:
 def rate_figures(second: Evidence) -> Iterator[Named]:
     """Of question 2: test accuracy by epoch and learning rate."""
     for px, rates in of_rates(second):
-        paths = {(INGREDIENT_NAMES[one.recipe.augmentation], f"{one.recipe.schedule} rate"):
+        paths = {(INGREDIENT_NAMES[one.recipe.augmentation], _RATES[one.recipe.schedule]):
                  recipe_contrasts.accuracy_by_epoch(one) for one in recipe_contrasts.conditions_by_rate(rates)}
+        share = rates[-1].images["positive"].mean()
         yield (f"rates-{slug(px)}", by_epoch(paths, "accuracy on test"), (
             f"{rates[-1].title}. Nadam at {px}: test accuracy at 0.5 after each epoch by learning rate, a line a "
-            "seed."))
+            f"seed. Where it is {share:.3f}, every image is predicted PNEUMONIA."))
 
 
 def cause_figures(second: Evidence) -> Iterator[Named]:
@@ -210,5 +219,5 @@ def cause_figures(second: Evidence) -> Iterator[Named]:
         axes[1].set_ylabel("")
         yield (f"stretch-{slug(px)}", legend_below(figure, 3), (
             f"Specificity at {at} when images are stretched in height before they are scored: validation images and "
-            "test images, mean over seeds with 95 % intervals; other marks are stretched in width, or in both, or "
-            "only cropped."))
+            "test images, mean over seeds with 95 % intervals; marks beside the lines are stretched in width, in both "
+            "alike, or only cropped."))

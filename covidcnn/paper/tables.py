@@ -165,14 +165,14 @@ def comparison_table(arm: ArmResults) -> pd.DataFrame:
 def nadam_table(arm: ArmResults) -> pd.DataFrame:
     """Nadam - each other optimizer, by test accuracy: one family for Holm's correction."""
     differences = nadam_differences(arm, "accuracy")
-    corrected = holm({rival: difference.p_value for rival, difference in differences.items()})
+    corrected = holm([difference.p_value for difference in differences.values()])
     nadam, rivals = nadam_and_rivals(arm)
     rows = []
-    for name, difference in differences.items():
+    for (name, difference), p_value in zip(differences.items(), corrected, strict=True):
         of_one_seed, of_two = new_pair(nadam.values(accuracy), rivals[name].values(accuracy))
         on_distinct = nadam.values(accuracy, distinct(arm)) - rivals[name].values(accuracy, distinct(arm))
         rows.append({"rival": name} | _difference(difference) | {
-            "p, Holm": corrected[name], "on distinct images": float(np.mean(on_distinct)), "paper": paper_lead(name),
+            "p, Holm": p_value, "on distinct images": float(np.mean(on_distinct)), "paper": paper_lead(name),
             "new pair, one seed, low": of_one_seed[0], "new pair, one seed, high": of_one_seed[1],
             "new pair, two seeds, low": of_two[0], "new pair, two seeds, high": of_two[1]})
     return pd.DataFrame(rows)

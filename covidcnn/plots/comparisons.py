@@ -179,14 +179,14 @@ def verdict_counts(counts: Mapping[str, int], colours: Mapping[str, str], ax: Ax
 
 def by_epoch(paths: Mapping[tuple[str, str], np.ndarray], quantity: str) -> Figure:
     """A quantity after each epoch, float (seeds, epochs) by the names of a row and of a column of axes: a line a seed,
-    the last epoch marked."""
+    of its own shade, the last epoch marked."""
     rows, columns = ([*dict.fromkeys(names)] for names in zip(*paths, strict=True))
     figure, axes = plt.subplots(len(rows), len(columns), figsize=(2.7 * len(columns), 2.3 * len(rows)), sharex=True,
                                 sharey=True, squeeze=False)
     for (row, column), of_seeds in paths.items():
         ax, epochs = axes[rows.index(row), columns.index(column)], np.arange(1, of_seeds.shape[1] + 1)
-        ax.plot(epochs, of_seeds.T, color=HERE, lw=1, alpha=0.7)
-        ax.plot(np.full(len(of_seeds), epochs[-1]), of_seeds[:, -1], "o", color=HERE, ms=4)
+        for values, colour in zip(of_seeds, sns.color_palette("viridis", len(of_seeds)), strict=True):
+            ax.plot(epochs, values, "o-", color=colour, lw=1.3, ms=4, markevery=[-1])
         ax.set_title(f"{row},\n{column}", fontsize="small")
         ax.grid(axis="y", color="0.9")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -196,26 +196,26 @@ def by_epoch(paths: Mapping[tuple[str, str], np.ndarray], quantity: str) -> Figu
 
 
 def by_stretch(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Specificity over the factor by which images are stretched in height, on validation and test images; crosses where
-    they are stretched in width, pluses in both, stars where they are cropped as a stretch does it and not stretched; of
-    ``covidcnn.paper.recipe_probes.stretch_table``."""
+    """Specificity over the factor by which images are stretched in height, on validation and test images; beside it
+    crosses where they are stretched in width, diamonds in both alike, stars where they are cropped as a stretch does it
+    and not stretched; of ``covidcnn.paper.recipe_probes.stretch_table``."""
     parts = table["perturbation"].str.extract(r"^(height|width|size|cropped height) ([\d.]+)$")
     named = table.assign(axis=parts[0], factor=parts[1].astype(float), specificity=1 - table["false alarms"])
     plain = named["perturbation"] == "none"
     named.loc[plain, ["axis", "factor"]] = ["height", 1.0]
     for split, colour, marker in (("validation", VALIDATION, "s"), ("test", HERE, "o")):
         own = named[named["split"] == split]
-        height = own[own["axis"] == "height"].sort_values("factor")
-        ax.errorbar(height["factor"], height["specificity"], yerr=np.maximum(
-            0, [height["high"] - height["false alarms"], height["false alarms"] - height["low"]]),
-                    fmt=f"{marker}-", color=colour, capsize=3, ms=5, label=f"{split}, stretched in height")
-        for axis, words, cross in (("width", "in width", "x"), ("size", "in both", "+"),
-                                   ("cropped height", "only cropped", "*")):
-            others = own[own["axis"] == axis]
-            if others.empty:
+        for axis, words, form, beside in (
+                ("height", "stretched in height", f"{marker}-", 0), ("width", "in width", "x", 0.008),
+                ("size", "in both alike", "d", 0.016), ("cropped height", "only cropped", "*", 0.024)):
+            kind = own[own["axis"] == axis].sort_values("factor")
+            if kind.empty:
                 continue
-            ax.plot(others["factor"], others["specificity"], cross, color=colour, ms=8, mew=1.8,
-                    label=f"{split}, {words}")
+            # Of equal seeds rounding may leave less than nothing.
+            reach = np.maximum(0, [kind["high"] - kind["false alarms"], kind["false alarms"] - kind["low"]])
+            ax.errorbar(kind["factor"] + beside, kind["specificity"], reach, fmt=form, color=colour,
+                        mfc="white" if beside else colour, ms=7 if beside else 5, mew=1.5, lw=1.5, elinewidth=1,
+                        capsize=3, label=f"{split}, {words}")
     ax.axvline(1, ls=":", color="0.5")
     ax.set(xlabel="factor of the stretch (1: unchanged)", ylabel="specificity, threshold 0.5", ylim=(-0.03, 1.03))
     ax.grid(color="0.9")

@@ -135,7 +135,7 @@ class ArmResults:
     conditions: tuple[Condition, ...]
     """In the order of the protocol."""
     exploratory: bool = False
-    """Added after test scores were known."""
+    """Added after the first test score of its study."""
 
     @property
     def title(self) -> str:
@@ -209,7 +209,7 @@ class Evidence:
     finished: Mapping[str, Sequence[TrialResult]]
     """The finished trials of each arm, also of arms that are not complete; an arm without any is left out."""
     exploratory: frozenset[str]
-    """The arms that were added after test scores were known."""
+    """The arms that were added after the first test score of the study."""
 
 
 def read_evidence(protocol: Protocol, store: TrialStore, further: Mapping[str, pd.DataFrame | None] | None = None
@@ -237,8 +237,8 @@ def read_evidence(protocol: Protocol, store: TrialStore, further: Mapping[str, p
 
 
 def arm_title(name: str, exploratory: bool) -> str:
-    """An arm's name for captions, which say what was added after test scores were known."""
-    return f"Arm {name}" + (" (exploratory: added after test scores were known)" if exploratory else "")
+    """An arm's name for captions, which say what was added after the first test score of its study."""
+    return f"Arm {name}" + (" (exploratory: added after the first test score)" if exploratory else "")
 
 
 def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) -> ArmResults:

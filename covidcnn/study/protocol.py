@@ -49,7 +49,7 @@ class Arm(Checked):
     best is chosen; 'all' for one choice among all; empty for arms that choose nothing."""
     selected_from: str = ""
     exploratory: bool = False
-    """Added after test scores were known."""
+    """Added after the first test score of its study."""
 
     @property
     def pinned(self) -> list[Any]:

@@ -78,7 +78,7 @@ def all_hold(predictions: Mapping[str, Difference]) -> Finding:
     of these': supported if each is there, refuted if any goes the other way, else open. They are one family for Holm's
     correction, in both directions. The value and interval are those of the difference that decides: of those that go
     the other way the surest, else the one that is least sure to be there."""
-    corrected = holm({name: difference.p_value for name, difference in predictions.items()})
+    corrected = dict(zip(predictions, holm([difference.p_value for difference in predictions.values()]), strict=True))
     found = {name: sign_verdict(difference, corrected[name]) for name, difference in predictions.items()}
     against = [predictions[name] for name, verdict in found.items() if verdict == REFUTED]
     if against:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
-from covidcnn.evaluation.metrics import confusion, counts_of, cross_entropy
+from covidcnn.evaluation.metrics import counts_of, cross_entropy
 from covidcnn.evaluation.statistics import over_seeds
-from covidcnn.evaluation.weighted_metrics import macro_auc
+from covidcnn.evaluation.weighted_metrics import METRICS, macro_auc
 from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.recipe import Recipe
 
@@ -60,13 +59,12 @@ def summary(scores: pd.DataFrame, task: Task = PNEUMONIA) -> dict[str, float]:
     """The figures of one row of a comparison; those of two classes at threshold 0.5; of more the AUC is the mean of
     each class's against the rest."""
     labels, values = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
-    loss = {"loss": cross_entropy(labels, values)}
     if not task.is_binary:
         counts = counts_of(scores, task)
-        return {"accuracy": float(counts.trace() / counts.sum()), **loss, "AUC": float(macro_auc(labels, values))}
-    matrix = confusion(scores, task=task)
-    return {"accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
-            **loss, "AUC": float(roc_auc_score(labels, values[:, 0]))}
+        return {"accuracy": float(counts.trace() / counts.sum()), "loss": cross_entropy(labels, values),
+                "AUC": float(macro_auc(labels, values))}
+    return {name: float(METRICS[name](labels, values[:, 0], np.ones(len(labels))))
+            for name in ("accuracy", "sensitivity", "specificity", "loss", "AUC")}
 
 
 def gap_table(results: pd.DataFrame, measure: str = "specificity") -> pd.DataFrame:
