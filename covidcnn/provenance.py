@@ -25,7 +25,7 @@ def data_facts(dataset: DataSet) -> dict[str, Any]:
     """Which images a result was made from."""
     return {"name": dataset.name, "source": dataset.source.name, "identity": dataset.identity,
             "content hash": dataset.content_hash, "images": len(dataset.images), "classes": list(dataset.task.classes),
-            "left out": dataset.left_out.to_dict("records")}
+            "tables": dict(dataset.tables), "left out": dataset.left_out.to_dict("records")}
 
 
 def training_versions() -> str:

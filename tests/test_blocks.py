@@ -11,7 +11,7 @@ import pytest
 from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS
 from covidcnn.report.blocks import pages, refresh
-from covidcnn.study.ledger import read_ledger, summary_sentence
+from covidcnn.study.ledger import findings, read_ledger, remarks
 
 SENTENCE, TABLE = "<!-- from claims -->\n", "<!-- from 8-floor | model | accuracy | AUC -->\n"
 
@@ -29,7 +29,12 @@ def test_a_block_is_made_from_its_table_and_the_text_around_it_stays(tmp_path):
                     f"{TABLE}<!-- end -->\nAfter.\n")
     assert refresh(page)
     text = page.read_text()
-    assert text.startswith(f"Before.\n\n{SENTENCE}**{summary_sentence(read_ledger(LEDGER))}**\n<!-- end -->")
+    summary = text.partition(SENTENCE)[2].partition("\n<!-- end -->")[0].splitlines()
+    counted = findings(read_ledger(LEDGER))
+    verdicts, counts = ([cell.strip() for cell in row.strip("|").split("|")] for row in summary[:3:2])
+    assert dict(zip(verdicts, map(int, counts), strict=True)) == counted["verdict"].value_counts().to_dict() | {
+        "all": len(counted)}
+    assert summary[3:] == ["", remarks(read_ledger(LEDGER))]
     assert text.endswith("|\n<!-- end -->\nAfter.\n")
     assert "old number" not in text
     assert "Between 3 and 4." in text
@@ -72,8 +77,8 @@ def test_a_block_in_a_notebook_is_made_in_its_text_and_not_in_its_code(tmp_path)
     nbformat.write(notebook, page)
     assert refresh(page)
     text, code = (cell["source"] for cell in json.loads(page.read_text())["cells"])
-    assert summary_sentence(read_ledger(LEDGER)) in "".join(text)
-    assert summary_sentence(read_ledger(LEDGER)) not in "".join(code)
+    assert remarks(read_ledger(LEDGER)) in "".join(text)
+    assert remarks(read_ledger(LEDGER)) not in "".join(code)
 
 
 @pytest.mark.parametrize("text", [

@@ -23,7 +23,7 @@ from covidcnn.paper.study_folders import LEDGER, evidence_of
 from covidcnn.paper.tables import aim_table, arm_table, evidence_tables, new_pair
 from covidcnn.paper.write import write_evidence
 from covidcnn.study.access_log import log_access, open_store
-from covidcnn.study.ledger import ledger, read_ledger, rows_of, summary, summary_sentence
+from covidcnn.study.ledger import ledger, read_ledger, remarks, rows_of, summary
 from covidcnn.study.protocol import read_protocol
 from covidcnn.study.verdicts import CANNOT_BE_TESTED, NOT_FINISHED, OPEN, REFUTED, SUPPORTED
 
@@ -407,7 +407,7 @@ def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
     rows = ledger(only(arm="3-preprocessing"), evidence)
     assert set(rows.index[rows["exploratory"]]) == {"equalisation", "inversion"}
     assert rows.loc["inversion", "ours"].endswith("exploratory: added after test scores were known")
-    assert summary_sentence(rows).endswith("2 of all rest on arms added after test scores were known.")
+    assert remarks(rows).endswith("2 of all rest on arms added after test scores were known.")
 
 
 def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 
 import numpy as np
@@ -135,3 +136,4 @@ def test_corrected_labels_train_the_next_model(make_tree, tmp_path, run):
     scores = read(tmp_path / "next/scores.csv")
     assert len(scores) == 24
     assert scores["label"].tolist() == ["NORMAL"] * 12 + ["PNEUMONIA"] * 12
+    assert json.loads((tmp_path / "next/run.json").read_text())["data"]["tables"] == {"labels": "labels.csv"}

@@ -111,7 +111,7 @@ def ledger() -> None:
     something is finished, from their stores."""
     from covidcnn.paper.study_folders import evidence_of
     from covidcnn.paper.write import FURTHER, write_evidence, write_further
-    from covidcnn.study.ledger import summary, summary_sentence
+    from covidcnn.study.ledger import findings, remarks, summary
     from covidcnn.study.protocol import studies
 
     (first, store), others = _open_study(), {}
@@ -122,8 +122,8 @@ def ledger() -> None:
         if others[name].finished:
             say(f"study '{name}': {write_further(protocol, others[name], evidence)}")
     claims = write_evidence(first, evidence, first.path.parent, others.get("recipe"))
-    print_table(summary(claims)["claims"].reset_index(), f"{len(claims)} claims of the paper")
-    say(summary_sentence(claims))
+    print_table(summary(findings(claims))["claims"].reset_index(), f"{len(findings(claims))} claims of the paper")
+    say(remarks(claims))
     say(f"ledger: {first.path.with_name('claims.md')}")
 
 

@@ -1,8 +1,8 @@
 """Open a data set: the one door through which notebooks and commands get their images."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +39,8 @@ class DataSet:
     source: Source
     """What is known of where it comes from."""
     content_hash: str
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """The files, and columns, from which ``labels`` and ``patients`` were read, where a table gave them."""
 
 
 def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str | Path | None = None,
@@ -67,7 +69,8 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
         raise DataError(f"{catalogue.root}: {errors[0]}{more}{remedy}")
     name = PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name)
     return DataSet(catalogue.root, name, catalogue.task, findings.images, catalogue.unreadable, findings.warnings,
-                   findings.identity, findings.source, content_hash(catalogue.images))
+                   findings.identity, findings.source, content_hash(catalogue.images),
+                   {what: Path(table).name for what, table in (("labels", labels), ("patients", patients)) if table})
 
 
 def open_ct(folder: str | Path = "") -> DataSet:

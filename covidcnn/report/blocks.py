@@ -1,6 +1,6 @@
 """Numbers in prose: blocks between two marks, made from the tables of ``reports/paper`` and never typed.
 
-    <!-- from claims -->                                       the ledger's summary, in a sentence
+    <!-- from claims -->                                       the ledger's summary: verdicts, and what is to be said
     <!-- from 1-as-published | optimizer | new run, low -->    columns of tables/1-as-published.csv
     <!-- from models/results | model | accuracy -->            the same of another study's, here of reports/models
     <!-- from sentence Nadam reaches {1-as-published / Nadam / accuracy / .1%}. -->    a cell, by its row's first entry
@@ -19,7 +19,7 @@ import pandas as pd
 from covidcnn.errors import UserError
 from covidcnn.paper.study_folders import LEDGER
 from covidcnn.paths import NOTEBOOKS, PROJECT, replacing
-from covidcnn.study.ledger import read_ledger, summary_sentence
+from covidcnn.study.ledger import findings, read_ledger, remarks, summary
 
 _CELL = re.compile(r"\{((?:\w+/)?[^{}/]+) / ([^{}/]+) / ([^{}/]+) / ([^{}/]+)\}")
 _BLOCK = re.compile(r"(<!-- from ([^\n]+?) -->\n)(?:(?!<!-- from ).)*?(\n?<!-- end -->)", re.DOTALL)
@@ -74,7 +74,9 @@ def _content(source: str) -> str:
         return _CELL.sub(_cell, source.removeprefix("sentence ")).replace("%", " %").replace("  %", " %")
     name, *columns = source.split(" | ")
     if name == "claims":
-        return f"**{summary_sentence(read_ledger(LEDGER))}**"
+        ledger = read_ledger(LEDGER)
+        counts = summary(findings(ledger)).T
+        return f"{counts.assign(all=counts.sum(axis=1)).to_markdown(index=False)}\n\n{remarks(ledger)}"
     table = _table(name)[columns].astype(object)
     return table.where(table.notna(), "").to_markdown(index=False, floatfmt=".3f")
 

@@ -11,7 +11,7 @@ from covidcnn.errors import UserError
 from covidcnn.evaluation.statistics import Untestable
 from covidcnn.study.claims import Claim
 from covidcnn.study.conditions import Evidence
-from covidcnn.study.verdicts import CANNOT_BE_TESTED, CONTRADICTION, MEANINGS, NOT_FINISHED, Finding
+from covidcnn.study.verdicts import CANNOT_BE_TESTED, MEANINGS, NOT_FINISHED, Finding
 
 
 def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.DataFrame:
@@ -90,20 +90,21 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return counts[counts > 0].rename_axis("verdict").rename("claims").to_frame()
 
 
-def summary_sentence(table: pd.DataFrame) -> str:
-    """The summary in words, as the README has it: of the claims that are findings, not of those that could hardly fail
-    or repeat another."""
-    own = table[table["counts_as"] == "a finding"]
-    others = {CONTRADICTION: "contradicted by the paper itself or its data",
-              NOT_FINISHED: "not finished, because their trainings are not"}
-    counts = [f"{count} {others.get(str(verdict), verdict)}" for verdict, count in summary(own)["claims"].items()]
-    said, wide, exploratory = "", int(own["says_little"].sum()), int(table["exploratory"].sum())
-    if wide:
-        said += f" For {wide} that agree, the interval is so wide that this means little."
-    if len(table) > len(own):
-        said += f" {len(table) - len(own)} further rows of the ledger could hardly fail or repeat one of these."
-    said += f" {exploratory} of all rest on arms added after test scores were known." if exploratory else ""
-    return f"{len(own)} claims of the paper: {', '.join(counts)}.{said}"
+def findings(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the ledger that count: not those that could hardly fail, or repeat another."""
+    return table[table["counts_as"] == "a finding"]
+
+
+def remarks(table: pd.DataFrame) -> str:
+    """What has to be said beside the summary of the findings."""
+    own, said = findings(table), []
+    if wide := int(own["says_little"].sum()):
+        said.append(f"For {wide} that agree, the interval is so wide that this means little.")
+    if repeated := len(table) - len(own):
+        said.append(f"{repeated} further rows of the ledger could hardly fail, or repeat one of these.")
+    if exploratory := int(table["exploratory"].sum()):
+        said.append(f"{exploratory} of all rest on arms added after test scores were known.")
+    return " ".join(said)
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
