@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from covidcnn.errors import named
-
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -76,11 +74,6 @@ AUGMENTATIONS = {
 
 BALANCING = ("none", "class-weight", "oversample")
 """'class-weight' weighs the loss by inverse class share, 'oversample' repeats images of the rarer classes."""
-
-
-def augmentation_named(name: str) -> Augmentation:
-    """The augmentation of that name, or a UserError that says which there are."""
-    return named(AUGMENTATIONS, name, "augmentation")
 
 
 def shift(image: np.ndarray, rows: float, columns: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from covidcnn.augment import change_intensity, crop, flip, warp
+from covidcnn.imaging.transforms import invert
 
 SIMULATED_SHIFTS: dict[str, dict[str, Any]] = {
     "contrast 0.7": {"contrast": 0.7}, "contrast 1.3": {"contrast": 1.3},
@@ -64,7 +65,7 @@ MISHAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cropped to 0.85": lambda image: warp(image, height=0.85, width=0.85),
     "noise 10": partial(_noisy, deviation=10), "noise 25": partial(_noisy, deviation=25),
     "blurred": lambda image: cv2.GaussianBlur(image, (0, 0), len(image) / 100),
-    "JPEG of quality 10": partial(_compressed, quality=10), "inverted": lambda image: 255 - image,
+    "JPEG of quality 10": partial(_compressed, quality=10), "inverted": invert,
     "a letter": _lettered, LUNGS_BLACK: partial(_blackened, inside=True), REST_BLACK: partial(_blackened, inside=False)}
 """What happens to radiographs on their way (noise in grey levels, the blur a hundredth of the height), and two
 questions of where a model looks: functions of an image, uint8 (height, width)."""

@@ -8,11 +8,13 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from covidcnn import __version__
-from covidcnn.data.dataset import DataSet
 from covidcnn.paths import PROJECT, REPORTS
+
+if TYPE_CHECKING:
+    from covidcnn.data.dataset import DataSet
 
 RECORDED_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy", "pandas", "opencv-python-headless",
                      "scikit-learn", "scikit-image", "scipy", "statsmodels", "pillow", "matplotlib", "papermill",
@@ -21,7 +23,7 @@ CHANGED = " + changes"
 EXPLORATORY = "exploratory: the published test set was scored outside the paper profile"
 
 
-def data_facts(dataset: DataSet) -> dict[str, Any]:
+def data_facts(dataset: "DataSet") -> dict[str, Any]:
     """Which images a result was made from."""
     return {"name": dataset.name, "source": dataset.source.name, "identity": dataset.identity,
             "content hash": dataset.content_hash, "images": len(dataset.images), "classes": list(dataset.task.classes),
@@ -44,7 +46,7 @@ def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor, and how
     many threads may add up on it: sums are rounded otherwise with another number."""
     return {"versions": software_versions(), "git commit": git_commit(), "processor": processor(),
-            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or _cores())}
+            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())}
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -56,7 +58,7 @@ def _versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

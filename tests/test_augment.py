@@ -14,7 +14,6 @@ from covidcnn.augment import (
     AUGMENTATIONS,
     Augmentation,
     augment_image,
-    augmentation_named,
     change_intensity,
     class_weights,
     crop,
@@ -257,12 +256,6 @@ def test_the_papers_augmentation_flips_and_shifts_and_leaves_the_grey_levels():
     intensity = AUGMENTATIONS["intensity"]
     assert intensity.changes_intensity
     assert not any([intensity.horizontal_flip, intensity.width_shift, intensity.height_shift, intensity.warps])
-
-
-def test_unknown_augmentation_is_refused_with_the_known_ones(refused):
-    with refused("'rotate'", *AUGMENTATIONS):
-        augmentation_named("rotate")
-    assert augmentation_named("paper") is AUGMENTATIONS["paper"]
 
 
 # ---------------------------------------------------------------- balancing

@@ -217,6 +217,7 @@ def test_phantom_draws_as_many_as_asked(tmp_path, run):
     (["train", "--out", "o", "--augment", "mixup"], ["unknown augmentation 'mixup'"]),
     (["train", "--out", "o", "--preprocess", "blur"], ["unknown preprocessing 'blur'"]),
     (["train", "--out", "o", "--size", "8"], ["image size 8"]),
+    (["train", "--out", "o", "--model", "ridge", "--size", "5000"], ["image size 5000", "at most 4096"]),
     (["evaluate", "missing.keras", "--data", "nowhere"], ["missing.keras: no such model file"]),
     (["data", "check", "nowhere"], ["nowhere: no such folder"]),
 ])

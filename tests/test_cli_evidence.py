@@ -54,6 +54,14 @@ def test_complete_goes_from_nothing_to_the_ledger_and_finds_it_all_done_again(pa
     assert {path: path.read_bytes() for path in paper.rglob("*") if path.is_file()} == before
 
 
+def test_trial_of_two_arms_is_run_once(paper, tiny_tree, run, monkeypatch):
+    asked = []
+    monkeypatch.setattr("covidcnn.cli.evidence.run_and_watch", lambda trials, *_: asked.append(trials))
+    assert run("evidence", "run", "plain", "plain", "--processes", 2, "--data", tiny_tree)[0] == 0
+    ((first, *others),) = asked
+    assert len({first, *others}) == 1 + len(others) == 4
+
+
 def test_ledger_makes_the_tables_of_another_study_once_something_of_it_is_finished(paper, tiny_tree, run, monkeypatch):
     monkeypatch.setattr("covidcnn.trials.work._model_file", lambda *_: b"a model")
     other = paper.with_name("models")

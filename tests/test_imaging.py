@@ -341,7 +341,7 @@ def test_all_settings_reach_the_resizing():
 @pytest.mark.parametrize(("change", "words"), [
     ({"preprocess": "equalise"}, ("'equalise'", "equalize", "clahe")),
     ({"interpolation": "bilinear"}, ("'bilinear'", "linear", "area")),
-    ({"size": 15}, ("15", "at least 16")),
+    ({"size": 15}, ("15", "at least 16")), ({"size": 4097}, ("4097", "at most 4096")),
 ])
 def test_unknown_setting_is_refused_with_what_there_is(change, words, refused):
     with refused(*words):

@@ -127,17 +127,6 @@ def test_weights_that_were_tampered_with_are_refused(empty_cache, tmp_path, monk
     assert not empty_cache.exists()
 
 
-def test_weights_are_converted_once_and_again_when_their_copy_is_damaged(imagenet, empty_cache, monkeypatch):
-    first = imagenet_weights()
-    (copy,) = (empty_cache / "weights").iterdir()
-    copy.write_bytes(copy.read_bytes()[:-1000])
-    for one, two, three in zip(first, imagenet_weights(), imagenet, strict=True):
-        np.testing.assert_array_equal(one, two)
-        np.testing.assert_array_equal(one, three)
-    monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "no-such-package-of-weights")
-    assert len(imagenet_weights()) == len(first)
-
-
 @pytest.mark.long
 @pytest.mark.slow
 def test_last_layer_alone_is_trained_where_the_option_says_so(imagenet, tiny_tree, tmp_path, run):

@@ -60,6 +60,14 @@ def test_copy_of_the_published_set_says_whether_it_is_the_evidence(small_tree, t
     assert ("not byte for byte those of the evidence" in err) != same
 
 
+def test_copy_is_made_where_there_is_no_evidence_to_compare_it_with(small_tree, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("covidcnn.study.protocol.REPORTS", tmp_path / "reports")
+    published = replace(open_dataset(small_tree), source=CHEST_XRAY)
+    monkeypatch.setattr("covidcnn.cli.data.open_data", lambda *_: published)
+    assert run("data", "resize", small_tree, tmp_path / "second")[:2] == (
+        0, f"20 images of 224 px: {tmp_path / 'second'}\n")
+
+
 def test_copied_phantoms_are_phantoms(phantom_images, tmp_path):
     write_resized(open_dataset(phantom_images), tmp_path / "copy")
     assert open_dataset(tmp_path / "copy").source is PHANTOM

@@ -66,14 +66,15 @@ def resize(
     from covidcnn.data.resized import SIDE, write_resized
     from covidcnn.data.sources import CHEST_XRAY
     from covidcnn.paths import require_new_folder
-    from covidcnn.study.protocol import read_study
+    from covidcnn.study.protocol import read_study, studies
 
     require_new_folder(target)
     dataset = open_data(folder)
     with progress_bar("resizing images") as progress:
         write_resized(dataset, target, progress)
     print(f"{len(dataset.images)} images of {SIDE} px: {target}")
-    if dataset.source is not CHEST_XRAY:
+    # Without a clone there is no evidence to compare with.
+    if dataset.source is not CHEST_XRAY or "paper" not in studies():
         return
     with progress_bar("reading the copy") as progress:
         is_evidence = open_dataset(target, progress=progress).content_hash == read_study("paper").data

@@ -63,7 +63,8 @@ def run(arms: ArmsArgument, data: ImagesOption = None, share: ShardOption = "1/1
         # The first seeds of all arms first: what is compared is complete early.
         in_turn = sorted(((sweep.seeds.index(trial.seed), trial) for sweep, of_arm in zip(sweeps, trials, strict=True)
                           for trial in of_arm), key=lambda place: place[0])
-        trials = [[trial for _, trial in in_turn]]
+        # One that stands in two arms is one.
+        trials = [list(dict.fromkeys(trial for _, trial in in_turn))]
     for together in trials:
         run_and_watch(together, store, dataset, where, minutes)
 

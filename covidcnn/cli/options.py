@@ -18,6 +18,7 @@ Labels = Annotated[str, typer.Option("--labels", metavar="CSV[:COLUMN]", help=(
     "the column label, or in COLUMN."))]
 Task = Annotated[str, typer.Option("--task", metavar="NAME|A,B,...", help=(
     "Classes to tell apart: pneumonia (NORMAL, PNEUMONIA), subtype (NORMAL, BACTERIA, VIRUS, from the published file "
-    "names), or class names separated by commas, of two the positive one last. Without it: the classes there are."))]
+    "names), covid (NonCOVID, COVID), or class names separated by commas, of two the positive one last. Without it: "
+    "the classes there are."))]
 Positive = Annotated[str, typer.Option("--positive", metavar="CLASS", help=(
     "Of two classes the positive one. Without it: the one that is not NORMAL."))]

@@ -16,6 +16,8 @@ from covidcnn.imaging.files import SMALLEST_SIDE
 INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA,
                   "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 COARSE_SIDE = 16
+LARGEST_INPUT = 4096
+"""Pixels a side. Larger than any image is scored at; beyond it a damaged model file would ask for all memory."""
 
 
 def resize(image: np.ndarray, size: int, interpolation: str = "area", pad: bool = False) -> np.ndarray:
@@ -81,8 +83,8 @@ class ImageSettings:
                                   ("interpolation", self.interpolation, INTERPOLATIONS)):
             if name not in known:
                 raise DataError(f"unknown {what} '{name}'; choose one of {', '.join(known)}")
-        if self.size < SMALLEST_SIDE:
-            raise DataError(f"image size {self.size} is too small; choose at least {SMALLEST_SIDE}")
+        if not SMALLEST_SIDE <= self.size <= LARGEST_INPUT:
+            raise DataError(f"image size {self.size}: choose at least {SMALLEST_SIDE} and at most {LARGEST_INPUT}")
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """uint8 (height, width) to uint8 (size, size), ready for the model but for the division by 255."""

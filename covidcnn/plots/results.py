@@ -50,11 +50,11 @@ def precision_recall(scores: pd.DataFrame, ax: Axes, name: str = "", task: Task 
     return ax
 
 
-def calibration(scores: pd.DataFrame, ax: Axes, bins: int = 10, task: Task = PNEUMONIA) -> Axes:
+def calibration(scores: pd.DataFrame, ax: Axes, task: Task = PNEUMONIA) -> Axes:
     """Share of the positive class among images of similar score, with Wilson intervals; on the diagonal a score
     means what it says."""
-    # As in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
-    which = np.minimum((scores["score"] * bins).astype(int), bins - 1)
+    # Ten, as in expected_calibration_error: a bin holds its lower edge, and the last the 1 too.
+    which = np.minimum((scores["score"] * 10).astype(int), 9)
     binned = scores.assign(label=task.encode(scores["label"])).groupby(which).agg(
         mean=("score", "mean"), positive=("label", "sum"), images=("label", "size"))
     share = binned["positive"] / binned["images"]

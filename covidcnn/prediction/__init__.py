@@ -1,1 +1,1 @@
-"""A trained model on images of the user's own: ``covidcnn predict``."""
+"""A trained model on images of the user's own: ``covidcnn predict`` and ``covidcnn label``."""

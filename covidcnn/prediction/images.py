@@ -1,7 +1,6 @@
 """Which images a user means, and what they hold."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from covidcnn.errors import DataError, few
 from covidcnn.imaging.files import ImageHeader, is_image_file
 from covidcnn.imaging.reading import read_grey, read_header
 from covidcnn.imaging.transforms import ImageSettings
+from covidcnn.provenance import cores
 
 BATCH = 64
 """Images in memory at a time."""
@@ -97,6 +97,6 @@ def read_images(paths: list[Path], settings: ImageSettings) -> Iterator[list[Ima
         except DataError as error:
             return Unreadable(path, str(error))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), BATCH):
             yield list(pool.map(read, paths[start : start + BATCH]))

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 from pydantic import TypeAdapter, conlist
 
-from covidcnn.augment import augmentation_named
+from covidcnn.augment import AUGMENTATIONS
 from covidcnn.errors import UserError, named
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.registry import NETWORKS
@@ -28,7 +28,8 @@ OPTIONS = {"PROFILE": "--profile", "DATA": "--data", "OUT": "--out", "TASK": "--
 """Parameters of every notebook that covidcnn report has an option for."""
 _KNOWN_VALUES: dict[str, Callable[[Any], object]] = {
     "OPTIMIZER": optimizer_name, "CONTENDERS": lambda names: [optimizer_name(name) for name in names],
-    "MODEL": lambda name: named(NETWORKS, name, "network"), "AUGMENTATION": augmentation_named,
+    "MODEL": lambda name: named(NETWORKS, name, "network"),
+    "AUGMENTATION": lambda name: named(AUGMENTATIONS, name, "augmentation"),
     "PREPROCESS": lambda name: ImageSettings(preprocess=name)}
 """What refuses a wrong value, before a notebook is run: half a report later it would be found out too late."""
 

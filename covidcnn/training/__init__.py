@@ -1,1 +1,1 @@
-"""Training: the six optimizers, the recipe of a training, and the fit itself."""
+"""Training: optimizers and schedules, the recipe of a training, and the fit itself."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covidcnn.augment import augmentation_named, class_weights, oversampled
+from covidcnn.augment import AUGMENTATIONS, class_weights, oversampled
 from covidcnn.backend import keras, tf
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
@@ -242,7 +242,7 @@ def _fit(model: keras.Model, keeper: Keeper, prepared: _Prepared, recipe: Recipe
     model.fit(
         training_batches(prepared.pixels, targets, rows, batch_size=recipe.batch_size, seed=seed,
                          epochs=range(keeper.epochs_done, recipe.epochs), balance=recipe.balance,
-                         augmentation=augmentation_named(recipe.augmentation)),
+                         augmentation=AUGMENTATIONS[recipe.augmentation]),
         initial_epoch=keeper.epochs_done, epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch(targets[rows], recipe.batch_size, recipe.balance),
         validation_data=scoring_batches(prepared.pixels, prepared.labels, prepared.of(["validation"])),

@@ -1,7 +1,7 @@
 """Learning-rate schedules by name: a new one is a dataclass here and an entry in ``SCHEDULES``."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +60,6 @@ SCHEDULES: dict[str, Schedule] = {
     "loss plateau": Plateau("val_loss"),
     "decay": Decay(),
 }
-
-
-def schedule_values(name: str) -> dict[str, Any]:
-    """The numbers that a schedule's name stands for; empty where it has none."""
-    return asdict(SCHEDULES[name])
 
 
 def learning_rate(schedule: Schedule, rate: float, steps: int, epochs: int

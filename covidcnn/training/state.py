@@ -20,7 +20,7 @@ from covidcnn.training.result import SHIFTED_LOSS, Diverged, chosen_epoch
 
 _log = logging.getLogger(__name__)
 
-# Third entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
+# Second entry of the seed sequences of covidcnn.data.pipeline: dropout draws from a stream of its own.
 _DROPOUT = 3
 _LISTS = ("weights", "optimizer", "best_weights")
 

@@ -2,7 +2,7 @@
 
     seeds: [0, 1, 2]          # every setting with each of them
     score_test: false         # whether test images are scored; false for tuning
-    recipe:                   # what all trials share: fields of Recipe and of ImageSettings
+    recipe:                   # what all trials share: fields of Recipe, of ImageSettings and of the model
       size: 64
       epochs: 6
     grid:                     # every combination of these

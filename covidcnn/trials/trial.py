@@ -5,7 +5,7 @@ import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
-from covidcnn.augment import augmentation_named
+from covidcnn.augment import AUGMENTATIONS
 from covidcnn.errors import UserError
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.models.registry import DEFAULT_MODEL, name_of
@@ -13,7 +13,7 @@ from covidcnn.task import PNEUMONIA, Task
 from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.precision import resolve_precision
 from covidcnn.training.recipe import Recipe, recipe_of, recipe_of_teacher, settings_of
-from covidcnn.training.schedules import schedule_values
+from covidcnn.training.schedules import SCHEDULES
 
 RECIPE_VERSION = 1
 """Raised by hand whenever training code, or a default of ``Recipe``, changes results."""
@@ -59,10 +59,10 @@ class Trial:
         value = {"data": self.data, "seed": self.seed, "score_test": self.score_test, "version": self.version,
                  "recipe": recipe,
                  # By value and not by name: other ranges are another trial.
-                 "augmentation": _changed(augmentation_named(self.recipe.augmentation))}
+                 "augmentation": _changed(AUGMENTATIONS[self.recipe.augmentation])}
         if self.task != PNEUMONIA:
             value["task"] = asdict(self.task)
-        if schedule := schedule_values(self.recipe.schedule):
+        if schedule := asdict(SCHEDULES[self.recipe.schedule]):
             value["schedule"] = schedule
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -74,8 +74,8 @@ class Trial:
             del settings["model"]
         images = {name: settings.pop(name) for name in asdict(self.recipe.images)}
         return asdict(self) | {"recipe": settings | {"images": images},
-                               "augmentation": asdict(augmentation_named(self.recipe.augmentation)),
-                               "schedule": schedule_values(self.recipe.schedule)}
+                               "augmentation": asdict(AUGMENTATIONS[self.recipe.augmentation]),
+                               "schedule": asdict(SCHEDULES[self.recipe.schedule])}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Trial":
