@@ -12,7 +12,7 @@ report: $(READY)  ## execute the notebooks: make report [DATA=folder] [PROFILE=s
 
 paper: $(READY)  ## train what reports/paper still lacks, then ledger and report: make paper DATA=chest_xray_224
 	$(VENV)/bin/covidcnn evidence complete $(if $(DATA),--data "$(DATA)")
-	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)") --jobs 1
+	$(VENV)/bin/covidcnn report --profile paper $(if $(DATA),--data "$(DATA)")
 
 publish: $(READY)  ## the phantom report's notebooks, executed, to be read in docs/report
 	$(VENV)/bin/covidcnn report --out reports/quick-phantom
