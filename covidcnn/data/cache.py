@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import DataError
-from covidcnn.imaging.reading import in_threads, read_grey
+from covidcnn.imaging.reading import Progress, in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.paths import cache_folder, locked, replacing, require_space
 
@@ -18,7 +18,8 @@ from covidcnn.paths import cache_folder, locked, replacing, require_space
 _CACHE_VERSION = 5
 
 
-def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings) -> np.ndarray:
+def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings, progress: Progress | None = None
+                ) -> np.ndarray:
     """The images as the model sees them, decoded at the first call and mapped from disk ever after.
 
     The key is made of the content hashes, so that a renamed folder reuses the array and a changed image does not.
@@ -44,7 +45,7 @@ def load_images(root: Path, images: pd.DataFrame, settings: ImageSettings) -> np
     # Of several trainings that begin together one decodes.
     with locked(path):
         if _read(path, shape) is None:
-            _decode(path, shape, root, images, settings)
+            _decode(path, shape, root, images, settings, progress)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -57,13 +58,13 @@ def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray | None:
     return None
 
 
-def _decode(path: Path, shape: tuple[int, int, int], root: Path, images: pd.DataFrame, settings: ImageSettings
-            ) -> None:
+def _decode(path: Path, shape: tuple[int, int, int], root: Path, images: pd.DataFrame, settings: ImageSettings,
+            progress: Progress | None) -> None:
     # Written in order rather than through a map: a full disk is then an error and not a crash.
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         named = list(zip(images["path"], images["sha256"], strict=True))
-        for image in in_threads(lambda one: settings.prepare(_read_indexed(root / one[0], one[1])), named):
+        for image in in_threads(lambda one: settings.prepare(_read_indexed(root / one[0], one[1])), named, progress):
             file.write(image.data)
 
 

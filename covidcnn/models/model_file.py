@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[ModelFacts, dict[str, bytes]]:
         try:
             facts = _read_facts(read_member(members, MEMBER))
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{path}: not a model file, or damaged: {error}") from error
         with path.open("rb") as file:
             if file.read(8)[4:] == LITERT:
                 return facts, {NETWORK: _whole(path, facts, members)}

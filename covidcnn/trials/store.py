@@ -29,7 +29,7 @@ from covidcnn.models.model_file import file_name
 from covidcnn.paths import remove, replacing, require_writable, write_json
 from covidcnn.trials.pack import packed_files
 from covidcnn.trials.trial import Trial
-from covidcnn.trials.work import Trainer, TrialResult, Work
+from covidcnn.trials.work import Report, Trainer, TrialResult, Work
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,14 @@ class TrialStore:
                 path.unlink(missing_ok=True)
             lock.release()
 
-    def run(self, dataset: DataSet, trial: Trial, trainer: Trainer | None = None) -> TrialResult:
+    def run(self, dataset: DataSet, trial: Trial, report: Report | None = None, trainer: Trainer | None = None
+            ) -> TrialResult:
         """The result of a trial: read if it is finished, else computed, from its last epoch on. While another process
         runs the same trial, this one waits.
 
         Args:
             dataset: with the trial's content hash.
+            report: called at the end of each epoch with (epoch, epochs, logs).
             trainer: does the training; ``train_trial`` if none is given.
 
         Raises:
@@ -174,7 +176,7 @@ class TrialStore:
         if not self.is_finished(trial):
             with self.claim(trial, wait=True):
                 if self.begin(trial):
-                    self.write(*self.work(dataset, trainer).compute(trial))
+                    self.write(*self.work(dataset, trainer).compute(trial, report))
         return self.read(trial.key)
 
     def work(self, dataset: DataSet, trainer: Trainer | None = None) -> Work:
