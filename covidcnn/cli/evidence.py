@@ -124,7 +124,8 @@ def ledger() -> None:
             say(f"study '{name}': {write_further(protocol, others[name], evidence)}")
     claims = write_evidence(first, evidence, first.path.parent, others.get("recipe"))
     print_table(summary(findings(claims))["claims"].reset_index(), f"{len(findings(claims))} claims of the paper")
-    say(remarks(claims))
+    if said := remarks(claims):
+        say(said)
     say(f"ledger: {first.path.with_name('claims.md')}")
 
 

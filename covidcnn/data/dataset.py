@@ -12,6 +12,7 @@ from covidcnn.data.check import examine
 from covidcnn.data.index import content_hash, index_folder
 from covidcnn.data.phantom import ct as phantom_ct
 from covidcnn.data.sources import MARKER, PHANTOM, Source
+from covidcnn.data.tables import file_and_column
 from covidcnn.errors import DataError, UserError
 from covidcnn.imaging.reading import Progress
 from covidcnn.paths import cache_folder, slug
@@ -70,7 +71,14 @@ def open_dataset(folder: str | Path = "", skip_bad: bool = False, patients: str 
     name = PHANTOM.name if findings.source is PHANTOM else slug(catalogue.root.resolve().name)
     return DataSet(catalogue.root, name, catalogue.task, findings.images, catalogue.unreadable, findings.warnings,
                    findings.identity, findings.source, content_hash(catalogue.images),
-                   {what: Path(table).name for what, table in (("labels", labels), ("patients", patients)) if table})
+                   {what: _without_folder(table) for what, table in (("labels", labels), ("patients", patients))
+                    if table})
+
+
+def _without_folder(table: str | Path) -> str:
+    """FILE or FILE:COLUMN, without the file's folder."""
+    file, column = file_and_column(table)
+    return Path(file).name + (f":{column}" if column else "")
 
 
 def open_ct(folder: str | Path = "") -> DataSet:

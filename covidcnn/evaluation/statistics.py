@@ -154,7 +154,7 @@ def over_seeds(differences: np.ndarray, patient_error: float = 0.0) -> Differenc
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's correction over a declared family of comparisons: float (n,), in their order."""
+    """Holm's correction over a declared family of comparisons: float (n,), in their order, n at least 1."""
     # Each call of multipletests collects garbage, which beside TensorFlow takes up to a second. What is frozen is left
     # out of that.
     gc.freeze()
