@@ -102,8 +102,7 @@ def test_gradients_are_those_of_another_implementation(name, monkeypatch):
     for usual, by_xla, variable in zip(tf.function(gradients)(), tf.function(gradients, jit_compile=True)(),
                                        model.trainable_variables, strict=True):
         largest = float(np.abs(by_xla).max())
-        # A pool whose two highest are equal but for rounding hands its gradient to either: with one thread another one.
-        np.testing.assert_allclose(usual, by_xla, rtol=0, atol=0.02 * largest + 1e-5, err_msg=variable.path)
+        np.testing.assert_allclose(usual, by_xla, rtol=0, atol=1e-3 * largest + 1e-5, err_msg=variable.path)
 
 
 @pytest.mark.long

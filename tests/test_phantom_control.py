@@ -38,7 +38,6 @@ def test_balancing_leaves_most_of_the_planted_gap_and_zoom_closes_most_of_it(ima
     assert (table["specificity, validation"] > 0.9).all()
     gap = table["gap"]
     assert gap["no processing"] > 0.3
-    # With two threads balancing leaves all of it, with one, whose sums are rounded otherwise, 0.6: five seeds are few.
-    assert gap["class weights"] > 0.5 * gap["no processing"]
+    assert gap["class weights"] > 0.67 * gap["no processing"]
     assert gap["zoom"] < 0.5 * gap["no processing"]
     assert gap["class weights"] - gap["zoom"] > 0.1
