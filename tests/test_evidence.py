@@ -281,7 +281,7 @@ def test_tiny_scores_are_predicted_correctly_at_tiny_thresholds(evidence):
     changed = replace(nadam)
     vars(changed)["test_scores"] = np.tile([0.0, 1e-18], (len(SEEDS), IMAGES // 2))
     vars(changed)["thresholds"] = np.full(len(SEEDS), 5e-19)
-    np.testing.assert_array_equal(changed.scores(True), np.tile([0.0, 1.0], (len(SEEDS), IMAGES // 2)))
+    np.testing.assert_array_equal(changed.predictions(), np.tile([0.0, 1.0], (len(SEEDS), IMAGES // 2)))
 
 
 def test_pairs_are_shown_seed_by_seed_and_never_pooled(evidence, tables):
@@ -406,8 +406,8 @@ def test_exploratory_arms_are_marked_in_tables_and_claims(copy):
     assert set(trials.loc[trials["exploratory"], "arm"]) == set(late)
     rows = ledger(only(arm="3-preprocessing"), evidence)
     assert set(rows.index[rows["exploratory"]]) == {"equalisation", "inversion"}
-    assert rows.loc["inversion", "ours"].endswith("exploratory: added after test scores were known")
-    assert remarks(rows).endswith("2 of all rest on arms added after test scores were known.")
+    assert rows.loc["inversion", "ours"].endswith("exploratory: added after the first test score")
+    assert remarks(rows).endswith("2 of all rest on arms added after the first test score.")
 
 
 def test_all_is_written_and_the_same_store_gives_the_same_files(tmp_path):

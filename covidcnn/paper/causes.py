@@ -65,8 +65,8 @@ def imbalance_beyond_threshold(arm: str, unbalanced: Settings, balanced: Setting
     without, with_it = results.condition(**unbalanced), results.condition(**balanced)
     v, w = (condition.validation_values(specificity, True) for condition in (without, with_it))
     error_of_v, error_of_w = (condition.validation_error(specificity, True) for condition in (without, with_it))
-    lost = results.contrast([(-1, without.scores(True))], specificity, v, error_of_v)
-    found = direction(results.contrast([(-0.5, without.scores(True)), (1, with_it.scores(True))], specificity,
+    lost = results.contrast([(-1, without.predictions())], specificity, v, error_of_v)
+    found = direction(results.contrast([(-0.5, without.predictions()), (1, with_it.predictions())], specificity,
                                        0.5 * v - w, float(np.hypot(0.5 * error_of_v, error_of_w))))
     return _unless_nothing(lost, "lost between validation and test", replace(
         found, ours=f"half of it - what is lost with balancing {found.ours}"))

@@ -61,7 +61,7 @@ def result_table(evidence: Evidence) -> pd.DataFrame:
                 for words, how in (("mean", "mean"), ("highest", "max"))}
     for judged, arms in ({"slices": slices} | patients).items():
         for name, (arm, one) in models_of(arms).items():
-            found = mean_over_seeds(one.scores(at_validation_threshold=True), arm.images, sensitivity, arm.draws)
+            found = mean_over_seeds(one.predictions(), arm.images, sensitivity, arm.draws)
             rows.append({"model": name, "px": pixels_seen(one), "judged": judged, "n": len(arm.images),
                          "seeds": len(one.seeds)} | measured(one.test_scores, one.thresholds, arm.images, arm.draws)
                         | {"sensitivity": found.mean, "sensitivity, low": found.low, "sensitivity, high": found.high})

@@ -209,7 +209,7 @@ def model_figures(evidence: Evidence) -> Iterator[Named]:
         # Where nothing is random, one value stands for all.
         values = {names[name]: one.values(accuracy, None, True)[:None if one.has_chance else 1]
                   for name, (_, one) in models.items()}
-        means = {names[name]: mean_over_seeds(one.scores(True), arm.images, accuracy, arm.draws)
+        means = {names[name]: mean_over_seeds(one.predictions(), arm.images, accuracy, arm.draws)
                  for name, (arm, one) in models.items()}
         theirs = {f"{row['model']}, {row['px']} px": row["accuracy"] for _, row in published_results().iterrows()}
         figure, ax = plt.subplots(figsize=(7.5, 0.36 * len([*values, *theirs]) + 1.9))

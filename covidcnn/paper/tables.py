@@ -31,7 +31,7 @@ def evidence_tables(evidence: Evidence) -> Tables:
     for arm in evidence.arms.values():
         tables |= _arm_tables(arm)
     if (scores := evidence.further.get(BASELINE)) is not None:
-        tables[BASELINE] = (baseline_table(scores), "Simple models on 16 x 16 pixels; no seeds.")
+        tables[BASELINE] = (simple_model_table(scores), "Simple models on 16 x 16 pixels; no seeds.")
     if (sizes := evidence.further.get(SIZES)) is not None:
         tables[SIZES] = (sizes, "What a property of the file alone tells of training images at their original sizes; "
                                 "AUC with a 95 % interval by patient.")
@@ -228,8 +228,8 @@ def rank_table(arm: ArmResults) -> pd.DataFrame:
     return statistics.rank_probabilities(values, by_draw).add_prefix("rank ").rename_axis("optimizer").reset_index()
 
 
-def baseline_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """The baseline in numbers, a row a model and split."""
+def simple_model_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """The simple models in numbers, a row a model and split."""
     rows = []
     for (model, split), own in scores.groupby(["model", "split"], sort=False):
         matrix = confusion(own)

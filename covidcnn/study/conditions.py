@@ -106,8 +106,12 @@ class Condition:
                          fix_threshold(self.threshold_images(result), "youden", task=result.task)
                          for result in self.results])
 
-    def scores(self, at_validation_threshold: bool = False, split: str = "test") -> np.ndarray:
-        """``scores_of`` a split, or the predictions, 1 or 0, at each training's own threshold."""
+    def predictions(self, split: str = "test") -> np.ndarray:
+        """float (seeds, images): 1 where an image of the split is predicted positive at its training's own threshold,
+        0 elsewhere. At 0.5, which metrics take, they count as these predictions."""
+        return self._scores(at_validation_threshold=True, split=split)
+
+    def _scores(self, at_validation_threshold: bool, split: str = "test") -> np.ndarray:
         scores = self.test_scores if split == "test" else self.scores_of(split)
         return (scores >= self.thresholds[:, np.newaxis]).astype(float) if at_validation_threshold else scores
 
@@ -115,16 +119,16 @@ class Condition:
                ) -> np.ndarray:
         """A metric of every seed, float (seeds,), on the test images; ``images``, bool (test images,), marks those that
         count; None takes all."""
-        return by_seed([(1, self.scores(at_validation_threshold))], self.images, metric,
+        return by_seed([(1, self._scores(at_validation_threshold))], self.images, metric,
                        None if images is None else images.astype(float))
 
     def validation_values(self, metric: Metric, at_validation_threshold: bool = False) -> np.ndarray:
         """A metric of every seed on its validation images, unshifted: float (seeds,)."""
-        return by_seed([(1, self.scores(at_validation_threshold, "validation"))], self.validation_images, metric)
+        return by_seed([(1, self._scores(at_validation_threshold, "validation"))], self.validation_images, metric)
 
     def validation_error(self, metric: Metric, at_validation_threshold: bool = False) -> float:
         """Standard error of the mean of ``validation_values`` from the choice of validation patients."""
-        return patient_error([(1, self.scores(at_validation_threshold, "validation"))], self.validation_images, metric)
+        return patient_error([(1, self._scores(at_validation_threshold, "validation"))], self.validation_images, metric)
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,8 @@ class ArmResults:
         random = [set(one.seeds) for one in (first, second) if one.has_chance]
         shared = sorted(set.intersection(*random or [set(first.seeds)]))
         return self.contrast([
-            (factor, one.scores(at_validation_threshold)[[one.seeds.index(seed) if one.has_chance else 0
-                                                          for seed in shared]])
+            (factor, one._scores(at_validation_threshold)[[one.seeds.index(seed) if one.has_chance else 0
+                                                           for seed in shared]])
             for factor, one in ((1, first), (-1, second))], metric)
 
 

@@ -19,7 +19,7 @@ def ledger(sections: Mapping[str, Sequence[Claim]], evidence: Evidence) -> pd.Da
 
     Returns:
         A row a claim, indexed by its name: what ``Claim`` and ``Finding`` hold, and ``section``, ``px`` (size of the
-        images) and ``exploratory`` (whether an arm that it rests on was added after test scores were known). A setting
+        images) and ``exploratory`` (whether an arm that it rests on was added after the first test score). A setting
         by which a claim finds its trials has a column of its name.
     """
     rows, of_sections = [], [(section, claim) for section, claims in sections.items() for claim in claims]
@@ -80,7 +80,7 @@ def _notes(claim: Claim, evidence: Evidence) -> list[str]:
             notes.append(f"arm {name}: of {(processors > 1).sum()} of {len(processors)} seeds, trainings that are "
                          "compared ran on two kinds of processor")
         if name in evidence.exploratory:
-            notes.append(f"arm {name} is exploratory: added after test scores were known")
+            notes.append(f"arm {name} is exploratory: added after the first test score")
     return notes
 
 
@@ -103,7 +103,7 @@ def remarks(table: pd.DataFrame) -> str:
     if repeated := len(table) - len(own):
         said.append(f"{repeated} further rows of the ledger could hardly fail, or repeat one of these.")
     if exploratory := int(table["exploratory"].sum()):
-        said.append(f"{exploratory} of all rest on arms added after test scores were known.")
+        said.append(f"{exploratory} of all rest on arms added after the first test score.")
     return " ".join(said)
 
 
