@@ -1,4 +1,4 @@
-# Each target is one line over the command line or pytest; the same works without make, see the README.
+# Each target is one line over the command line or pytest; the same works without make, see docs/reports.md.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready

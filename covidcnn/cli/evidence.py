@@ -130,7 +130,7 @@ def ledger() -> None:
 
 
 def numbers() -> None:
-    """Make the numbers in README, docs and notebooks anew from the tables of reports/paper."""
+    """Make the numbers in README, docs and notebooks anew from the tables of all studies in reports/."""
     from covidcnn.report.blocks import pages, refresh
 
     stale = [page.name for page in pages() if refresh(page)]

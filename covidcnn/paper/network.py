@@ -22,7 +22,7 @@ def assumptions(model: keras.Model) -> pd.DataFrame:
     dropouts = "; ".join(f"between {names[position - 1]} and {names[position + 1]}"
                          for position, name in enumerate(names) if name.startswith("dropout"))
     return pd.DataFrame({
-        "kernels in convolutions 2 to 4 (the first has 32)": ", ".join(map(str, default["filters"][1:])),
+        "filters in convolutions 2 to 4 (the first has 32)": ", ".join(map(str, default["filters"][1:])),
         "size of the kernels there (the first: 3 x 3)": f"{KERNEL} x {KERNEL}",
         "padding of convolutions": second.padding,
         "stride of convolutions, of pooling": f"{second.strides[0]}, {pooling.strides[0]}",

@@ -99,7 +99,7 @@ def remarks(table: pd.DataFrame) -> str:
     """What has to be said beside the summary of the findings."""
     own, said = findings(table), []
     if wide := int(own["says_little"].sum()):
-        said.append(f"For {wide} that agree, the interval is so wide that this means little.")
+        said.append(f"Of those reproduced or compatible {wide} have an interval so wide that agreement means little.")
     if repeated := len(table) - len(own):
         said.append(f"{repeated} further rows of the ledger could hardly fail, or repeat one of these.")
     if exploratory := int(table["exploratory"].sum()):
