@@ -45,8 +45,10 @@ def software_versions() -> dict[str, str]:
 def software_facts() -> dict[str, Any]:
     """Versions of Python and of the packages that results depend on, the commit of the clone, the processor, and how
     many threads may add up on it: sums are rounded otherwise with another number."""
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     return {"versions": software_versions(), "git commit": git_commit(), "processor": processor(),
-            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores())}
+            # 0 leaves it to TensorFlow.
+            "threads": int(asked) if asked.isdecimal() and int(asked) else cores()}
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -295,8 +295,3 @@ def test_bad_input_gives_one_line_and_code_2_and_leaves_nothing(name, tmp_path, 
     assert sorted(folder.rglob("*")) == before
     assert not (folder / "ran").exists()
 
-
-def test_corpus_is_large_and_of_every_kind():
-    assert len(CASES) >= 40
-    for kind in ("image", "DICOM", "folder", "patients", "sweep", "model", "report", "parameter"):
-        assert sum(name.startswith(kind) for name in CASES) >= 2, kind

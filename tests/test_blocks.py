@@ -106,3 +106,11 @@ def test_a_block_of_what_is_not_there_is_refused(tmp_path, refused, mark):
 def test_notebooks_and_readme_are_among_the_pages():
     names = {page.name for page in pages()}
     assert {"README.md", *(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))} <= names
+
+
+def test_command_says_which_pages_it_made_anew(tmp_path, monkeypatch, run):
+    page = tmp_path / "page.md"
+    page.write_text(f"{SENTENCE}an old number\n<!-- end -->\n")
+    monkeypatch.setattr("covidcnn.report.blocks.pages", lambda: [page])
+    assert run("evidence", "numbers")[:2] == (0, "made anew: page.md\n")
+    assert run("evidence", "numbers")[:2] == (0, "all as in the tables\n")

@@ -385,6 +385,9 @@ def test_csv_leaves_the_images_it_was_given_untouched(unnamed, tmp_path):
     ("path|patient\na.png|1\n", ("no column names an image", "it has path|patient", "comma, semicolon or tab")),
     ("Path,path,patient\na.png,a.png,1\n", ("no column path, or two",)),
     ("path,patient\na.png,1\n./a.png,2\n", ("'a.png' is listed twice",)),
+    ("path,patient,patient\na.png,1,2\n", ("no column patient, or two",)),
+    ("path,path,patient\na.png,c.png,2\n", ("no column path, or two",)),
+    ("path,patient\na.png,1,2\n", ("not a readable CSV", "line 2")),
 ])
 def test_faulty_csv_of_patients_is_refused(unnamed, tmp_path, refused, text, words):
     csv = write(tmp_path / "patients.csv", text)

@@ -36,7 +36,6 @@ def test_help_explains(arguments):
     assert "Usage" in result.output
 
 
-@pytest.mark.slow
 def test_train_leaves_what_it_says(trained):
     assert {path.name for path in trained.iterdir()} == {
         "model.keras", "history.csv", "scores.csv", "run.json", "tensorboard"}

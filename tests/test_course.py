@@ -96,3 +96,11 @@ def test_every_check_passes_on_the_solution_and_fails_on_the_empty_answer(course
     assert len(checks) >= 3
     assert [cell for cell, got, most in checks if got != most] == []
     assert [cell for cell, got, _, _ in grades["empty"] if got] == []
+
+
+def test_command_builds_into_no_folder_that_has_something(tmp_path, run):
+    (tmp_path / "notes.txt").write_text("mine")
+    code, _, err = run("course", "build", tmp_path)
+    assert code == 2
+    assert str(tmp_path) in err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

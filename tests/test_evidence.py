@@ -347,6 +347,18 @@ def test_unfinished_arm_has_no_verdict_and_no_table(copy):
     assert not any(name.startswith("1-as-published") for name in tables)
 
 
+def test_an_arm_whose_trainings_all_diverged_leaves_the_others_their_verdicts(copy):
+    protocol, store = opened(copy)
+    for trial in protocol.trials("1-as-published"):
+        store.write(replace(store.read(trial.key), diverged="the loss is no number", history=pd.DataFrame(),
+                            scores=pd.DataFrame()))
+    rows = ledger(SECTIONS, evidence_of(protocol, store))
+    lost = rows["ours"].str.contains("1-as-published: every training diverged")
+    assert lost["nadam-accuracy"]
+    assert set(rows.loc[lost, "verdict"]) == {NOT_FINISHED}
+    assert rows.loc["false-alarms", "verdict"] not in (NOT_FINISHED, CANNOT_BE_TESTED)
+
+
 def test_without_selection_and_baseline_the_ledger_says_so(tmp_path):
     invented_store(tmp_path, arms="2")
     for name in ("selections.yaml", "frozen.json", "openings.csv"):

@@ -1,6 +1,5 @@
 """Training, on a tiny data set with a tiny network."""
 
-import contextlib
 import shutil
 from dataclasses import replace
 
@@ -305,10 +304,15 @@ def test_published_validation_is_never_drawn_down(data):
 def test_small_draw_keeps_both_classes_in_training_and_validation_or_is_refused(data):
     # The cut is made before the draw, on all images.
     both = {(role, label) for role in ("train", "validation") for label in ("NORMAL", "PNEUMONIA")}
+    drawn = 0
     for split_seed in range(20):
-        with contextlib.suppress(DataError):
+        try:
             images = select_images(data.images, changed(max_training_images=16, split_seed=split_seed))
-            assert set(zip(images["role"], images["label"], strict=True)) >= both
+        except DataError:
+            continue
+        drawn += 1
+        assert set(zip(images["role"], images["label"], strict=True)) >= both
+    assert 0 < drawn < 20
 
 
 def test_image_lost_after_opening_is_refused(small_tree, refused):
@@ -462,5 +466,3 @@ def test_training_that_diverges_is_refused_in_one_line(data, refused):
     for choose_by in ("validation", "shifted validation"):
         with refused("learning rate", error=Diverged):
             train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1, choose_by=choose_by), 0)
-    with refused("learning rate", error=Diverged):
-        train(data, changed(optimizer="SGD", learning_rate=1e39, epochs=1), 0)

@@ -1,12 +1,16 @@
 """What a sweep will take, said beforehand."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from covidcnn.data.dataset import open_dataset
+from covidcnn.errors import DataError
+from covidcnn.training.fit import select_images
 from covidcnn.trials import forecast as forecast_module
 from covidcnn.trials.forecast import forecast
 from covidcnn.trials.spec import parse_sweep
@@ -66,6 +70,30 @@ def test_teacher_is_a_second_training_and_labels_left_out_take_no_time(dataset, 
 def test_small_batches_are_timed_on_enough_images_for_all_classes(dataset, timed):
     forecast(trials_of(dataset, batch_size=1), dataset)
     assert timed[0].recipe.max_training_images == 200
+
+
+@pytest.mark.slow
+def test_rare_class_that_a_small_draw_leaves_out_is_timed_on_all_images(dataset):
+    images = dataset.images[dataset.images["split"] != "test"]
+    ill = images[images["label"] == "PNEUMONIA"]
+    # Four children of many: some are on either side of a cut, and few or none are among the 200 that are drawn.
+    healthy = images[images["label"] == "NORMAL"]
+    many = pd.concat([*(healthy.assign(patient=healthy["patient"] + f"-{copy}") for copy in range(40)),
+                      ill.drop_duplicates("patient").head(4)], ignore_index=True)
+    rare = replace(dataset, images=many)
+
+    def refuses(split_seed, limit):
+        recipe = trials_of(rare, split_seed=split_seed)[0].recipe
+        try:
+            select_images(many, replace(recipe, max_training_images=limit))
+        except DataError:
+            return True
+        return False
+
+    split_seed = next(seed for seed in range(100) if refuses(seed, 200) and not refuses(seed, None))
+    expected, = forecast(trials_of(rare, split_seed=split_seed), rare).seconds
+    assert np.isfinite(expected)
+    assert expected > 0
 
 
 def test_each_kind_of_training_is_timed_once(dataset, timed):

@@ -138,3 +138,17 @@ def test_job_array_of_the_docs_leaves_what_one_sweep_leaves(tiny_tree, tmp_path)
     assert whole.finished_keys() == merged.finished_keys()
     for key in whole.finished_keys():
         pd.testing.assert_frame_equal(whole.read(key).scores, merged.read(key).scores, check_exact=True)
+
+
+@pytest.mark.parametrize("into_has_the_trial", [False, True])
+def test_model_is_copied_from_whichever_store_kept_it(stores, tmp_path, into_has_the_trial):
+    first, second = stores
+    trial = shard(TRIALS, "1/2")[0]
+    second.write(first.read(trial.key), b"a model")
+    into = TrialStore(tmp_path / "all")
+    into.prepare()
+    if into_has_the_trial:
+        into.write(first.read(trial.key))
+    merged = merge(stores, into)
+    assert merged.trials == 6
+    assert (into.folder / "models" / f"{trial.key}.keras").read_bytes() == b"a model"

@@ -8,7 +8,6 @@ import sys
 import zipfile
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,17 +167,6 @@ def test_archive_without_a_keras_model_is_refused(saved, tmp_path, refused):
         members.writestr(MEMBER, facts)
     with refused("empty.keras", "Keras cannot load it", error=DataError):
         load_model(tmp_path / "empty.keras")
-
-
-def test_no_code_from_the_file_is_run(tmp_path, refused):
-    images = keras.Input((16, 16, 1))
-    hidden = keras.Model(images, keras.layers.Lambda(lambda x: x[:, 0, 0], output_shape=(1,))(images))
-    hidden.save(tmp_path / "plain.keras")
-    facts = json.dumps({"images": {"size": 16}, "threshold": 0.5, "threshold_rule": "0.5", "training": {},
-                        "class_names": ["NORMAL", "PNEUMONIA"]})
-    path = with_member(tmp_path / "plain.keras", tmp_path / "lambda.keras", facts)
-    with refused("lambda.keras", error=DataError):
-        load_model(path)
 
 
 @pytest.mark.long

@@ -44,7 +44,9 @@ IMAGES = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_and_probabilities_follow_from_the_seed(name, task):
     options = model_named(name)(**SMALL[name])
-    first, again, other = (options.build(task, 32, seed) for seed in (0, 0, 1))
+    first = options.build(task, 32, 0)
+    keras.utils.set_random_seed(99)  # what else was drawn does not count
+    again, other = (options.build(task, 32, seed) for seed in (0, 1))
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     scores = task.probabilities(keras.ops.convert_to_numpy(first(IMAGES)))

@@ -166,6 +166,14 @@ def test_damaged_list_of_openings_is_refused(protocol, refused):
         read_access_log(protocol)
 
 
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
+def test_damaged_digests_are_refused(protocol, store, refused, text):
+    protocol.path.with_name("frozen.json").write_text(text)
+    with refused("frozen.json", "bring it back"):
+        require_as_frozen(protocol, store)
+
+
 @pytest.mark.usefixtures("selected")
 def test_precision_changes_for_a_whole_arm_before_it_begins_and_not_after(protocol, store, refused):
     def in_bfloat16(name):

@@ -89,6 +89,28 @@ def test_damaged_pack_is_named(store, trials):
         store.read(trials[0].key)
 
 
+@pytest.mark.parametrize("damage", ["swapped", "cut", "gone", "no JSON"])
+def test_what_is_damaged_is_not_packed_and_nothing_is_lost(store, trials, damage, refused):
+    """In a pack nothing has a digest any more."""
+    one, other = (store.folder / "scores" / f"{trial.key}.csv.gz" for trial in trials[:2])
+    named = store.folder / "trials" / f"{trials[0].key}.json"
+    if damage == "swapped":
+        first, second = one.read_bytes(), other.read_bytes()
+        one.write_bytes(second)
+        other.write_bytes(first)
+        named = store.folder / "trials" / f"{min(trials[:2], key=lambda trial: trial.key).key}.json"
+    elif damage == "cut":
+        one.write_bytes(one.read_bytes()[:-9])
+    elif damage == "gone":
+        one.unlink()
+    else:
+        named.write_text("{")
+    before = contents(store.folder)
+    with refused(named, "damaged", error=DataError):
+        pack(store.folder)
+    assert contents(store.folder) == before
+
+
 def test_unfinished_store_is_not_packed(store, trials, refused):
     (store.folder / "unfinished" / trials[0].key).mkdir()
     (store.folder / "unfinished" / trials[0].key / "unfinished.npz").write_bytes(b"begun")

@@ -1,6 +1,5 @@
 """The paper's network."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -71,23 +70,6 @@ def test_output_is_a_probability(small):
     assert scores.shape == (5, 1)
     assert ((scores > 0) & (scores < 1)).all()
     assert len(np.unique(scores)) == 5
-
-
-def test_initial_weights_depend_on_the_seed_alone(small):
-    keras.utils.set_random_seed(99)
-    again = paper_cnn(16, filters=(4, 8))
-    other = paper_cnn(16, filters=(4, 8), seed=1)
-    for one, two in zip(small.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, two)
-    kernels = [(one, two) for one, two in zip(small.get_weights(), other.get_weights(), strict=True) if one.ndim > 1]
-    assert len(kernels) == 4
-    assert not any(np.array_equal(one, two) for one, two in kernels)
-
-
-def test_equal_layers_do_not_start_with_equal_weights():
-    model = paper_cnn(16, filters=(4, 4, 4))
-    second, third = (model.get_layer(f"convolution_{block}").kernel.numpy() for block in (2, 3))
-    assert not np.array_equal(second, third)
 
 
 def test_without_batch_normalisation_the_rest_is_the_same():

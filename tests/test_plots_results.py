@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covidcnn.evaluation.metrics import Confusion, wilson
+from covidcnn.evaluation.metrics import Confusion, Estimate, wilson
 from covidcnn.evaluation.statistics import Difference
 from covidcnn.plots import comparisons as evidence_plots
 from covidcnn.plots import results as plots
+from covidcnn.plots.elsewhere import accuracy_lost
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 
@@ -129,3 +130,44 @@ def test_rank_probabilities_and_verdict_counts_print_their_numbers(ax):
     evidence_plots.verdict_counts({"open": 3, "refuted": 12}, {"open": "0.5", "refuted": "0.2"}, other)
     assert [text.get_text() for text in other.texts] == ["3", "12"]
     assert [bar.get_width() for bar in other.patches] == [3, 12]
+
+
+def test_precision_recall_marks_what_predicting_all_positive_gives(ax):
+    plots.precision_recall(scores(0.1, 0.6, pneumonia=(0.4, 0.9)), ax)
+    (all_positive,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert set(all_positive.get_ydata()) == {0.5}
+    assert (0.5, 1.0) in points(ax.lines[0])  # above 0.6: one of two, and no false alarm
+
+
+def test_losses_are_drawn_by_seed_and_their_mean_in_bold():
+    rows = [(name, seed, epoch, 1.0 / epoch, (2.0 + seed) / epoch)
+            for name in ("Nadam", "SGD") for seed in (0, 2) for epoch in (1, 2)]
+    histories = pd.DataFrame(rows, columns=["optimizer", "seed", "epoch", "loss", "val_loss"])
+    axes = plots.losses_by_optimizer(histories, plt.subplots(1, 2, squeeze=False)[1])
+    assert [ax.get_title() for ax in axes.flat] == ["Nadam", "SGD"]
+    assert [points(line) for line in axes[0, 1].lines] == [
+        [(1, 2.0), (2, 1.0)], [(1, 4.0), (2, 2.0)], [(1, 3.0), (2, 1.5)], [(1, 1.0), (2, 0.5)]]
+
+
+def test_estimates_stand_beside_the_papers_where_it_has_them(ax):
+    here = {"accuracy": Estimate(0.8, 0.7, 0.85, ""), "AUC": Estimate(0.9, 0.8, 0.95, "")}
+    plots.estimates_beside_paper(here, {"accuracy": Estimate(0.93, 0.9, 0.95, "")}, ax)
+    ours, papers = ax.containers
+    (row,) = ax.get_yticks()  # the AUC, which the paper does not give, has none
+    assert [x for x, _ in points(ours[0])] == [0.8]
+    assert ours[2][0].get_segments()[0][:, 0] == pytest.approx([0.7, 0.85])
+    assert [x for x, _ in points(papers[0])] == [0.93]
+    assert points(ours[0])[0][1] != points(papers[0])[0][1]
+    assert abs(row - np.mean([points(one[0])[0][1] for one in (ours, papers)])) < 1e-6
+
+
+def test_accuracy_lost_has_the_worst_above_and_its_interval(ax):
+    def lost(*values):
+        return pd.DataFrame({"lost": values, "lost, low": np.array(values) - 0.1, "lost, high": np.array(values) + 0.2},
+                            index=["noise", "inversion"])
+
+    accuracy_lost({"one": lost(0.0, 0.3), "two": lost(0.1, 0.2)}, "lost", ax)
+    rows = {label.get_text(): row for row, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    assert rows["inversion"] > rows["noise"]
+    assert [x for x, _ in points(ax.containers[0][0])] == [0.0, 0.3]
+    assert ax.containers[1][2][0].get_segments()[1][:, 0] == pytest.approx([0.1, 0.4])

@@ -142,6 +142,13 @@ def test_misspelt_or_quoted_part_of_an_arm_is_refused(protocol, change, word, re
         write_protocol(protocol.path.parent, VALUE | {"arms": {"plain": VALUE["arms"]["plain"] | change}})
 
 
+@pytest.mark.parametrize("select", ["optimizr", "batch_size"])
+def test_selection_by_what_the_variants_do_not_set_is_refused(protocol, select, refused):
+    with refused(protocol.path, f"'{select}'", "'tuning'"):
+        write_protocol(protocol.path.parent, VALUE | {"arms": VALUE["arms"] | {
+            "tuning": VALUE["arms"]["tuning"] | {"select": select}}})
+
+
 def test_selection_leaves_whole_numbers_whole(protocol, store):
     """Of models some have an option that others lack: beside what is missing a number would become a float."""
     tuning = {"question": "Which?", "select": "model", "sweep": {

@@ -59,8 +59,9 @@ def test_commit_is_not_that_of_a_project_in_which_this_one_is_installed(clone, m
 def test_facts_say_how_many_threads_add_up(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert provenance.software_facts()["threads"] == 3
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
-    assert 1 <= provenance.software_facts()["threads"] <= os.cpu_count()
+    for not_a_number in ("", "0", "many"):
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", not_a_number)
+        assert 1 <= provenance.software_facts()["threads"] <= os.cpu_count()
 
 
 def test_facts_name_the_processor_and_no_path():

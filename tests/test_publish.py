@@ -88,3 +88,9 @@ def test_what_is_published_belongs_to_the_sources_and_holds_no_trace_of_the_mach
 def test_what_is_published_is_small_and_made_from_phantoms():
     assert sum(path.stat().st_size for path in PUBLISHED.iterdir()) < 15e6
     assert "phantom images, drawn by a program" in (PUBLISHED / "README.md").read_text(encoding="utf-8")
+
+
+def test_command_publishes(tmp_path, run):
+    report = report_with(tmp_path / "report", DONE)
+    assert run("publish", report, tmp_path / "published")[0] == 0
+    assert (tmp_path / "published/01_first.ipynb").is_file()

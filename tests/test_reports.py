@@ -127,14 +127,6 @@ def test_no_image_and_no_trace_of_a_machine():
     assert not [name for name, content in packed.items() if MACHINE.search(content.decode())]
 
 
-@pytest.mark.parametrize("name", ["checklist.md", LEDGER.with_suffix(".md").name])
-def test_links_of_the_pages_lead_somewhere(name):
-    text = (FOLDER / name).read_text(encoding="utf-8")
-    links = set(re.findall(r"\]\(([^)#]+)", text))
-    assert links
-    assert {link for link in links if not (FOLDER / link).exists()} == set()
-
-
 def test_a_changed_table_is_noticed(claims, tmp_path):
     """The comparison above can fail."""
     copy = shutil.copy(LEDGER, tmp_path / "claims.csv")

@@ -8,7 +8,9 @@ import pytest
 from stub import stub_trainer
 
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, PUBLISHED_TEST
+from covidcnn.errors import DataError
 from covidcnn.report.notebook_run import STORE, open_run
+from covidcnn.report.record import entered
 from covidcnn.training import fit
 from covidcnn.training.result import Diverged
 from covidcnn.trials import work
@@ -42,6 +44,14 @@ def test_figure_is_saved_twice_closed_and_entered_once(opened):
     assert (opened.folder / "figures/fig_99.png").is_file()
     assert record(opened)["figures"] == [
         {"name": "fig_99", "file": "figures/fig_99.png", "caption": "second"}]
+
+
+@pytest.mark.parametrize("text", ["", "{"])
+def test_damaged_record_is_named(tmp_path, refused, text):
+    (tmp_path / "record").mkdir()
+    (tmp_path / "record/01_n.json").write_text(text)
+    with refused("01_n.json", "run the notebook again", error=DataError):
+        entered(tmp_path, "01_n")
 
 
 @pytest.mark.parametrize(("content", "file"), [

@@ -138,6 +138,17 @@ def test_command_lists_filters_and_writes_csv(store):
     assert "4 trials" in CliRunner().invoke(app, ["trials", str(store.folder)]).stdout
 
 
+def test_whole_numbers_are_shown_whole_beside_missing_ones(tmp_path):
+    store = TrialStore(tmp_path / "limited")
+    store.prepare()
+    for limit in (None, 5216, 5220):
+        recipe = replace(TRIALS[0].recipe, max_training_images=limit)
+        store.run(None, pin_trial("a" * 64, recipe, 0), trainer=stub_trainer)
+    shown = CliRunner().invoke(app, ["trials", str(store.folder)]).stdout
+    cells = {cell.strip() for line in shown.splitlines() for cell in line.split("│")}
+    assert {"5216", "5220", "none"} <= cells
+
+
 def test_command_lists_the_others_and_names_a_damaged_result(store, refused):
     damaged = store.folder / "trials" / f"{TRIALS[0].key}.json"
     damaged.write_text("")

@@ -80,7 +80,6 @@ def test_size_of_a_lead_is_refuted_where_no_new_pair_would_lie_and_never_proven(
     assert (finding.value, finding.high - 0.03) == pytest.approx((0.03, 4.3027 * 0.02 * np.sqrt(4 / 3)), abs=1e-5)
 
 
-@pytest.mark.slow
 def test_best_must_beat_every_rival():
     clear, unclear, lost = difference(0.03, 0.01, 1e-4), difference(0.01, 0.05, 0.5), difference(-0.03, 0.01, 1e-4)
     assert all_hold({"Adam": clear, "SGD": clear}).verdict == SUPPORTED
@@ -88,7 +87,6 @@ def test_best_must_beat_every_rival():
     assert all_hold({"Adam": unclear, "SGD": lost}).verdict == REFUTED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "verdict"), [(1, SUPPORTED), (-1, REFUTED)])
 def test_family_is_corrected_in_both_directions(sign, verdict):
     """p = 0.03 is significant alone, and not as one of two by Holm."""

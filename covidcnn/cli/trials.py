@@ -162,7 +162,7 @@ def list_trials(
 ) -> None:
     """List finished trials with their metrics on validation (and test, where it was scored), threshold 0.5."""
     from covidcnn.trials.store import TrialStore
-    from covidcnn.trials.table import matches, trial_table, varying
+    from covidcnn.trials.table import RESULT_COLUMNS, matches, setting_as_text, trial_table, varying
 
     wanted = {}
     for entry in where or []:
@@ -176,6 +176,8 @@ def list_trials(
         table.to_csv(sys.stdout)
     else:
         shown = varying(table).drop(columns=["validation loss", "test loss"], errors="ignore")
+        for name in shown.columns.difference(RESULT_COLUMNS):
+            shown[name] = shown[name].map(setting_as_text)
         shown.insert(0, "trial", [str(key)[:8] for key in table.index])
         print_table(shown, f"{len(table)} trials of {store}", ".3g")
     if problems:

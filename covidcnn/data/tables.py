@@ -122,12 +122,13 @@ def _read(file: Path) -> pd.DataFrame:
         separator = max(",;\t", key=text.partition("\n")[0].count)
         # Where lines end in separators, as spreadsheets leave them, pandas would slide the columns by one.
         text = re.sub(rf"{separator}+[ \r]*$", "", text, flags=re.MULTILINE)
-        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).map(_of_cell)
+        # With the names as a row: as names pandas would tell two that are alike apart, and nobody would be told.
+        given = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, header=None)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not a readable CSV ({error}); give one in UTF-8 that names images in one column"
-                        ) from error
-    given.columns = given.columns.str.strip().str.lower()
-    return given
+        raise DataError(f"{file}: not a readable CSV ({' '.join(str(error).split())}); give one in UTF-8 that names "
+                        "images in one column") from error
+    names = given.iloc[0].str.strip().str.lower()
+    return given.iloc[1:].map(_of_cell).set_axis(names.to_list(), axis="columns").reset_index(drop=True)
 
 
 def _naming(images: pd.DataFrame, given: pd.DataFrame, wanted: str, table: str | Path) -> str:

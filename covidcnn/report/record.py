@@ -6,6 +6,7 @@ from typing import Any
 
 from covidcnn.config import Profile
 from covidcnn.data.dataset import DataSet
+from covidcnn.errors import DataError
 from covidcnn.paths import MANIFEST, write_json
 from covidcnn.provenance import data_facts
 
@@ -26,7 +27,10 @@ def entered(folder: Path, notebook: str) -> dict[str, list[dict[str, Any]]]:
     """What a notebook has entered, by kind: ``MADE``, ``FURTHER_DATA`` and ``ACCESSES``; empty lists where that is
     nothing."""
     path = record_path(folder, notebook)
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); run the notebook again") from error
     # Older records call them test openings: no access is ever forgotten.
     return {kind: found.get(kind, found.get("test openings", []) if kind == ACCESSES else [])
             for kind in (*MADE, FURTHER_DATA, ACCESSES)}

@@ -90,7 +90,11 @@ def require_as_frozen(protocol: Protocol, store: TrialStore) -> None:
         return
     if not log.is_file():
         raise UserError(f"{log}: gone, though the protocol is frozen; bring it back as it was")
-    frozen = json.loads(frozen_path.read_text(encoding="utf-8"))
+    try:
+        frozen = json.loads(frozen_path.read_text(encoding="utf-8"))
+        frozen = {"rules": frozen["rules"], "selections": frozen["selections"], "arms": dict(frozen["arms"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{frozen_path}: damaged ({error!r}); bring it back as it was") from error
     for part, now, path in (("rules", protocol.rules, protocol.path),
                             ("selections", protocol.selections(), protocol.selections_path)):
         if frozen[part] != _digest(now):

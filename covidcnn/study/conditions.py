@@ -234,7 +234,8 @@ def read_evidence(protocol: Protocol, store: TrialStore, further: Mapping[str, p
     whole = {name: whole_seeds(of_arm or [], results.keys(), protocol.enough_seeds) for name, of_arm in trials.items()
              if protocol.arm(name).sweep.get("score_test")}
     arms = {name: _arm_results(protocol, name, [one for one in finished[name] if one.trial.seed in seeds])
-            for name, seeds in whole.items() if seeds}
+            for name, seeds in whole.items()
+            if any(one.trial.seed in seeds and not one.diverged for one in finished[name])}
     return Evidence(arms, further or {}, protocol.selections(), progress,
                     {name: found for name, found in finished.items() if found},
                     frozenset(name for name, arm in protocol.arms.items() if arm.exploratory))
@@ -254,8 +255,6 @@ def _arm_results(protocol: Protocol, name: str, results: Sequence[TrialResult]) 
     names = [one for one in dict.fromkeys(one for each in settings for one in each)
              if len({each.get(one) for each in settings}) > 1]
     scored = {result.trial.key: _images(result, "test") for result in results if not result.diverged}
-    if not scored:
-        raise DataError(f"arm '{name}': every training diverged")
     images = next(iter(scored.values()))
     for key, others in scored.items():
         if not others.equals(images):

@@ -61,6 +61,7 @@ def _lacks(arm: str, evidence: Evidence) -> str:
         return f"arm {arm} is not in the protocol"
     trials, finished = evidence.progress.loc[arm]
     return (f"arm {arm}: what it compares is not selected yet" if np.isnan(trials) else
+            f"arm {arm}: every training diverged" if finished == trials else
             f"arm {arm}: {finished:.0f} of {trials:.0f} trainings finished")
 
 

@@ -162,6 +162,9 @@ def read_protocol(path: Path) -> Protocol:
             raise UserError(f"{path}: arm '{name}' has one seed, which gives no interval; give it two or more")
         if arm.selected_from:
             protocol.arm(arm.selected_from)
+        if arm.select not in ("", "all") and not all(arm.select in one for one in variants_of(arm.sweep)):
+            raise UserError(f"{path}: arm '{name}' selects by '{arm.select}', which not all of its variants set; give "
+                            "one that they do, or 'all'")
     return protocol
 
 

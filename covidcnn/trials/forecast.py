@@ -13,6 +13,7 @@ import psutil
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.data.pipeline import steps_per_epoch
+from covidcnn.errors import DataError
 from covidcnn.evaluation.scores import score_table
 from covidcnn.imaging.reading import in_threads, read_grey
 from covidcnn.imaging.transforms import ImageSettings
@@ -91,14 +92,26 @@ def _kind(trial: Trial) -> Trial:
     recipe = trial.recipe
     epochs = 1 if isinstance(recipe.model, ClassicalModel) else _EPOCHS
     short = Recipe(epochs, recipe.images, recipe.model, learning_rate=1e-4, augmentation=recipe.augmentation,
-                   batch_size=recipe.batch_size, precision=recipe.precision,
+                   batch_size=recipe.batch_size, precision=recipe.precision, validation=recipe.validation,
+                   validation_fraction=recipe.validation_fraction, split_seed=recipe.split_seed,
                    max_training_images=max(200, round(1.2 * _BATCHES * recipe.batch_size)))
     return Trial(trial.data, short, 0, task=trial.task)
 
 
+def _drawn(kind: Trial, dataset: DataSet) -> tuple[Trial, pd.DataFrame]:
+    """A training of as few images as leave no class out, however rare; and its images."""
+    while True:
+        try:
+            return kind, select_images(dataset.images, kind.recipe, kind.seed, dataset.task)
+        except DataError:
+            if (limit := kind.recipe.max_training_images or 0) >= len(dataset.images):
+                raise
+            kind = replace(kind, recipe=replace(kind.recipe, max_training_images=2 * limit))
+
+
 def _time(kind: Trial, dataset: DataSet) -> _Timing:
     dataset = replace(dataset, images=dataset.images[dataset.images["split"] != "test"])
-    images = select_images(dataset.images, kind.recipe, kind.seed, dataset.task)
+    kind, images = _drawn(kind, dataset)
     # Decoding is not the training's time.
     load_images(dataset.root, images, kind.recipe.images)
     passes = _passes(kind, images)

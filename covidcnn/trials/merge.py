@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covidcnn.errors import DataError
+from covidcnn.paths import replacing
 from covidcnn.trials.store import TrialStore, processor_of
 from covidcnn.trials.work import TrialResult
 
@@ -45,9 +47,14 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
             if where is store:
                 processors[processor_of(result.facts)] += 1
     copied = {key: store for key, (_, store) in known.items() if store is not into}
-    for key, store in copied.items():
-        kept = next((store.folder / "models").glob(f"{key}.*"), None)
-        into.write(store.read(key), kept.read_bytes() if kept else b"")
+    models = into.folder / "models"
+    for key in known:
+        kept = next((path for store in (into, *stores) for path in (store.folder / "models").glob(f"{key}.*")), None)
+        if kept and kept.parent != models:
+            with replacing(models / kept.name) as temporary:
+                shutil.copyfile(kept, temporary)
+        if key in copied:
+            into.write(copied[key].read(key))
     return Merged(len(known), len(copied), dict(processors))
 
 

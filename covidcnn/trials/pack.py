@@ -53,26 +53,38 @@ def pack(folder: Path) -> int:
 
     Raises:
         UserError: a trial is unfinished, or the folder cannot be written.
-        DataError: an earlier pack is damaged.
+        DataError: an earlier pack is damaged, or a trial, or its scores are not those that it was written with.
     """
     if any((folder / "unfinished").glob("[!.]*/[!.]*")):
         raise UserError(f"{folder}: a trial is unfinished; let it end, or remove {folder / 'unfinished'}")
-    loose = {path: f"{part}/{path.name.removesuffix('.gz')}"
-             # These first to go: one that is there without its scores would be damaged.
-             for part, ending in (("trials", "json"), ("scores", "csv.gz"))
-             for path in sorted((folder / part).glob(f"*.{ending}"))}
+    trials = sorted((folder / "trials").glob("*.json"))
     files = dict(packed_files(folder))
-    for path, name in loose.items():
-        content = path.read_bytes()
-        files[name] = gzip.decompress(content) if path.suffix == ".gz" else content
+    for path in trials:
+        files |= _contents(path, folder / "scores" / f"{path.stem}.csv.gz")
     with replacing(folder / PACKED) as temporary, tarfile.open(temporary, "w:xz", preset=9) as archive:
         for name in sorted(files):
             entry = tarfile.TarInfo(name)
             entry.size = len(files[name])
             archive.addfile(entry, io.BytesIO(files[name]))
-    for path in loose:
+    # Trials first: one that is there without its scores would be damaged.
+    for path in (*trials, *(folder / "scores").glob("*.csv.gz")):
         path.unlink()
     return sum(name.startswith("trials/") for name in files)
+
+
+def _contents(trial: Path, scores: Path) -> dict[str, bytes]:
+    """What a pack holds of a trial. Nothing checks it any more once it is packed."""
+    try:
+        content = trial.read_bytes()
+        digest = json.loads(content)["scores sha256"]
+        if not digest:
+            return {f"trials/{trial.name}": content}
+        compressed = scores.read_bytes()
+        if hashlib.sha256(compressed).hexdigest() != digest:
+            raise ValueError(f"{scores.name} is not what it was written with")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{trial}: damaged ({error}); remove it and the trial is run again") from error
+    return {f"trials/{trial.name}": content, f"scores/{trial.stem}.csv": gzip.decompress(compressed)}
 
 
 def unpack(folder: Path) -> int:

@@ -73,6 +73,13 @@ def _same(setting: object, text: str) -> bool:
     return str(setting).lower() == text.lower()
 
 
+def setting_as_text(value: object) -> str:
+    """A setting as ``matches`` takes it: whole numbers whole, though a column in which some are missing has floats."""
+    if pd.isna(value):
+        return "none"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
 def varying(table: pd.DataFrame) -> pd.DataFrame:
     """The table without the columns in which all trials are equal or empty, but with the seed."""
     keep = [name for name in table.columns if name == "seed" or table[name].nunique(dropna=False) > 1
