@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         UserError: ``path`` is there and not an empty folder, or the folder cannot be written.
     """
     # Resolved, so that '.' has a name too.
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     with _written(path):
         require_new_folder(path)
         with _moved_to(path) as temporary:
@@ -115,12 +115,21 @@ def require_writable(path: Path) -> None:
             tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())).close()
 
 
+def require_other(path: Path, read: Iterable[Path]) -> None:
+    """Make sure that what is written at ``path`` takes the place of nothing that is read; a UserError if it would."""
+    for one in read:
+        if path.exists() and one.exists() and path.samefile(one):
+            raise UserError(f"{path}: would take the place of {one}, which is read; choose another place")
+
+
 def require_new_folder(path: Path, copied: Path | None = None) -> None:
     """Make sure that nothing would be overwritten or mixed with what it is a copy of: a UserError if ``path`` is there
     and not an empty folder, or lies in the folder ``copied``."""
-    if copied and path.resolve().is_relative_to(copied.resolve()):
+    if copied and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(copied)):
         raise UserError(f"{path}: lies among the images that are copied; choose a folder outside {copied}")
     try:
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"{path}: a link that leads nowhere; choose another folder")
         taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror}); choose another folder") from error

@@ -71,6 +71,23 @@ def _(it):
     return "predict", it.model, it.write("DICOMDIR", b"\0" * 128 + b"DICM"), "--out", it.out / "a.json"
 
 
+@case("image: its own table")
+def _(it):
+    return "predict", it.model, it.write("a.png", PNG), "--csv", "--out", "a.png"
+
+
+@case("folder: a link to itself")
+def _(it):
+    (it.folder / "loop").symlink_to("loop")
+    return "data", "phantom", "loop"
+
+
+@case("folder: a link to itself, to fetch into")
+def _(it):
+    (it.folder / "loop").symlink_to("loop")
+    return "data", "fetch", "sars-cov-2-ct", "--from", "x", "--out", "loop"
+
+
 @case("image that leads nowhere")
 def _(it):
     (it.folder / "image.png").symlink_to(it.folder / "gone.png")
@@ -238,6 +255,16 @@ CASES |= {
     "trials: no store": lambda it: ("trials", it.folder),
     "folder: a name too long": lambda it: ("data", "check", "x" * 300),
     "folder: of nobody's home": lambda it: ("report", "--data", "~nobody-here/images", "--out", it.out),
+    "train: one setting by two options": lambda it: (
+        "train", "--data", it.tree, "--out", it.out, "--epochs", 5, "--option", "epochs=7"),
+    "train: an option twice": lambda it: (
+        "train", "--data", it.tree, "--out", it.out, "--option", "dropout=0.3", "--option", "dropout=0.5"),
+    "trials: a setting twice": lambda it: ("trials", it.folder, "--where", "seed=1", "--where", "seed=2"),
+    "sweep: what every training refuses": lambda it: (
+        "sweep", it.write("sweep.yaml", b"seeds: [0]\nrecipe: {epochs: 1, min_confidence: 0.9}\n"), "--data", it.tree,
+        "--store", it.out, "--dry-run"),
+    "folder: the root": lambda it: ("data", "fetch", "chest-xray", "--from", it.folder, "--out", "/"),
+    "model: its own export": lambda it: ("export", it.write("m.keras", it.model.read_bytes()), "--out", "m.keras"),
     "model: a name too long": lambda it: ("evaluate", "x" * 300, "--data", it.tree),
 }
 

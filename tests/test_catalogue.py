@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import tarfile
@@ -463,3 +464,21 @@ def test_images_behind_links_to_folders_are_found_once(tiny_tree, tmp_path):
     found = set(index_folder(tree).images["path"])
     assert len(found) == before + 1
     assert "train/NORMAL/same/IM-9999-0001.jpeg" in found
+
+
+def test_names_of_viewers_in_a_folder_a_patient_are_no_patients_of_the_published_set(tmp_path):
+    """IM-0001-0001 is what viewers call the first image of whichever patient."""
+    for label, patient in itertools.product(("COVID", "NonCOVID"), "abc"):
+        folder = tmp_path / "test" / label / patient
+        folder.mkdir(parents=True)
+        for number in (1, 2):
+            Image.fromarray(np.full((20, 20), number, np.uint8)).save(folder / f"IM-0001-000{number}.png")
+    catalogue = index_folder(tmp_path)
+    assert catalogue.images["patient"].nunique() == 12
+    assert set(catalogue.images["subtype"]) == {"unknown"}
+
+
+def test_first_line_that_names_an_image_is_no_line_of_names(unnamed, tmp_path, refused):
+    csv = write(tmp_path / "patients.csv", "a.png,1\nc.png,2\n")
+    with refused(csv, "its first line names an image", error=DataError):
+        assign_patients(unnamed, csv)

@@ -242,7 +242,9 @@ def test_command_exports_what_predict_takes(tiny_model, tiny_tree, tmp_path, run
     assert (code, err, len(json.loads(out)["images"])) == (0, "", 32)
     code, _, err = run("predict", tmp_path / "model", tiny_tree / "test", "--explain", tmp_path / "maps")
     assert (code, err.count("\n"), "there is no heat map" in err) == (2, 1, True)
-    for arguments, words in ((["--to", "onnx"], "choose litert"), (["--data", tiny_tree], "only --int8 takes images")):
+    for arguments, words in ((["--to", "onnx"], "choose litert"), (["--data", tiny_tree], "only --int8 takes images"),
+                             (["--images", 8], "only --int8 takes images"),
+                             (["--labels", "l.csv"], "only --int8 takes images")):
         code, _, err = run("export", tiny_model, *arguments, "--out", tmp_path / "no")
         assert (code, err.count("\n"), words in err) == (2, 1, True)
     code, _, err = run("export", tmp_path / "model", "--out", tmp_path / "no")

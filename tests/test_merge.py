@@ -68,6 +68,7 @@ def test_two_results_of_one_trial_that_differ_are_refused_and_nothing_is_copied(
     into = TrialStore(tmp_path / "all")
     with refused("part2", trial.key, "part1", "nothing was copied"):
         merge(stores, into)
+    assert not into.folder.exists()
     assert content(into) == {}
 
 

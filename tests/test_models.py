@@ -240,9 +240,9 @@ def test_classical_model_learns_saves_and_says_the_same_when_it_is_read(name, fe
 
 
 def test_what_does_nothing_to_a_classical_model_makes_no_trial_of_its_own():
-    keys = {pin_trial("data", Recipe(epochs, model=model, precision=precision), 0).key
-            for epochs, precision, model in ((1, "float32", CLASSICAL["ridge"](alpha=1)),
-                                             (9, "bfloat16", CLASSICAL["ridge"](alpha=1.0)))}
+    keys = {pin_trial("data", Recipe(epochs, model=model, precision=precision, learning_rate=rate), 0).key
+            for epochs, precision, model, rate in ((1, "float32", CLASSICAL["ridge"](alpha=1), None),
+                                                   (9, "bfloat16", CLASSICAL["ridge"](alpha=1.0), 0.5))}
     assert len(keys) == 1
     networks = (NETWORKS["residual"](batch_norm_momentum=one) for one in (1, 1.0))
     keys = {pin_trial("data", Recipe(1, model=model, precision="float32"), 0).key for model in networks}
@@ -333,5 +333,7 @@ def test_classical_models_go_through_sweep_train_evaluate_and_predict(tiny_tree,
     assert (code, "there is no heat map" in err) == (2, True)
     code, _, err = run("export", model, "--out", tmp_path / "no.tflite")
     assert (code, err.count("\n"), "no network in Keras" in err) == (2, 1, True)
-    code, _, err = run("train", "--data", tiny_tree, "--model", "svm", "--augment", "paper", "--out", tmp_path / "no")
-    assert (code, "augmentation paper: a model of scikit-learn is fitted at once" in err) == (2, True)
+    for option, value, refused in (("--augment", "paper", "augmentation paper"),
+                                   ("--learning-rate", 0.5, "learning_rate 0.5")):
+        code, _, err = run("train", "--data", tiny_tree, "--model", "svm", option, value, "--out", tmp_path / "no")
+        assert (code, f"{refused}: a model of scikit-learn is fitted at once" in err) == (2, True)

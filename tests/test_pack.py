@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tarfile
 
 import pandas as pd
 import pytest
@@ -117,3 +118,25 @@ def test_unfinished_store_is_not_packed(store, trials, refused):
     with refused("unfinished", "let it end"):
         pack(store.folder)
     assert not (store.folder / PACKED).exists()
+
+
+def test_nothing_is_packed_or_unpacked_where_nothing_is(tmp_path, refused):
+    with refused("nothing to pack"):
+        pack(tmp_path / "none")
+    with refused("none to unpack"):
+        unpack(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_scores_that_come_while_the_pack_is_written_stay(store, monkeypatch):
+    later = invented_result(write_protocol(store.folder.parent).trials("tuning")[0])
+    whole = tarfile.open
+
+    def slow(*arguments, **options):
+        store.write(later)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr("covidcnn.trials.pack.tarfile.open", slow)
+    pack(store.folder)
+    monkeypatch.undo()
+    assert len(store.read(later.trial.key).scores)

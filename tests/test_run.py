@@ -9,8 +9,8 @@ from stub import stub_trainer
 
 from covidcnn.data.sources import CHEST_XRAY, PHANTOM, PNEUMONIAMNIST, PUBLISHED_TEST
 from covidcnn.errors import DataError
-from covidcnn.report.notebook_run import STORE, open_run
-from covidcnn.report.record import entered
+from covidcnn.report.notebook_run import STORE, open_run, report_folder
+from covidcnn.report.record import entered, read_record
 from covidcnn.training import fit
 from covidcnn.training.result import Diverged
 from covidcnn.trials import work
@@ -203,3 +203,14 @@ def test_training_of_a_cell_that_is_interrupted_gives_no_model(opened, monkeypat
     monkeypatch.setattr(fit, "train", lambda *given, **named: train(*given, report=interrupt, **named))
     with pytest.raises(KeyboardInterrupt):
         opened.train(opened.recipe(filters=(4,)), seed=0)
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", "{\"notebooks\": []}"])
+def test_record_of_another_shape_is_as_good_as_none(tmp_path, record):
+    (tmp_path / "run-record.json").write_text(record)
+    assert read_record(tmp_path) == {"notebooks": {}}
+
+
+def test_folder_of_no_such_user_is_a_folder(opened, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert str(report_folder(opened.profile, opened.dataset, "~nobody-here/x")) == "~nobody-here/x"

@@ -48,7 +48,8 @@ def test_file_names_become_labels(name, expected):
 
 
 @pytest.mark.parametrize(("value", "expected"), [
-    (0.5, "0.5000"), (0.92788, "0.9279"), (1234.56, "1235"), (23456.7, "23457"), (1.5e-7, "1.500e-07")])
+    (0.5, "0.5000"), (0.92788, "0.9279"), (1234.56, "1235"), (9999.6, "10000"), (23456.7, "23457"),
+    (1.5e-7, "1.500e-07")])
 def test_numbers_have_four_digits(value, expected):
     assert four_digits(value) == expected
 

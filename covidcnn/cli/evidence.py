@@ -98,10 +98,12 @@ def select(arm: ArmArgument, study: StudyOption = "paper") -> None:
 
 def baseline(data: ImagesOption = None, originals: OriginalsOption = None) -> None:
     """Score the baseline, simple models on 16 x 16 pixels, into the store."""
-    from covidcnn.paper.baseline_scores import compute_baseline, compute_sizes
+    from covidcnn.paper.baseline_scores import compute_baseline, compute_sizes, read_baseline
 
     protocol, store = _open_study()
-    compute_baseline(protocol, _open_protocols_data(protocol, data), store.folder)
+    # With scores in the store, the files' own sizes cost no further access to the test set.
+    if not originals or read_baseline(store.folder) is None:
+        compute_baseline(protocol, _open_protocols_data(protocol, data), store.folder)
     if originals:
         compute_sizes(open_data(originals), store.folder)
     say(f"baseline: {store.folder / 'floor'}")
@@ -154,7 +156,7 @@ def complete(data: ImagesOption = None, originals: OriginalsOption = None) -> No
             for trial in trials:
                 store.run(dataset, trial)
             select(name)
-    if read_baseline(store.folder) is None:
+    if originals or read_baseline(store.folder) is None:
         baseline(data, originals)
     ledger()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +74,11 @@ def train(
         "balance": balance, "batch_size": batch_size, "precision": precision,
         "schedule": schedule, "choose_by": keep, "score_every_epoch": score_every_epoch or [],
         **({} if batch_norm_momentum is None else {"batch_norm_momentum": batch_norm_momentum}),
-        **({} if validation is None else {"validation": validation}), **settings_from(option or [])}
+        **({} if validation is None else {"validation": validation})}
+    of_model = settings_from(option or [])
+    if twice := settings.keys() & of_model.keys():
+        raise UserError(f"--option {min(twice)}: train has an option of its own for it; take that, see --help")
+    settings |= of_model
     # Wrong settings are told before thousands of images are looked at.
     checked_recipe(settings)
     dataset = open_data(data, skip_bad, patients, task_of(task), positive, labels)
@@ -102,7 +107,7 @@ def evaluate(
         "repeated."))] = None,
     per_patient: Annotated[str, typer.Option(metavar="mean|max", help=(
         "Judge patients: by the mean, or the highest, of the scores of a patient's images."))] = "",
-    bootstrap_samples: Annotated[int, typer.Option(min=10)] = 1000,
+    bootstrap_samples: Annotated[int, typer.Option(min=10, max=100_000)] = 1000,
     labels: options.Labels = "",
     skip_bad: options.SkipBad = False,
     patients: options.Patients = "",
@@ -163,7 +168,8 @@ def export(
     = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help=(
         "With --int8: the images that the model was trained on. Without it: as for covidcnn train."))] = None,
-    images: Annotated[int, typer.Option(min=1, help="With --int8: how many of them, evenly over the classes.")] = 200,
+    images: Annotated[int | None, typer.Option(min=1, help=(
+        "With --int8: how many of them, evenly over the classes; without it 200."))] = None,
     labels: options.Labels = "",
     skip_bad: options.SkipBad = False,
 ) -> None:
@@ -171,19 +177,22 @@ def export(
     from covidcnn.models.litert import calibration_images, save_litert
     from covidcnn.models.model_file import load_predictor
     from covidcnn.models.predictor import KerasPredictor
-    from covidcnn.paths import require_writable
+    from covidcnn.paths import require_other, require_writable
 
     if to != "litert":
         raise UserError(f"--to {to}: choose litert")
-    if data and not int8:
-        raise UserError("--data: only --int8 takes images, to calibrate on; add it, or leave --data out")
+    if not int8:
+        for name, given in (("--data", data), ("--images", images), ("--labels", labels), ("--skip-bad", skip_bad)):
+            if given:
+                raise UserError(f"{name}: only --int8 takes images, to calibrate on; add it, or leave {name} out")
     require_writable(out)
+    require_other(out, [model])
     predictor, facts = load_predictor(model)
     if not isinstance(predictor, KerasPredictor):
         raise UserError(f"{model}: no network in Keras, and only those are exported; take a model.keras")
     chosen = None
     if int8:
-        chosen = calibration_images(open_data(data, skip_bad, task=facts.task, labels=labels), facts, images)
+        chosen = calibration_images(open_data(data, skip_bad, task=facts.task, labels=labels), facts, images or 200)
         say(f"calibrated on {len(chosen)} training images")
     save_litert(out, predictor.model, facts, chosen)
     say(f"{'int8' if int8 else 'float32'}, {out.stat().st_size / 1e6:.1f} MB: {out}")
@@ -205,7 +214,8 @@ def release(
 
 
 def _interval(ends: dict[str, Any], digits: str) -> str:
-    return f"{ends['low']:{digits}} to {ends['high']:{digits}}"
+    low, high = ends["low"], ends["high"]
+    return "not known" if isnan(low) else f"{low:{digits}} to {high:{digits}}"
 
 
 def _print_distance(distance: dict[str, Any] | None) -> None:
@@ -230,7 +240,7 @@ def _print_distance(distance: dict[str, Any] | None) -> None:
 
 
 def models(
-    size: Annotated[int, typer.Option(metavar="PX", min=16, help="Side of the input.")] = 224,
+    size: Annotated[int, typer.Option(metavar="PX", min=16, max=1024, help="Side of the input.")] = 224,
     task: options.Task = "pneumonia",
 ) -> None:
     """List the models that can be trained, with their size: --model of train, and in the files of sweeps."""

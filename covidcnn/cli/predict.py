@@ -46,10 +46,10 @@ def predict(
     form = _form(as_json, as_csv, out)
     from covidcnn.models.model_file import load_predictor
     from covidcnn.models.predictor import KerasPredictor
-    from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_writable
+    from covidcnn.paths import replacing, replacing_folder, require_new_folder, require_other, require_writable
     from covidcnn.prediction.score import predict_images
 
-    if out and explain and out.resolve().is_relative_to(explain.resolve()):
+    if out and explain and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(explain)):
         raise UserError(f"{out}: lies in the folder of --explain, which has to be a new one; choose "
                         "another place for --out")
     if out:
@@ -61,6 +61,9 @@ def predict(
         raise UserError("--explain-class needs --explain DIR, the folder for the overlays")
     predictor, facts = load_predictor(model)
     network = predictor.model if isinstance(predictor, KerasPredictor) else None
+    images = list(_named(paths))
+    if out:
+        require_other(out, [model, *images])
     if explain and not network:
         raise UserError(f"{model}: no network in Keras, so there is no heat map of it; leave --explain out")
     if explain and os.environ["KERAS_BACKEND"] != "tensorflow":
@@ -69,7 +72,7 @@ def predict(
     if explain_class.upper() not in spelt:
         raise UserError(f"--explain-class {explain_class}: the model's classes are {', '.join(facts.task.classes)}")
     with progress_bar("scoring images") as progress:
-        predictions = predict_images(predictor, facts, list(_named(paths)), skip_bad, progress)
+        predictions = predict_images(predictor, facts, images, skip_bad, progress)
     _say_what_is_odd(predictions)
     if not facts.appearance:
         say("warning: the model file does not say how its training images looked, so only sizes are looked at")

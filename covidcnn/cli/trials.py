@@ -69,8 +69,10 @@ def sweep(
 ) -> None:
     """Run a grid of trainings into a store; a finished one is never run again, a killed one goes on."""
     from covidcnn.study.access_log import open_store
+    from covidcnn.training.fit import require_possible
     from covidcnn.trials.spec import read_sweep
     from covidcnn.trials.sweep import shard
+    from covidcnn.trials.work import scored_roles
 
     where = executor_of(executor, processes, address, trial_cpus, trial_gpus, trial_memory)
     wanted = read_sweep(spec)
@@ -79,6 +81,8 @@ def sweep(
         raise UserError(f"{spec}: score_test, but {dataset.root} has no test split; leave score_test out")
     wanted = read_sweep(spec, validation=dataset.source.validation)
     trials = shard(wanted.trials(dataset.content_hash, dataset.task), share)
+    for trial in trials:
+        require_possible(trial.recipe, dataset.task, scored_roles(trial))
     precision = ", ".join(sorted({trial.recipe.precision for trial in trials}))
     say(f"{dataset.identity} {len(dataset.images):,} images. Precision: {precision}.")
     if dry_run:
@@ -169,6 +173,8 @@ def list_trials(
         name, equals, value = entry.partition("=")
         if not equals:
             raise UserError(f"--where {entry}: give NAME=VALUE, for example optimizer=Nadam")
+        if name in wanted:
+            raise UserError(f"--where {name}: given twice; leave one out")
         wanted[name] = value
     results, problems = TrialStore(store).read_all()
     table = trial_table(result for result in results if matches(result, wanted))

@@ -28,7 +28,8 @@ COLUMNS = ["path", "split", "label", "subtype", "series", "number", "patient", "
            "sha256", "note", "problem"]
 
 # Raised by hand when the table's columns or the reading of images change: old indexes are then remade.
-_INDEX_VERSION = 3
+_INDEX_VERSION = 4
+_PUBLISHED_PLACES = ("", "NORMAL", "PNEUMONIA", "TRAIN", "VAL", "TEST")
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,8 @@ def _stored_index(root: Path, listed: list[tuple[str, str, str]], progress: Prog
 
 def _row(root: Path, relative: str, split: str, label: str) -> dict[str, object]:
     path = root / relative
-    name = parse_name(path.stem)
+    # In a folder of any other name, as one a patient, IM-0001-0001 is what viewers call the first image of each.
+    name = parse_name(path.stem) if Path(relative).parent.name.upper() in _PUBLISHED_PLACES else None
     # A file of an unknown naming scheme is a patient of its own: the cautious reading would be one patient for all,
     # which no split survives.
     series, number, subtype, patient = name or ("", -1, subtype_of(label), f"file-{relative}")

@@ -8,12 +8,15 @@ where the package is installed.
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from covidcnn.data.facts import LICENCE, SOURCE
 from covidcnn.errors import DataError
@@ -40,7 +43,7 @@ class Origin:
     """What the marker says."""
 
     size: int
-    md5: str
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     """Of the file that the images are from."""
     images: str
     """SHA-256 over the images' paths and contents."""

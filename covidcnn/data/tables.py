@@ -87,6 +87,9 @@ def column_of(images: pd.DataFrame, table: str | Path, usual: str) -> tuple[pd.S
         raise DataError(f"{table}: no column {'path' if len(places) != 1 else column or usual}, or two; it has "
                         f"{', '.join(given.columns)}. Separate them by comma, semicolon or tab, and name the one to "
                         f"take, as in {file}:COLUMN")
+    if any(own.str.lower().eq(_plain(places[0])).any() for own in _names(images)[:2]):
+        raise DataError(f"{table}: its first line names an image; put the columns' names above it, as in "
+                        f"path,{usual}")
     lines = pd.DataFrame({"path": given[places[0]].map(_plain), "value": given[columns[0]]}).query("path != ''")
     lines = lines.drop_duplicates()
     if lines["path"].duplicated().any():

@@ -40,7 +40,7 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
         predicted = (scores["score"] >= threshold).to_numpy(float)
         before, matrix = predicted if not name else before, confusion(scores, threshold, task)
         lost = accuracy(labels, before, draws) - accuracy(labels, predicted, draws)
-        low, high = np.percentile(lost, [2.5, 97.5])
+        low, high = np.percentile(lost, [2.5, 97.5]) if np.ptp(draws, axis=0).any() else (np.nan, np.nan)
         rows[name or "as they are"] = {
             "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             "AUC": float(METRICS["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),

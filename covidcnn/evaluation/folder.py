@@ -74,6 +74,9 @@ def evaluate_model(predictor: Predictor, facts: ModelFacts, dataset: DataSet, sp
     if per_patient:
         warnings.append("the threshold was fixed on scores of single images; the mean or the highest of several passes "
                         "it more or less often")
+    patients = images.groupby("label")["patient"].nunique()
+    warnings += [f"all images of class {name} are of one patient: intervals do not know how much patients of it differ"
+                 for name in patients.index[patients == 1]]
     if per_patient == "max":
         counts = images.groupby(["label", "patient"]).size().groupby("label").mean()
         # Where all classes have as many, the highest favours none.

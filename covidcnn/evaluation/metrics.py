@@ -209,7 +209,8 @@ def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., 
         # The arrays are checked once, by the call above, and not again for every sample.
         with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
             values = [metric(labels, score, sample_weight=weights) for weights in draws]
-        low, high = np.nanpercentile(values, [tail, 100 - tail])
+        # With one patient a class all samples are the same, and say nothing.
+        low, high = np.nanpercentile(values, [tail, 100 - tail]) if np.ptp(draws, axis=0).any() else (np.nan, np.nan)
         estimates[name] = Estimate(value, float(low), float(high), "bootstrap by patient")
     return estimates
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -51,8 +52,8 @@ def _card(model: Path, digest: str, predictor: Predictor, facts: ModelFacts, eva
     environment = Environment(loader=PackageLoader("covidcnn.evaluation", "."), autoescape=False, trim_blocks=True,
                               lstrip_blocks=True, keep_trailing_newline=True)
     return environment.get_template("model_card.md.j2").render(
-        file=model.name, size=model.stat().st_size, sha256=digest, facts=facts, parameters=parameters,
-        counts=_counts(facts), note=note, results=[_result(one) for one in evaluations])
+        file=model.name, quoted=quote(model.name), size=model.stat().st_size, sha256=digest, facts=facts,
+        parameters=parameters, counts=_counts(facts), note=note, results=[_result(one) for one in evaluations])
 
 
 def _counts(facts: ModelFacts) -> str:

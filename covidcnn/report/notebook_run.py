@@ -231,13 +231,14 @@ def report_folder(profile: Profile, dataset: DataSet, out: str | Path = "") -> P
     others = read_record(REPORTS / name).get("data", {}).get("content hash", dataset.content_hash)
     if name != PAPER and dataset.source is not PHANTOM and others != dataset.content_hash:
         name += f"-{dataset.content_hash[:8]}"
-    folder = Path(str(out) or os.environ.get(OUT_VARIABLE) or REPORTS / name).expanduser()
-    papers = (REPORTS / PAPER).resolve()
-    if profile.name != PAPER and folder.resolve().is_relative_to(papers):
+    # Path.expanduser would end in an error of its own where there is no such user.
+    folder = Path(os.path.expanduser(str(out) or os.environ.get(OUT_VARIABLE) or REPORTS / name))  # noqa: PTH111
+    place, papers = (Path(os.path.realpath(one)) for one in (folder, REPORTS / PAPER))
+    if profile.name != PAPER and place.is_relative_to(papers):
         raise UserError(f"{folder}: kept for the paper profile; choose another folder for '{profile.name}'")
     # In the clone itself, for example, a report would take the place of the notebooks it is made from.
     is_report = any(any(folder.glob(own)) for own in (RUN_RECORD, LOCK, "record/[0-9]*.json"))
-    if folder.resolve() != papers and not is_report:
+    if place != papers and not is_report:
         require_new_folder(folder)
     return folder
 

@@ -1,6 +1,7 @@
 """The records of a report: what its notebooks made, from what and with what, and how often test images were scored."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,11 @@ def run_facts(profile: Profile, dataset: DataSet) -> dict[str, Any]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """A report folder's record; an empty one if there is none, or none that can be read."""
-    try:
-        return json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {"notebooks": {}}
+    with suppress(OSError, ValueError):
+        record = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and isinstance(record.get("notebooks"), dict):
+            return record
+    return {"notebooks": {}}
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

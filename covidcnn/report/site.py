@@ -102,7 +102,7 @@ def _ledger_html(pages: set[str]) -> str:
 
 def four_digits(value: float) -> str:
     """Four significant digits, and all digits before the point: 0.5 is '0.5000', 23456.7 is '23457'."""
-    return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:#.4g}".rstrip(".")
+    return f"{value:.0f}" if abs(value) >= 9999.5 else f"{value:#.4g}".rstrip(".")
 
 
 def duration(seconds: float) -> str:

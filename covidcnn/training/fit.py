@@ -104,7 +104,7 @@ def train(dataset: DataSet, recipe: Recipe, seed: int, folder: Path | None = Non
         UserError: ``folder`` holds another unfinished training, or cannot be written; the recipe scores a role after
             every epoch that is not among ``score_roles``.
     """
-    _require_possible(recipe, dataset.task, score_roles)
+    require_possible(recipe, dataset.task, score_roles)
     make_repeatable(seed)
     task, images = dataset.task, select_images(dataset.images, recipe, seed, dataset.task)
     prepared = _Prepared(images, load_images(dataset.root, images, recipe.images), task.encode(images["label"]), task)
@@ -182,7 +182,9 @@ class _Prepared:
         return np.flatnonzero(self.table["role"].isin(roles))
 
 
-def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
+def require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) -> None:
+    """Refuse a recipe whose settings contradict each other, or these classes, or the roles that are to be scored; a
+    UserError names what to change."""
     if recipe.teacher == "none" and recipe.min_confidence != 0.5:
         raise UserError(f"min_confidence {recipe.min_confidence:g}: there is no teacher whose labels it is about; "
                         "leave it out, or name one")
@@ -201,6 +203,9 @@ def _require_possible(recipe: Recipe, task: Task, score_roles: Sequence[str]) ->
                         f"{' and '.join(score_roles)} is to be scored; change one of them")
     if isinstance(recipe.model, ClassicalModel):
         usual = settings_of(Recipe(recipe.epochs, recipe.images, recipe.model))
+        if recipe.learning_rate not in (None, default_learning_rate(recipe.optimizer)):
+            raise UserError(f"learning_rate {recipe.learning_rate:g}: a model of scikit-learn is fitted at once, "
+                            "without it; leave it out")
         for name, value in settings_of(recipe).items():
             if name not in _AT_ONCE and value != usual[name]:
                 raise UserError(f"{name} {value}: a model of scikit-learn is fitted at once, without it; leave it out")

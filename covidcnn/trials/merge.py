@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covidcnn.errors import DataError
-from covidcnn.paths import replacing
+from covidcnn.paths import replacing, require_writable
+from covidcnn.trials.pack import PACKED
 from covidcnn.trials.store import TrialStore, processor_of
 from covidcnn.trials.work import TrialResult
 
@@ -33,10 +34,11 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
         DataError: a result is damaged, or two of one key differ.
         UserError: ``into`` cannot be written.
     """
-    into.prepare()
+    require_writable(into.folder / "trials" / "KEY.json")
+    stored = (into.folder / "trials").is_dir() or (into.folder / PACKED).is_file()
     known: dict[str, tuple[str, TrialStore]] = {}
     processors: Counter[str] = Counter()
-    for store in (into, *stores):
+    for store in (into, *stores) if stored else stores:
         for result in map(store.read, store.finished_keys()):
             key, found = result.trial.key, _fingerprint(result)
             earlier, where = known.setdefault(key, (found, store))
@@ -46,6 +48,7 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
                                 "other one")
             if where is store:
                 processors[processor_of(result.facts)] += 1
+    into.prepare()
     copied = {key: store for key, (_, store) in known.items() if store is not into}
     models = into.folder / "models"
     for key in known:

@@ -52,7 +52,7 @@ def pack(folder: Path) -> int:
         How many trials the pack holds.
 
     Raises:
-        UserError: a trial is unfinished, or the folder cannot be written.
+        UserError: no trial is finished, or one is unfinished, or the folder cannot be written.
         DataError: an earlier pack is damaged, or a trial, or its scores are not those that it was written with.
     """
     if any((folder / "unfinished").glob("[!.]*/[!.]*")):
@@ -61,14 +61,17 @@ def pack(folder: Path) -> int:
     files = dict(packed_files(folder))
     for path in trials:
         files |= _contents(path, folder / "scores" / f"{path.stem}.csv.gz")
+    if not files:
+        raise UserError(f"{folder}: no trial is finished, so that there is nothing to pack")
     with replacing(folder / PACKED) as temporary, tarfile.open(temporary, "w:xz", preset=9) as archive:
         for name in sorted(files):
             entry = tarfile.TarInfo(name)
             entry.size = len(files[name])
             archive.addfile(entry, io.BytesIO(files[name]))
-    # Trials first: one that is there without its scores would be damaged.
-    for path in (*trials, *(folder / "scores").glob("*.csv.gz")):
+    for path in trials:
+        # In this order: a trial that is there without its scores would be damaged. No scores but those that are packed.
         path.unlink()
+        (folder / "scores" / f"{path.stem}.csv.gz").unlink(missing_ok=True)
     return sum(name.startswith("trials/") for name in files)
 
 
@@ -95,9 +98,11 @@ def unpack(folder: Path) -> int:
 
     Raises:
         DataError: the pack is damaged.
-        UserError: the folder cannot be written.
+        UserError: there is none, or the folder cannot be written.
     """
     files = packed_files(folder)
+    if not files:
+        raise UserError(f"{folder / PACKED}: there is none to unpack")
     for name in sorted(files):
         content = files[name]
         if name.startswith("trials/"):

@@ -105,6 +105,8 @@ def settings_from(entries: Sequence[str]) -> dict[str, Any]:
         name, equals, text = entry.partition("=")
         if not (equals and name):
             raise UserError(f"--option {entry}: give NAME=VALUE, for example dropout=0.3")
+        if name in found:
+            raise UserError(f"--option {name}: given twice; leave one out")
         found[name] = parse_yaml(text, f"--option {entry}")
     return found
 

@@ -98,7 +98,7 @@ def pin_trial(data: str, recipe: Recipe, seed: int, score_test: bool = False, ta
         raise UserError("score_every_epoch names test, but score_test is not true; leave it out, or score test images")
     if isinstance(recipe.model, ClassicalModel):
         # What does nothing makes no trial of its own.
-        recipe = replace(recipe, epochs=1, precision="float32")
+        recipe = replace(recipe, epochs=1, precision="float32", learning_rate=None)
     return Trial(data, replace(recipe, precision=resolve_precision(recipe.precision),
                                learning_rate=recipe.learning_rate or default_learning_rate(recipe.optimizer)),
                  int(seed), score_test, task=task)

@@ -142,6 +142,11 @@ class Work:
         return Outcome(trial, result, model, problem)
 
 
+def scored_roles(trial: Trial) -> tuple[str, ...]:
+    """The roles of the images that a trial scores."""
+    return ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
+
+
 def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | None,
                 of_teacher: pd.DataFrame | None = None) -> Training:
     """Train as a trial says; what a killed process left in ``folder`` is gone on with. A student's teacher is trained,
@@ -151,8 +156,7 @@ def train_trial(dataset: DataSet, trial: Trial, folder: Path, report: Report | N
     # Here and not above: to list or to plan trials one need not wait for TensorFlow.
     from covidcnn.training.fit import train
 
-    scored = ("validation", *["test"] * trial.score_test, *{"train"} & set(trial.recipe.score_every_epoch))
-    return train(dataset, trial.recipe, trial.seed, folder, scored, report,
+    return train(dataset, trial.recipe, trial.seed, folder, scored_roles(trial), report,
                  keep_interrupted=False, identity=f"{trial.key} {training_versions()}", of_teacher=of_teacher)
 
 

@@ -1,6 +1,7 @@
 """A file from a server: resumed, bounded and checked; and the folder it is for, held by one process."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,9 +47,9 @@ def reserved(target: Path) -> Iterator[Path]:
     Raises:
         UserError: there is something at ``target``, another process holds it, or nothing can be written there.
     """
-    target = target.resolve()
-    partial, held = (target.with_name(f".{target.name}.{ending}") for ending in ("part", "lock"))
     require_new_folder(target)
+    target = Path(os.path.realpath(target))
+    partial, held = (target.with_name(f".{target.name}.{ending}") for ending in ("part", "lock"))
     lock = FileLock(held, timeout=0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
