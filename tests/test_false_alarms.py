@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 FIGURES = {"false_alarms", "warning", "conditions", "condition_differences", "shares", "thresholds", "cure",
            "stretches"}
-SECOND = {"second_ladder-64-px", "second_stretch-64-px"}
-"""Of the second study, whose arm at 64 px is finished."""
+SECOND = {"second_ladder-64-px", "second_stretch-64-px", "second_ladder-128-px-arm-12", "second_stretch-128-px-arm-12"}
+"""Of the second study, whose arms at 64 px and at 128 px are finished."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_unfinished_arms_say_how_far_they_are_and_show_nothing(tmp_path, run_not
     assert {path.stem for path in (out / "figures").rglob("*.png")} == {"framing", "stretches"} | SECOND
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {
         "suspects", "verdicts", "framing", "stretches", "aspect_responses", "aspect_contrasts",
-        "second_most", "second_contrasts", "second_predictions"}
+        "second_most", "second_most-128-px", "second_contrasts", "second_predictions"}
 
 
 def test_by_share_joins_medians_beside_their_share():
