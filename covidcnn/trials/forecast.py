@@ -90,8 +90,8 @@ def forecast(trials: Sequence[Trial], dataset: DataSet, keep_models: bool = Fals
 def _kind(trial: Trial) -> Trial:
     """A short training that costs as much an image."""
     recipe = trial.recipe
-    epochs = 1 if isinstance(recipe.model, ClassicalModel) else _EPOCHS
-    short = Recipe(epochs, recipe.images, recipe.model, learning_rate=1e-4, augmentation=recipe.augmentation,
+    epochs, rate = (1, None) if isinstance(recipe.model, ClassicalModel) else (_EPOCHS, 1e-4)
+    short = Recipe(epochs, recipe.images, recipe.model, learning_rate=rate, augmentation=recipe.augmentation,
                    batch_size=recipe.batch_size, precision=recipe.precision, validation=recipe.validation,
                    validation_fraction=recipe.validation_fraction, split_seed=recipe.split_seed,
                    max_training_images=max(200, round(1.2 * _BATCHES * recipe.batch_size)))
