@@ -20,6 +20,7 @@ from covidcnn.imaging.transforms import ImageSettings
 from covidcnn.models.classical import ClassicalModel
 from covidcnn.perturbations import CHOSEN_UNDER
 from covidcnn.training.fit import select_images
+from covidcnn.training.optimizers import default_learning_rate
 from covidcnn.training.recipe import UNLABELLED, Recipe
 from covidcnn.trials.store import TrialStore
 from covidcnn.trials.trial import Trial
@@ -90,10 +91,12 @@ def forecast(trials: Sequence[Trial], dataset: DataSet, keep_models: bool = Fals
 def _kind(trial: Trial) -> Trial:
     """A short training that costs as much an image."""
     recipe = trial.recipe
-    epochs, rate = (1, None) if isinstance(recipe.model, ClassicalModel) else (_EPOCHS, 1e-4)
-    short = Recipe(epochs, recipe.images, recipe.model, learning_rate=rate, augmentation=recipe.augmentation,
-                   batch_size=recipe.batch_size, precision=recipe.precision, validation=recipe.validation,
-                   validation_fraction=recipe.validation_fraction, split_seed=recipe.split_seed,
+    epochs = 1 if isinstance(recipe.model, ClassicalModel) else _EPOCHS
+    # With the usual rate, as models that have none are pinned too.
+    short = Recipe(epochs, recipe.images, recipe.model, learning_rate=default_learning_rate("Nadam"),
+                   augmentation=recipe.augmentation, batch_size=recipe.batch_size, precision=recipe.precision,
+                   validation=recipe.validation, validation_fraction=recipe.validation_fraction,
+                   split_seed=recipe.split_seed,
                    max_training_images=max(200, round(1.2 * _BATCHES * recipe.batch_size)))
     return Trial(trial.data, short, 0, task=trial.task)
 
