@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from covidcnn.errors import named
 
+CALIBRATION_IMAGES = 200
+"""On how many images a network's int8 form is calibrated."""
 DISCLAIMER = "For research and teaching. Not a medical device: no decision about a patient may rest on it."
 
 

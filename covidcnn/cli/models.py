@@ -10,6 +10,7 @@ import typer
 
 from covidcnn.cli import options
 from covidcnn.cli.common import INTERRUPTED, open_data, print_table, say, say_epoch, task_of
+from covidcnn.config import CALIBRATION_IMAGES
 from covidcnn.errors import UserError
 
 
@@ -169,7 +170,7 @@ def export(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help=(
         "With --int8: the images that the model was trained on. Without it: as for covidcnn train."))] = None,
     images: Annotated[int | None, typer.Option(min=1, help=(
-        "With --int8: how many of them, evenly over the classes; without it 200."))] = None,
+        f"With --int8: how many of them, evenly over the classes; without it {CALIBRATION_IMAGES}."))] = None,
     labels: options.Labels = "",
     skip_bad: options.SkipBad = False,
 ) -> None:
@@ -192,7 +193,8 @@ def export(
         raise UserError(f"{model}: no network in Keras, and only those are exported; take a model.keras")
     chosen = None
     if int8:
-        chosen = calibration_images(open_data(data, skip_bad, task=facts.task, labels=labels), facts, images or 200)
+        chosen = calibration_images(open_data(data, skip_bad, task=facts.task, labels=labels), facts,
+                                    images or CALIBRATION_IMAGES)
         say(f"calibrated on {len(chosen)} training images")
     save_litert(out, predictor.model, facts, chosen)
     say(f"{'int8' if int8 else 'float32'}, {out.stat().st_size / 1e6:.1f} MB: {out}")

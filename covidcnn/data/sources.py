@@ -132,8 +132,7 @@ def phantom_identity(root: Path) -> str:
     if not marker.is_file():
         return ""
     try:
-        seed = json.loads(marker.read_text(encoding="utf-8"))["seed"]
-        seed = int(seed)
+        seed = int(json.loads(marker.read_text(encoding="utf-8"))["seed"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{marker}: damaged; draw the phantom images again") from error
     return (f"These are phantom images, drawn by a program from seed {seed}: no child was imaged. They are a positive "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from covidcnn.errors import UserError
-from covidcnn.evaluation.metrics import confusion, draw_patients
+from covidcnn.evaluation.metrics import confusion, draw_patients, over_draws
 from covidcnn.evaluation.scores import score_table
 from covidcnn.evaluation.threshold import fix_threshold
 from covidcnn.evaluation.weighted_metrics import METRICS, accuracy
@@ -40,7 +40,7 @@ def perturbation_table(predictor: Predictor, pixels: np.ndarray, images: pd.Data
         predicted = (scores["score"] >= threshold).to_numpy(float)
         before, matrix = predicted if not name else before, confusion(scores, threshold, task)
         lost = accuracy(labels, before, draws) - accuracy(labels, predicted, draws)
-        low, high = np.percentile(lost, [2.5, 97.5]) if np.ptp(draws, axis=0).any() else (np.nan, np.nan)
+        low, high = over_draws(lost, draws)
         rows[name or "as they are"] = {
             "accuracy": matrix.accuracy, "sensitivity": matrix.sensitivity, "specificity": matrix.specificity,
             "AUC": float(METRICS["AUC"](labels, scores["score"].to_numpy(), np.ones(len(labels)))),

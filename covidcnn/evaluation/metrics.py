@@ -203,16 +203,24 @@ def bootstrap_by_patient(scores: pd.DataFrame, metrics: dict[str, Callable[..., 
     labels, score = task.encode(scores["label"]), scores[task.score_columns].to_numpy(float)
     score = score[:, 0] if task.is_binary else score
     draws = draw_patients(scores["patient"], labels, samples, seed, at_once=1)
-    tail, estimates = 100 * (1 - CONFIDENCE) / 2, {}
+    estimates = {}
     for name, metric in metrics.items():
         value = float(metric(labels, score, sample_weight=np.ones(len(labels))))
         # The arrays are checked once, by the call above, and not again for every sample.
         with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
             values = [metric(labels, score, sample_weight=weights) for weights in draws]
-        # With one patient a class all samples are the same, and say nothing.
-        low, high = np.nanpercentile(values, [tail, 100 - tail]) if np.ptp(draws, axis=0).any() else (np.nan, np.nan)
-        estimates[name] = Estimate(value, float(low), float(high), "bootstrap by patient")
+        estimates[name] = Estimate(value, *over_draws(np.array(values), draws), "bootstrap by patient")
     return estimates
+
+
+def over_draws(values: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric over ``draw_patients``, of which ``values`` has one each. NaN where all
+    draws are the same, as with one patient a class: they say nothing then."""
+    if not np.ptp(draws, axis=0).any():
+        return np.nan, np.nan
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def estimates_table(estimates: dict[str, Estimate]) -> pd.DataFrame:

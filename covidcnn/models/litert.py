@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from covidcnn.backend import keras, tf
+from covidcnn.config import CALIBRATION_IMAGES
 from covidcnn.data.cache import load_images
 from covidcnn.data.dataset import DataSet
 from covidcnn.errors import DataError, UserError
@@ -31,7 +32,8 @@ from covidcnn.paths import replacing
 from covidcnn.quiet import quiet
 
 
-def calibration_images(dataset: DataSet, facts: ModelFacts, number: int = 200, seed: int = 0) -> np.ndarray:
+def calibration_images(dataset: DataSet, facts: ModelFacts, number: int = CALIBRATION_IMAGES, seed: int = 0
+                       ) -> np.ndarray:
     """Images that the network learnt from, to measure the ranges of its numbers on: a memory map, uint8 (n, size,
     size).
 

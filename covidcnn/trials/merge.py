@@ -51,13 +51,14 @@ def merge(stores: Sequence[TrialStore], into: TrialStore) -> Merged:
     into.prepare()
     copied = {key: store for key, (_, store) in known.items() if store is not into}
     models = into.folder / "models"
-    for key in known:
-        kept = next((path for store in (into, *stores) for path in (store.folder / "models").glob(f"{key}.*")), None)
-        if kept and kept.parent != models:
-            with replacing(models / kept.name) as temporary:
-                shutil.copyfile(kept, temporary)
-        if key in copied:
-            into.write(copied[key].read(key))
+    # Its own, where it has one, stands last, and is taken.
+    kept = {path.stem: path for store in (*stores, into) for path in (store.folder / "models").glob("[!.]*")}
+    for key, path in kept.items():
+        if key in known and path.parent != models:
+            with replacing(models / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+    for key, store in copied.items():
+        into.write(store.read(key))
     return Merged(len(known), len(copied), dict(processors))
 
 
